@@ -1,0 +1,1 @@
+"""The embedded host: loads node packs, reads workflows, checks them and runs them."""
