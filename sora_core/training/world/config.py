@@ -1,0 +1,121 @@
+"""What a world may contain, and how often: `WorldConfig` and the presets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from sora_core.errors import SoraError
+from sora_core.training.world.scenes import SCENES
+from sora_core.training.world.subjects import ALL, BY_NAME, STARTER
+
+Weights = tuple[tuple[str, float], ...]
+
+MOTIONS = ("left", "right", "up", "down", "still", "bounce", "spin", "grow", "shrink", "fall")
+CAMERAS = (
+    "static",
+    "pan left",
+    "pan right",
+    "tilt up",
+    "tilt down",
+    "zoom in",
+    "zoom out",
+    "pan left, zoom in",
+    "pan right, zoom in",
+    "zoom in, pan left",
+    "zoom in, pan right",
+    "zoom out, pan left",
+    "zoom out, pan right",
+    "pan left, zoom out",
+    "pan right, zoom out",
+)
+STYLES = ("plain", "pencil", "pixel art", "night vision", "black and white", "sepia", "watercolor")
+EVENTS = ("none", "bite", "pop", "blow out", "knock over", "occlusion")
+RELATIONS = ("left", "right", "above", "behind", "follow", "orbit")
+
+
+@dataclass(frozen=True)
+class WorldConfig:
+    """Everything that a clip is drawn from. Weights are (name, weight) pairs and need not sum to one.
+
+    n_subjects and shots are keyed by "1", "2", "3". Unknown names raise SoraError.
+    times and weathers: chance that a scene shows another time of day or weather than its natural one.
+    """
+
+    subjects: tuple[str, ...] = STARTER
+    scenes: tuple[str, ...] = tuple(SCENES)
+    motions: Weights = (
+        ("left", 20),
+        ("right", 20),
+        ("up", 13),
+        ("down", 13),
+        ("still", 8),
+        ("bounce", 9),
+        ("spin", 6),
+        ("grow", 6),
+        ("shrink", 5),
+    )
+    cameras: Weights = (("static", 80), ("pan left", 5), ("pan right", 5), ("zoom in", 5), ("zoom out", 5))
+    n_subjects: Weights = (("1", 1.0),)
+    relations: Weights = tuple((name, 1.0) for name in RELATIONS)
+    styles: Weights = (("plain", 1.0),)
+    shots: Weights = (("1", 1.0),)
+    events: Weights = (("none", 1.0),)
+    times: float = 0.0
+    weathers: float = 0.0
+    fps: int = 8
+
+    def __post_init__(self) -> None:
+        known = {
+            "subjects": tuple(BY_NAME),
+            "scenes": tuple(SCENES),
+            "motions": MOTIONS,
+            "cameras": CAMERAS,
+            "n_subjects": ("1", "2", "3"),
+            "relations": RELATIONS,
+            "styles": STYLES,
+            "shots": ("1", "2", "3"),
+            "events": EVENTS,
+        }
+        for field in fields(self):
+            if field.name not in known:
+                continue
+            value = getattr(self, field.name)
+            names = [item if isinstance(item, str) else item[0] for item in value]
+            bad = [name for name in names if name not in known[field.name]]
+            if bad or not names:
+                raise SoraError(
+                    f"world config {field.name}: unknown {bad or 'empty list'}. "
+                    f"Known: {', '.join(known[field.name])}."
+                )
+
+
+PRESETS: dict[str, WorldConfig] = {
+    "starter": WorldConfig(),
+    "full": WorldConfig(
+        subjects=tuple(subject.name for subject in ALL),
+        motions=(
+            ("left", 18),
+            ("right", 18),
+            ("up", 11),
+            ("down", 11),
+            ("still", 10),
+            ("bounce", 10),
+            ("spin", 6),
+            ("grow", 5),
+            ("shrink", 5),
+            ("fall", 6),
+        ),
+        cameras=(
+            ("static", 62),
+            *((name, 4.5) for name in CAMERAS[1:7]),
+            *((name, 1.6) for name in CAMERAS[7:]),
+        ),
+        n_subjects=(("1", 66), ("2", 26), ("3", 8)),
+        relations=(("left", 3), ("right", 3), ("above", 2), ("behind", 2), ("follow", 2), ("orbit", 1.5)),
+        styles=(("plain", 76), *((name, 4) for name in STYLES[1:])),
+        shots=(("1", 82), ("2", 13), ("3", 5)),
+        events=(("none", 80), ("bite", 4), ("pop", 4), ("blow out", 4), ("knock over", 4), ("occlusion", 5)),
+        times=0.3,
+        weathers=0.25,
+    ),
+}

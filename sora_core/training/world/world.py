@@ -1,0 +1,78 @@
+"""The procedural captioned video world: every clip comes with the truth about itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from sora_core.errors import expect
+from sora_core.training.world.config import WorldConfig
+from sora_core.training.world.facts import describe
+from sora_core.training.world.plan import Plan, make_plan
+from sora_core.training.world.render import background, draw_actors
+from sora_core.training.world.sprites import SpriteBank
+
+MAX_FRAMES = 33
+
+
+@dataclass
+class Clip:
+    """frames uint8 [T,H,W,3] RGB; alpha uint8 [T,H,W], how much of any subject is seen; labels uint8 [T,H,W],
+    1 + index into config.subjects of the subject seen there, 0 for none; facts: JSON-able ground truth."""
+
+    frames: np.ndarray
+    alpha: np.ndarray
+    labels: np.ndarray
+    facts: dict[str, Any]
+
+
+class World:
+    """Clips drawn from a config. sprites: folder of emoji pictures, None for drawn stand-ins."""
+
+    def __init__(self, config: WorldConfig | None = None, sprites: Path | None = None) -> None:
+        self.config = config or WorldConfig()
+        self.bank = SpriteBank(sprites)
+        self._labels = {name: i + 1 for i, name in enumerate(self.config.subjects)}
+        cv2.setNumThreads(1)  # clips are small; parallelism belongs to the data loader
+
+    def plan(
+        self,
+        seed: int,
+        height: int = 128,
+        width: int = 128,
+        frames: int = 17,
+        fixed: dict[str, Any] | None = None,
+    ) -> Plan:
+        """What clip `seed` shows, without drawing it."""
+        expect(1 <= frames <= MAX_FRAMES, f"frames must be 1 to {MAX_FRAMES}, not {frames}.")
+        expect(
+            min(height, width) >= 32, f"a clip of {width}x{height} is too small: 32 pixels a side at least."
+        )
+        return make_plan(self.config, self.bank, seed, height, width, frames, fixed)
+
+    def sample(
+        self,
+        seed: int,
+        height: int = 128,
+        width: int = 128,
+        frames: int = 17,
+        fixed: dict[str, Any] | None = None,
+    ) -> Clip:
+        """Clip `seed`: the same for the same config, pictures, size and frames (1 to 33).
+
+        fixed: choices to force, for balanced or held-out sets, by key: subject, scene, motion, camera, style,
+        time, weather, n_subjects, relation, event, shots; for example {"subject": "cat", "motion": "left"}.
+        """
+        plan = self.plan(seed, height, width, frames, fixed)
+        video = np.empty((frames, height, width, 3), np.uint8)
+        alpha = np.zeros((frames, height, width), np.uint8)
+        labels = np.zeros((frames, height, width), np.uint8)
+        for shot in plan.shots:
+            part = slice(shot.start, shot.end)
+            video[part] = background(shot, height, width)
+            draw_actors(shot, self.bank, self._labels, video[part], alpha[part], labels[part])
+        return Clip(video, alpha, labels, describe(plan, self.config, height, width, labels, self._labels))
