@@ -38,7 +38,7 @@ class Shot:
     cam: np.ndarray  # [T,3]
     actors: list[Actor]
     paint_seed: int
-    relation: str | None = None
+    relations: list[tuple[int, str, int]] = field(default_factory=list)
     tree: float | None = None  # x of a foreground tree
     light: np.ndarray | None = None  # [T] gain of the whole picture
     events: list[dict[str, Any]] = field(default_factory=list)

@@ -54,6 +54,18 @@ class World:
         )
         return make_plan(self.config, self.bank, seed, height, width, frames, fixed)
 
+    def facts(
+        self,
+        seed: int,
+        height: int = 128,
+        width: int = 128,
+        frames: int = 17,
+        fixed: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """The facts of clip `seed` without its pixels (and so without `visible`): quick, for text alone."""
+        plan = self.plan(seed, height, width, frames, fixed)
+        return describe(plan, self.config, height, width, None, self._labels)
+
     def sample(
         self,
         seed: int,
