@@ -1,0 +1,87 @@
+"""Spacetime patches: latents to tokens and back, and packing of clips of different shapes into one sequence.
+
+Packing follows NaViT (arXiv 2307.06304): tokens of several clips stand in one sequence, each with the positions
+of its own clip, and a mask keeps attention inside each clip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from ..errors import SoraError
+from .rope import grid_positions
+
+Grid = tuple[int, int, int]
+
+
+def check_divisible(shape: Sequence[int], patch: Grid) -> Grid:
+    """Token grid of a latent of `shape` `[..., T, H, W]`; raises `SoraError` when a side is no multiple."""
+    for name, size, p in zip(("frames", "height", "width"), shape[-3:], patch, strict=True):
+        if size % p:
+            raise SoraError(f"Latent {name} is {size}, not a multiple of the patch size {p}. Choose another size.")
+    return tuple(size // p for size, p in zip(shape[-3:], patch, strict=True))
+
+
+def patchify(latent: Tensor, patch: Grid) -> Tensor:
+    """`[B,C,T,H,W]` -> tokens `[B,N,C*pt*ph*pw]`, t slowest; channels lead inside a token, as in a convolution."""
+    check_divisible(latent.shape, patch)
+    pt, ph, pw = patch
+    return rearrange(latent, "b c (t p) (h q) (w r) -> b (t h w) (c p q r)", p=pt, q=ph, r=pw)
+
+
+def unpatchify(tokens: Tensor, grid: Grid, patch: Grid) -> Tensor:
+    """Inverse of `patchify`. `grid` is the token grid (t, h, w)."""
+    t, h, w = grid
+    pt, ph, pw = patch
+    if tokens.shape[1] != t * h * w:
+        raise SoraError(f"{tokens.shape[1]} tokens do not fill a grid of {t}x{h}x{w} = {t * h * w}.")
+    return rearrange(
+        tokens, "b (t h w) (c p q r) -> b c (t p) (h q) (w r)", t=t, h=h, w=w, p=pt, q=ph, r=pw
+    )
+
+
+@dataclass(frozen=True)
+class PackedPatches:
+    """Clips in one sequence. `tokens` `[1,N,D]`, `positions` `[N,3]`, `clip` `[N]` (which clip), grids per clip."""
+
+    tokens: Tensor
+    positions: Tensor
+    clip: Tensor
+    grids: tuple[Grid, ...]
+    patch: Grid
+
+    @property
+    def attention_mask(self) -> Tensor:
+        """Boolean `[N,N]`, True where two tokens belong to the same clip."""
+        return self.clip[:, None] == self.clip[None, :]
+
+    def replace(self, tokens: Tensor) -> PackedPatches:
+        """The same packing with other token values."""
+        return PackedPatches(tokens, self.positions, self.clip, self.grids, self.patch)
+
+
+def pack(latents: Sequence[Tensor], patch: Grid) -> PackedPatches:
+    """Latents `[1,C,T,H,W]` of any shapes (same C) -> one sequence."""
+    if not latents:
+        raise SoraError("Nothing to pack: give at least one latent.")
+    channels = {x.shape[1] for x in latents}
+    if len(channels) > 1 or any(x.ndim != 5 or x.shape[0] != 1 for x in latents):
+        raise SoraError(f"Clips to pack must be [1,C,T,H,W] with one C; got {[list(x.shape) for x in latents]}.")
+    grids = tuple(check_divisible(x.shape, patch) for x in latents)
+    tokens = torch.cat([patchify(x, patch) for x in latents], 1)
+    positions = torch.cat([grid_positions(*g) for g in grids]).to(tokens.device)
+    sizes = torch.tensor([t * h * w for t, h, w in grids])
+    clip = torch.repeat_interleave(torch.arange(len(grids)), sizes).to(tokens.device)
+    return PackedPatches(tokens, positions, clip, grids, patch)
+
+
+def unpack(packed: PackedPatches) -> list[Tensor]:
+    """The latents that `pack` was given, in order."""
+    sizes = [t * h * w for t, h, w in packed.grids]
+    parts = packed.tokens.split(sizes, 1)
+    return [unpatchify(x, g, packed.patch) for x, g in zip(parts, packed.grids, strict=True)]

@@ -1,0 +1,90 @@
+"""Muon for matrices, AdamW for the rest, and an exponential moving average of the weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+
+@torch.no_grad()
+def orthogonalize(g: Tensor, steps: int = 5) -> Tensor:
+    """Nearest semi-orthogonal matrix by the quintic Newton-Schulz iteration (K. Jordan et al., Muon, 2024)."""
+    a, b, c = 3.4445, -4.7750, 2.0315
+    x = g.bfloat16()
+    transposed = x.shape[0] > x.shape[1]
+    if transposed:
+        x = x.T
+    x = x / (x.norm() + 1e-7)
+    for _ in range(steps):
+        s = x @ x.T
+        x = a * x + (b * s + c * s @ s) @ x
+    return x.T if transposed else x
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum whose update is orthogonalised; weights of any rank are seen as `[out, everything else]`.
+
+    The update has RMS 0.2 as AdamW's does (Moonlight, arXiv 2502.16982, eq. 4), so one learning rate serves all
+    shapes. Weight decay is decoupled.
+    """
+
+    def __init__(self, params: Iterable[Tensor], lr: float, momentum: float = 0.95, weight_decay: float = 0.0) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure=None) -> None:
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                state = self.state[p]
+                if not state:
+                    state["momentum"] = torch.zeros_like(p)
+                m = state["momentum"]
+                m.lerp_(p.grad, 1 - group["momentum"])
+                update = orthogonalize(p.grad.lerp(m, group["momentum"]).flatten(1))
+                scale = 0.2 * math.sqrt(max(update.shape))
+                p.mul_(1 - group["lr"] * group["weight_decay"])
+                p.add_(update.view_as(p).to(p.dtype), alpha=-group["lr"] * scale)
+
+
+def build_optimizers(
+    model: nn.Module, lr: float, adam_lr: float, weight_decay: float, adam_names: tuple[str, ...] = ()
+) -> list[torch.optim.Optimizer]:
+    """Muon for hidden matrices and kernels; AdamW for gains, biases, embeddings and the layers in `adam_names`.
+
+    First and last layers map to and from data, where all directions are not alike: they stay with AdamW.
+    """
+    matrices, rest = [], []
+    for name, p in model.named_parameters():
+        if p.requires_grad:
+            (rest if p.ndim < 2 or any(n in name for n in adam_names) else matrices).append(p)
+    return [
+        Muon(matrices, lr, weight_decay=weight_decay),
+        torch.optim.AdamW(rest, adam_lr, betas=(0.9, 0.98), weight_decay=0.0),
+    ]
+
+
+def cosine(step: int, total: int, warmup: int, floor: float = 0.02) -> float:
+    """Learning-rate factor: linear warm-up, then cosine to `floor`."""
+    if step < warmup:
+        return (step + 1) / warmup
+    progress = min(1.0, (step - warmup) / max(1, total - warmup))
+    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+class EMA:
+    """Moving average of a model's floating-point state; `decay` ramps up so that early weights do not linger."""
+
+    def __init__(self, model: nn.Module, decay: float = 0.999) -> None:
+        self.decay = decay
+        self.state = {k: v.detach().clone().float() for k, v in model.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        decay = min(self.decay, (1 + step) / (10 + step))
+        source = model.state_dict()
+        torch._foreach_lerp_(list(self.state.values()), [source[k].float() for k in self.state], 1 - decay)
