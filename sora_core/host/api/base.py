@@ -6,30 +6,30 @@ A type is a class with an `io_type` (the socket's name on the wire) and nested `
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 
-class FolderType(str, Enum):
+class FolderType(StrEnum):
     input = "input"
     output = "output"
     temp = "temp"
 
 
-class UploadType(str, Enum):
+class UploadType(StrEnum):
     image = "image_upload"
     audio = "audio_upload"
     video = "video_upload"
     model = "file_upload"
 
 
-class NumberDisplay(str, Enum):
+class NumberDisplay(StrEnum):
     number = "number"
     slider = "slider"
     gradient_slider = "gradientslider"
 
 
-class ControlAfterGenerate(str, Enum):
+class ControlAfterGenerate(StrEnum):
     fixed = "fixed"
     increment = "increment"
     decrement = "decrement"

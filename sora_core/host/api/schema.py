@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 from .base import Input, Output
@@ -12,7 +12,7 @@ from .dynamic import DynamicInput, input_table
 from .sockets import MatchType
 
 
-class Hidden(str, Enum):
+class Hidden(StrEnum):
     """What a node may ask of the host besides its inputs."""
 
     unique_id = "UNIQUE_ID"

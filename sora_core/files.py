@@ -1,0 +1,51 @@
+"""Writing files so that nothing half-written is ever seen under its final name."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import SoraError
+
+
+def ensure_writable(folder: Path) -> None:
+    """Make `folder`; raise SoraError if that fails or nothing can be written there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise write_error(folder, error) from error
+
+
+def write_error(path: Path, error: OSError) -> SoraError:
+    """What a failed write means, in words."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return SoraError(f"The disk is full while writing {path}: free some space or use another folder. "
+                         "Nothing was left under that name.")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return SoraError(f"{path} cannot be written (read-only): use another folder or change its rights.")
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+        return SoraError(f"{path} is not a folder: use another one.")
+    return SoraError(f"Writing {path} failed: {error.strerror or error}.")
+
+
+@contextmanager
+def written_beside(path: str | Path) -> Iterator[Path]:
+    """Yields a temporary path next to `path`, renamed to `path` on success and removed on any failure.
+
+    OSErrors become SoraErrors; Ctrl-C leaves nothing behind either.
+    """
+    path = Path(path)
+    part = path.with_name(f".{path.stem[:100]}.{os.getpid()}.part{path.suffix}")
+    try:
+        yield part
+        os.replace(part, path)
+    except OSError as error:
+        raise write_error(path, error) from error
+    finally:
+        part.unlink(missing_ok=True)

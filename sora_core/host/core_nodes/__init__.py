@@ -1,0 +1,8 @@
+"""ComfyUI's core nodes that video workflows need, under their ids and inputs, for the same workflows.
+
+They act on this package's own MODEL, CLIP and VAE.
+"""
+
+from . import images, latents, sampling, values, video
+
+CORE_NODES = [*images.NODES, *latents.NODES, *sampling.NODES, *values.NODES, *video.NODES]

@@ -1,0 +1,169 @@
+"""Loading, saving and arranging pictures. IMAGE is `[B,H,W,3]` float 0..1."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as functional
+
+from ...errors import expect
+from ..api import io, ui
+from ..folders import IMAGE_SUFFIXES, current
+from ..images import load_image
+
+MAX_SIZE = 16384
+
+
+class LoadImage(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            "LoadImage", display_name="Load Image", category="image",
+            inputs=[io.Combo.Input("image", options=current().files("input", IMAGE_SUFFIXES),
+                                   upload=io.UploadType.image,
+                                   tooltip="A picture from the input folder, or upload one.")],
+            outputs=[io.Image.Output(), io.Mask.Output()],
+        )
+
+    @classmethod
+    def validate_inputs(cls, image) -> bool | str:
+        if image is not None:
+            current().existing(image)
+        return True
+
+    @classmethod
+    def fingerprint_inputs(cls, image) -> tuple:
+        stat = current().existing(image).stat()
+        return stat.st_mtime_ns, stat.st_size
+
+    @classmethod
+    def execute(cls, image) -> io.NodeOutput:
+        return io.NodeOutput(*load_image(current().existing(image)))
+
+
+class SaveImage(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            "SaveImage", display_name="Save Image", category="image", is_output_node=True,
+            inputs=[io.Image.Input("images", tooltip="The pictures to save."),
+                    io.String.Input("filename_prefix", default="ComfyUI",
+                                    tooltip="Name before the counter; %date:yyyy-MM-dd% works.")],
+            outputs=[io.Image.Output()],
+        )
+
+    @classmethod
+    def validate_inputs(cls, filename_prefix) -> bool | str:
+        current().check_prefix(filename_prefix)
+        return True
+
+    @classmethod
+    def execute(cls, images, filename_prefix) -> io.NodeOutput:
+        return io.NodeOutput(images, ui=ui.ImageSaveHelper.get_save_images_ui(images, filename_prefix, cls))
+
+
+class PreviewImage(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema("PreviewImage", display_name="Preview Image", category="image", is_output_node=True,
+                         inputs=[io.Image.Input("images")], outputs=[io.Image.Output()])
+
+    @classmethod
+    def execute(cls, images) -> io.NodeOutput:
+        return io.NodeOutput(images, ui=ui.PreviewImage(images, cls=cls))
+
+
+def resize(images: torch.Tensor, width: int, height: int, method: str,
+           crop: str = "disabled") -> torch.Tensor:
+    """`images` `[B,H,W,C]` at `width` x `height`. Crop "center" cuts to the new aspect first."""
+    pixels = images.movedim(-1, 1)
+    if crop == "center":
+        old_height, old_width = pixels.shape[-2:]
+        if old_width * height > old_height * width:
+            keep = max(1, round(old_height * width / height))
+            left = (old_width - keep) // 2
+            pixels = pixels[..., left:left + keep]
+        else:
+            keep = max(1, round(old_width * height / width))
+            top = (old_height - keep) // 2
+            pixels = pixels[..., top:top + keep, :]
+    if method == "lanczos":
+        return _lanczos(pixels.movedim(1, -1), width, height)
+    options = {"antialias": True} if method in ("bilinear", "bicubic") else {}
+    pixels = functional.interpolate(pixels, size=(height, width), mode=method, **options)
+    return pixels.movedim(1, -1).clamp(0, 1)
+
+
+def _lanczos(images: torch.Tensor, width: int, height: int) -> torch.Tensor:
+    import numpy as np
+    from PIL import Image
+
+    made = []
+    for image in images:
+        planes = [Image.fromarray(plane.float().cpu().numpy()) for plane in image.movedim(-1, 0)]
+        planes = [plane.resize((width, height), Image.Resampling.LANCZOS) for plane in planes]
+        made.append(torch.from_numpy(np.stack([np.asarray(plane) for plane in planes], axis=-1)))
+    return torch.stack(made).clamp(0, 1)
+
+
+class ImageScale(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            "ImageScale", display_name="Upscale Image", category="image/upscaling",
+            inputs=[io.Image.Input("image"),
+                    io.Combo.Input("upscale_method",
+                                   options=["nearest-exact", "bilinear", "area", "bicubic", "lanczos"]),
+                    io.Int.Input("width", default=512, min=0, max=MAX_SIZE, step=1,
+                                 tooltip="0 keeps the aspect."),
+                    io.Int.Input("height", default=512, min=0, max=MAX_SIZE, step=1,
+                                 tooltip="0 keeps the aspect."),
+                    io.Combo.Input("crop", options=["disabled", "center"])],
+            outputs=[io.Image.Output()],
+        )
+
+    @classmethod
+    def execute(cls, image, upscale_method, width, height, crop) -> io.NodeOutput:
+        old_height, old_width = image.shape[1:3]
+        if width == 0 and height == 0:
+            return io.NodeOutput(image)
+        width = width or max(1, round(old_width * height / old_height))
+        height = height or max(1, round(old_height * width / old_width))
+        return io.NodeOutput(resize(image, width, height, upscale_method, crop))
+
+
+class ImageBatch(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema("ImageBatch", display_name="Batch Images", category="image",
+                         inputs=[io.Image.Input("image1"), io.Image.Input("image2")],
+                         outputs=[io.Image.Output()])
+
+    @classmethod
+    def execute(cls, image1, image2) -> io.NodeOutput:
+        if image1.shape[1:3] != image2.shape[1:3]:
+            image2 = resize(image2, image1.shape[2], image1.shape[1], "bilinear", "center")
+        channels = min(image1.shape[-1], image2.shape[-1])
+        return io.NodeOutput(torch.cat([image1[..., :channels], image2[..., :channels]]))
+
+
+class ImageFromBatch(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            "ImageFromBatch", display_name="Get Image from Batch", category="image/batch",
+            inputs=[io.Image.Input("image"),
+                    io.Int.Input("batch_index", default=0, min=-MAX_SIZE, max=MAX_SIZE,
+                                 tooltip="First picture, from 0; negative counts from the end."),
+                    io.Int.Input("length", default=1, min=1, max=4096)],
+            outputs=[io.Image.Output()],
+        )
+
+    @classmethod
+    def execute(cls, image, batch_index, length) -> io.NodeOutput:
+        count = image.shape[0]
+        expect(count > 0, "There are no pictures in the batch.")
+        start = min(max(batch_index + count if batch_index < 0 else batch_index, 0), count - 1)
+        return io.NodeOutput(image[start:start + length].clone())
+
+
+NODES = [LoadImage, SaveImage, PreviewImage, ImageScale, ImageBatch, ImageFromBatch]

@@ -1,0 +1,126 @@
+"""Video files and the VIDEO type."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from ..api import InputImpl, Types, io, ui
+from ..folders import VIDEO_SUFFIXES, current
+
+
+class LoadVideo(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            "LoadVideo", display_name="Load Video", category="video",
+            inputs=[io.Combo.Input("file", options=current().files("input", VIDEO_SUFFIXES),
+                                   upload=io.UploadType.video,
+                                   tooltip="A video from the input folder, or upload one.")],
+            outputs=[io.Video.Output()],
+        )
+
+    @classmethod
+    def validate_inputs(cls, file) -> bool | str:
+        if file is not None:
+            current().existing(file)
+        return True
+
+    @classmethod
+    def fingerprint_inputs(cls, file) -> tuple:
+        stat = current().existing(file).stat()
+        return stat.st_mtime_ns, stat.st_size
+
+    @classmethod
+    def execute(cls, file) -> io.NodeOutput:
+        video = InputImpl.VideoFromFile(current().existing(file))
+        video.get_dimensions()  # A damaged file should fail here, where its name is, not at a later node.
+        return io.NodeOutput(video)
+
+
+class GetVideoComponents(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            "GetVideoComponents", display_name="Get Video Components", category="video",
+            inputs=[io.Video.Input("video")],
+            outputs=[io.Image.Output(display_name="images"), io.Audio.Output(display_name="audio"),
+                     io.Float.Output(display_name="fps"), io.Int.Output(display_name="bit_depth"),
+                     io.Combo.Output(display_name="color_space")],
+        )
+
+    @classmethod
+    def execute(cls, video) -> io.NodeOutput:
+        parts = video.get_components()
+        return io.NodeOutput(parts.images, parts.audio, float(parts.frame_rate), video.get_bit_depth(),
+                             video.get_color_space())
+
+
+class CreateVideo(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            "CreateVideo", display_name="Create Video", category="video",
+            inputs=[io.Image.Input("images"),
+                    io.Float.Input("fps", default=30.0, min=1.0, max=120.0, step=1.0,
+                                   tooltip="Frames per second."),
+                    io.Audio.Input("audio", optional=True),
+                    io.Int.Input("bit_depth", default=8, min=8, max=10, step=2, optional=True,
+                                 display_mode=io.NumberDisplay.number)],
+            outputs=[io.Video.Output()],
+        )
+
+    @classmethod
+    def execute(cls, images, fps, audio=None, bit_depth=8) -> io.NodeOutput:
+        parts = Types.VideoComponents(images=images, frame_rate=Fraction(fps), audio=audio)
+        return io.NodeOutput(InputImpl.VideoFromComponents(parts, bit_depth))
+
+
+def _codec(optional: bool = False) -> io.Input:
+    encoding = io.DynamicCombo.Input("encoding", display_name="encoding mode", optional=True, options=[
+        io.DynamicCombo.Option("auto", []),
+        io.DynamicCombo.Option("re-encode", [
+            io.Float.Input("crf", default=23.0, min=0.0, max=51.0, step=1.0,
+                           tooltip="Lower is better and larger.")]),
+    ])
+    return io.DynamicCombo.Input(
+        "codec", optional=optional, extra_dict={"hidden": True} if optional else None,
+        options=[io.DynamicCombo.Option("auto", []), io.DynamicCombo.Option("h264", [encoding])])
+
+
+class SaveVideo(io.ComfyNode):
+    """Saves mp4. Where ComfyUI offers mkv, webm and AV1, this host has none of them and says so."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            "SaveVideo", display_name="Save Video", category="video", is_output_node=True,
+            inputs=[io.Video.Input("video", tooltip="The video to save."),
+                    io.String.Input("filename_prefix", default="video/ComfyUI",
+                                    tooltip="Name before the counter; may hold a subfolder."),
+                    io.DynamicCombo.Input("format", options=[io.DynamicCombo.Option("auto", [_codec()]),
+                                                             io.DynamicCombo.Option("mp4", [_codec()])]),
+                    # Workflows of 2025 have the codec here; newer ones inside the format.
+                    _codec(optional=True)],
+            outputs=[io.Video.Output("video")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, filename_prefix) -> bool | str:
+        current().check_prefix(filename_prefix)
+        return True
+
+    @classmethod
+    def execute(cls, video, filename_prefix, format, codec=None) -> io.NodeOutput:
+        chosen = format.get("codec") or codec or {}
+        crf = (chosen.get("encoding") or {}).get("crf")
+        width, height = video.get_dimensions()
+        path, subfolder = current().next_file(filename_prefix, ".mp4", "output", width, height)
+        tags = dict(cls.hidden.extra_pnginfo or {})
+        if cls.hidden.prompt is not None:
+            tags["prompt"] = cls.hidden.prompt
+        video.save_to(path, metadata=tags, crf=crf)
+        saved = ui.SavedResult(path.name, subfolder, io.FolderType.output)
+        return io.NodeOutput(video, ui=ui.PreviewVideo([saved]))
+
+
+NODES = [LoadVideo, GetVideoComponents, CreateVideo, SaveVideo]

@@ -1,0 +1,58 @@
+"""The host in one object: nodes, folders, workflows, runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from . import folders as folders_module
+from .cache import OutputCache
+from .executor import Executor, Listener, RunResult
+from .folders import Folders
+from .graph import Workflow, load_workflow, parse_workflow
+from .overrides import apply_overrides
+from .packs import Registry, own_pack
+from .validate import Plan, make_plan
+
+
+class Host:
+    """Loads the core nodes and node packs once, then runs workflows.
+
+    `folders` become the ones in force in this process. `packs` are folders of node packs; None means the pack
+    that belongs to this package. With `keep_results`, a second run re-uses what did not change.
+    """
+
+    def __init__(self, folders: Folders | None = None, packs: Iterable[Path] | None = None,
+                 keep_results: bool = True):
+        self.folders = folders or Folders()
+        folders_module.use(self.folders)
+        self.registry = Registry()
+        from .core_nodes import CORE_NODES
+
+        for node in CORE_NODES:
+            self.registry.add(node)
+        own = own_pack()
+        self.registry.load_packs(packs if packs is not None else [own] if own else [])
+        self.executor = Executor(OutputCache() if keep_results else None)
+
+    def load(self, workflow: str | Path | dict[str, Any], settings: Iterable[str] = ()) -> Workflow:
+        """Read a workflow (a file's path or parsed JSON) and apply `NODE.INPUT=VALUE` settings."""
+        if isinstance(workflow, dict):
+            loaded = parse_workflow(workflow, self.registry)
+        else:
+            loaded = load_workflow(workflow, self.registry)
+        apply_overrides(loaded, self.registry, list(settings))
+        return loaded
+
+    def plan(self, workflow: Workflow) -> Plan:
+        """Check a workflow. Raises WorkflowError."""
+        return make_plan(workflow, self.registry)
+
+    def run(self, workflow: Workflow | str | Path | dict[str, Any], settings: Iterable[str] = (),
+            listener: Listener | None = None) -> RunResult:
+        """Check and run a workflow. Raises SoraError for anything a user can put right."""
+        if not isinstance(workflow, Workflow):
+            workflow = self.load(workflow, settings)
+        folders_module.use(self.folders)
+        return self.executor.run(self.plan(workflow), listener)

@@ -1,0 +1,70 @@
+"""Pictures in and out of the host's folders."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
+
+from ..errors import SoraError, expect
+from ..files import written_beside
+from .folders import current
+
+
+def save_pngs(images: torch.Tensor, prefix: str, kind: str, hidden: Any = None,
+              compress_level: int = 4) -> list[tuple[str, str]]:
+    """Write `images` `[B,H,W,3 or 4]` float 0..1 as PNG files with the workflow inside.
+
+    Returns `(file name, subfolder)` per image.
+    """
+    expect(images.ndim == 4 and images.shape[-1] in (1, 3, 4),
+           f"Expected images of shape [B,H,W,3], got {list(images.shape)}.")
+    info = PngInfo()
+    for key, value in metadata_of(hidden).items():
+        info.add_text(key, value)
+    saved = []
+    for image in images:
+        height, width = image.shape[:2]
+        path, subfolder = current().next_file(prefix, ".png", kind, width, height)
+        pixels = (image.detach().float().cpu().clamp(0, 1).numpy() * 255).round().astype(np.uint8)
+        picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+        with written_beside(path) as part:
+            picture.save(part, format="PNG", pnginfo=info, compress_level=compress_level)
+        saved.append((path.name, subfolder))
+    return saved
+
+
+def metadata_of(hidden: Any) -> dict[str, str]:
+    """The tags that let a saved file restore its workflow: `prompt` and `workflow`, as JSON."""
+    tags = {}
+    if getattr(hidden, "prompt", None):
+        tags["prompt"] = json.dumps(hidden.prompt)
+    for key, value in (getattr(hidden, "extra_pnginfo", None) or {}).items():
+        tags[key] = json.dumps(value)
+    return tags
+
+
+def load_image(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    """A picture as `[frames,H,W,3]` float 0..1 and its mask `[frames,H,W]` (1 where it is transparent).
+
+    Turned upright after its EXIF tag. Raises SoraError for files that are no picture.
+    """
+    try:
+        picture = Image.open(path)
+        picture = ImageOps.exif_transpose(picture)
+        # 16-bit grey has no direct way to RGB in Pillow: it would clip.
+        if picture.mode.startswith("I"):
+            picture = picture.point(lambda value: value / 256).convert("L")
+        has_alpha = "A" in picture.getbands() or "transparency" in picture.info
+        rgba = np.asarray(picture.convert("RGBA"), dtype=np.float32) / 255.0
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise SoraError(f"{path.name} cannot be read as a picture ({error}): "
+                        "use a PNG, JPEG or WebP.") from error
+    pixels = torch.from_numpy(rgba[None, ..., :3].copy())
+    mask = 1.0 - torch.from_numpy(rgba[None, ..., 3].copy()) if has_alpha else torch.zeros(1, 64, 64)
+    return pixels, mask

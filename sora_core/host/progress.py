@@ -1,0 +1,64 @@
+"""How running code talks to whoever runs it: progress within a node, and the wish to stop.
+
+Code that takes long calls `report(...)` once per step. Outside an execution it does nothing, so the same code
+runs in plain Python.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+
+class Interrupted(BaseException):
+    """The user asked to stop. Not an Exception, so that a node's `except Exception` cannot swallow it."""
+
+
+@dataclass
+class Running:
+    """The node that is running now."""
+
+    node_id: str
+    on_progress: Callable[[int, int, Any], None]
+    interrupted: Callable[[], bool]
+
+
+_running: ContextVar[Running | None] = ContextVar("running", default=None)
+
+
+@contextlib.contextmanager
+def running(node: Running) -> Iterator[None]:
+    token = _running.set(node)
+    try:
+        yield
+    finally:
+        _running.reset(token)
+
+
+def current_node() -> str | None:
+    """Id of the node that is running, if any."""
+    node = _running.get()
+    return node.node_id if node else None
+
+
+def check_interrupted() -> None:
+    """Raise `Interrupted` if the user asked to stop."""
+    node = _running.get()
+    if node is not None and node.interrupted():
+        raise Interrupted()
+
+
+def report(value: int, total: int, preview: Any = None) -> None:
+    """Tell that `value` of `total` steps are done, with an optional preview for the host to show.
+
+    Raises `Interrupted` if the user asked to stop.
+    """
+    node = _running.get()
+    if node is None:
+        return
+    node.on_progress(value, total, preview)
+    if node.interrupted():
+        raise Interrupted()
