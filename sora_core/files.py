@@ -31,7 +31,7 @@ def write_error(path: Path, error: OSError) -> SoraError:
         return SoraError(f"{path} cannot be written (read-only): use another folder or change its rights.")
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
         return SoraError(f"{path} is not a folder: use another one.")
-    return SoraError(f"Writing {path} failed: {error.strerror or error}.")
+    return SoraError(f"Writing {path} failed ({error.strerror or error}): use another folder.")
 
 
 @contextmanager

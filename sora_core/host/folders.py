@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import tempfile
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -35,6 +36,10 @@ class Folders:
     input: Path = field(default_factory=lambda: Path("input"))
     output: Path = field(default_factory=lambda: Path("output"))
     temp: Path = field(default_factory=_own_temp)
+
+    def discard_temp(self) -> None:
+        """Remove the temp folder and the previews in it."""
+        shutil.rmtree(self.temp, ignore_errors=True)
 
     def of(self, kind: str) -> Path:
         expect(kind in ("input", "output", "temp"), f"Unknown folder {kind!r}: use input, output or temp.")

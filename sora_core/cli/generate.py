@@ -1,0 +1,78 @@
+"""`sora generate PROMPT -o OUT.mp4`: a video without a graph."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from ..errors import expect
+from .options import count, positive, seed, size
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("prompt", help="what the video should show, in English or Chinese")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.mp4",
+                        help="the file to write")
+    parser.add_argument("--negative", metavar="TEXT", help="what it should not show")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--seconds", type=positive, help="how long the video is")
+    length.add_argument("--frames", type=count, help="how many frames it has, in place of --seconds")
+    parser.add_argument("--fps", type=positive, help="frames per second")
+    parser.add_argument("--size", type=size, metavar="WxH", help="for example 128x128, 160x96")
+    parser.add_argument("--seed", type=seed, help="same seed, same video (default: 0)")
+    parser.add_argument("--steps", type=count, help="steps of the sampler")
+    parser.add_argument("--sampler", metavar="NAME", help="for example euler, dpmpp_2m, uni_pc")
+    parser.add_argument("--scheduler", metavar="NAME", help="for example simple, sgm_uniform, beta")
+    parser.add_argument("--cfg", type=float, help="guidance: how closely to follow the prompt")
+    parser.add_argument("--shift", type=positive, help="shift of the noise schedule")
+    parser.add_argument("--model", metavar="NAME_OR_FILE",
+                        help="a model that comes with the package, or a checkpoint file")
+
+
+# Options that go to `generate` as they are, when given: the model knows the best defaults.
+PASSED_ON = ("negative", "seconds", "frames", "fps", "seed", "steps", "sampler", "scheduler", "cfg", "shift")
+
+
+def run(args: argparse.Namespace) -> int:
+    from ..files import ensure_writable
+
+    out: Path = args.output
+    expect(bool(args.prompt.strip()), "The prompt is empty: say what the video should show.")
+    expect(out.suffix.lower() == ".mp4", f"The output {str(out)!r} is not an mp4: end its name in .mp4.")
+    expect(not out.is_dir(), f"The output {str(out)!r} is a folder: give the name of a file.")
+    ensure_writable(out.parent)
+
+    import sora_core
+
+    options = {name: getattr(args, name) for name in PASSED_ON if getattr(args, name) is not None}
+    if args.size:
+        options["width"], options["height"] = args.size
+    model = sora_core.load(args.model) if args.model else sora_core.load()
+    with _StepBar() as bar:
+        video = model.generate(args.prompt, progress=bar, **options)
+    video.save(out)
+    print(out)
+    return 0
+
+
+class _StepBar:
+    """Called as `bar(step, total)` by the sampler."""
+
+    def __init__(self) -> None:
+        self.bar = None
+
+    def __enter__(self) -> _StepBar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def __call__(self, step: int, total: int) -> None:
+        if self.bar is None:
+            from tqdm import tqdm
+
+            self.bar = tqdm(total=total, desc="sampling", file=sys.stderr, disable=None)
+        self.bar.n = step
+        self.bar.refresh()
