@@ -1,1 +1,310 @@
-NODES = []
+"""Noise schedules, samplers, guiders, and the nodes that run them on our own MODEL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from ...diffusion.samplers import SAMPLERS, SamplerSpec, get_sampler
+from ...diffusion.sampling import DiffusionModel, prepare_noise, sample
+from ...diffusion.schedules import SCHEDULERS, get_sigmas, ksampler_sigmas
+from .. import progress
+from ..api import io
+
+MAX_SEED = 0xFFFFFFFFFFFFFFFF
+
+
+@dataclass
+class ChosenSampler:
+    """What a SAMPLER socket holds: a sampler of the registry and its options."""
+
+    name: str
+    fn: Callable
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class SeededNoise:
+    """What a NOISE socket holds. `seed` also seeds samplers that draw noise as they go."""
+
+    seed: int = 0
+    adds: bool = True
+
+    def generate_noise(self, latent: dict[str, Any]) -> torch.Tensor:
+        samples = latent["samples"]
+        if not self.adds:
+            return torch.zeros_like(samples)
+        return prepare_noise(samples, self.seed, latent.get("batch_index"))
+
+
+@dataclass
+class Guider:
+    """What a GUIDER socket holds. Without `negative` there is no guidance."""
+
+    model: DiffusionModel
+    positive: Any
+    negative: Any = None
+    cfg: float = 1.0
+
+
+def fit_latent(model: DiffusionModel, latent: dict[str, Any]) -> dict[str, Any]:
+    """`latent` in the shape that `model` takes.
+
+    A still becomes a video of one frame; an empty latent of another model (the core EmptyLatentImage knows only
+    one shape) becomes an empty one of this model.
+    """
+    samples = latent["samples"]
+    if samples.ndim == 4:
+        samples = samples.unsqueeze(2)
+    spec = model.latent
+    ratio = latent.get("downscale_ratio_spacial")
+    if not samples.any() and (samples.shape[1] != spec.channels or ratio not in (None, spec.spatial_ratio)):
+        scale = (ratio or spec.spatial_ratio) / spec.spatial_ratio
+        height, width = (int(side * scale) for side in samples.shape[-2:])
+        samples = samples.new_zeros(samples.shape[0], spec.channels, samples.shape[2], height, width)
+    fitted = {**latent, "samples": samples}
+    fitted.pop("downscale_ratio_spacial", None)
+    return fitted
+
+
+def run_sampler(guider: Guider, latent: dict[str, Any], sampler: Any, sigmas: torch.Tensor, *, seed: int,
+                add_noise: bool = True, noise: torch.Tensor | None = None) -> tuple[dict, dict]:
+    """Sample with progress told and interrupts heard; returns the LATENT and its last x0 estimate."""
+    options = None
+    if not isinstance(sampler, (str, SamplerSpec)):
+        options = dict(sampler.options)
+        sampler = get_sampler(sampler.name) if sampler.name in SAMPLERS else sampler.fn
+    latent = fit_latent(guider.model, latent)
+    last: dict[str, torch.Tensor] = {}
+    total = max(len(sigmas) - 1, 1)
+
+    def callback(step: dict[str, Any]) -> None:
+        last["samples"] = step["denoised"]
+        progress.report(step["i"] + 1, total, step["denoised"])
+
+    made = sample(guider.model, latent, guider.positive, guider.negative, seed=seed, sampler=sampler,
+                  sigmas=sigmas, cfg=guider.cfg, options=options, add_noise=add_noise, noise=noise,
+                  callback=callback)
+    denoised = {**made, **{key: value.to(made["samples"].device) for key, value in last.items()}}
+    return made, denoised
+
+
+def _seed(name: str) -> io.Input:
+    return io.Int.Input(name, default=0, min=0, max=MAX_SEED, control_after_generate=True,
+                        tooltip="Same seed and settings, same result.")
+
+
+def _steps() -> io.Input:
+    return io.Int.Input("steps", default=20, min=1, max=10000, tooltip="More steps take longer.")
+
+
+def _cfg() -> io.Input:
+    return io.Float.Input("cfg", default=8.0, min=0.0, max=100.0, step=0.1, round=0.01,
+                          tooltip="Guidance: how closely to follow the prompt. 1 is none.")
+
+
+def _choices() -> list[io.Input]:
+    return [io.Combo.Input("sampler_name", options=list(SAMPLERS)),
+            io.Combo.Input("scheduler", options=list(SCHEDULERS))]
+
+
+def _prompts_and_latent() -> list[io.Input]:
+    return [io.Conditioning.Input("positive"), io.Conditioning.Input("negative"),
+            io.Latent.Input("latent_image")]
+
+
+class KSampler(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            "KSampler", display_name="KSampler", category="sampling",
+            inputs=[io.Model.Input("model"), _seed("seed"), _steps(), _cfg(), *_choices(),
+                    *_prompts_and_latent(),
+                    io.Float.Input("denoise", default=1.0, min=0.0, max=1.0, step=0.01,
+                                   tooltip="Below 1 keeps something of the latent.")],
+            outputs=[io.Latent.Output()],
+        )
+
+    @classmethod
+    def execute(cls, model, seed, steps, cfg, sampler_name, scheduler, positive, negative, latent_image,
+                denoise=1.0) -> io.NodeOutput:
+        spec = get_sampler(sampler_name)
+        sigmas = ksampler_sigmas(scheduler, steps, discard_penultimate=spec.discard_penultimate,
+                                 shift=model.shift, denoise=denoise)
+        made, _ = run_sampler(Guider(model, positive, negative, cfg), latent_image, spec, sigmas, seed=seed)
+        return io.NodeOutput(made)
+
+
+class KSamplerAdvanced(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            "KSamplerAdvanced", display_name="KSampler (Advanced)", category="sampling",
+            inputs=[io.Model.Input("model"), io.Combo.Input("add_noise", options=["enable", "disable"]),
+                    _seed("noise_seed"), _steps(), _cfg(), *_choices(), *_prompts_and_latent(),
+                    io.Int.Input("start_at_step", default=0, min=0, max=10000),
+                    io.Int.Input("end_at_step", default=10000, min=0, max=10000),
+                    io.Combo.Input("return_with_leftover_noise", options=["disable", "enable"])],
+            outputs=[io.Latent.Output()],
+        )
+
+    @classmethod
+    def execute(cls, model, add_noise, noise_seed, steps, cfg, sampler_name, scheduler, positive, negative,
+                latent_image, start_at_step, end_at_step, return_with_leftover_noise) -> io.NodeOutput:
+        spec = get_sampler(sampler_name)
+        sigmas = ksampler_sigmas(scheduler, steps, discard_penultimate=spec.discard_penultimate,
+                                 shift=model.shift).clone()
+        if end_at_step < len(sigmas) - 1:
+            sigmas = sigmas[: end_at_step + 1]
+            if return_with_leftover_noise == "disable":
+                sigmas[-1] = 0
+        sigmas = sigmas[start_at_step:]
+        if len(sigmas) < 2:
+            return io.NodeOutput(fit_latent(model, latent_image))
+        made, _ = run_sampler(Guider(model, positive, negative, cfg), latent_image, spec, sigmas,
+                              seed=noise_seed, add_noise=add_noise == "enable")
+        return io.NodeOutput(made)
+
+
+class KSamplerSelect(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema("KSamplerSelect", display_name="KSamplerSelect",
+                         category="sampling/custom_sampling/samplers",
+                         inputs=[io.Combo.Input("sampler_name", options=list(SAMPLERS))],
+                         outputs=[io.Sampler.Output()])
+
+    @classmethod
+    def execute(cls, sampler_name) -> io.NodeOutput:
+        return io.NodeOutput(ChosenSampler(sampler_name, get_sampler(sampler_name).fn))
+
+
+class BasicScheduler(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            "BasicScheduler", display_name="BasicScheduler", category="sampling/custom_sampling/schedulers",
+            inputs=[io.Model.Input("model"), io.Combo.Input("scheduler", options=list(SCHEDULERS)), _steps(),
+                    io.Float.Input("denoise", default=1.0, min=0.0, max=1.0, step=0.01)],
+            outputs=[io.Sigmas.Output()],
+        )
+
+    @classmethod
+    def execute(cls, model, scheduler, steps, denoise) -> io.NodeOutput:
+        return io.NodeOutput(get_sigmas(scheduler, steps, shift=model.shift, denoise=denoise))
+
+
+class RandomNoise(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema("RandomNoise", display_name="RandomNoise", category="sampling/custom_sampling/noise",
+                         inputs=[_seed("noise_seed")], outputs=[io.Noise.Output()])
+
+    @classmethod
+    def execute(cls, noise_seed) -> io.NodeOutput:
+        return io.NodeOutput(SeededNoise(noise_seed))
+
+
+class DisableNoise(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema("DisableNoise", display_name="DisableNoise", inputs=[],
+                         category="sampling/custom_sampling/noise", outputs=[io.Noise.Output()])
+
+    @classmethod
+    def execute(cls) -> io.NodeOutput:
+        return io.NodeOutput(SeededNoise(adds=False))
+
+
+class CFGGuider(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            "CFGGuider", display_name="CFGGuider", category="sampling/custom_sampling/guiders",
+            inputs=[io.Model.Input("model"), io.Conditioning.Input("positive"),
+                    io.Conditioning.Input("negative"), _cfg()],
+            outputs=[io.Guider.Output()],
+        )
+
+    @classmethod
+    def execute(cls, model, positive, negative, cfg) -> io.NodeOutput:
+        return io.NodeOutput(Guider(model, positive, negative, cfg))
+
+
+class BasicGuider(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            "BasicGuider", display_name="BasicGuider", category="sampling/custom_sampling/guiders",
+            inputs=[io.Model.Input("model"), io.Conditioning.Input("conditioning")],
+            outputs=[io.Guider.Output()],
+        )
+
+    @classmethod
+    def execute(cls, model, conditioning) -> io.NodeOutput:
+        return io.NodeOutput(Guider(model, conditioning))
+
+
+def _two_latents() -> list[io.Output]:
+    return [io.Latent.Output(display_name="output"), io.Latent.Output(display_name="denoised_output")]
+
+
+class SamplerCustom(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            "SamplerCustom", display_name="SamplerCustom", category="sampling/custom_sampling",
+            inputs=[io.Model.Input("model"), io.Boolean.Input("add_noise", default=True), _seed("noise_seed"),
+                    _cfg(), io.Conditioning.Input("positive"), io.Conditioning.Input("negative"),
+                    io.Sampler.Input("sampler"), io.Sigmas.Input("sigmas"), io.Latent.Input("latent_image")],
+            outputs=_two_latents(),
+        )
+
+    @classmethod
+    def execute(cls, model, add_noise, noise_seed, cfg, positive, negative, sampler, sigmas,
+                latent_image) -> io.NodeOutput:
+        guider = Guider(model, positive, negative, cfg)
+        return io.NodeOutput(*run_sampler(guider, latent_image, sampler, sigmas, seed=noise_seed,
+                                          add_noise=add_noise))
+
+
+class SamplerCustomAdvanced(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            "SamplerCustomAdvanced", display_name="SamplerCustomAdvanced",
+            category="sampling/custom_sampling",
+            inputs=[io.Noise.Input("noise"), io.Guider.Input("guider"), io.Sampler.Input("sampler"),
+                    io.Sigmas.Input("sigmas"), io.Latent.Input("latent_image")],
+            outputs=_two_latents(),
+        )
+
+    @classmethod
+    def execute(cls, noise, guider, sampler, sigmas, latent_image) -> io.NodeOutput:
+        latent_image = fit_latent(guider.model, latent_image)
+        drawn = noise.generate_noise(latent_image)
+        made = run_sampler(guider, latent_image, sampler, sigmas, seed=noise.seed, noise=drawn)
+        return io.NodeOutput(*made)
+
+
+class ModelSamplingSD3(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            "ModelSamplingSD3", display_name="ModelSamplingSD3", category="advanced/model",
+            inputs=[io.Model.Input("model"),
+                    io.Float.Input("shift", default=3.0, min=0.0, max=100.0, step=0.01,
+                                   tooltip="Higher spends more of the steps at high noise.")],
+            outputs=[io.Model.Output()],
+        )
+
+    @classmethod
+    def execute(cls, model, shift) -> io.NodeOutput:
+        return io.NodeOutput(model.with_shift(shift))
+
+
+NODES = [KSampler, KSamplerAdvanced, KSamplerSelect, BasicScheduler, RandomNoise, DisableNoise, CFGGuider,
+         BasicGuider, SamplerCustom, SamplerCustomAdvanced, ModelSamplingSD3]
