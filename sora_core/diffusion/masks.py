@@ -1,0 +1,61 @@
+"""Keep/generate masks on the latent grid and on tokens. 1 (True) = generate, 0 (False) = keep."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from ..errors import SoraError, expect
+
+Patch = tuple[int, int, int]
+
+
+def to_latent_grid(mask: torch.Tensor, shape: tuple[int, ...], temporal_ratio: int = 4) -> torch.Tensor:
+    """A `noise_mask` as bool `[B, 1, T, H, W]` for a latent of `shape` `[B, C, T, H, W]`.
+
+    mask: `[B, C or 1, T, H, W]`, or what core nodes make: `[H, W]`, `[T, H, W]`, `[T, 1, H, W]` with T the
+        number of latents, of video frames (1 + ratio * (T - 1)), or 1 for all of them. H and W may be pixels.
+        Above 0.5 is generate. A latent is generated if any part of what it covers is.
+
+    Raises SoraError when the number of frames or the batch does not fit.
+    """
+    batch, _, frames, height, width = shape
+    mask = torch.as_tensor(mask)
+    expect(2 <= mask.ndim <= 5, f"The noise mask has shape {tuple(mask.shape)}. Use [B,1,T,H,W] or [T,H,W].")
+    if mask.ndim < 5:
+        mask = mask.reshape(1, 1, -1, *mask.shape[-2:])
+    expect(
+        mask.shape[0] in (1, batch),
+        f"The noise mask is for a batch of {mask.shape[0]}, the latent is a batch of {batch}. Use one "
+        "mask for each.",
+    )
+    mask = (mask > 0.5).float().amax(dim=1, keepdim=True)
+    length = mask.shape[2]
+    if length not in (1, frames):
+        pixels = 1 + temporal_ratio * (frames - 1)
+        if length != pixels:
+            raise SoraError(
+                f"The noise mask covers {length} frames, the latent {frames} ({pixels} video frames). "
+                "Make the mask and the latent for the same length."
+            )
+        # The first latent is one frame, every later one `temporal_ratio` of them.
+        rest = mask[:, :, 1:].unflatten(2, (frames - 1, temporal_ratio)).amax(dim=3)
+        mask = torch.cat([mask[:, :, :1], rest], dim=2)
+    mask = F.adaptive_max_pool3d(mask, (mask.shape[2], height, width))
+    return mask.bool().expand(batch, 1, frames, height, width)
+
+
+def token_mask(mask: torch.Tensor, patch: Patch) -> torch.Tensor:
+    """Bool `[B, 1, T, H, W]` -> bool tokens `[B, N]` in (t, y, x) order: kept only where all latents are
+    kept.
+    """
+    return F.max_pool3d(mask.float(), patch).bool().flatten(1)
+
+
+def spread_tokens(tokens: torch.Tensor, shape: tuple[int, ...], patch: Patch) -> torch.Tensor:
+    """Bool tokens `[B, N]` -> bool `[B, 1, T, H, W]`, each token's value on all of its latents."""
+    grid = [n // p for n, p in zip(shape[-3:], patch, strict=True)]
+    mask = tokens.unflatten(1, grid).unsqueeze(1)
+    for dim, p in enumerate(patch, start=2):
+        mask = mask.repeat_interleave(p, dim=dim)
+    return mask

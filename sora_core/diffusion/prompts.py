@@ -1,0 +1,87 @@
+"""CONDITIONING (`[[context [B, L, D], {options}], ...]`, ComfyUI's layout) as what the denoiser evaluates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from ..errors import SoraError, expect
+
+# Options of a conditioning that change the picture and that only ComfyUI's own sampling understands.
+_UNSUPPORTED = ("area", "mask", "control", "gligen", "hooks", "concat_latent_image")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One encoded prompt: context `[b, L, D]`, its weight among others, and the sigmas it is used at."""
+
+    context: torch.Tensor
+    strength: float = 1.0
+    sigma_start: float = 1.0
+    sigma_end: float = 0.0
+
+    def active(self, sigma: float) -> bool:
+        return self.sigma_end <= sigma <= self.sigma_start
+
+
+def read_conditioning(conditioning, percent_to_sigma: Callable[[float], float], what: str) -> list[Prompt]:
+    """Prompts of a CONDITIONING, or of a bare context tensor. `what` names it in errors ("positive").
+
+    Combined conditionings are averaged by "strength"; "start_percent" and "end_percent" limit the steps.
+    Raises SoraError for what is no conditioning, or asks for what is not supported here.
+    """
+    if isinstance(conditioning, torch.Tensor):
+        conditioning = [[conditioning, {}]]
+    if not isinstance(conditioning, Sequence) or isinstance(conditioning, str) or not conditioning:
+        raise SoraError(
+            f"The {what} prompt is {type(conditioning).__name__}, not a conditioning. Encode a text."
+        )
+    prompts = []
+    for entry in conditioning:
+        context, options = entry[0], entry[1] if len(entry) > 1 else {}
+        expect(
+            isinstance(context, torch.Tensor) and context.ndim == 3,
+            f"The {what} prompt has no embedding of shape [B,L,D]. Encode a text with the model's text "
+            "encoder.",
+        )
+        for key in _UNSUPPORTED:
+            expect(
+                options.get(key) is None,
+                f"The {what} prompt has {key!r}, which works in ComfyUI only. Remove it.",
+            )
+        prompts.append(
+            Prompt(
+                context,
+                float(options.get("strength", 1.0)),
+                percent_to_sigma(float(options.get("start_percent", 0.0))),
+                percent_to_sigma(float(options.get("end_percent", 1.0))),
+            )
+        )
+    return prompts
+
+
+def match_batch(context: torch.Tensor, batch: int) -> torch.Tensor:
+    """Context `[b, L, D]` for a batch of `batch`: repeated in turn. Raises SoraError if prompts would be
+    lost.
+    """
+    count = context.shape[0]
+    if count == batch:
+        return context
+    expect(
+        batch % count == 0,
+        f"There are {count} prompts for a batch of {batch} latents. Use one prompt, or one for each latent.",
+    )
+    return context.repeat(batch // count, 1, 1)
+
+
+def stack_contexts(contexts: list[torch.Tensor], batch: int) -> torch.Tensor:
+    """Contexts `[b, L_i, D]` -> `[len * batch, max L, D]`.
+
+    Shorter ones are padded with zeros at the end, which is how the text encoders here pad to their fixed
+    length.
+    """
+    length = max(c.shape[1] for c in contexts)
+    return torch.cat([F.pad(match_batch(c, batch), (0, 0, 0, length - c.shape[1])) for c in contexts])

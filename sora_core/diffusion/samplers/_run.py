@@ -1,0 +1,125 @@
+"""What every sampler needs: sigmas as numbers, model calls, callbacks, seeded noise, and noise levels.
+
+Samplers work on x_sigma = (1 - sigma) * x0 + sigma * eps. Two variables measure the way:
+    log_sigma   t = -log(sigma):                 the ODE dx/dsigma = (x - x0)/sigma becomes dx/dt = x0 - x
+    log_snr     l = log((1 - sigma) / sigma):    half the log signal-to-noise ratio of the flow
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+
+from ...errors import SoraError
+from ..schedules import percent_to_sigma
+
+NoiseSampler = Callable[[float, float], torch.Tensor]
+
+
+def default_noise_sampler(x: torch.Tensor, seed: int | None = None) -> NoiseSampler:
+    """Unit Gaussian noise like `x`, from a generator of its own: `noise_sampler(sigma, sigma_next)`.
+
+    On the CPU the generator starts at seed + 1, because the initial noise was drawn from the seed itself; on
+    another device the two generators differ anyway. This is ComfyUI's rule, so both hosts draw the same
+    numbers.
+    """
+    generator = None
+    if seed is not None:
+        generator = torch.Generator(device=x.device)
+        generator.manual_seed((seed + (x.device.type == "cpu")) % 2**64)
+    return lambda sigma, sigma_next: torch.randn(
+        x.shape, dtype=x.dtype, layout=x.layout, device=x.device, generator=generator
+    )
+
+
+def _percent_to_sigma(model, percent: float) -> float:
+    """The model's sigma at `percent` of the way, whichever host wraps it; without a host, an unshifted
+    flow's.
+    """
+    own = getattr(model, "percent_to_sigma", None)
+    if own is None:
+        # In ComfyUI: inpainting wrapper -> guider -> model, which carries its model_sampling.
+        inner = getattr(getattr(model, "inner_model", None), "inner_model", None)
+        own = getattr(getattr(inner, "model_sampling", None), "percent_to_sigma", None)
+    return float(own(percent)) if callable(own) else percent_to_sigma(percent)
+
+
+def below_one(model, sigmas: torch.Tensor) -> torch.Tensor:
+    """`sigmas` with a first value of 1 moved to 0.01 % of the way, where the log-SNR is finite."""
+    if len(sigmas) > 1 and sigmas[0] >= 1:
+        sigmas = sigmas.clone()
+        sigmas[0] = _percent_to_sigma(model, 1e-4)
+    return sigmas
+
+
+class Run:
+    """One run over `sigmas` (descending, `[n + 1]`): model calls, callbacks and noise."""
+
+    def __init__(self, model, x, sigmas, extra_args=None, callback=None, noise_sampler=None):
+        self.model, self.extra_args, self.callback = model, extra_args or {}, callback
+        self._tensor = sigmas
+        # Python floats: coefficients in double precision, and no waiting for a GPU at each comparison.
+        self.sigmas: list[float] = [float(s) for s in sigmas]
+        self._noise_sampler = noise_sampler
+        self._like = x
+
+    def __iter__(self):
+        """(i, sigma, next sigma) of each step."""
+        return zip(range(len(self.sigmas) - 1), self.sigmas[:-1], self.sigmas[1:], strict=True)
+
+    def denoise(self, x: torch.Tensor, sigma: float) -> torch.Tensor:
+        """The model's x0 for `x` at `sigma`."""
+        return self.model(x, x.new_full((x.shape[0],), sigma), **self.extra_args)
+
+    def report(self, i: int, x: torch.Tensor, denoised: torch.Tensor, sigma_hat: float | None = None) -> None:
+        """Tell the callback about step `i`."""
+        if self.callback is not None:
+            sigma = self._tensor[i]
+            hat = sigma if sigma_hat is None else torch.full_like(sigma, sigma_hat)
+            self.callback({"x": x, "i": i, "sigma": sigma, "sigma_hat": hat, "denoised": denoised})
+
+    def noise(self, sigma: float, sigma_next: float) -> torch.Tensor:
+        """Fresh unit noise for the step from `sigma` to `sigma_next`."""
+        if self._noise_sampler is None:
+            self._noise_sampler = default_noise_sampler(self._like, self.extra_args.get("seed"))
+        return self._noise_sampler(sigma, sigma_next)
+
+
+def renoise(
+    x: torch.Tensor, low: float, high: float, noise: Callable[[], torch.Tensor], s_noise: float = 1.0
+):
+    """Take `x` from noise level `low` up to `high` so that its distribution is that of the forward process.
+
+    x_high = a * x_low + b * eps with a = (1 - high) / (1 - low), which restores the share of signal, and
+    b^2 = high^2 - (a * low)^2, which tops the noise up. `noise()` is called only if there is noise to add.
+    """
+    a = (1 - high) / (1 - low)
+    b = math.sqrt(max(high**2 - (a * low) ** 2, 0.0))
+    return a * x + noise() * (s_noise * b) if b > 0 else x
+
+
+def ancestral_down(sigma: float, sigma_next: float, eta: float) -> float:
+    """Sigma to step down to, before noise brings it back up to `sigma_next`; eta 0 is no detour."""
+    return sigma_next * max(1 + (sigma_next / sigma - 1) * eta, 0.0)
+
+
+class LogVariable:
+    """The variable that multistep solvers extrapolate in, and the share of signal that goes with it."""
+
+    def __init__(self, name: str):
+        if name not in ("log_sigma", "log_snr"):
+            raise SoraError(f"interpolate_in is {name!r}. Use log_sigma or log_snr.")
+        self.snr = name == "log_snr"
+
+    def __call__(self, sigma: float) -> float:
+        if sigma <= 0:
+            return math.inf
+        if not self.snr:
+            return -math.log(sigma)
+        return -math.inf if sigma >= 1 else math.log((1 - sigma) / sigma)
+
+    def alpha(self, sigma: float) -> float:
+        """Signal share: 1 - sigma for the flow; 1 in log_sigma, where x/1 is what the ODE is linear in."""
+        return 1 - sigma if self.snr else 1.0

@@ -1,0 +1,68 @@
+"""What a sampler is called, which options it takes, and what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from ...errors import SoraError
+
+
+@dataclass(frozen=True)
+class SamplerOption:
+    """One option of a sampler, as a widget shows it.
+
+    type: float, int, or str; a str is one of `choices`. min and max are inclusive.
+    """
+
+    name: str
+    type: type
+    default: float | int | str
+    min: float | int | None = None
+    max: float | int | None = None
+    tooltip: str = ""
+    choices: tuple[str, ...] = ()
+    step: float | int | None = None
+
+    def check(self, value, sampler: str):
+        """`value` as this option's type. Raises SoraError if it is none, or out of range."""
+        where = f"Sampler {sampler}: {self.name} is {value!r}."
+        if self.type is str:
+            if value not in self.choices:
+                raise SoraError(f"{where} Use one of: {', '.join(self.choices)}.")
+            return value
+        whole = self.type is int
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not number or (whole and value != int(value)) or not self.min <= value <= self.max:
+            kind = "whole number" if whole else "number"
+            raise SoraError(f"{where} Use a {kind} from {self.min} to {self.max}.")
+        return self.type(value)
+
+
+@dataclass(frozen=True)
+class SamplerSpec:
+    """A sampler of the registry.
+
+    fn: `(model, x, sigmas, extra_args=None, callback=None, disable=None, **options) -> x`.
+    order: of convergence, measured over evenly spaced sigmas with the noise off (er_sde, where the noise is part
+        of the method: of the variance; lcm, which is no solver: 1).
+    stochastic: whether it draws noise at its default options.
+    discard_penultimate: whether a KSampler leaves out the last but one sigma (see `ksampler_sigmas`).
+    """
+
+    name: str
+    fn: Callable
+    options: tuple[SamplerOption, ...]
+    order: int
+    stochastic: bool
+    description: str
+    discard_penultimate: bool = False
+
+    def check_options(self, options: Mapping | None) -> dict:
+        """All options with their defaults filled in. Raises SoraError for an unknown name or a bad value."""
+        given = dict(options or {})
+        unknown = sorted(set(given) - {o.name for o in self.options})
+        if unknown:
+            names = ", ".join(o.name for o in self.options) or "none"
+            raise SoraError(f"Sampler {self.name} has no option {unknown[0]!r}. Its options: {names}.")
+        return {o.name: o.check(given.get(o.name, o.default), self.name) for o in self.options}

@@ -1,0 +1,98 @@
+"""uni_pc: unified predictor-corrector (Zhao et al. 2023, arXiv:2302.04867), predicting x0.
+
+The corrector reuses the model call at the predicted point, so a step costs one call.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from ...errors import SoraError
+from ._run import LogVariable, Run, below_one
+
+# In log_sigma, as in ComfyUI, the run stops this near to 0; what is left is one part in a thousand of noise.
+LAST_SIGMA = 1e-3
+
+
+def _weights(h: float, past: list[float], order: int, variant: str):
+    """(B(h), predictor weights, corrector weights) of the paper's eq. 5-8, for data prediction.
+
+    past: distances of the earlier points from the current one, as multiples of h (negative), newest first.
+    """
+    hh = -h
+    base = math.expm1(hh)
+    b_h = hh if variant == "bh1" else base
+    nodes = torch.tensor([*past[: order - 1], 1.0], dtype=torch.float64)
+    rows, right = [], []
+    phi, factorial = base / hh - 1, 1
+    for k in range(1, order + 1):
+        rows.append(nodes ** (k - 1))
+        right.append(phi * factorial / b_h)
+        factorial *= k + 1
+        phi = phi / hh - 1 / factorial
+    matrix, right = torch.stack(rows), torch.tensor(right, dtype=torch.float64)
+    # The orders that the authors simplify: one half is exact enough there and does not depend on h.
+    if order <= 2:
+        predictor = [0.5] * (order - 1)
+    else:
+        predictor = torch.linalg.solve(matrix[:-1, :-1], right[:-1]).tolist()
+    corrector = [0.5] if order == 1 else torch.linalg.solve(matrix, right).tolist()
+    return b_h, predictor, corrector
+
+
+def _combine(weights: list[float], differences: list[torch.Tensor]):
+    return sum((d * w for d, w in zip(differences, weights, strict=True)), start=0.0)
+
+
+@torch.no_grad()
+def sample_uni_pc(
+    model, x, sigmas, extra_args=None, callback=None, disable=None,
+    order=3, variant="bh1", interpolate_in="log_sigma",
+):  # fmt: skip
+    """UniPC of order 1..3, at lower order for the first steps and the last.
+
+    Away from the ends of the run the corrector makes it of order + 1; the last step is of order 1, and its
+    error is what remains (order 2 overall, over evenly spaced sigmas).
+
+    variant: "bh1" (ComfyUI's uni_pc) or "bh2" (its uni_pc_bh2, and diffusers' default), the paper's B(h).
+    interpolate_in: "log_sigma" is ComfyUI's, and ends at sigma 0.001 in place of 0; "log_snr" is diffusers',
+        and its last step takes x0 itself.
+    """
+    if variant not in ("bh1", "bh2"):
+        raise SoraError(f"variant is {variant!r}. Use bh1 or bh2.")
+    variable = LogVariable(interpolate_in)
+    if variable.snr:
+        sigmas = below_one(model, sigmas)
+    elif len(sigmas) > 1 and sigmas[-1] == 0 and sigmas[-2] > LAST_SIGMA:
+        sigmas = sigmas.clone()
+        sigmas[-1] = LAST_SIGMA
+    run = Run(model, x, sigmas, extra_args, callback)
+    steps = len(run.sigmas) - 1
+    if steps < 1:
+        return x
+    # The last step has no corrector, so of n steps at most n - 1 can raise the order.
+    order = max(1, min(order, steps if variable.snr else steps - 1))
+
+    denoised = run.denoise(x, run.sigmas[0])
+    run.report(0, x, denoised)
+    known: list[tuple[float, torch.Tensor]] = [(variable(run.sigmas[0]), denoised)]  # newest first
+    for i, sigma, sigma_next in run:
+        now, denoised = known[0]
+        if sigma_next == 0:
+            return denoised
+        h = variable(sigma_next) - now
+        this_order = min(order, i + 1, steps - i)
+        past = [(at - now) / h for at, _ in known[1:this_order]]
+        differences = [(d - denoised) / r for (_, d), r in zip(known[1:this_order], past, strict=True)]
+        b_h, predictor, corrector = _weights(h, past, this_order, variant)
+        alpha = variable.alpha(sigma_next)
+        base = (sigma_next / sigma) * x - alpha * math.expm1(-h) * denoised
+        x = base - (alpha * b_h) * _combine(predictor, differences)
+        if i + 1 < steps:
+            ahead = run.denoise(x, sigma_next)
+            x = base - (alpha * b_h) * _combine(corrector, [*differences, ahead - denoised])
+            run.report(i + 1, x, ahead)
+            known = [(variable(sigma_next), ahead), *known[: order - 1]]
+    return x
