@@ -132,7 +132,7 @@ def check_value(entry: Input, value: Any, check_range: bool = True) -> Any:
         value = [_choice(v, widget.options) for v in chosen] if check_range else chosen
     elif isinstance(widget, Combo.Input) and check_range and widget.options is not None:
         value = _choice(value, widget.options)
-    elif widget is None:
+    elif widget is None and "*" not in entry.get_io_type().split(","):
         raise BadValue("invalid_input_type",
                        f"{short(value)} is a value, but this input takes a link of type "
                        f"{entry.get_io_type()}: connect one.")

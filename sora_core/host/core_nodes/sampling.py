@@ -53,8 +53,8 @@ class Guider:
 def fit_latent(model: DiffusionModel, latent: dict[str, Any]) -> dict[str, Any]:
     """`latent` in the shape that `model` takes.
 
-    A still becomes a video of one frame; an empty latent of another model (the core EmptyLatentImage knows only
-    one shape) becomes an empty one of this model.
+    A still becomes a video of one frame; an empty latent of another model (the core EmptyLatentImage knows
+    only one shape) becomes an empty one of this model.
     """
     samples = latent["samples"]
     if samples.ndim == 4:
