@@ -20,8 +20,14 @@ from ..errors import SoraError
 
 PAD, UNKNOWN, SPECIALS = 0, 1, 2
 MAX_CHARACTERS = 4000
-# English words (with inner hyphen or apostrophe), numbers, or single CJK characters; all else separates.
-_PIECES = re.compile(r"[a-z0-9]+(?:['’-][a-z0-9]+)*|[\u3400-\u9fff]")
+# English words and numbers, or single Chinese characters; all else separates. A possessive is its noun.
+_PIECES = re.compile(r"[a-z0-9]+|[\u3400-\u9fff]")
+_POSSESSIVE = re.compile(r"['’]s\b")
+
+
+def split(text: str) -> list[str]:
+    """Lower-case words and Chinese characters of a text, after compatibility normalisation."""
+    return _PIECES.findall(_POSSESSIVE.sub("", unicodedata.normalize("NFKC", text).lower()))
 
 
 @dataclass(frozen=True)
@@ -42,13 +48,12 @@ class Vocabulary:
     @classmethod
     def from_lexicon(cls, lexicon) -> Vocabulary:
         """Vocabulary of a `sora_core.captioning.lexicon.Lexicon`."""
-        names = tuple(c.concept for c in lexicon.concepts)
+        names = tuple(c.name for c in lexicon.concepts)
         index = {name: i for i, name in enumerate(names)}
         surfaces: dict[str, int] = {}
         for language in ("en", "zh"):
             for surface, concept in lexicon.surface(language).items():
-                key = " ".join(_PIECES.findall(unicodedata.normalize("NFKC", surface).lower()))
-                surfaces.setdefault(key, index[concept])
+                surfaces.setdefault(" ".join(split(surface)), index[concept])
         return cls(names, tuple(c.kind for c in lexicon.concepts), surfaces)
 
 
@@ -62,7 +67,7 @@ class Tokenizer:
     def pieces(self, prompt: str) -> list[str]:
         if len(prompt) > MAX_CHARACTERS:
             raise SoraError(f"The prompt has {len(prompt)} characters; at most {MAX_CHARACTERS} are read. Shorten it.")
-        return _PIECES.findall(unicodedata.normalize("NFKC", prompt).lower())
+        return split(prompt)
 
     def match(self, prompt: str) -> list[tuple[str, int | None]]:
         """Surfaces of the prompt in order with their concept index, None where unknown."""

@@ -93,6 +93,7 @@ def parser() -> argparse.ArgumentParser:
     assemble = stages.add_parser("assemble", help="join VAE and DiT weights into one model file")
     assemble.add_argument("--vae", type=Path, required=True)
     assemble.add_argument("--dit", type=Path, required=True)
+    assemble.add_argument("--data", type=Path, required=True, help="rendered clips, for the preview colours")
     assemble.add_argument("--out", type=Path, required=True)
     assemble.add_argument("--name", default="sora-mini")
     return top
@@ -119,5 +120,5 @@ def main(argv: list[str] | None = None) -> int:
     else:
         from .assemble import assemble
 
-        assemble(args.vae, args.dit, args.out, args.name)
+        assemble(args.vae, args.dit, args.data, args.out, args.name)
     return 0

@@ -19,7 +19,7 @@ from .data import Bucket, open_buckets
 
 def to_video(frames: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
     """uint8 `[...,T,H,W,3]` -> float `[B,3,T,H,W]` in -1..1."""
-    x = torch.from_numpy(np.ascontiguousarray(frames)).to(device)
+    x = torch.from_numpy(np.array(frames)).to(device)
     x = x[None] if x.ndim == 4 else x
     return x.permute(0, 4, 1, 2, 3).float() / 127.5 - 1
 

@@ -143,9 +143,9 @@ class VAETrainer(Trainer):
         n = min(clips, self.config.holdout // len(self.buckets))
         scores, pictures = [], []
         for i in range(len(data) - n, len(data)):
-            video = torch.from_numpy(np.ascontiguousarray(data.frames[i])).to(self.device)
+            video = torch.from_numpy(np.array(data.frames[i])).to(self.device)
             video = video.permute(3, 0, 1, 2)[None].float() / 127.5 - 1
-            alpha = torch.from_numpy(np.ascontiguousarray(data.alpha[i])).to(self.device)[None, None].float() / 255
+            alpha = torch.from_numpy(np.array(data.alpha[i])).to(self.device)[None, None].float() / 255
             alpha = F.interpolate(alpha[0], scale_factor=4.0)[None]
             with self.autocast():
                 out = vae.decode(vae.encode(video)).float()

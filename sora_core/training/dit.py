@@ -1,0 +1,239 @@
+"""Training of the diffusion transformer and its text encoder on latent shards.
+
+Rectified flow (arXiv 2209.03003) with logit-normal timesteps (SD3, arXiv 2403.03206) shifted towards noise. Two
+things that the world's ground truth makes possible speed learning up: tokens that show a subject count more in
+the loss, and a small head on the features of a middle block must name the subject of each token, which asks of
+the features what REPA (arXiv 2410.06940) takes from a pretrained encoder.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..captioning import caption
+from ..captioning.lexicon import load_lexicon
+from ..checkpoint import load_parts, save
+from ..errors import SoraError
+from ..model.dit import DiT, DiTConfig
+from ..model.text import UNKNOWN, TextConfig, TextEncoder, Vocabulary
+from .data import Bucket, BucketSampler, open_buckets
+from .loop import LoopConfig, Trainer, ranked, step_generator
+from .masks import frame_mask
+from .sheets import save_sheet
+
+PROMPTS = (
+    "a cat moving right on a beach", "a red car drives left through the desert", "an elephant in a forest",
+    "a rocket flies up in outer space", "a fish swims right underwater", "a balloon falls over a meadow",
+    "一只企鹅在雪山向左走", "a star spins above a volcano",
+)
+
+
+@dataclass(frozen=True)
+class DiTTraining(LoopConfig):
+    """`tokens` is a batch's budget; `weights_start`/`weights_end` are shares of steps per bucket name."""
+
+    vae: str = ""
+    tokens: int = 6400
+    weights_start: tuple[tuple[str, float], ...] = ()
+    weights_end: tuple[tuple[str, float], ...] = ()
+    shift: float = 2.0
+    text_drop: float = 0.1
+    mask_share: float = 0.25
+    chinese: float = 0.25
+    lengths: tuple[float, ...] = (0.4, 0.3, 0.3)
+    subject_weight: float = 2.0
+    label_weight: float = 0.1
+    label_block: int = 3
+    classes: int = 128
+    init: str = ""
+    sheet_steps: int = 20
+    sheet_cfg: float = 4.0
+    model: DiTConfig = DiTConfig(256, 1024, 4, 6, text_dim=256, text_len=64)
+    text: TextConfig = TextConfig()
+
+
+@dataclass
+class Batch:
+    latents: Tensor  # [B,C,T,H,W]
+    labels: Tensor  # [B,N] subject class per token
+    ids: Tensor  # [B,L] text tokens, a dropped caption is empty
+    generate: Tensor  # [B,T] bool
+    noise: Tensor
+    sigma: Tensor  # [B]
+    facts: list[dict] = field(default_factory=list)
+
+
+class Denoiser(nn.Module):
+    """DiT, text encoder and label head in one forward, so that DDP and the optimisers see one module."""
+
+    def __init__(self, dit: DiT, text: TextEncoder, classes: int, tap: int) -> None:
+        super().__init__()
+        self.dit, self.text, self.tap = dit, text, tap
+        self.labels = nn.Sequential(nn.Linear(dit.config.dim, dit.config.dim), nn.SiLU(), nn.Linear(dit.config.dim, classes))
+
+    def forward(self, x: Tensor, t: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
+        v, features = self.dit(x, t, self.text(ids), tap=self.tap)
+        return v, self.labels(features)
+
+
+def initialize(dit: DiT) -> None:
+    """Xavier weights; the branches' last layers and the head start at zero, so blocks start as identities."""
+    for module in dit.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+            nn.init.zeros_(module.bias)
+    for block in dit.blocks:
+        for layer in (block.self_attn.o, block.cross_attn.o, block.ffn[2]):
+            nn.init.zeros_(layer.weight)
+    nn.init.zeros_(dit.head.head.weight)
+    nn.init.zeros_(dit.time_projection[1].weight)
+    nn.init.xavier_uniform_(dit.patch_embedding.weight.flatten(1))
+
+
+def shifted(sigma: Tensor, shift: float) -> Tensor:
+    """Move noise levels towards noise: `s sigma / (1 + (s-1) sigma)` (SD3, eq. 23)."""
+    return shift * sigma / (1 + (shift - 1) * sigma)
+
+
+class DiTTrainer(Trainer):
+    adam_names = ("embedding", "head", "labels", "position", "modulation", "time_")
+    config: DiTTraining
+
+    def __init__(self, config: DiTTraining) -> None:
+        self.buckets = [b for b in open_buckets(Path(config.data)) if b.latents is not None]
+        if not self.buckets:
+            raise SoraError(f"{config.data} holds no latents. Make them with `sora train latents`.")
+        super().__init__(config)
+        self.batch_sizes = [max(1, config.tokens // b.tokens) for b in self.buckets]
+        self.vae = None
+
+    def build(self) -> nn.Module:
+        cfg = self.config
+        if cfg.init:
+            parts, _ = load_parts(cfg.init)
+            dit, text = parts["dit"].train().requires_grad_(True), parts["text"].train().requires_grad_(True)
+        else:
+            dit = DiT(cfg.model)
+            initialize(dit)
+            text = TextEncoder(cfg.text, Vocabulary.from_lexicon(load_lexicon()))
+        if cfg.compile:
+            # One block compiled is compiled for all; the whole model would take minutes for every shape.
+            for block in dit.blocks:
+                block.compile(dynamic=False)
+        return Denoiser(dit, text, cfg.classes + 1, cfg.label_block)
+
+    # -- data ----------------------------------------------------------------------------------------------
+    def sampler(self, step: int) -> BucketSampler:
+        """Bucket shares move linearly from `weights_start` to `weights_end` over the run."""
+        start, end = dict(self.config.weights_start), dict(self.config.weights_end)
+        a = min(1.0, step / max(1, self.config.steps - 1))
+        sizes = [len(b) for b in self.buckets]
+        weights = [(1 - a) * start.get(b.name, 0.0) + a * end.get(b.name, 0.0) for b in self.buckets]
+        if not any(weights):
+            weights = sizes
+        return BucketSampler(sizes, self.batch_sizes, weights, self.config.seed, self.rank, self.world_size)
+
+    def caption_ids(self, facts: list[dict], rng: np.random.Generator) -> Tensor:
+        cfg, length = self.config, self.config.text.length
+        out = torch.zeros(len(facts), length, dtype=torch.long)
+        tokenizer = self.model.text.tokenizer
+        for row, fact in zip(out, facts, strict=True):
+            if rng.random() < cfg.text_drop:
+                continue
+            if "captions" in fact:
+                text = str(rng.choice(fact["captions"]))
+            else:
+                kind = ("short", "medium", "long")[rng.choice(3, p=cfg.lengths)]
+                text = caption(fact, rng, "zh" if rng.random() < cfg.chinese else "en", kind)
+            ids = np.array(tokenizer.ids(text, length))
+            # A few words are hidden, so that an unknown word at run time is a familiar sight.
+            ids[rng.random(len(ids)) < 0.02] = UNKNOWN
+            row[: len(ids)] = torch.from_numpy(ids)
+        return out
+
+    def batch(self, step: int) -> Batch:
+        cfg = self.config
+        bucket_index, indices = self.sampler(step).draw(step)
+        data: Bucket = self.buckets[bucket_index]
+        whole = len(indices) * self.world_size
+        rng = np.random.default_rng([cfg.seed, step, 2])
+        # Drawn for all ranks and sliced, so that n ranks together see one process's batch.
+        masks = np.stack([frame_mask(rng, data.latents.shape[2], cfg.mask_share) for _ in range(whole)])
+        seeds = rng.integers(0, 2**63, whole)
+        generator = step_generator(cfg.seed, step)
+        noise = torch.randn(whole, *data.latents.shape[1:], generator=generator)
+        sigma = shifted(torch.sigmoid(torch.randn(whole, generator=generator)), cfg.shift)
+        part = slice(self.rank * len(indices), (self.rank + 1) * len(indices))
+        facts = [data.facts[i] for i in indices]
+        ids = torch.cat([self.caption_ids([f], np.random.default_rng(s)) for f, s in zip(facts, seeds[part], strict=True)])
+        return Batch(
+            torch.from_numpy(data.latents[indices].astype(np.float32)).to(self.device),
+            torch.from_numpy(data.labels[indices].reshape(len(indices), -1).astype(np.int64)).to(self.device),
+            ids.to(self.device),
+            torch.from_numpy(masks[part]).to(self.device),
+            ranked(noise, self.rank, self.world_size).to(self.device),
+            ranked(sigma, self.rank, self.world_size).to(self.device),
+            facts,
+        )
+
+    # -- loss ----------------------------------------------------------------------------------------------
+    def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
+        cfg, b = self.config, self.batch(step)
+        sigma = b.sigma[:, None] * b.generate  # [B,T]: kept frames enter clean, at sigma 0
+        s = sigma[:, None, :, None, None]
+        with self.autocast():
+            v, logits = self.wrapped((1 - s) * b.latents + s * b.noise, 1000 * sigma, b.ids)
+        t, h, w = b.latents.shape[2:]
+        error = (v.float() - (b.noise - b.latents)).pow(2).mean(1)  # [B,T,H,W]
+        error = error.view(-1, t, h // 2, 2, w // 2, 2).mean((3, 5)).flatten(1)
+        generated = b.generate.repeat_interleave(h * w // 4, 1)
+        weight = (1 + cfg.subject_weight * (b.labels > 0)) * generated
+        flow = (error * weight).mean()
+        # Most tokens show no subject: weigh that class down, or naming nothing is a good guess.
+        classes = torch.ones(cfg.classes + 1, device=self.device)
+        classes[0] = 0.2
+        naming = F.cross_entropy(logits.float().flatten(0, 1), b.labels.flatten(), classes, reduction="none")
+        # Not the weighted mean, whose divisor would differ between ranks.
+        naming = naming.mean() / 0.4
+        metrics = {"flow": float((error * generated).sum().detach() / generated.sum()), "naming": float(naming.detach())}
+        return flow + cfg.label_weight * naming, metrics
+
+    # -- evaluation ------------------------------------------------------------------------------------------
+    def averaged(self) -> tuple[DiT, TextEncoder]:
+        dit = DiT(self.model.dit.config)
+        text = TextEncoder(self.model.text.config, self.model.text.tokenizer.vocabulary)
+        for name, part in (("dit.", dit), ("text.", text)):
+            part.load_state_dict({k[len(name):]: v for k, v in self.ema.state.items() if k.startswith(name)})
+            part.to(self.device).eval().requires_grad_(False)
+        return dit, text
+
+    @torch.no_grad()
+    def sheet(self, step: int) -> None:
+        """Sample `PROMPTS` with the moving average, by Euler, and decode them."""
+        cfg = self.config
+        if not cfg.vae:
+            return
+        if self.vae is None:
+            self.vae = load_parts(cfg.vae, device=str(self.device))[0]["vae"]
+        dit, text = self.averaged()
+        x = torch.randn(len(PROMPTS), 16, 5, 16, 16, generator=step_generator(cfg.seed, 0)).to(self.device)
+        sigmas = shifted(torch.linspace(1, 0, cfg.sheet_steps + 1), 3.0)
+        with self.autocast():
+            keys = dit.text_keys(torch.cat((text.encode(PROMPTS), text.encode([""] * len(PROMPTS)))))
+            for now, after in zip(sigmas[:-1].tolist(), sigmas[1:].tolist(), strict=True):
+                t = torch.full((2 * len(x),), 1000 * now, device=self.device)
+                cond, uncond = dit(torch.cat((x, x)), t, text=keys).float().chunk(2)
+                x = x + (after - now) * (uncond + cfg.sheet_cfg * (cond - uncond))
+            video = self.vae.decode(x).float().clamp(-1, 1)
+        clips = ((video + 1) * 127.5).round().byte().permute(0, 2, 3, 4, 1).cpu().numpy()
+        save_sheet(self.out / f"sheet_{step:06d}.png", list(clips), columns=5, labels=list(PROMPTS), rows_across=2)
+
+    def export(self, path: Path) -> None:
+        dit, text = self.averaged()
+        save(path, {"dit": dit, "text": text}, {"step": self.step}, dtype=torch.float32)

@@ -1,0 +1,177 @@
+"""The trainers on a tiny world: they learn, resume exactly, and two processes equal one with twice the batch."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sora_core.checkpoint import load_model, load_parts
+from sora_core.errors import SoraError
+from sora_core.model.dit import DiTConfig
+from sora_core.model.text import TextConfig
+from sora_core.model.vae import VAEConfig
+from sora_core.training import cli
+from sora_core.training.data import BucketSampler, open_buckets, render_shards, token_labels
+from sora_core.training.dit import DiTTrainer, DiTTraining
+from sora_core.training.latents import encode_shards
+from sora_core.training.vae import VAETrainer, VAETraining
+
+TINY_VAE = VAEConfig(width=(16, 24), encoder_blocks=(1, 1), decoder_blocks=(1, 1))
+TINY_DIT = DiTConfig(64, 128, 2, 2, text_dim=32, text_len=64)
+TINY_TEXT = TextConfig(dim=32, num_heads=2, num_layers=1)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """Rendered clips, a VAE trained for a few steps, and latents, all made by the real stages."""
+    root = tmp_path_factory.mktemp("world")
+    render_shards(root / "data", "starter", None, {(9, 64, 64): 10, (1, 64, 96): 6}, seed=3)
+    VAETrainer(vae_config(root, "vae", steps=3)).train()
+    encode_shards(root / "data", root / "latents", root / "vae" / "model.safetensors", batch=4)
+    return root
+
+
+def vae_config(root, name, **changes):
+    return replace(
+        VAETraining(out=str(root / name), data=str(root / "data"), model=TINY_VAE, batch=2, crop=48, frames=9,
+                    holdout=2, warmup=1, decay=2, lr=2e-3, log_every=1, save_every=1, sheet_every=100, device="cpu"),
+        **changes,
+    )
+
+
+def dit_config(root, name, **changes):
+    return replace(
+        DiTTraining(out=str(root / name), data=str(root / "latents"), model=TINY_DIT, text=TINY_TEXT, tokens=192,
+                    warmup=1, decay=2, lr=2e-3, log_every=1, save_every=1, sheet_every=100, classes=24, label_block=1,
+                    device="cpu", vae=str(root / "vae" / "model.safetensors")),
+        **changes,
+    )
+
+
+def state(root, name):
+    return load_file(root / name / "state.safetensors")
+
+
+def test_shards_hold_the_rendered_clips(world):
+    buckets = {b.name: b for b in open_buckets(world / "data")}
+    assert set(buckets) == {"9x64x64", "1x64x96"}
+    b = buckets["9x64x64"]
+    assert b.frames.shape == (10, 9, 64, 64, 3) and b.labels.shape == (10, 3, 4, 4) and len(b.facts) == 10
+    assert b.labels.max() > 0, "no subject is labelled in any clip"
+
+
+def test_token_labels_name_the_dominant_subject():
+    labels = np.zeros((5, 32, 32), np.uint8)
+    labels[:, :16, :16] = 7
+    labels[1:, 16:, 16:20] = 3  # a quarter of the token
+    labels[1:, 16:, 0:2] = 5  # too little of it
+    out = token_labels(labels, 10)
+    assert out.tolist() == [[[7, 0], [0, 0]], [[7, 0], [0, 3]]]
+
+
+@pytest.mark.parametrize("kind", ["vae", "dit"])
+def test_resume_is_exact(world, kind):
+    trainer, config = (VAETrainer, vae_config) if kind == "vae" else (DiTTrainer, dit_config)
+    trainer(config(world, f"{kind}-whole", steps=4)).train()
+    half = trainer(config(world, f"{kind}-cut", steps=4, save_every=2))
+    half.log = lambda *_: (_ for _ in ()).throw(KeyboardInterrupt) if half.step == 3 else None
+    with pytest.raises(KeyboardInterrupt):
+        half.train()  # dies in step 3, after the save at step 2
+    again = trainer(config(world, f"{kind}-cut", steps=4))
+    assert again.step == 2
+    again.train()
+    whole, cut = state(world, f"{kind}-whole"), state(world, f"{kind}-cut")
+    assert whole.keys() == cut.keys()
+    assert all(torch.equal(whole[k], cut[k]) for k in whole)
+
+
+def test_dit_learns_and_exports(world):
+    trainer = DiTTrainer(dit_config(world, "dit-learn", steps=40, lr=1e-2, adam_lr=1e-2, text_drop=0.0, sheet_every=40,
+                                    sheet_steps=2))
+    before = np.mean([float(trainer.loss(s)[0].detach()) for s in range(1000, 1006)])
+    trainer.train()
+    after = np.mean([float(trainer.loss(s)[0].detach()) for s in range(1000, 1006)])
+    assert after < 0.9 * before
+    parts, info = load_parts(world / "dit-learn" / "model.safetensors")
+    assert set(parts) == {"dit", "text"} and info["step"] == 40
+    assert (world / "dit-learn" / "sheet_000040.png").exists()
+    assert (world / "dit-learn" / "metrics.csv").read_text().count("\n") == 41
+    cli.main(["assemble", "--vae", str(world / "vae" / "model.safetensors"), "--dit",
+              str(world / "dit-learn" / "model.safetensors"), "--data", str(world / "data"),
+              "--out", str(world / "whole.safetensors")])
+    model = load_model(world / "whole.safetensors")
+    assert model.info["latent_rgb"] and model.text.unknown_words("a cat and a qwxz") == ["qwxz"]
+
+
+def test_kept_frames_do_not_enter_the_loss(world):
+    trainer = DiTTrainer(dit_config(world, "dit-mask", steps=1, mask_share=1.0))
+    step = next(s for s in range(100) if not trainer.batch(s).generate.all())
+    batch = trainer.batch(step)
+    base = trainer.loss(step)[1]["flow"]
+    batch.noise = torch.where(batch.generate[:, None, :, None, None], batch.noise, 99.0)
+    trainer.batch = lambda _: batch
+    assert trainer.loss(step)[1]["flow"] == base
+
+
+RANK = """
+import sys, torch
+sys.path.insert(0, sys.argv[1])
+from test_training import dit_config, DiTTrainer
+from pathlib import Path
+root = Path(sys.argv[2])
+trainer = DiTTrainer(dit_config(root, sys.argv[3], steps=1, tokens=int(sys.argv[4]), bf16=False))
+trainer.backward(5)
+if trainer.rank == 0:
+    from safetensors.torch import save_file
+    save_file({n: p.grad for n, p in trainer.model.named_parameters() if p.grad is not None}, root / (sys.argv[3] + ".grads"))
+if trainer.world_size > 1:
+    torch.distributed.destroy_process_group()
+"""
+
+
+def test_two_processes_equal_one_with_twice_the_batch(world):
+    script = world / "rank.py"
+    script.write_text(RANK)
+    here = os.path.dirname(__file__)
+    env = {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE")} | {"OMP_NUM_THREADS": "1"}
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    jobs = [[*launch, str(script), here, str(world), "two", "96"], [sys.executable, str(script), here, str(world), "one", "192"]]
+    for job in jobs:
+        done = subprocess.run(job, env=env, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr[-2000:]
+    one, two = load_file(world / "one.grads"), load_file(world / "two.grads")
+    assert one.keys() == two.keys() and len(one) > 20
+    for name, grad in one.items():
+        assert torch.allclose(grad, two[name], atol=1e-6 + 1e-4 * float(grad.abs().max())), name
+
+
+def test_ranks_share_one_draw():
+    whole = BucketSampler([100, 50], [8, 6], [1, 1], seed=1)
+    parts = [BucketSampler([100, 50], [4, 3], [1, 1], seed=1, rank=r, world_size=2) for r in (0, 1)]
+    for step in range(5):
+        bucket, indices = whole.draw(step)
+        draws = [p.draw(step) for p in parts]
+        assert [d[0] for d in draws] == [bucket, bucket]
+        assert np.concatenate([d[1] for d in draws]).tolist() == indices.tolist()
+
+
+@pytest.mark.parametrize(
+    "argv, word",
+    [
+        (["vae", "--config", "nowhere"], "vae-mini"),
+        (["vae", "stepz=3"], "stepz"),
+        (["vae", "steps=many"], "steps"),
+        (["data", "--out", "x", "--shape", "16x128x128=3"], "1 + 4k"),
+        (["data", "--out", "x", "--shape", "wide"], "FRAMESxHEIGHTxWIDTH"),
+        (["dit", "data=missing-folder"], "sora train data"),
+    ],
+)
+def test_bad_settings_are_named(argv, word, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SoraError, match=word.replace("+", r"\+")):
+        cli.main(argv)
