@@ -193,7 +193,7 @@ class English:
         motions, relations = shot["motions"], shot["relations"]
         if len(motions) == 1:
             said = f"{self.noun(0)} {verb(self.action(0, motions[0]))}"
-            if self.rng.random() < 0.2 and verb is finite:
+            if self.rng.random() < 0.2 and verb is finite and self.facts["style"] == "plain":
                 return f"{place}, {said}"
             return f"{said} {place}"
         a, kind, b = relations[0]
@@ -216,14 +216,17 @@ class English:
             if motions[b] != "still":
                 said += f" {participle(self.action(b, motions[b]))}"
         for c, kind2, d in relations[1:]:
-            said += f", and {self.noun(c)} {self.pick(RELATIONS[kind2])} the {self.names[d]}"
+            said += f", and the {self.names[c]} is {self.pick(RELATIONS[kind2])} {self.noun(d)}"
         return f"{said} {place}"
 
     def place(self, shot: dict[str, Any], natural: bool) -> str:
         """Where, and what is not ordinary about the time and weather."""
         words = [self.pick(PLACES[shot["scene"]])]
         if not natural or (
-            self.length == "long" and shot["time_of_day"] == "day" and shot["scene"] != "underwater"
+            self.length == "long"
+            and len(self.facts["shots"]) == 1
+            and shot["time_of_day"] == "day"
+            and shot["scene"] != "underwater"
         ):
             words.append(self.pick(TIMES[shot["time_of_day"]]))
         if shot["weather"] != "clear":
@@ -271,7 +274,10 @@ class English:
                 said[0] = lead + said[0]
             parts += said
         if facts["style"] != "plain":
-            parts[0] = f"{self.pick(STYLES[facts['style']])} {parts[0]}"
+            style = self.pick(STYLES[facts["style"]])
+            parts[0] = (
+                f"{style} {parts[0]}" if len(shots) == 1 else f"{style.removesuffix(' of')}: {parts[0]}"
+            )
         for event in facts["events"]:
             parts.insert(1, self.pick(EVENTS[event["kind"]]).format(s=self.names[event["subject"]]))
         usual = shots[0]["time_of_day"] == shots[0]["usual_time"] and shots[0]["weather"] == "clear"

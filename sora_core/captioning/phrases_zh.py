@@ -178,14 +178,17 @@ class Chinese:
             if motions[b] != "still":
                 said += f"，{self.names[b]}{self.action(b, motions[b])}"
         for c, kind2, d in relations[1:]:
-            said += f"，{self.noun(c)}在{self.names[d]}的{RELATIONS[kind2]}"
+            said += f"，{self.names[c]}在{self.noun(d)}的{RELATIONS[kind2]}"
         return f"{place}，{said}"
 
     def place(self, shot: dict[str, Any]) -> str:
         """Where, and what is not ordinary about the time and weather."""
         words = ""
         said_by_light = (
-            self.length == "long" and shot["time_of_day"] == "day" and shot["scene"] != "underwater"
+            self.length == "long"
+            and len(self.facts["shots"]) == 1
+            and shot["time_of_day"] == "day"
+            and shot["scene"] != "underwater"
         )
         if said_by_light or shot["time_of_day"] != shot["usual_time"]:
             words += self.pick(TIMES[shot["time_of_day"]])

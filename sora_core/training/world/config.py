@@ -39,6 +39,7 @@ class WorldConfig:
 
     n_subjects and shots are keyed by "1", "2", "3". Unknown names raise SoraError.
     times and weathers: chance that a scene shows another time of day or weather than its natural one.
+    animate: chance that wings beat, swimmers bend and walkers sway.
     """
 
     subjects: tuple[str, ...] = STARTER
@@ -62,6 +63,7 @@ class WorldConfig:
     events: Weights = (("none", 1.0),)
     times: float = 0.0
     weathers: float = 0.0
+    animate: float = 0.0
     fps: int = 8
 
     def __post_init__(self) -> None:
@@ -117,5 +119,6 @@ PRESETS: dict[str, WorldConfig] = {
         events=(("none", 80), ("bite", 4), ("pop", 4), ("blow out", 4), ("knock over", 4), ("occlusion", 5)),
         times=0.3,
         weathers=0.25,
+        animate=0.5,
     ),
 }

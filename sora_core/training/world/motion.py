@@ -26,6 +26,8 @@ class Track:
     stretch: np.ndarray  # height over width, volume kept
     facing: int = 0
     contacts: list[int] = field(default_factory=list)
+    flap: np.ndarray | None = None  # width as a share of the drawn one: wings that beat
+    swim: np.ndarray | None = None  # phase (radians) of a wave that runs through the body
 
 
 def reach(frames: int) -> float:
@@ -81,7 +83,7 @@ def track(
         t.contacts = [i for i in range(frames) if near[i] <= 0.5]
     elif motion == "fall":
         ground, top = (floor if floor is not None else 0.9) - half, half * 0.5
-        t.y, t.contacts = _fall(frames, ground, top, rng.uniform(8, 11))
+        t.y, t.contacts = _fall(frames, ground, top, float(rng.integers(8, 12)))
         for c in t.contacts:
             t.stretch = t.stretch - 0.16 * np.exp(-(((np.arange(frames) - c) / 0.8) ** 2))
     elif motion == "spin":

@@ -17,6 +17,23 @@ _SHIFT = 4  # fixed-point bits of cv2's subpixel coordinates
 Colour = tuple[float, float, float]
 
 
+def dot(image: np.ndarray, x: float, y: float, r: float, colour: tuple[float, ...]) -> None:
+    """A small disc of radius `r` pixels, exactly anti-aliased, over image [h,w,c] uint8 in place."""
+    h, w = image.shape[:2]
+    x0, x1, y0, y1 = (
+        max(0, int(x - r - 1)),
+        min(w, int(x + r + 2)),
+        max(0, int(y - r - 1)),
+        min(h, int(y + r + 2)),
+    )
+    if x0 >= x1 or y0 >= y1:
+        return
+    away = np.hypot(np.arange(x0, x1)[None] - x, np.arange(y0, y1)[:, None] - y)
+    cover = np.clip(r + 0.5 - away, 0, 1)[..., None]
+    part = image[y0:y1, x0:x1]
+    part[...] = (part * (1 - cover) + np.array(colour) * cover + 0.5).astype(np.uint8)
+
+
 @dataclass
 class Layer:
     """One depth plane: premultiplied RGBA uint8 [ch,cw,4], how far it follows the camera (0 = infinitely far,
@@ -75,8 +92,11 @@ class Stage:
         self, x: float, y: float, r: float, colour: Colour, ry: float | None = None, angle: float = 0
     ) -> None:
         centre = (int(self.px(x) * 16), int(self.py(y) * 16))
-        if ry is None:  # cv2.ellipse turns small discs into diamonds
-            cv2.circle(self.top, centre, int(r * self.side * 16), (*colour, 255), -1, cv2.LINE_AA, _SHIFT)
+        if ry is None:  # cv2 turns small discs into diamonds and crosses
+            if r * self.side < 5:
+                dot(self.top, self.px(x), self.py(y), r * self.side, (*colour, 255))
+            else:
+                cv2.circle(self.top, centre, int(r * self.side * 16), (*colour, 255), -1, cv2.LINE_AA, _SHIFT)
             return
         axes = (max(1, int(r * self.side * 16)), max(1, int(ry * self.side * 16)))
         cv2.ellipse(self.top, centre, axes, angle, 0, 360, (*colour, 255), -1, cv2.LINE_AA, _SHIFT)

@@ -7,11 +7,27 @@ from typing import Any
 
 import numpy as np
 
-from sora_core.errors import SoraError
-from sora_core.training.world.config import Weights, WorldConfig
-from sora_core.training.world.motion import Track, camera_track, track
-from sora_core.training.world.scenes import SCENES
+from sora_core.training.world.config import Weights
+from sora_core.training.world.motion import Track
 from sora_core.training.world.sprites import SpriteBank
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The clip's shape and the pictures at hand."""
+
+    bank: SpriteBank
+    height: int
+    width: int
+    frames: int
+
+    @property
+    def side(self) -> int:
+        return min(self.height, self.width)
+
+    def half(self, name: str, size: float) -> float:
+        """Half of a subject's visible height as a fraction of the frame's."""
+        return size * self.side / self.height * self.bank.height(name) / 2
 
 
 @dataclass
@@ -24,7 +40,6 @@ class Actor:
     track: Track
     depth: int = 0
     state: list[str] = field(default_factory=list)
-    pivot: bool = False  # falls over around its lower corner
 
 
 @dataclass
@@ -69,65 +84,3 @@ class Chooser:
 
     def one(self, key: str, items: tuple[str, ...]) -> str:
         return self.weighted(key, tuple((item, 1.0) for item in items))
-
-
-def make_plan(
-    config: WorldConfig,
-    bank: SpriteBank,
-    seed: int,
-    height: int,
-    width: int,
-    frames: int,
-    fixed: dict[str, Any] | None = None,
-) -> Plan:
-    """The plan of clip `seed`. fixed: choices to force, by key (see World.sample)."""
-    rng = np.random.default_rng([seed, 7])
-    choose = Chooser(rng, fixed or {})
-    subjects = tuple(name for name in config.subjects if bank.available(name))
-    if not subjects:
-        raise SoraError("no subject of this world has a picture. Give the emoji folder, or use starter.")
-    style = choose.weighted("style", config.styles)
-    name = choose.one("subject", subjects)
-    shot = _simple_shot(config, choose, bank, name, height, width, 0, frames)
-    return Plan([shot], style)
-
-
-def _setting(config: WorldConfig, choose: Chooser) -> tuple[str, str, str]:
-    scene = choose.one("scene", config.scenes)
-    info = SCENES[scene]
-    other_time, other_weather = choose.rng.random() < config.times, choose.rng.random() < config.weathers
-    time = choose.one("time", info.times[1:] or info.times) if other_time else info.times[0]
-    weather = choose.one("weather", info.weathers[1:] or info.weathers) if other_weather else "clear"
-    return scene, choose.fixed.get("time", time), choose.fixed.get("weather", weather)
-
-
-def _simple_shot(
-    config: WorldConfig,
-    choose: Chooser,
-    bank: SpriteBank,
-    name: str,
-    height: int,
-    width: int,
-    start: int,
-    frames: int,
-) -> Shot:
-    """One subject doing one thing."""
-    scene, time, weather = _setting(config, choose)
-    camera = choose.weighted("camera", config.cameras)
-    motion = choose.weighted("motion", config.motions)
-    if camera != "static" and "motion" not in choose.fixed and choose.rng.random() < 0.85:
-        motion = "still"  # a camera move reads best against a subject that rests
-    rng = choose.rng
-    size = rng.uniform(0.38, 0.45) if camera != "static" else rng.uniform(0.42, 0.62)
-    floor = SCENES[scene].floor
-    if floor is not None:
-        floor += rng.uniform(-0.02, 0.03)
-    half = size * min(height, width) / height * bank.height(name) / 2
-    path = track(
-        motion, rng, frames, size=size, floor=floor, half=half, scale=0.7 if camera != "static" else 1.0
-    )
-    if path.facing == 0:
-        path.facing = int(rng.choice([-1, 1]))
-    cam = camera_track(camera, frames, rng)
-    actor = Actor(name, motion, path, state=["whole"] * frames)
-    return Shot(start, start + frames, scene, time, weather, camera, cam, [actor], int(rng.integers(1 << 31)))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from sora_core.training.world import effects
 from sora_core.training.world.paint import MARGIN_X, MARGIN_Y, Layer, Stage
-from sora_core.training.world.plan import Shot
+from sora_core.training.world.plan import Actor, Shot
 from sora_core.training.world.scenes import SCENES
 from sora_core.training.world.sprites import SpriteBank
 from sora_core.training.world.subjects import BY_NAME
@@ -61,6 +62,9 @@ def background(shot: Shot, h: int, w: int) -> np.ndarray:
     q = 1.35 if shot.cam[:, 2].max() > 1.05 else 1.0
     stage = Stage(h, w, np.random.default_rng(shot.paint_seed), q)
     SCENES[shot.scene].paint(stage)
+    if shot.weather == "cloudy":
+        near = next((n for n, layer in enumerate(stage.layers) if layer.parallax >= 0.4), len(stage.layers))
+        stage.layers.insert(near, effects.overcast(stage))
     static = bool(np.ptp(shot.cam, axis=0).max() == 0)
     layers = _merge(stage.layers, static)
     out = np.empty((frames, h, w, 3), np.uint8)
@@ -80,30 +84,51 @@ def background(shot: Shot, h: int, w: int) -> np.ndarray:
                 if len(rows):
                     part = slice(rows[0], rows[-1] + 1)
                     over(out[i][part], seen[part])
+    effects.multiply(out, _light(shot))
+    if shot.weather == "fog":
+        effects.fog(out, 0.5)
     return out
 
 
+def _light(shot: Shot) -> np.ndarray:
+    return effects.light_of(shot.time, shot.weather, SCENES[shot.scene].times[0])
+
+
+def finish(shot: Shot, video: np.ndarray, alpha: np.ndarray, labels: np.ndarray) -> None:
+    """What is nearer than the actors, on a shot's frames in place: a tree, weather, the light going out."""
+    frames, h, w, _ = video.shape
+    if shot.tree is not None:
+        front = effects.tree(h, w, shot.tree).copy()
+        front[..., :3] = np.clip(front[..., :3] * np.sqrt(_light(shot)), 0, 255).astype(np.uint8)
+        keep = (255 - front[..., 3]).astype(np.uint16)
+        for i in range(frames):
+            over(video[i], front)
+        alpha[...] = ((alpha * keep + 127) // 255).astype(np.uint8)
+        labels[:, front[..., 3] >= 128] = 0
+    if shot.weather == "fog":
+        effects.fog(video, 0.15)
+    elif shot.weather in ("rain", "snow"):
+        effects.falling(video, shot.weather, np.random.default_rng(shot.paint_seed + 1))
+    if shot.light is not None:
+        for i in range(frames):
+            effects.multiply(video[i], np.full(3, shot.light[i], np.float32))
+
+
 def place(
-    name: str,
-    bank: SpriteBank,
-    variant: str,
-    cx: float,
-    cy: float,
-    size: float,
-    angle: float,
-    stretch: float,
-    facing: int,
-    h: int,
-    w: int,
+    actor: Actor, i: int, bank: SpriteBank, where: np.ndarray, h: int, w: int
 ) -> tuple[slice, slice, np.ndarray] | None:
-    """The sprite on the frame: row slice, column slice, premultiplied float32 RGBA; None if outside."""
-    picture = bank.get(name, size, variant)
+    """An actor's sprite in its shot's frame `i`, at where = (cx, cy, size) pixels: row slice, column slice,
+    premultiplied float32 RGBA; None if outside the frame."""
+    t, (cx, cy, size) = actor.track, where
+    picture = bank.get(actor.name, size, actor.state[i])
+    if t.swim is not None:
+        picture = _bend(picture, t.swim[i])
     m = picture.shape[0]
-    native = BY_NAME[name].facing
-    mirror = -1.0 if native != 0 and facing != 0 and facing != native else 1.0
-    k = size / m
-    sx, sy = k / np.sqrt(stretch), k * np.sqrt(stretch)
-    c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+    native = BY_NAME[actor.name].facing
+    mirror = -1.0 if native != 0 and t.facing != 0 and t.facing != native else 1.0
+    k, tall = size / m, np.sqrt(t.stretch[i])
+    sx, sy = k / tall * (1.0 if t.flap is None else t.flap[i]), k * tall
+    c, s = np.cos(np.radians(t.angle[i])), np.sin(np.radians(t.angle[i]))
     linear = np.array([[c * sx * mirror, -s * sy], [s * sx * mirror, c * sy]])
     reach = np.abs(linear) @ np.array([m / 2, m / 2]) + 1
     x0, y0 = max(0, int(cx - reach[0])), max(0, int(cy - reach[1]))
@@ -115,6 +140,15 @@ def place(
     matrix = np.hstack([linear, offset[:, None]]).astype(np.float32)
     patch = cv2.warpAffine(picture, matrix, (x1 - x0, y1 - y0), flags=cv2.INTER_LINEAR, borderValue=0)
     return slice(y0, y1), slice(x0, x1), patch
+
+
+def _bend(picture: np.ndarray, phase: float) -> np.ndarray:
+    """A wave through the body from head (left, still) to tail: each column shifts up or down."""
+    m = picture.shape[0]
+    x = np.arange(m, dtype=np.float32)
+    shift = 0.07 * m * (0.25 + x / m) * np.sin(2 * np.pi * 0.7 * x / m - phase)
+    yy, xx = np.mgrid[0:m, 0:m].astype(np.float32)
+    return cv2.remap(picture, xx, yy + shift[None].astype(np.float32), cv2.INTER_LINEAR, borderValue=0)
 
 
 def screen_path(shot: Shot, index: int, h: int, w: int) -> np.ndarray:
@@ -138,22 +172,19 @@ def draw_actors(
     count, h, w, _ = frames.shape
     order = sorted(range(len(shot.actors)), key=lambda i: shot.actors[i].depth)
     paths = {i: screen_path(shot, i, h, w) for i in order}
+    lit = np.sqrt(_light(shot)) * 255  # subjects keep more of their own colour than the scene does
     for n in order:
         actor, label = shot.actors[n], labels_of[shot.actors[n].name]
         for i in range(count):
             if actor.state[i] == "gone":
                 continue
-            cx, cy, size = paths[n][i]
-            t = actor.track
-            put = place(
-                actor.name, bank, actor.state[i], cx, cy, size, t.angle[i], t.stretch[i], t.facing, h, w
-            )
+            put = place(actor, i, bank, paths[n][i], h, w)
             if put is None:
                 continue
             rows, cols, patch = put
             a = patch[..., 3:]
             roi = frames[i, rows, cols]
-            roi[...] = np.clip(patch[..., :3] * 255 + roi * (1 - a) + 0.5, 0, 255).astype(np.uint8)
+            roi[...] = np.clip(patch[..., :3] * lit + roi * (1 - a) + 0.5, 0, 255).astype(np.uint8)
             seen = (a[..., 0] * 255 + 0.5).astype(np.uint8)
             alpha[i, rows, cols] = np.maximum(seen, alpha[i, rows, cols])
             labels[i, rows, cols][seen >= 128] = label

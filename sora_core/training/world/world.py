@@ -11,10 +11,12 @@ import numpy as np
 
 from sora_core.errors import expect
 from sora_core.training.world.config import WorldConfig
+from sora_core.training.world.effects import stylise
 from sora_core.training.world.facts import describe
-from sora_core.training.world.plan import Plan, make_plan
-from sora_core.training.world.render import background, draw_actors
+from sora_core.training.world.plan import Frame, Plan
+from sora_core.training.world.render import background, draw_actors, finish
 from sora_core.training.world.sprites import SpriteBank
+from sora_core.training.world.staging import make_plan
 
 MAX_FRAMES = 33
 
@@ -52,7 +54,7 @@ class World:
         expect(
             min(height, width) >= 32, f"a clip of {width}x{height} is too small: 32 pixels a side at least."
         )
-        return make_plan(self.config, self.bank, seed, height, width, frames, fixed)
+        return make_plan(self.config, Frame(self.bank, height, width, frames), seed, fixed)
 
     def facts(
         self,
@@ -87,4 +89,6 @@ class World:
             part = slice(shot.start, shot.end)
             video[part] = background(shot, height, width)
             draw_actors(shot, self.bank, self._labels, video[part], alpha[part], labels[part])
+            finish(shot, video[part], alpha[part], labels[part])
+        stylise(video, plan.style)
         return Clip(video, alpha, labels, describe(plan, self.config, height, width, labels, self._labels))
