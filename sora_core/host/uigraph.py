@@ -100,6 +100,9 @@ def _read_node(scope: Scope, entry: dict[str, Any], registry: Registry) -> Node:
     node = Node(f"{scope.prefix}{entry['id']}", entry["type"], title=entry.get("title"))
     if known is not None:
         node.inputs = read_widget_values(known.GET_SCHEMA().inputs, entry.get("widgets_values"))
+        for (inner, name), value in (_proxied(scope.instance) if scope.instance else {}).items():
+            if inner == str(entry["id"]) and name in node.inputs:
+                node.inputs[name] = value
     for socket in entry.get("inputs") or []:
         if socket.get("link") is None:
             continue
@@ -163,14 +166,22 @@ def _instance_input(scope: Scope, slot: int) -> dict[str, Any] | None:
 
 def _promoted(scope: Scope, socket: dict[str, Any] | None) -> Value | None:
     """The value typed into a widget on the instance; None leaves the inner node's own value in force."""
-    values = scope.instance.get("widgets_values")
-    if socket is None or "widget" not in socket or not isinstance(values, list):
+    if socket is None or "widget" not in socket:
         return None
-    widgets = [s["name"] for s in scope.instance["inputs"] if "widget" in s]
-    position = widgets.index(socket["name"])
-    if position >= len(values) or values[position] is None:
-        return None
-    return Value(values[position])
+    value = _proxied(scope.instance).get(("-1", socket["name"]))
+    return None if value is None else Value(value)
+
+
+def _proxied(instance: dict[str, Any]) -> dict[tuple[str, str], Any]:
+    """Values typed on a subgraph's instance, by `("-1", its input)` or `(inner node's id, widget)`."""
+    values = instance.get("widgets_values")
+    if not isinstance(values, list):
+        return {}
+    names = (instance.get("properties") or {}).get("proxyWidgets")
+    if names is None:
+        names = [("-1", socket["name"]) for socket in instance.get("inputs") or [] if "widget" in socket]
+    return {(str(node), name): value for (node, name), value in zip(names, values, strict=False)
+            if value is not None}
 
 
 def _inner_output(scope: Scope, slot: int) -> Any:
