@@ -118,8 +118,9 @@ class _Lanes:
         """The first, a little higher, is partly covered by the second."""
         rng, side = self.rng, self.rng.choice([-1, 1])
         size = rng.uniform(0.3, 0.34) if self.moving else rng.uniform(0.38, 0.45)
-        front = self._track(1, "still", size, 0.5 + side * 0.11)
-        back = self._track(0, "still", size * 1.02, 0.5 - side * 0.11)
+        apart = side * 0.11 * self.frame.side / self.frame.width
+        front = self._track(1, "still", size, 0.5 + apart)
+        back = self._track(0, "still", size * 1.02, 0.5 - apart)
         back.y = back.y - 0.12
         return [Actor(self.names[0], "still", back, depth=0), Actor(self.names[1], "still", front, depth=1)]
 

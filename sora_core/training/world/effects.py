@@ -101,7 +101,7 @@ def stylise(video: np.ndarray, style: str) -> None:
     h, w = video.shape[1:3]
     side = min(h, w)
     yy, xx = np.mgrid[0:h, 0:w]
-    away = ((xx - w / 2) ** 2 + (yy - h / 2) ** 2) / (0.5 * side) ** 2
+    away = (2 * xx / w - 1) ** 2 + (2 * yy / h - 1) ** 2
     for frame in video:
         if style == "pixel art":
             small = cv2.resize(

@@ -125,7 +125,7 @@ def camera_track(moves: str, frames: int, rng: np.random.Generator) -> np.ndarra
     cam = np.zeros((frames, 3))
     cam[:, 2] = 1.0
     u = np.linspace(0, 1, frames) if frames > 1 else np.zeros(1)
-    k = reach(frames)
+    k = reach(frames) * (1.0 if len(parts) == 1 else 0.8)
     for i, part in enumerate(parts):
         p = np.clip(u * len(parts) - i, 0, 1)  # this move's own progress
         if part.startswith("pan"):

@@ -127,14 +127,16 @@ class Stage:
 
     def below(self, line: np.ndarray, top: Colour, bottom: Colour) -> None:
         """Fill everything under a skyline with a vertical gradient; the edge is anti-aliased."""
-        rows = np.arange(self.ch, dtype=np.float32)[:, None]
-        cover = np.clip(rows - line[None].astype(np.float32) + 0.5, 0, 1)[..., None]
+        start, solid = max(0, int(line.min()) - 1), min(self.ch, max(0, int(line.max()) + 2))
+        rows = np.arange(start, self.ch, dtype=np.float32)[:, None]
         depth = np.clip((rows - line.min()) / max(1.0, self.py(1.05) - line.min()), 0, 1)
-        paint = np.empty((self.ch, 1, 4), np.float32)
+        paint = np.full((len(rows), 1, 4), 255, np.float32)
         for c in range(3):
             paint[..., c] = top[c] + (bottom[c] - top[c]) * depth
-        paint[..., 3] = 255
-        self.layers[-1].image = (paint * cover + self.top * (1 - cover)).astype(np.uint8)
+        image, edge = self.top, slice(start, solid)
+        image[solid:] = paint[solid - start :].astype(np.uint8)
+        cover = np.clip(rows[: solid - start] - line[None].astype(np.float32) + 0.5, 0, 1)[..., None]
+        image[edge] = (paint[: solid - start] * cover + image[edge] * (1 - cover)).astype(np.uint8)
 
     def glow(self, x: float, y: float, r: float, colour: Colour, strength: float) -> None:
         """A soft round light added to the newest layer (which must be opaque there)."""

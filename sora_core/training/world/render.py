@@ -17,8 +17,8 @@ FOCUS_Y = 0.58  # zooms hold this height of the frame still
 
 def over(back: np.ndarray, front: np.ndarray) -> None:
     """Premultiplied uint8 RGBA `front` over RGB `back` [H,W,3], in place."""
-    keep = 255 - front[..., 3:].astype(np.uint16)
-    back[...] = front[..., :3] + ((back * keep + 127) // 255).astype(np.uint8)
+    keep = cv2.cvtColor(255 - front[..., 3], cv2.COLOR_GRAY2RGB)
+    cv2.add(cv2.cvtColor(front, cv2.COLOR_RGBA2RGB), cv2.multiply(back, keep, scale=1 / 255), dst=back)
 
 
 def _merge(layers: list[Layer], static: bool) -> list[Layer]:
@@ -77,7 +77,7 @@ def background(shot: Shot, h: int, w: int) -> np.ndarray:
                 continue
             seen = _view(layer, cam, i, h, w, q)
             if n == 0:
-                still = seen[..., :3]
+                still = cv2.cvtColor(seen, cv2.COLOR_RGBA2RGB)
                 out[i] = still
             else:
                 rows = np.flatnonzero(seen[..., 3].any(axis=1))
@@ -172,7 +172,9 @@ def draw_actors(
     count, h, w, _ = frames.shape
     order = sorted(range(len(shot.actors)), key=lambda i: shot.actors[i].depth)
     paths = {i: screen_path(shot, i, h, w) for i in order}
-    lit = np.sqrt(_light(shot)) * 255  # subjects keep more of their own colour than the scene does
+    lit = (
+        np.minimum(np.sqrt(_light(shot)), 1) * 255
+    )  # subjects keep more of their own colour than the scene does
     for n in order:
         actor, label = shot.actors[n], labels_of[shot.actors[n].name]
         for i in range(count):
@@ -184,7 +186,8 @@ def draw_actors(
             rows, cols, patch = put
             a = patch[..., 3:]
             roi = frames[i, rows, cols]
-            roi[...] = np.clip(patch[..., :3] * lit + roi * (1 - a) + 0.5, 0, 255).astype(np.uint8)
+            # premultiplied colour plus what it lets through never passes 255, but for rounding
+            roi[...] = np.minimum(patch[..., :3] * lit + roi * (1 - a) + 0.5, 255)
             seen = (a[..., 0] * 255 + 0.5).astype(np.uint8)
             alpha[i, rows, cols] = np.maximum(seen, alpha[i, rows, cols])
             labels[i, rows, cols][seen >= 128] = label
