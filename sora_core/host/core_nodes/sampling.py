@@ -11,8 +11,10 @@ import torch
 from ...diffusion.samplers import SAMPLERS, SamplerSpec, get_sampler
 from ...diffusion.sampling import DiffusionModel, prepare_noise, sample
 from ...diffusion.schedules import SCHEDULERS, get_sigmas, ksampler_sigmas
+from ...previews import latent_preview
 from .. import progress
 from ..api import io
+from ..backend import check_prompt_given
 
 MAX_SEED = 0xFFFFFFFFFFFFFFFF
 
@@ -81,9 +83,13 @@ def run_sampler(guider: Guider, latent: dict[str, Any], sampler: Any, sigmas: to
     last: dict[str, torch.Tensor] = {}
     total = max(len(sigmas) - 1, 1)
 
+    rgb = getattr(guider.model, "latent_rgb", None) or {}
+    check_prompt_given(guider.positive)
+
     def callback(step: dict[str, Any]) -> None:
         last["samples"] = step["denoised"]
-        progress.report(step["i"] + 1, total, step["denoised"])
+        preview = latent_preview(step["denoised"], rgb.get("factors"), rgb.get("bias"))
+        progress.report(step["i"] + 1, total, preview)
 
     made = sample(guider.model, latent, guider.positive, guider.negative, seed=seed, sampler=sampler,
                   sigmas=sigmas, cfg=guider.cfg, options=options, add_noise=add_noise, noise=noise,
