@@ -1,4 +1,4 @@
-"""A flow whose every answer is known: data N(m, s^2), so x_sigma is N((1-sigma) m, v), and x0 given x is linear."""
+"""A flow with known answers: data N(m, s^2), so x_sigma is N((1-sigma) m, v), and x0 given x is linear."""
 
 from __future__ import annotations
 

@@ -44,8 +44,8 @@ class SamplerSpec:
     """A sampler of the registry.
 
     fn: `(model, x, sigmas, extra_args=None, callback=None, disable=None, **options) -> x`.
-    order: of convergence, measured over evenly spaced sigmas with the noise off (er_sde, where the noise is part
-        of the method: of the variance; lcm, which is no solver: 1).
+    order: of convergence, measured over evenly spaced sigmas with the noise off (er_sde, where the noise is
+        part of the method: of the variance; lcm, which is no solver: 1).
     stochastic: whether it draws noise at its default options.
     discard_penultimate: whether a KSampler leaves out the last but one sigma (see `ksampler_sigmas`).
     """
