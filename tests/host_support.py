@@ -109,6 +109,7 @@ def gather(cls, items):
 
 INT, STRING = io.Int.Output, io.String.Output
 STATE = {"stamp": 0}
+EITHER = io.MatchType.Template("either", [io.Int, io.String])
 
 NODES = [
     node(lambda: io.Schema("TinyNumber", display_name="A Number", inputs=[
@@ -144,6 +145,9 @@ NODES = [
     node(lambda: io.Schema("TinySum", is_input_list=True, inputs=[io.Int.Input("values", force_input=True)],
                            outputs=[INT()]),
          lambda cls, values: io.NodeOutput(sum(values))),
+    node(lambda: io.Schema("TinyMatch", inputs=[
+        io.MatchType.Input("x", EITHER), io.MatchType.Input("y", EITHER, optional=True)],
+        outputs=[io.MatchType.Output(EITHER, id="out")]), lambda cls, x, y=None: io.NodeOutput(x)),
     node(lambda: io.Schema("TinyImage", inputs=[], outputs=[io.Image.Output("image")]),
          lambda cls: io.NodeOutput(None)),
 ]

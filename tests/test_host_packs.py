@@ -86,7 +86,8 @@ def test_our_own_pack_is_found(tmp_path, layout):
         for file in write_pack(tmp_path / "made").iterdir():
             shutil.copy(file, tmp_path)
     (pack / "nodes").mkdir()
-    code = (f"import sys; sys.path.append({str(tmp_path)!r}); from sora_core.host.packs import Registry, own_pack; registry = Registry(); "
+    code = (f"import sys; sys.path.append({str(tmp_path)!r}); "
+            "from sora_core.host.packs import Registry, own_pack; registry = Registry(); "
             "pack = registry.load_pack(own_pack()); print(pack.folder, pack.error, len(registry.nodes)); "
             "assert 'nodes' not in sys.modules")
     # -P keeps the current folder off sys.path, as it is for an installed console script.

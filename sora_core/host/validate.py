@@ -14,10 +14,14 @@ from ..errors import SoraError
 from .api.base import Input
 from .api.dynamic import DynamicCombo, active_inputs, nest_values
 from .api.schema import ComfyNode, Schema
+from .api.sockets import MatchType
 from .graph import Link, Node, Workflow
 from .packs import Registry
 from .widgets import BadValue, check_value, default_of
 from .words import did_you_mean, listing
+
+# How many nodes whose output takes its type from an input may follow each other.
+MAX_MATCHES = 1000
 
 
 @dataclass
@@ -169,6 +173,7 @@ def _check_node(node: Node, workflow: Workflow, schemas: dict[str, Schema], regi
                 inputs[name] = check_value(entry, value, not (checks_all or name in self_checked))
             except BadValue as error:
                 problem(error.kind, name, str(error))
+    _check_matches(active, inputs, workflow, schemas, problem)
     planned = PlannedNode(node, cls, schema, inputs, active)
     if len(problems) == before and cls.overrides("validate_inputs"):
         answer = _ask_node(planned, self_checked, checks_all)
@@ -212,19 +217,58 @@ def _check_link(link: Link, entry: Input, workflow: Workflow, schemas: dict[str,
         problem("missing_link", f"it is linked to output {link.slot} of {source.label}, which has "
                                 f"{len(outputs)} outputs, numbered from 0: link it anew.")
         return
-    given, wanted = outputs[link.slot].get_io_type(), entry.get_io_type()
+    given, wanted = output_type(link, workflow, schemas), input_type(entry)
     if not fits(given, wanted):
         problem("return_type_mismatch", f"it takes {wanted}, but output {link.slot} of {source.label} is "
                                         f"{given}: link an output of type {wanted}.")
 
 
+def _check_matches(active: dict[str, Input], inputs: dict[str, Any], workflow: Workflow,
+                   schemas: dict[str, Schema], problem: Callable[[str, str, str], None]) -> None:
+    """Inputs of one template must all get the same type."""
+    first: dict[str, tuple[str, str]] = {}
+    for name, entry in active.items():
+        if not isinstance(entry, MatchType.Input) or not isinstance(inputs.get(name), Link):
+            continue
+        given = output_type(inputs[name], workflow, schemas)
+        other, expected = first.setdefault(entry.template.template_id, (name, given))
+        if not fits(given, expected):
+            problem("return_type_mismatch", name, f'it gets {given}, but "{other}" gets {expected}: give '
+                                                  "both the same type.")
+
+
+def input_type(entry: Input) -> str:
+    """What an input takes: for one that must match others, the types that its template allows."""
+    if isinstance(entry, MatchType.Input):
+        return ",".join(t.io_type for t in entry.template.allowed_types)
+    return entry.get_io_type()
+
+
+def output_type(link: Link, workflow: Workflow, schemas: dict[str, Schema]) -> str:
+    """What an output gives: for one that matches an input, the type that is linked there."""
+    for _ in range(MAX_MATCHES):
+        node = workflow.nodes.get(link.node)
+        if node is None or node.type not in schemas or link.slot >= len(schemas[node.type].outputs):
+            return "*"
+        output = schemas[node.type].outputs[link.slot]
+        if not isinstance(output, MatchType.Output):
+            return output.get_io_type()
+        template = output.template.template_id
+        sources = [node.inputs[entry.id] for entry in schemas[node.type].inputs
+                   if isinstance(entry, MatchType.Input) and entry.template.template_id == template
+                   and isinstance(node.inputs.get(entry.id), Link)]
+        if not sources:
+            return ",".join(t.io_type for t in output.template.allowed_types)
+        link = sources[0]
+    return "*"
+
+
 def fits(given: str, wanted: str) -> bool:
     """Whether an output of type `given` may feed an input of type `wanted`; both may be lists, `A,B`."""
-    open_types = {"*", "COMFY_MATCHTYPE_V3"}
     given_types, wanted_types = set(given.split(",")), set(wanted.split(","))
     if "COMFY_DYNAMICCOMBO_V3" in wanted_types:
         wanted_types.add("COMBO")
-    return bool(given_types & wanted_types or (given_types | wanted_types) & open_types)
+    return bool(given_types & wanted_types) or "*" in given_types | wanted_types
 
 
 def _ask_node(planned: PlannedNode, names: set[str], takes_all: bool) -> Any:
