@@ -39,7 +39,9 @@ def _config(cls, data: dict):
     """A config dataclass from JSON, where tuples are lists."""
     known = {f.name for f in dataclasses.fields(cls)}
     if extra := sorted(set(data) - known):
-        raise SoraError(f"Unknown {cls.__name__} entries {extra}: the file was written by a newer version. Update the pack.")
+        raise SoraError(
+            f"Unknown {cls.__name__} entries {extra}: the file was written by a newer version. Update the pack."
+        )
     return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
 
 
@@ -62,16 +64,24 @@ def build(part: str, data: dict) -> nn.Module:
         vae_config = _config(VAEConfig, data)
         with torch.device("meta"):
             vae = VideoVAE(vae_config)
-        stats = VideoVAE(dataclasses.replace(vae_config, width=(1, 1), encoder_blocks=(0, 0), decoder_blocks=(0, 0)))
+        stats = VideoVAE(
+            dataclasses.replace(vae_config, width=(1, 1), encoder_blocks=(0, 0), decoder_blocks=(0, 0))
+        )
         vae.mean, vae.std = stats.mean, stats.std
         return vae
     with torch.device("meta"):
         return DiT(_config(DiTConfig, data))
 
 
-def save(path: Path, parts: dict[str, nn.Module], info: dict | None = None, dtype: torch.dtype = torch.float16) -> None:
+def save(
+    path: Path, parts: dict[str, nn.Module], info: dict | None = None, dtype: torch.dtype = torch.float16
+) -> None:
     """Write `parts` (any of dit, vae, text) to `path` in `dtype`, beside it first and renamed when complete."""
-    tensors = {f"{p}.{k}": v.detach().to("cpu", dtype).contiguous() for p, m in parts.items() for k, v in m.state_dict().items()}
+    tensors = {
+        f"{p}.{k}": v.detach().to("cpu", dtype).contiguous()
+        for p, m in parts.items()
+        for k, v in m.state_dict().items()
+    }
     meta = {"format": FORMAT, "info": info or {}, "parts": {p: describe(m) for p, m in parts.items()}}
     part = Path(path).with_suffix(".part")
     save_file(tensors, part, {"sora": json.dumps(meta, ensure_ascii=False)})
@@ -89,7 +99,9 @@ def resolve(name: str | Path) -> Path:
         path = WEIGHTS / f"{name}.safetensors"
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in WEIGHTS.glob("*.safetensors"))) or "none"
-        raise SoraError(f"No model {str(name)!r}. Give a .safetensors file or one of the embedded models: {known}.")
+        raise SoraError(
+            f"No model {str(name)!r}. Give a .safetensors file or one of the embedded models: {known}."
+        )
     return path
 
 
@@ -102,8 +114,12 @@ def read(path: Path, device: str = "cpu") -> tuple[dict, dict[str, Tensor]]:
     except (SafetensorError, OSError, json.JSONDecodeError) as error:
         head = path.read_bytes()[:2] if path.exists() else b""
         if head in (b"\x80\x02", b"\x80\x04", b"PK"):
-            raise SoraError(f"{path.name} is a pickle, which can run code when opened. Convert it to safetensors.") from None
-        raise SoraError(f"{path.name} cannot be read as safetensors ({error}). It may be cut short: fetch it again.") from None
+            raise SoraError(
+                f"{path.name} is a pickle, which can run code when opened. Convert it to safetensors."
+            ) from None
+        raise SoraError(
+            f"{path.name} cannot be read as safetensors ({error}). It may be cut short: fetch it again."
+        ) from None
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:
         raise SoraError(f"{path.name} carries no Sora Nodes config (format {FORMAT}) in its metadata.")
     return meta, tensors
@@ -115,23 +131,29 @@ def assign(module: nn.Module, state: dict[str, Tensor], what: str) -> nn.Module:
     missing = sorted(set(wanted) - set(state))
     unexpected = sorted(set(state) - set(wanted))
     shapes = [
-        f"{k} {list(state[k].shape)} for {list(v.shape)}" for k, v in wanted.items() if k in state and state[k].shape != v.shape
+        f"{k} {list(state[k].shape)} for {list(v.shape)}"
+        for k, v in wanted.items()
+        if k in state and state[k].shape != v.shape
     ]
     for label, keys in (("missing", missing), ("unexpected", unexpected), ("wrong shape", shapes)):
         if keys:
-            raise SoraError(f"{what}: {len(keys)} tensors {label}: {', '.join(keys[:4])}{' ...' if len(keys) > 4 else ''}.")
+            raise SoraError(
+                f"{what}: {len(keys)} tensors {label}: {', '.join(keys[:4])}{' ...' if len(keys) > 4 else ''}."
+            )
     module.load_state_dict(state, assign=True)
     return module.eval().requires_grad_(False)
 
 
-def load_parts(name: str | Path, dtype: torch.dtype = torch.float32, device: str = "cpu") -> tuple[dict[str, nn.Module], dict]:
+def load_parts(
+    name: str | Path, dtype: torch.dtype = torch.float32, device: str = "cpu"
+) -> tuple[dict[str, nn.Module], dict]:
     """Every part that a checkpoint holds, and its info."""
     path = resolve(name)
     meta, tensors = read(path, device)
     parts = {}
     for part, data in meta["parts"].items():
         prefix = part + "."
-        state = {k[len(prefix):]: v.to(dtype) for k, v in tensors.items() if k.startswith(prefix)}
+        state = {k[len(prefix) :]: v.to(dtype) for k, v in tensors.items() if k.startswith(prefix)}
         parts[part] = assign(build(part, data), state, f"{path.name} ({part})")
     if "vae" in parts:
         vae = parts["vae"]
@@ -139,9 +161,13 @@ def load_parts(name: str | Path, dtype: torch.dtype = torch.float32, device: str
     return parts, meta["info"] | {"file": path.name}
 
 
-def load_model(name: str | Path = "sora-mini", dtype: torch.dtype = torch.float32, device: str = "cpu") -> ModelBundle:
+def load_model(
+    name: str | Path = "sora-mini", dtype: torch.dtype = torch.float32, device: str = "cpu"
+) -> ModelBundle:
     """Load a complete model. Raises `SoraError` when parts are missing or anything does not fit."""
     parts, info = load_parts(name, dtype, device)
     if lacking := sorted({"dit", "vae", "text"} - set(parts)):
-        raise SoraError(f"{info['file']} lacks {', '.join(lacking)}: it is part of a model, not one that can make video.")
+        raise SoraError(
+            f"{info['file']} lacks {', '.join(lacking)}: it is part of a model, not one that can make video."
+        )
     return ModelBundle(**parts, info=info)

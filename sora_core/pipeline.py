@@ -39,7 +39,8 @@ class VideoResult:
 def plan_frames(seconds: float, fps: float, ratio: int = 4) -> int:
     """Frames of a clip of `seconds`: the nearest `1 + ratio * k`, at least 1. Raises SoraError when out of range."""
     expect(
-        math.isfinite(seconds) and seconds > 0, f"The duration is {seconds} s. Use a number of seconds above 0."
+        math.isfinite(seconds) and seconds > 0,
+        f"The duration is {seconds} s. Use a number of seconds above 0.",
     )
     expect(math.isfinite(fps) and 0 < fps <= 120, f"The frame rate is {fps}. Use 1 to 120 frames per second.")
     frames = 1 + ratio * max(0, round((seconds * fps - 1) / ratio))
@@ -56,7 +57,9 @@ def check_size(width: int, height: int, multiple: int) -> None:
     for name, value in (("width", width), ("height", height)):
         if value < multiple or value > MAX_SIDE or value % multiple:
             near = min(MAX_SIDE // multiple * multiple, max(multiple, round(value / multiple) * multiple))
-            raise SoraError(f"The {name} is {value}. Use a multiple of {multiple} up to {MAX_SIDE}, for example {near}.")
+            raise SoraError(
+                f"The {name} is {value}. Use a multiple of {multiple} up to {MAX_SIDE}, for example {near}."
+            )
 
 
 class Pipeline:
@@ -110,7 +113,9 @@ class Pipeline:
         check_size(width, height, cell * self.model.latent.patch_size[1])
         model = self.model if shift is None else self.model.with_shift(shift)
         sigmas = get_sigmas(scheduler, steps, shift=model.shift)
-        empty = torch.zeros(1, vae.config.latent_channels, vae.latent_frames(frames), height // cell, width // cell)
+        empty = torch.zeros(
+            1, vae.config.latent_channels, vae.latent_frames(frames), height // cell, width // cell
+        )
         positive, unconditional = self.text.encode([prompt]), self.text.encode([negative])
 
         def report(state: dict) -> None:
@@ -134,7 +139,9 @@ class Pipeline:
         return self.text.unknown_words(prompt)
 
 
-def load(model: str | Path = "sora-mini", *, dtype: torch.dtype = torch.float32, device: str | None = None) -> Pipeline:
+def load(
+    model: str | Path = "sora-mini", *, dtype: torch.dtype = torch.float32, device: str | None = None
+) -> Pipeline:
     """Load a checkpoint by path, or an embedded model by name; on the GPU where there is one."""
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     return Pipeline(load_model(model, dtype, device))

@@ -110,7 +110,9 @@ def test_packed_clips_get_what_they_get_alone():
     wide = DiT(replace(TINY, text_len=24)).eval().requires_grad_(False)
     wide.load_state_dict(dit.state_dict())
     t = torch.tensor(times)[packed.clip][None]
-    out = wide.forward_tokens(packed.tokens, packed.positions, t, torch.cat(contexts, 1), packed.attention_mask, text_mask)
+    out = wide.forward_tokens(
+        packed.tokens, packed.positions, t, torch.cat(contexts, 1), packed.attention_mask, text_mask
+    )
     for clip, context, time, got in zip(clips, contexts, times, unpack(packed.replace(out)), strict=True):
         assert torch.allclose(got, dit(clip, torch.tensor([time]), context), atol=1e-4)
     assert all(torch.equal(a, b) for a, b in zip(unpack(packed), clips, strict=True))

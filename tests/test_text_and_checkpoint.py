@@ -49,7 +49,7 @@ def test_languages_share_concepts(vocabulary):
 
 
 def test_unknown_words_are_told(vocabulary):
-    assert Tokenizer(vocabulary).unknown_words("a cat rides a qwyjibo past the qwyjibo") .count("qwyjibo") == 1
+    assert Tokenizer(vocabulary).unknown_words("a cat rides a qwyjibo past the qwyjibo").count("qwyjibo") == 1
     assert Tokenizer(vocabulary).unknown_words("a cat's beach, ＣＡＴ") == []
 
 
@@ -104,7 +104,10 @@ def rewrite(path, change_state=None, change_meta=None):
         (lambda p: p.write_bytes(b""), "cannot be read"),
         (lambda p: rewrite(p, lambda s: s.pop("dit.head.head.weight")), "missing: head.head.weight"),
         (lambda p: rewrite(p, lambda s: s.update({"dit.extra": torch.zeros(1)})), "unexpected: extra"),
-        (lambda p: rewrite(p, lambda s: s.update({"dit.head.head.bias": torch.zeros(3)})), "wrong shape: head.head.bias"),
+        (
+            lambda p: rewrite(p, lambda s: s.update({"dit.head.head.bias": torch.zeros(3)})),
+            "wrong shape: head.head.bias",
+        ),
         (lambda p: rewrite(p, None, lambda m: m.update(format=99)), "format 1"),
         (lambda p: rewrite(p, None, lambda m: m["parts"]["dit"].update(window=3)), "newer version"),
         (lambda p: rewrite(p, None, lambda m: m["parts"].pop("vae")), "lacks vae"),

@@ -38,17 +38,45 @@ def world(tmp_path_factory):
 
 def vae_config(root, name, **changes):
     return replace(
-        VAETraining(out=str(root / name), data=str(root / "data"), model=TINY_VAE, batch=2, crop=48, frames=9,
-                    holdout=2, warmup=1, decay=2, lr=2e-3, log_every=1, save_every=1, sheet_every=100, device="cpu"),
+        VAETraining(
+            out=str(root / name),
+            data=str(root / "data"),
+            model=TINY_VAE,
+            batch=2,
+            crop=48,
+            frames=9,
+            holdout=2,
+            warmup=1,
+            decay=2,
+            lr=2e-3,
+            log_every=1,
+            save_every=1,
+            sheet_every=100,
+            device="cpu",
+        ),
         **changes,
     )
 
 
 def dit_config(root, name, **changes):
     return replace(
-        DiTTraining(out=str(root / name), data=str(root / "latents"), model=TINY_DIT, text=TINY_TEXT, tokens=192,
-                    warmup=1, decay=2, lr=2e-3, log_every=1, save_every=1, sheet_every=100, classes=24, label_block=1,
-                    device="cpu", vae=str(root / "vae" / "model.safetensors")),
+        DiTTraining(
+            out=str(root / name),
+            data=str(root / "latents"),
+            model=TINY_DIT,
+            text=TINY_TEXT,
+            tokens=192,
+            warmup=1,
+            decay=2,
+            lr=2e-3,
+            log_every=1,
+            save_every=1,
+            sheet_every=100,
+            classes=24,
+            label_block=1,
+            device="cpu",
+            vae=str(root / "vae" / "model.safetensors"),
+        ),
         **changes,
     )
 
@@ -91,8 +119,11 @@ def test_resume_is_exact(world, kind):
 
 
 def test_dit_learns_and_exports(world):
-    trainer = DiTTrainer(dit_config(world, "dit-learn", steps=40, lr=1e-2, adam_lr=1e-2, text_drop=0.0, sheet_every=40,
-                                    sheet_steps=2))
+    trainer = DiTTrainer(
+        dit_config(
+            world, "dit-learn", steps=40, lr=1e-2, adam_lr=1e-2, text_drop=0.0, sheet_every=40, sheet_steps=2
+        )
+    )
     before = np.mean([float(trainer.loss(s)[0].detach()) for s in range(1000, 1006)])
     trainer.train()
     after = np.mean([float(trainer.loss(s)[0].detach()) for s in range(1000, 1006)])
@@ -101,9 +132,19 @@ def test_dit_learns_and_exports(world):
     assert set(parts) == {"dit", "text"} and info["step"] == 40
     assert (world / "dit-learn" / "sheet_000040.png").exists()
     assert (world / "dit-learn" / "metrics.csv").read_text().count("\n") == 41
-    cli.main(["assemble", "--vae", str(world / "vae" / "model.safetensors"), "--dit",
-              str(world / "dit-learn" / "model.safetensors"), "--data", str(world / "data"),
-              "--out", str(world / "whole.safetensors")])
+    cli.main(
+        [
+            "assemble",
+            "--vae",
+            str(world / "vae" / "model.safetensors"),
+            "--dit",
+            str(world / "dit-learn" / "model.safetensors"),
+            "--data",
+            str(world / "data"),
+            "--out",
+            str(world / "whole.safetensors"),
+        ]
+    )
     model = load_model(world / "whole.safetensors")
     assert model.info["latent_rgb"] and model.text.unknown_words("a cat and a qwxz") == ["qwxz"]
 
@@ -128,7 +169,8 @@ trainer = DiTTrainer(dit_config(root, sys.argv[3], steps=1, tokens=int(sys.argv[
 trainer.backward(5)
 if trainer.rank == 0:
     from safetensors.torch import save_file
-    save_file({n: p.grad for n, p in trainer.model.named_parameters() if p.grad is not None}, root / (sys.argv[3] + ".grads"))
+    grads = {n: p.grad for n, p in trainer.model.named_parameters() if p.grad is not None}
+    save_file(grads, root / (sys.argv[3] + ".grads"))
 if trainer.world_size > 1:
     torch.distributed.destroy_process_group()
 """
@@ -140,7 +182,10 @@ def test_two_processes_equal_one_with_twice_the_batch(world):
     here = os.path.dirname(__file__)
     env = {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE")} | {"OMP_NUM_THREADS": "1"}
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    jobs = [[*launch, str(script), here, str(world), "two", "96"], [sys.executable, str(script), here, str(world), "one", "192"]]
+    jobs = [
+        [*launch, str(script), here, str(world), "two", "96"],
+        [sys.executable, str(script), here, str(world), "one", "192"],
+    ]
     for job in jobs:
         done = subprocess.run(job, env=env, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr[-2000:]

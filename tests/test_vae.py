@@ -65,7 +65,11 @@ def test_the_past_does_not_see_the_future(vae, video):
 
 @pytest.mark.parametrize(
     "shape, words",
-    [((1, 3, 4, 32, 32), "5 frames"), ((1, 3, 5, 30, 32), "multiples of 8"), ((1, 1, 5, 32, 32), r"\[B,3,T,H,W\]")],
+    [
+        ((1, 3, 4, 32, 32), "5 frames"),
+        ((1, 3, 5, 30, 32), "multiples of 8"),
+        ((1, 1, 5, 32, 32), r"\[B,3,T,H,W\]"),
+    ],
 )
 def test_wrong_videos_are_refused(vae, shape, words):
     with pytest.raises(SoraError, match=words):

@@ -91,7 +91,11 @@ class Attention(nn.Module):
         return self.heads(self.norm_k(self.k(context))), self.heads(self.v(context))
 
     def forward(
-        self, x: Tensor, rope: Tensor | None = None, keys: tuple[Tensor, Tensor] | None = None, mask: Tensor | None = None
+        self,
+        x: Tensor,
+        rope: Tensor | None = None,
+        keys: tuple[Tensor, Tensor] | None = None,
+        mask: Tensor | None = None,
     ) -> Tensor:
         q = self.heads(self.norm_q(self.q(x)))
         k, v = keys if keys is not None else self.keys(x)
@@ -122,14 +126,22 @@ class Block(nn.Module):
         self.self_attn = Attention(cfg, ops)
         self.norm3 = ops.LayerNorm(cfg.dim, eps=cfg.eps)
         self.cross_attn = Attention(cfg, ops)
-        self.ffn = nn.Sequential(ops.Linear(cfg.dim, cfg.ffn_dim), nn.GELU(approximate="tanh"), ops.Linear(cfg.ffn_dim, cfg.dim))
+        self.ffn = nn.Sequential(
+            ops.Linear(cfg.dim, cfg.ffn_dim), nn.GELU(approximate="tanh"), ops.Linear(cfg.ffn_dim, cfg.dim)
+        )
         self.modulation = nn.Parameter(torch.randn(1, 6, cfg.dim) / cfg.dim**0.5)
 
     def norm(self, x: Tensor) -> Tensor:
         return F.layer_norm(x.float(), x.shape[-1:], eps=self.eps)
 
     def forward(
-        self, x: Tensor, e: Tensor, rope: Tensor, text: tuple[Tensor, Tensor], mask: Tensor | None, text_mask: Tensor | None
+        self,
+        x: Tensor,
+        e: Tensor,
+        rope: Tensor,
+        text: tuple[Tensor, Tensor],
+        mask: Tensor | None,
+        text_mask: Tensor | None,
     ) -> Tensor:
         """x `[B,N,D]`; e `[B,G,6,D]`; text: this block's cross-attention keys and values."""
         shift1, scale1, gate1, shift2, scale2, gate2 = (e.float() + self.modulation.float()).unbind(2)
@@ -188,7 +200,9 @@ class DiT(nn.Module):
                 "Encode the prompt with the text encoder that belongs to the model."
             )
         if context.shape[1] > cfg.text_len:
-            raise SoraError(f"The conditioning has {context.shape[1]} tokens; this model reads {cfg.text_len}.")
+            raise SoraError(
+                f"The conditioning has {context.shape[1]} tokens; this model reads {cfg.text_len}."
+            )
         context = F.pad(context, (0, 0, 0, cfg.text_len - context.shape[1]))
         embedded = self.text_embedding(context.to(self.dtype))
         return [block.cross_attn.keys(embedded) for block in self.blocks]
@@ -208,7 +222,14 @@ class DiT(nn.Module):
         return F.linear(tokens.to(w.dtype), w.flatten(1), b)
 
     def run(
-        self, x: Tensor, t: Tensor, rope: Tensor, text: list, mask: Tensor | None = None, text_mask: Tensor | None = None, tap: int = 0
+        self,
+        x: Tensor,
+        t: Tensor,
+        rope: Tensor,
+        text: list,
+        mask: Tensor | None = None,
+        text_mask: Tensor | None = None,
+        tap: int = 0,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Blocks and head on embedded tokens `[B,N,dim]`; with `tap` = i also the features after block i."""
         e, e6 = self.time_vectors(t)
@@ -224,12 +245,19 @@ class DiT(nn.Module):
         """Check timesteps `[B]` or `[B,G]` and return `[B,G]`."""
         t = t[:, None] if t.ndim == 1 else t
         if t.ndim != 2 or t.shape[0] not in (1, batch) or tokens % t.shape[1]:
-            raise SoraError(f"Timesteps {list(t.shape)} do not fit {batch} clips of {tokens} tokens: use [B] or [B,N].")
+            raise SoraError(
+                f"Timesteps {list(t.shape)} do not fit {batch} clips of {tokens} tokens: use [B] or [B,N]."
+            )
         return t.expand(batch, -1)
 
     def forward_tokens(
-        self, tokens: Tensor, positions: Tensor, t: Tensor, context: Tensor,
-        attn_mask: Tensor | None = None, text_mask: Tensor | None = None,
+        self,
+        tokens: Tensor,
+        positions: Tensor,
+        t: Tensor,
+        context: Tensor,
+        attn_mask: Tensor | None = None,
+        text_mask: Tensor | None = None,
     ) -> Tensor:
         """Tokens `[B,N,C*pt*ph*pw]` at `positions` `[N,3]` or `[B,N,3]` -> velocity tokens, laid out as `patchify`.
 
@@ -255,7 +283,9 @@ class DiT(nn.Module):
         """
         cfg = self.config
         if x.ndim != 5 or x.shape[1] != cfg.in_dim:
-            raise SoraError(f"The latent has shape {list(x.shape)}; this model denoises [B,{cfg.in_dim},T,H,W].")
+            raise SoraError(
+                f"The latent has shape {list(x.shape)}; this model denoises [B,{cfg.in_dim},T,H,W]."
+            )
         grid = check_divisible(x.shape, cfg.patch_size)
         tokens = self.embed(patchify(x, cfg.patch_size))
         text = text if text is not None else self.text_keys(context)

@@ -23,7 +23,9 @@ def check_divisible(shape: Sequence[int], patch: Grid) -> Grid:
     """Token grid of a latent of `shape` `[..., T, H, W]`; raises `SoraError` when a side is no multiple."""
     for name, size, p in zip(("frames", "height", "width"), shape[-3:], patch, strict=True):
         if size % p:
-            raise SoraError(f"Latent {name} is {size}, not a multiple of the patch size {p}. Choose another size.")
+            raise SoraError(
+                f"Latent {name} is {size}, not a multiple of the patch size {p}. Choose another size."
+            )
     return tuple(size // p for size, p in zip(shape[-3:], patch, strict=True))
 
 
@@ -40,9 +42,7 @@ def unpatchify(tokens: Tensor, grid: Grid, patch: Grid) -> Tensor:
     pt, ph, pw = patch
     if tokens.shape[1] != t * h * w:
         raise SoraError(f"{tokens.shape[1]} tokens do not fill a grid of {t}x{h}x{w} = {t * h * w}.")
-    return rearrange(
-        tokens, "b (t h w) (c p q r) -> b c (t p) (h q) (w r)", t=t, h=h, w=w, p=pt, q=ph, r=pw
-    )
+    return rearrange(tokens, "b (t h w) (c p q r) -> b c (t p) (h q) (w r)", t=t, h=h, w=w, p=pt, q=ph, r=pw)
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,9 @@ def pack(latents: Sequence[Tensor], patch: Grid) -> PackedPatches:
         raise SoraError("Nothing to pack: give at least one latent.")
     channels = {x.shape[1] for x in latents}
     if len(channels) > 1 or any(x.ndim != 5 or x.shape[0] != 1 for x in latents):
-        raise SoraError(f"Clips to pack must be [1,C,T,H,W] with one C; got {[list(x.shape) for x in latents]}.")
+        raise SoraError(
+            f"Clips to pack must be [1,C,T,H,W] with one C; got {[list(x.shape) for x in latents]}."
+        )
     grids = tuple(check_divisible(x.shape, patch) for x in latents)
     tokens = torch.cat([patchify(x, patch) for x in latents], 1)
     positions = torch.cat([grid_positions(*g) for g in grids]).to(tokens.device)

@@ -66,7 +66,9 @@ class Tokenizer:
 
     def pieces(self, prompt: str) -> list[str]:
         if len(prompt) > MAX_CHARACTERS:
-            raise SoraError(f"The prompt has {len(prompt)} characters; at most {MAX_CHARACTERS} are read. Shorten it.")
+            raise SoraError(
+                f"The prompt has {len(prompt)} characters; at most {MAX_CHARACTERS} are read. Shorten it."
+            )
         return split(prompt)
 
     def match(self, prompt: str) -> list[tuple[str, int | None]]:
@@ -95,7 +97,9 @@ class Tokenizer:
             kinds = self.vocabulary.kinds
             ids = [i for i in ids if i == UNKNOWN or kinds[i - SPECIALS] != "function"]
         if len(ids) > length:
-            raise SoraError(f"The prompt has {len(ids)} words that count; this model reads {length}. Shorten it.")
+            raise SoraError(
+                f"The prompt has {len(ids)} words that count; this model reads {length}. Shorten it."
+            )
         return ids
 
 

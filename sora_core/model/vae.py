@@ -65,7 +65,12 @@ class SpatialConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         b = x.shape[0]
         # The fold keeps channels-last memory, where the convolution is fastest on CPU and GPU alike.
-        y = F.conv2d(rearrange(x, "b c t h w -> (b t) c h w"), self.weight.to(x.dtype), self.bias.to(x.dtype), padding=1)
+        y = F.conv2d(
+            rearrange(x, "b c t h w -> (b t) c h w"),
+            self.weight.to(x.dtype),
+            self.bias.to(x.dtype),
+            padding=1,
+        )
         return rearrange(y, "(b t) c h w -> b c t h w", b=b)
 
 
@@ -201,7 +206,9 @@ class VideoVAE(nn.Module):
             raise SoraError(f"The VAE encodes [B,3,T,H,W]; got {list(video.shape)}.")
         frames, h, w = video.shape[2:]
         if h % r or w % r:
-            raise SoraError(f"The VAE needs height and width in multiples of {r}; got {w}x{h}. Resize or crop first.")
+            raise SoraError(
+                f"The VAE needs height and width in multiples of {r}; got {w}x{h}. Resize or crop first."
+            )
         if (frames - 1) % t:
             raise SoraError(
                 f"The VAE encodes 1 + {t}k frames; got {frames}. Use {1 + (frames - 1) // t * t} or "
@@ -245,14 +252,20 @@ class VideoVAE(nn.Module):
         t, rest = self.config.temporal_ratio, None
         for chunk in chunks:
             rest = chunk if rest is None else torch.cat((rest, chunk), 2)
-            ready = rest.shape[2] // t * t if started else (1 + (rest.shape[2] - 1) // t * t if rest.shape[2] else 0)
+            ready = (
+                rest.shape[2] // t * t
+                if started
+                else (1 + (rest.shape[2] - 1) // t * t if rest.shape[2] else 0)
+            )
             if ready:
                 part, rest = rest[:, :, :ready], rest[:, :, ready:]
                 x = self.to_patches(part, first=not started).contiguous(memory_format=torch.channels_last_3d)
                 started = True
                 yield (self.encoder(x, cache) - self.mean.to(x.dtype)) / self.std.to(x.dtype)
         if rest is not None and rest.shape[2]:
-            raise SoraError(f"The video ends {rest.shape[2]} frames after a full group; it must have 1 + {t}k frames.")
+            raise SoraError(
+                f"The video ends {rest.shape[2]} frames after a full group; it must have 1 + {t}k frames."
+            )
 
     def stream_decode(
         self, latent: Tensor | Iterable[Tensor], chunk: int = 4, cache: FeatureCache | None = None
@@ -266,5 +279,7 @@ class VideoVAE(nn.Module):
         parts = latent.split(chunk, 2) if isinstance(latent, Tensor) else latent
         for part in parts:
             z = part * self.std.to(part.dtype) + self.mean.to(part.dtype)
-            yield self.from_patches(self.decoder(z.contiguous(memory_format=torch.channels_last_3d), cache), first)
+            yield self.from_patches(
+                self.decoder(z.contiguous(memory_format=torch.channels_last_3d), cache), first
+            )
             first = False

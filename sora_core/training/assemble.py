@@ -41,11 +41,21 @@ def assemble(vae_path: Path, dit_path: Path, data: Path, out: Path, name: str, s
     dit_parts, dit_info = load_parts(dit_path)
     parts = {**dit_parts, **{k: v for k, v in vae_parts.items() if k == "vae"}}
     if lacking := sorted({"dit", "vae", "text"} - set(parts)):
-        raise SoraError(f"No {', '.join(lacking)} in {vae_path.name} and {dit_path.name}: give the exports of both runs.")
+        raise SoraError(
+            f"No {', '.join(lacking)} in {vae_path.name} and {dit_path.name}: give the exports of both runs."
+        )
     bucket = next(b for b in open_buckets(data) if b.frames is not None and b.frames.shape[1] > 1)
     info = {
-        "name": name, "shift": shift, "fps": 8, "width": 128, "height": 128, "frames": 17,
+        "name": name,
+        "shift": shift,
+        "fps": 8,
+        "width": 128,
+        "height": 128,
+        "frames": 17,
         "latent_rgb": latent_rgb(parts["vae"], bucket),
-        "provenance": {"trained_on": "procedural video world of this project", "dit_steps": dit_info.get("step")},
+        "provenance": {
+            "trained_on": "procedural video world of this project",
+            "dit_steps": dit_info.get("step"),
+        },
     }
     save(out, parts, info)

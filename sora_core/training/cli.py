@@ -26,7 +26,11 @@ def from_table(cls, table: dict, where: str):
             value = from_table(kind, value, f"{where}, [{key}]")
         elif isinstance(value, list):
             value = tuple(tuple(v) if isinstance(v, list) else v for v in value)
-        elif isinstance(kind, type) and not isinstance(value, kind) and not (kind is float and isinstance(value, int)):
+        elif (
+            isinstance(kind, type)
+            and not isinstance(value, kind)
+            and not (kind is float and isinstance(value, int))
+        ):
             raise SoraError(f"{where}: {key} = {value!r} must be {kind.__name__}.")
         values[key] = value
     return cls(**values)
@@ -65,19 +69,25 @@ def parse_shapes(items: list[str]) -> dict[tuple[int, int, int], int]:
             t, h, w = (int(v) for v in name.split("x"))
             shapes[t, h, w] = int(count)
         except ValueError:
-            raise SoraError(f"Shape {item!r}: write FRAMESxHEIGHTxWIDTH=CLIPS, for example 17x128x128=6000.") from None
+            raise SoraError(
+                f"Shape {item!r}: write FRAMESxHEIGHTxWIDTH=CLIPS, for example 17x128x128=6000."
+            ) from None
         if (t - 1) % 4 or h % 16 or w % 16:
             raise SoraError(f"Shape {name}: frames must be 1 + 4k, height and width multiples of 16.")
     return shapes
 
 
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(prog="sora train", description="Train sora-mini; see sora_core/training/README.md.")
+    top = argparse.ArgumentParser(
+        prog="sora train", description="Train sora-mini; see sora_core/training/README.md."
+    )
     stages = top.add_subparsers(dest="stage", required=True)
     data = stages.add_parser("data", help="render clips of the world")
     data.add_argument("--out", type=Path, required=True)
     data.add_argument("--preset", default="starter")
-    data.add_argument("--sprites", type=Path, help="unpacked sprite package; without it, subjects drawn by code")
+    data.add_argument(
+        "--sprites", type=Path, help="unpacked sprite package; without it, subjects drawn by code"
+    )
     data.add_argument("--shape", action="append", required=True, metavar="TxHxW=CLIPS")
     data.add_argument("--seed", type=int, default=0)
     data.add_argument("--workers", type=int, default=1)

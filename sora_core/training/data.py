@@ -60,7 +60,12 @@ def _render(job: tuple) -> list[tuple]:
 
 
 def render_shards(
-    out: Path, preset: str, sprites: Path | None, shapes: dict[tuple[int, int, int], int], seed: int = 0, workers: int = 1
+    out: Path,
+    preset: str,
+    sprites: Path | None,
+    shapes: dict[tuple[int, int, int], int],
+    seed: int = 0,
+    workers: int = 1,
 ) -> None:
     """Render `shapes[(frames, height, width)]` clips of the world of `preset` into `out`.
 
@@ -122,7 +127,9 @@ def open_buckets(root: Path) -> list[Bucket]:
         facts = [json.loads(line) for line in (folder / "facts.jsonl").read_text().splitlines()]
         buckets.append(Bucket(folder.name, facts, **maps))
     if not buckets:
-        raise SoraError(f"No training shards in {root}. Make them with `sora train data` (and `sora train latents`).")
+        raise SoraError(
+            f"No training shards in {root}. Make them with `sora train data` (and `sora train latents`)."
+        )
     return buckets
 
 
@@ -134,7 +141,13 @@ class BucketSampler:
     """
 
     def __init__(
-        self, sizes: list[int], batch_sizes: list[int], weights: list[float], seed: int, rank: int = 0, world_size: int = 1
+        self,
+        sizes: list[int],
+        batch_sizes: list[int],
+        weights: list[float],
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         self.sizes, self.batch_sizes = sizes, batch_sizes
         self.weights = np.asarray(weights, float) / np.sum(weights)

@@ -28,9 +28,14 @@ from .masks import frame_mask
 from .sheets import save_sheet
 
 PROMPTS = (
-    "a cat moving right on a beach", "a red car drives left through the desert", "an elephant in a forest",
-    "a rocket flies up in outer space", "a fish swims right underwater", "a balloon falls over a meadow",
-    "一只企鹅在雪山向左走", "a star spins above a volcano",
+    "a cat moving right on a beach",
+    "a red car drives left through the desert",
+    "an elephant in a forest",
+    "a rocket flies up in outer space",
+    "a fish swims right underwater",
+    "a balloon falls over a meadow",
+    "一只企鹅在雪山向左走",
+    "a star spins above a volcano",
 )
 
 
@@ -75,7 +80,9 @@ class Denoiser(nn.Module):
     def __init__(self, dit: DiT, text: TextEncoder, classes: int, tap: int) -> None:
         super().__init__()
         self.dit, self.text, self.tap = dit, text, tap
-        self.labels = nn.Sequential(nn.Linear(dit.config.dim, dit.config.dim), nn.SiLU(), nn.Linear(dit.config.dim, classes))
+        self.labels = nn.Sequential(
+            nn.Linear(dit.config.dim, dit.config.dim), nn.SiLU(), nn.Linear(dit.config.dim, classes)
+        )
 
     def forward(self, x: Tensor, t: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
         v, features = self.dit(x, t, self.text(ids), tap=self.tap)
@@ -171,7 +178,9 @@ class DiTTrainer(Trainer):
         sigma = shifted(torch.sigmoid(torch.randn(whole, generator=generator)), cfg.shift)
         part = slice(self.rank * len(indices), (self.rank + 1) * len(indices))
         facts = [data.facts[i] for i in indices]
-        ids = torch.cat([self.caption_ids([f], np.random.default_rng(s)) for f, s in zip(facts, seeds[part], strict=True)])
+        ids = torch.cat(
+            [self.caption_ids([f], np.random.default_rng(s)) for f, s in zip(facts, seeds[part], strict=True)]
+        )
         return Batch(
             torch.from_numpy(data.latents[indices].astype(np.float32)).to(self.device),
             torch.from_numpy(data.labels[indices].reshape(len(indices), -1).astype(np.int64)).to(self.device),
@@ -201,7 +210,10 @@ class DiTTrainer(Trainer):
         naming = F.cross_entropy(logits.float().flatten(0, 1), b.labels.flatten(), classes, reduction="none")
         # Not the weighted mean, whose divisor would differ between ranks.
         naming = naming.mean() / 0.4
-        metrics = {"flow": float((error * generated).sum().detach() / generated.sum()), "naming": float(naming.detach())}
+        metrics = {
+            "flow": float((error * generated).sum().detach() / generated.sum()),
+            "naming": float(naming.detach()),
+        }
         return flow + cfg.label_weight * naming, metrics
 
     # -- evaluation ------------------------------------------------------------------------------------------
@@ -209,7 +221,7 @@ class DiTTrainer(Trainer):
         dit = DiT(self.model.dit.config)
         text = TextEncoder(self.model.text.config, self.model.text.tokenizer.vocabulary)
         for name, part in (("dit.", dit), ("text.", text)):
-            part.load_state_dict({k[len(name):]: v for k, v in self.ema.state.items() if k.startswith(name)})
+            part.load_state_dict({k[len(name) :]: v for k, v in self.ema.state.items() if k.startswith(name)})
             part.to(self.device).eval().requires_grad_(False)
         return dit, text
 
@@ -232,7 +244,9 @@ class DiTTrainer(Trainer):
                 x = x + (after - now) * (uncond + cfg.sheet_cfg * (cond - uncond))
             video = self.vae.decode(x).float().clamp(-1, 1)
         clips = ((video + 1) * 127.5).round().byte().permute(0, 2, 3, 4, 1).cpu().numpy()
-        save_sheet(self.out / f"sheet_{step:06d}.png", list(clips), columns=5, labels=list(PROMPTS), rows_across=2)
+        save_sheet(
+            self.out / f"sheet_{step:06d}.png", list(clips), columns=5, labels=list(PROMPTS), rows_across=2
+        )
 
     def export(self, path: Path) -> None:
         dit, text = self.averaged()

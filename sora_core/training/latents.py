@@ -25,7 +25,9 @@ def to_video(frames: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
 
 
 @torch.no_grad()
-def with_latent_statistics(vae: VideoVAE, bucket: Bucket, device: torch.device | str, clips: int = 48) -> VideoVAE:
+def with_latent_statistics(
+    vae: VideoVAE, bucket: Bucket, device: torch.device | str, clips: int = 48
+) -> VideoVAE:
     """A copy of `vae` whose latents have mean 0 and standard deviation 1 per channel over `clips` clips."""
     picks = np.linspace(0, len(bucket) - 1, min(clips, len(bucket))).astype(int)
     z = torch.cat([vae.encode(to_video(bucket.frames[i], device)) for i in picks])
@@ -36,7 +38,9 @@ def with_latent_statistics(vae: VideoVAE, bucket: Bucket, device: torch.device |
 
 
 @torch.no_grad()
-def encode_shards(data: Path, out: Path, vae_path: Path, device: str = "cpu", batch: int = 8, bf16: bool = True) -> None:
+def encode_shards(
+    data: Path, out: Path, vae_path: Path, device: str = "cpu", batch: int = 8, bf16: bool = True
+) -> None:
     """Encode every bucket of `data` with the VAE at `vae_path`; resumes at the first unfinished bucket."""
     parts, _ = load_parts(vae_path, device=device)
     if "vae" not in parts:

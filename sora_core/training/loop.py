@@ -97,7 +97,9 @@ class Trainer:
         if self.checkpoint.exists():
             self.restore()
         self.wrapped = (
-            DistributedDataParallel(self.model, find_unused_parameters=False) if self.world_size > 1 else self.model
+            DistributedDataParallel(self.model, find_unused_parameters=False)
+            if self.world_size > 1
+            else self.model
         )
 
     # -- what a subclass says ------------------------------------------------------------------------------
@@ -129,7 +131,11 @@ class Trainer:
                 tensors |= {f"opt{i}/{j}/{k}": torch.as_tensor(v) for k, v in state.items()}
         meta = {"step": self.step, "seconds": self.seconds}
         part = self.checkpoint.with_suffix(".part")
-        save_file({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, part, {"loop": json.dumps(meta)})
+        save_file(
+            {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()},
+            part,
+            {"loop": json.dumps(meta)},
+        )
         os.replace(part, self.checkpoint)
 
     def restore(self) -> None:
@@ -139,7 +145,9 @@ class Trainer:
         try:
             self.model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model/")})
         except RuntimeError as error:
-            raise SoraError(f"{self.checkpoint} is of another model ({error}). Use another `out` folder.") from None
+            raise SoraError(
+                f"{self.checkpoint} is of another model ({error}). Use another `out` folder."
+            ) from None
         self.ema.state = {k[4:]: v.float() for k, v in tensors.items() if k.startswith("ema/")}
         for i, optimizer in enumerate(self.optimizers):
             state: dict[int, dict] = {}
@@ -176,7 +184,9 @@ class Trainer:
             metrics = self.backward(self.step)
             norm = nn.utils.clip_grad_norm_(self.model.parameters(), cfg.clip)
             if not torch.isfinite(norm):
-                raise SoraError(f"Step {self.step}: the gradient is not finite. Lower lr, then resume from {self.checkpoint}.")
+                raise SoraError(
+                    f"Step {self.step}: the gradient is not finite. Lower lr, then resume from {self.checkpoint}."
+                )
             for optimizer in self.optimizers:
                 optimizer.step()
             self.ema.update(self.model, self.step)

@@ -65,7 +65,11 @@ class VAETrainer(Trainer):
     config: VAETraining
 
     def __init__(self, config: VAETraining) -> None:
-        self.buckets = [b for b in open_buckets(Path(config.data)) if b.frames is not None and b.frames.shape[1] >= config.frames]
+        self.buckets = [
+            b
+            for b in open_buckets(Path(config.data))
+            if b.frames is not None and b.frames.shape[1] >= config.frames
+        ]
         sizes = [len(b) - config.holdout // len(self.buckets) for b in self.buckets]
         super().__init__(config)
         self.sampler = BucketSampler(
@@ -91,7 +95,10 @@ class VAETrainer(Trainer):
         videos, weights = [], []
         for i in indices:
             # Half of the crops look at a subject: there is the motion, and the detail that people look at.
-            y, x = int(rng.integers(0, (h - cfg.crop) // 4 + 1)), int(rng.integers(0, (w - cfg.crop) // 4 + 1))
+            y, x = (
+                int(rng.integers(0, (h - cfg.crop) // 4 + 1)),
+                int(rng.integers(0, (w - cfg.crop) // 4 + 1)),
+            )
             start = int(rng.integers(0, (t - cfg.frames) + 1))
             if rng.random() < 0.6:
                 ys, xs = np.nonzero(data.alpha[i, start + cfg.frames // 2])
@@ -113,7 +120,13 @@ class VAETrainer(Trainer):
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         cfg = self.config
         video, weight = self.batch(step)
-        shape = (len(video) * self.world_size, cfg.model.latent_channels, 1 + (cfg.frames - 1) // 4, cfg.crop // 8, cfg.crop // 8)
+        shape = (
+            len(video) * self.world_size,
+            cfg.model.latent_channels,
+            1 + (cfg.frames - 1) // 4,
+            cfg.crop // 8,
+            cfg.crop // 8,
+        )
         noise = torch.randn(shape, generator=step_generator(cfg.seed, step)) * cfg.latent_noise
         noise = ranked(noise, self.rank, self.world_size).to(self.device)
         with self.autocast():
@@ -126,8 +139,11 @@ class VAETrainer(Trainer):
         # The last group alone would hide drift along the causal chain, so all frames count alike.
         loss = pixel + cfg.edge_weight * edge + cfg.latent_penalty * z.float().pow(2).mean()
         with torch.no_grad():
-            metrics = {"psnr": psnr(out, video), "psnr_subject": psnr(out, video, (weight > 0.5).float()),
-                       "latent_std": float(z.float().std())}
+            metrics = {
+                "psnr": psnr(out, video),
+                "psnr_subject": psnr(out, video, (weight > 0.5).float()),
+                "latent_std": float(z.float().std()),
+            }
         return loss, metrics
 
     # -- evaluation ----------------------------------------------------------------------------------------
@@ -150,7 +166,13 @@ class VAETrainer(Trainer):
             with self.autocast():
                 out = vae.decode(vae.encode(video)).float()
             mask = (alpha > 0.5).float()
-            scores.append((psnr(out, video), psnr(out, video, mask) if mask.any() else np.nan, psnr(out[:, :, :1], video[:, :, :1])))
+            scores.append(
+                (
+                    psnr(out, video),
+                    psnr(out, video, mask) if mask.any() else np.nan,
+                    psnr(out[:, :, :1], video[:, :, :1]),
+                )
+            )
             both = torch.cat((video, out.clamp(-1, 1)), -2)[0].permute(1, 2, 3, 0)
             pictures.append(((both + 1) * 127.5).round().byte().cpu().numpy())
         means = np.nanmean(np.asarray(scores), 0)
