@@ -1,6 +1,7 @@
 """What a node needs from the machine it runs on, in one small protocol with two implementations.
 
-`current()` is ComfyUI's when the process is ComfyUI, and the standalone one otherwise. MODEL, CLIP, VAE, SAMPLER
+`current()` is ComfyUI's when the process is ComfyUI, and the standalone one otherwise. MODEL, CLIP, VAE,
+SAMPLER
 are whatever the host's own nodes exchange; a node hands them to the backend and never looks inside. LATENT,
 CONDITIONING, SIGMAS and IMAGE have one layout in both (see `sora_core.diffusion.sampling`).
 """
@@ -22,7 +23,8 @@ from ..errors import SoraError, expect
 class Family:
     """How a family of video models lays out its latents, and what it does with a mask.
 
-    masks: "tokens", kept latents enter clean with timestep 0 and stay as they are; "blend", they are noised along
+    masks: "tokens", kept latents enter clean with timestep 0 and stay as they are; "blend", they are "
+        "noised along
     and put back at each step (works, with less respect for what is kept); "none".
     """
 
@@ -58,7 +60,9 @@ class Loaded:
 
 
 class Backend(Protocol):
-    """One host. Methods raise SoraError for what a user can put right; long ones report progress and can be stopped."""
+    """One host. Methods raise SoraError for what a user can put right; long ones report progress and can
+    be stopped.
+    """
 
     name: str
 
@@ -121,7 +125,9 @@ class Backend(Protocol):
         """Show `text` on a node, where the host can beyond `ui.PreviewText`."""
 
     def wait(self, total: int) -> AbstractContextManager[Callable[..., None]]:
-        """`with backend.wait(n) as report: report(done, preview)`: progress of the node that runs, interruptible."""
+        """`with backend.wait(n) as report: report(done, preview)`: progress of the node that runs,
+        interruptible.
+        """
 
 
 @cache
@@ -148,7 +154,8 @@ def in_comfyui() -> bool:
     return "comfy.sd" in sys.modules
 
 
-# -- helpers that both backends use ----------------------------------------------------------------------------
+# -- helpers that both backends use
+# ----------------------------------------------------------------------------
 def resolve_model(name: str, files: dict[str, Path]) -> Path:
     """The file of a model that a workflow names, or SoraError with those there are."""
     from .words import did_you_mean, listing
@@ -189,7 +196,8 @@ def check_family(family: Family, samples: Any, what: str) -> Any:
     )
     expect(
         samples.shape[1] == family.channels or not samples.any(),
-        f"The latent has {samples.shape[1]} channels, {what} ({family.name}) works on {family.channels}: use the VAE "
+        f"The latent has {samples.shape[1]} channels, {what} ({family.name}) works on {family.channels}: "
+        f"use the VAE "
         "and the empty latent that go with it.",
     )
     return samples

@@ -98,7 +98,8 @@ class StandaloneBackend:
         return list(SCHEDULERS)
 
     def make_sampler(self, name: str, options: dict[str, Any]) -> Any:
-        # The object that the core nodes of the embedded host exchange, so that ours fit theirs and theirs ours.
+        # The object that the core nodes of the embedded host exchange, so that ours fit theirs and
+        # theirs ours.
         from .core_nodes.sampling import ChosenSampler
 
         spec = get_sampler(name)
@@ -173,12 +174,15 @@ class StandaloneBackend:
 
 
 def wrap(bundle: ModelBundle) -> Loaded:
-    """A loaded checkpoint as the three sockets' values. Raises SoraError when its parts do not belong together."""
+    """A loaded checkpoint as the three sockets' values. Raises SoraError when its parts do not belong
+    together.
+    """
     info, dit, vae = bundle.info, bundle.dit, bundle.vae
     name = info.get("name", "model")
     expect(
         dit.config.in_dim == vae.config.latent_channels,
-        f"{name}: the transformer works on {dit.config.in_dim} channels, its VAE on {vae.config.latent_channels}.",
+        f"{name}: the transformer works on {dit.config.in_dim} channels, its VAE on "
+        f"{vae.config.latent_channels}.",
     )
     model = DiffusionModel(dit, shift=info.get("shift", 1.0), name=name)
     model.latent_rgb = info.get("latent_rgb")

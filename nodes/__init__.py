@@ -1,0 +1,17 @@
+"""What artists see: one module per step of the pipeline, each node a schema and one call.
+
+`sora_core.host.backend` does the work; `.api` decides once whose node API is used.
+"""
+
+from .api import ComfyExtension
+
+
+class SoraExtension(ComfyExtension):
+    async def get_node_list(self) -> list:
+        from . import latents, load, output, sample, text, vae
+
+        return [node for module in (load, text, latents, sample, vae, output) for node in module.NODES]
+
+
+async def comfy_entrypoint() -> SoraExtension:
+    return SoraExtension()

@@ -1,0 +1,72 @@
+"""Latents to frames and back."""
+
+from __future__ import annotations
+
+from .api import backend, io, note
+
+
+class SoraVAEDecode(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            "SoraVAEDecode",
+            display_name="Sora VAE Decode",
+            category="Sora/vae",
+            description="Turns a latent into frames. Works through long videos piece by piece, and in "
+            "tiles when memory "
+            "runs out.",
+            search_aliases=["vae decode", "latent to image", "latent to video", "decode"],
+            inputs=[
+                io.Latent.Input("latent", tooltip="From a sampler."),
+                io.Vae.Input("vae", tooltip="The VAE of the model that made the latent."),
+            ],
+            outputs=[
+                io.Image.Output(
+                    display_name="images", tooltip="The frames; a batch one clip after the other."
+                )
+            ],
+        )
+
+    @classmethod
+    def execute(cls, latent, vae) -> io.NodeOutput:
+        return io.NodeOutput(backend().decode(vae, latent))
+
+
+class SoraVAEEncode(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            "SoraVAEEncode",
+            display_name="Sora VAE Encode",
+            category="Sora/vae",
+            description="Turns frames into a latent, to restyle, extend or edit them. One frame is a still.",
+            search_aliases=["vae encode", "image to latent", "video to latent", "encode"],
+            inputs=[
+                io.Image.Input("images", tooltip="Frames of one video, or one picture."),
+                io.Vae.Input("vae", tooltip="The VAE of the model that will work on the latent."),
+                io.Combo.Input(
+                    "fit",
+                    options=["crop", "refuse"],
+                    default="crop",
+                    tooltip="crop: cut to the nearest size and length that fit. refuse: stop and say so.",
+                ),
+            ],
+            outputs=[io.Latent.Output(display_name="latent", tooltip="For a sampler.")],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(cls, images, vae, fit="crop") -> io.NodeOutput:
+        from sora_core.sizes import crop_frames
+
+        family = backend().family(vae=vae)
+        text = f"{images.shape[0]} frames of {images.shape[2]}x{images.shape[1]}"
+        if fit == "crop":
+            cut = crop_frames(images, family.temporal_ratio if family.causal else 1, family.multiple)
+            if cut.shape != images.shape:
+                text += f", cut to {cut.shape[0]} of {cut.shape[2]}x{cut.shape[1]}"
+            images = cut
+        return io.NodeOutput(backend().encode(vae, images), ui=note(cls, text))
+
+
+NODES = [SoraVAEDecode, SoraVAEEncode]

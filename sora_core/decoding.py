@@ -1,0 +1,150 @@
+"""Latents to pictures and back: as a stream, in spatial tiles when memory is short, and never with NaN
+in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from .errors import SoraError, expect
+from .model.vae import VideoVAE
+
+CHUNK = 4  # latent frames decoded at a time
+SMALLEST_TILE = 8  # latents
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether `error` says that memory ran out, on a CPU or a GPU."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and (
+        "can't allocate memory" in text or "out of memory" in text.lower()
+    )
+
+
+def decoder_reach(vae: VideoVAE) -> int:
+    """How many latents beside it a decoded pixel depends on: one per 3x3 convolution at 1/8, half at 1/4."""
+    at_quarter, at_eighth = vae.config.decoder_blocks
+    return 1 + at_eighth + -(-(at_quarter + 1) // 2)
+
+
+def decode_stream(vae: VideoVAE, latent: Tensor, tile: int | None = None) -> Iterator[Tensor]:
+    """Decode `[B,C,T,h,w]` piece by piece: yields `[B,t,H,W,3]` float32 0..1 on the CPU.
+
+    tile: side of a spatial tile in latents; each is decoded with as much around it as its pixels depend
+    on, so tiles meet without a seam and the result is that of the whole.
+    """
+    if tile is None:
+        for part in vae.stream_decode(latent, CHUNK):
+            yield to_pixels(part)
+        return
+    reach, ratio = decoder_reach(vae), vae.config.spatial_ratio
+    rows, columns = latent.shape[-2:]
+    streams = []
+    for y in range(0, rows, tile):
+        for x in range(0, columns, tile):
+            y0, y1 = max(0, y - reach), min(rows, y + tile + reach)
+            x0, x1 = max(0, x - reach), min(columns, x + tile + reach)
+            cut = (
+                slice((y - y0) * ratio, (min(y + tile, rows) - y0) * ratio),
+                slice((x - x0) * ratio, (min(x + tile, columns) - x0) * ratio),
+            )
+            streams.append((y, x, cut, vae.stream_decode(latent[..., y0:y1, x0:x1], CHUNK)))
+    for _ in range(0, latent.shape[2], CHUNK):
+        canvas: Tensor | None = None
+        for y, x, (vertical, horizontal), stream in streams:
+            part = to_pixels(next(stream)[..., vertical, horizontal])
+            if canvas is None:
+                canvas = part.new_empty(*part.shape[:2], rows * ratio, columns * ratio, 3)
+            canvas[:, :, y * ratio : y * ratio + part.shape[2], x * ratio : x * ratio + part.shape[3]] = part
+        yield canvas
+
+
+def to_pixels(video: Tensor) -> Tensor:
+    """`[B,3,T,H,W]` in -1..1 -> `[B,T,H,W,3]` float32 0..1 on the CPU. Raises SoraError for NaN."""
+    pixels = video.detach().movedim(1, -1).float().cpu()
+    expect(
+        bool(torch.isfinite(pixels).all()), "The VAE decoded NaN or infinite values. Load the model in fp32."
+    )
+    return pixels.mul_(0.5).add_(0.5).clamp_(0, 1)
+
+
+@torch.no_grad()
+def decode(vae: VideoVAE, latent: Tensor, report=None) -> Tensor:
+    """Decode `[B,C,T,h,w]` to `[B,T,H,W,3]` float 0..1.
+
+    When memory runs out the latent is kept and decoding starts over in tiles, each time half as wide.
+    `report(done,
+    total)` is called in latent frames. Raises SoraError for a latent of another model, for NaN, and when
+    even the smallest tiles do not fit.
+    """
+    check_latent(vae, latent)
+    first = next(vae.parameters())
+    latent = latent.to(first.device, first.dtype)
+    tile: int | None = None
+    while True:
+        try:
+            return _collect(vae, latent, tile, report)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        # Outside the except block, so that the failed attempt's tensors are free.
+        side = max(latent.shape[-2:]) if tile is None else tile
+        expect(
+            side > SMALLEST_TILE,
+            f"Not enough memory to decode {list(latent.shape)}, even in tiles of "
+            f"{SMALLEST_TILE} latents: close other programs or make the video smaller.",
+        )
+        tile = max(SMALLEST_TILE, side // 2)
+        if latent.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def _collect(vae: VideoVAE, latent: Tensor, tile: int | None, report) -> Tensor:
+    batch, _, length, h, w = latent.shape
+    ratio = vae.config.spatial_ratio
+    pixels = torch.empty(batch, vae.video_frames(length), h * ratio, w * ratio, 3)
+    done = 0
+    for i, part in enumerate(decode_stream(vae, latent, tile)):
+        pixels[:, done : done + part.shape[1]] = part
+        done += part.shape[1]
+        if report is not None:
+            report(min((i + 1) * CHUNK, length), length)
+    return pixels
+
+
+def check_latent(vae: VideoVAE, latent: Tensor) -> None:
+    """Raise SoraError unless `vae` can decode `latent`."""
+    channels = vae.config.latent_channels
+    expect(
+        latent.ndim == 5, f"The latent has shape {list(latent.shape)}; this VAE decodes [B,{channels},T,H,W]."
+    )
+    expect(
+        latent.shape[1] == channels,
+        f"The latent has {latent.shape[1]} channels, this VAE decodes {channels}: "
+        "use the VAE of the model that made the latent.",
+    )
+    if not bool(torch.isfinite(latent).all()):
+        raise SoraError("The latent has NaN or infinite values: sample it again, with lower cfg or in fp32.")
+
+
+@torch.no_grad()
+def encode(vae: VideoVAE, images: Tensor) -> Tensor:
+    """IMAGE `[T,H,W,3]` float 0..1 -> normalised latent `[1,C,1+k,h,w]` float32 on the CPU.
+
+    T must be 1 + 4k, H and W multiples of the VAE's ratio: SoraError otherwise.
+    """
+    expect(
+        images.ndim == 4 and images.shape[-1] >= 3,
+        f"Frames have the shape [T,H,W,3], not {list(images.shape)}.",
+    )
+    first = next(vae.parameters())
+    video = images[None, ..., :3].movedim(-1, 1)
+    vae.check_video(video)
+    chunk = 1 + CHUNK * vae.config.temporal_ratio
+    parts = (part.to(first.device, first.dtype) * 2 - 1 for part in video.split(chunk, 2))
+    return torch.cat(list(vae.stream_encode(parts)), 2).float().cpu()

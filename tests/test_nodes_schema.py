@@ -1,0 +1,124 @@
+"""What saved workflows and translations rely on: ids, input names, the order of widgets."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from sora_core.host.api.dynamic import DynamicCombo
+from sora_core.host.packs import import_pack
+from sora_core.host.widgets import widget_of
+
+ROOT = Path(__file__).resolve().parents[1]
+FROZEN = Path(__file__).with_name("frozen_nodes.json")
+
+
+@pytest.fixture(scope="module")
+def nodes() -> dict:
+    pack = import_pack(ROOT)
+
+    async def classes() -> list:
+        return await (await pack.comfy_entrypoint()).get_node_list()
+
+    return {node.GET_SCHEMA().node_id: node for node in asyncio.run(classes())}
+
+
+def widget_names(inputs: list) -> list:
+    """Widgets in the order in which the frontend makes them; a dynamic combo with what each choice brings."""
+    names = []
+    for entry in sorted(inputs, key=lambda e: bool(e.optional)):
+        widget = widget_of(entry)
+        if isinstance(widget, DynamicCombo.Input):
+            names.append({entry.id: {o.key: [i.id for i in o.inputs] for o in widget.options}})
+        elif widget is not None:
+            names.append(entry.id)
+    return names
+
+
+def description(node) -> dict:
+    schema = node.GET_SCHEMA()
+    return {
+        "inputs": {e.id: e.get_io_type() for e in schema.inputs if widget_of(e) is None},
+        "widgets": widget_names(schema.inputs),
+        "outputs": [o.get_io_type() for o in schema.outputs],
+    }
+
+
+def test_nothing_that_workflows_rely_on_has_changed(nodes):
+    """New nodes are added to the file; inputs and outputs are only ever appended, widgets at the end."""
+    frozen = json.loads(FROZEN.read_text())
+    for node_id, before in frozen.items():
+        assert node_id in nodes, f"{node_id} is gone: saved workflows need it"
+        now = description(nodes[node_id])
+        assert before["inputs"].items() <= now["inputs"].items(), node_id
+        assert now["outputs"][: len(before["outputs"])] == before["outputs"], node_id
+        for old, new in zip(before["widgets"], now["widgets"][: len(before["widgets"])], strict=True):
+            if isinstance(old, dict):
+                ((name, choices),) = old.items()
+                for choice, options in choices.items():
+                    assert new[name][choice][: len(options)] == options, (node_id, choice)
+            else:
+                assert new == old, node_id
+    assert set(nodes) == set(frozen), f"add to {FROZEN.name}: {sorted(set(nodes) - set(frozen))}"
+
+
+def test_every_input_is_explained(nodes):
+    for node_id, node in nodes.items():
+        schema = node.GET_SCHEMA()
+        assert node_id.startswith("Sora") and schema.category.startswith("Sora/") and schema.description
+        assert schema.search_aliases and schema.display_name
+        entries = [e for entry in schema.inputs for e in entry.get_all()]
+        assert all(e.tooltip for e in [*entries, *schema.outputs]), node_id
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_translations_cover_every_node(nodes, language):
+    texts = json.loads((ROOT / "locales" / language / "nodeDefs.json").read_text(encoding="utf-8"))
+    assert set(texts) == set(nodes)
+    for node_id, node in nodes.items():
+        schema, text = node.GET_SCHEMA(), texts[node_id]
+        names = {e.id for e in schema.inputs}
+        for entry in schema.inputs:
+            if isinstance(entry, DynamicCombo.Input):
+                names |= {f"{entry.id}_{e.id}" for e in entry.get_all()[1:]}
+        assert set(text["inputs"]) == names, node_id
+        assert set(text["outputs"]) == {str(i) for i in range(len(schema.outputs))}, node_id
+        assert all(t["name"] and t["tooltip"] for t in [*text["inputs"].values(), *text["outputs"].values()])
+        if language == "en":
+            assert text["display_name"] == schema.display_name and text["description"] == schema.description
+    categories = {part for node in nodes.values() for part in node.GET_SCHEMA().category.split("/")}
+    main = json.loads((ROOT / "locales" / language / "main.json").read_text(encoding="utf-8"))
+    assert categories <= set(main["nodeCategories"])
+
+
+@pytest.mark.parametrize("package", ["av", "PIL", "einops"])
+def test_without_a_library_the_pack_still_loads(nodes, package, monkeypatch):
+    blocked = Blocked(package)
+    for name in [n for n in sys.modules if n.split(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [blocked, *sys.meta_path])
+    spec = importlib.util.spec_from_file_location(f"pack_without_{package}", ROOT / "__init__.py")
+    pack = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, pack)
+    spec.loader.exec_module(pack)
+
+    async def ids() -> list:
+        return [n.GET_SCHEMA().node_id for n in await (await pack.comfy_entrypoint()).get_node_list()]
+
+    assert asyncio.run(ids()) == list(nodes)
+
+
+class Blocked:
+    """An import hook that behaves as if `package` were not installed."""
+
+    def __init__(self, package: str):
+        self.package = package
+
+    def find_spec(self, name: str, path=None, target=None) -> None:
+        if name.split(".")[0] == self.package:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
