@@ -7,7 +7,7 @@ import torch
 
 from sora_core.errors import SoraError
 from sora_core.model.dit import DiT, DiTConfig
-from sora_core.model.patch import pack, patchify, unpack, unpatchify
+from sora_core.model.patch import grid_coordinates, pack, patchify, unpack, unpatchify
 from sora_core.model.registry import DIT_CONFIGS, dit_config
 
 TINY = DiTConfig(dim=96, ffn_dim=160, num_heads=2, num_layers=3, in_dim=4, out_dim=4, text_dim=24, text_len=8)
@@ -96,22 +96,37 @@ def test_patchify_round_trip_and_embedding():
     assert torch.equal(unpatchify(tokens, (3, 3, 4), (1, 2, 2)), x)
     dit = tiny()
     convolved = dit.patch_embedding(x).flatten(2).transpose(1, 2)
-    assert torch.allclose(dit.embed(tokens), convolved, atol=1e-5)
+    assert torch.allclose(dit.embed(tokens, torch.zeros(36, 20)), convolved, atol=1e-5)
 
 
-def test_packed_clips_get_what_they_get_alone():
-    dit = tiny()
+def test_coordinates_say_where_a_token_lies():
+    where = grid_coordinates((3, 2, 4), (1, 2, 2), torch.device("cpu")).view(3, 2, 4, 5, 2, 2)
+    y, x, t, h, w = where.unbind(3)
+    assert torch.allclose(y[0, :, 0, :, 0].flatten(), torch.tensor([-0.75, -0.25, 0.25, 0.75]))
+    assert torch.allclose(x[0, 0, :, 0].flatten(), (2 * torch.arange(8) + 1) / 8 - 1)
+    assert torch.allclose(t[:, 0, 0, 0, 0], torch.tensor([0.0, 1 / 5, 2 / 6]))
+    assert (h == 4 / 20).all() and (w == 8 / 24).all()
+    dit = tiny(coordinates=True)
+    still = torch.zeros(1, 4, 1, 4, 4)
+    with_places = dit(still, torch.tensor([900.0]), torch.zeros(1, 8, 24))
+    assert with_places.std((3, 4)).max() > 0.01  # a blank latent looks alike everywhere without them
+    assert tiny()(still, torch.tensor([900.0]), torch.zeros(1, 8, 24))[..., ::2, ::2].std((3, 4)).max() < 1e-5
+
+
+@pytest.mark.parametrize("coordinates", [False, True])
+def test_packed_clips_get_what_they_get_alone(coordinates):
+    dit = tiny(coordinates=coordinates)
     clips = [torch.randn(1, 4, 3, 4, 6), torch.randn(1, 4, 1, 8, 4), torch.randn(1, 4, 2, 2, 2)]
     contexts = [torch.randn(1, 8, 24) for _ in clips]
     times = [900.0, 300.0, 50.0]
     packed = pack(clips, (1, 2, 2))
     assert packed.tokens.shape[1] == 18 + 8 + 2
     text_mask = packed.clip[:, None] == torch.arange(3).repeat_interleave(8)[None, :]
-    wide = DiT(replace(TINY, text_len=24)).eval().requires_grad_(False)
+    wide = DiT(replace(TINY, text_len=24, coordinates=coordinates)).eval().requires_grad_(False)
     wide.load_state_dict(dit.state_dict())
     t = torch.tensor(times)[packed.clip][None]
     out = wide.forward_tokens(
-        packed.tokens, packed.positions, t, torch.cat(contexts, 1), packed.attention_mask, text_mask
+        packed.tokens, packed.positions, packed.sizes, t, torch.cat(contexts, 1), packed.attention_mask, text_mask
     )
     for clip, context, time, got in zip(clips, contexts, times, unpack(packed.replace(out)), strict=True):
         assert torch.allclose(got, dit(clip, torch.tensor([time]), context), atol=1e-4)

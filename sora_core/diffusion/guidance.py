@@ -9,12 +9,13 @@ as that value, so a sampler's own state there follows the path from noise to exa
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 
 from ..errors import SoraError, expect
 from .masks import spread_tokens, token_mask
-from .prompts import Prompt, read_conditioning, stack_contexts
+from .prompts import Prompt, read_conditioning, shared_shots, stack_contexts, stack_shots
 from .schedules import percent_to_sigma
 
 
@@ -102,23 +103,37 @@ class Denoiser:
         return percent_to_sigma(percent, self.shift)
 
     def velocity(self, x: torch.Tensor, t: torch.Tensor, prompts: list[Prompt]) -> list[torch.Tensor]:
-        """One model call: the velocity for each of `prompts`, all in one batch.
-
-        Prompts per shot (each segment's tokens attending to its own text) belong here: they change what is
-        handed to the model, and nothing else in this file.
-        """
+        """One model call: the velocity for each of `prompts`, all in one batch."""
         count, batch = len(prompts), x.shape[0]
-        key = (batch, x.device, *map(id, prompts))
+        key = (x.shape, x.device, *map(id, prompts))
         if key not in self._texts:
-            context = stack_contexts([p.context.to(x.device) for p in prompts], batch)
-            context = context.to(self.dtype or x.dtype)
             # What a model derives from its text is the same at every step: once per run is enough.
-            text_keys = getattr(self.dit, "text_keys", None)
-            self._texts[key] = (context, {}) if text_keys is None else (None, {"text": text_keys(context)})
+            self._texts[key] = self._read(prompts, x)
         context, derived = self._texts[key]
         xs = x.repeat(count, *[1] * (x.ndim - 1)).to(self.dtype or x.dtype)
         v = self.dit(xs, t.repeat(count, *[1] * (t.ndim - 1)), context, **derived)
         return list(v.to(x.dtype).chunk(count))
+
+    def _read(self, prompts: list[Prompt], x: torch.Tensor) -> tuple[torch.Tensor | None, dict]:
+        """The context for the model, or None and what the model makes of it."""
+        batch = x.shape[0]
+        prompts = [replace(p, context=p.context.to(x.device, self.dtype or x.dtype)) for p in prompts]
+        text_keys = getattr(self.dit, "text_keys", None)
+        shots = shared_shots(prompts, x.shape[2])
+        if shots is None:
+            context = stack_contexts([p.context for p in prompts], batch)
+            return (context, {}) if text_keys is None else (None, {"text": text_keys(context)})
+        expect(text_keys is not None, "This model reads one prompt at a time: it cannot follow a storyboard.")
+        keys = text_keys(stack_shots(prompts, len(shots), batch))
+        text = [tuple(part.unflatten(0, (-1, len(shots))).flatten(1, 2) for part in block) for block in keys]
+        pt, ph, pw = self.dit.config.patch_size
+        expect(all(n % pt == 0 for n in shots), f"A shot needs a multiple of {pt} latents; they are {shots}.")
+        # Tokens are ordered by time, so a shot is a run of them, and its prompt a run of the text.
+        per_latent = x.shape[3] // ph * (x.shape[4] // pw)
+        numbers = torch.arange(len(shots), device=x.device)
+        of_token = numbers.repeat_interleave(torch.tensor(shots, device=x.device) // pt * per_latent)
+        of_text = numbers.repeat_interleave(text[0][0].shape[1] // len(shots))
+        return None, {"text": text, "text_mask": of_token[:, None] == of_text[None, :]}
 
     def __call__(self, x: torch.Tensor, sigma: torch.Tensor, **_) -> torch.Tensor:
         """x0 `[B,C,T,H,W]` for `x` at `sigma` `[B]`."""

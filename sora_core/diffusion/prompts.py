@@ -10,18 +10,24 @@ import torch.nn.functional as F
 
 from ..errors import SoraError, expect
 
+# Option of a conditioning: its context holds the prompts of several shots, for so many latents each.
+SHOTS = "sora_shots"
 # Options of a conditioning that change the picture and that only ComfyUI's own sampling understands.
 _UNSUPPORTED = ("area", "mask", "control", "gligen", "hooks", "concat_latent_image")
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """One encoded prompt: context `[b, L, D]`, its weight among others, and the sigmas it is used at."""
+    """One encoded prompt: context `[b, L, D]`, its weight among others, and the sigmas it is used at.
+
+    shots: latents of each shot, whose prompts then stand one after the other in the context.
+    """
 
     context: torch.Tensor
     strength: float = 1.0
     sigma_start: float = 1.0
     sigma_end: float = 0.0
+    shots: tuple[int, ...] | None = None
 
     def active(self, sigma: float) -> bool:
         return self.sigma_end <= sigma <= self.sigma_start
@@ -52,12 +58,18 @@ def read_conditioning(conditioning, percent_to_sigma: Callable[[float], float], 
                 options.get(key) is None,
                 f"The {what} prompt has {key!r}, which works in ComfyUI only. Remove it.",
             )
+        shots = options.get(SHOTS)
+        expect(
+            shots is None or (len(shots) > 0 and context.shape[1] % len(shots) == 0),
+            f"The {what} prompt of {shots and len(shots)} shots is {context.shape[1]} long. Encode it again.",
+        )
         prompts.append(
             Prompt(
                 context,
                 float(options.get("strength", 1.0)),
                 percent_to_sigma(float(options.get("start_percent", 0.0))),
                 percent_to_sigma(float(options.get("end_percent", 1.0))),
+                None if shots is None else tuple(shots),
             )
         )
     return prompts
@@ -85,3 +97,31 @@ def stack_contexts(contexts: list[torch.Tensor], batch: int) -> torch.Tensor:
     """
     length = max(c.shape[1] for c in contexts)
     return torch.cat([F.pad(match_batch(c, batch), (0, 0, 0, length - c.shape[1])) for c in contexts])
+
+
+def shared_shots(prompts: list[Prompt], frames: int) -> tuple[int, ...] | None:
+    """Latents of each shot where any of `prompts` is of several shots, else None.
+
+    Raises SoraError when they disagree, or do not fill a latent of `frames` frames.
+    """
+    found = {p.shots for p in prompts if p.shots is not None}
+    if not found:
+        return None
+    expect(len(found) == 1, "Two storyboards with different cuts are mixed. Use one, or equal cuts.")
+    (shots,) = found
+    expect(
+        sum(shots) == frames,
+        f"The storyboard is for {sum(shots)} latents, the latent has {frames}. Use the latent that came with it.",
+    )
+    return shots
+
+
+def stack_shots(prompts: list[Prompt], shots: int, batch: int) -> torch.Tensor:
+    """Contexts of `prompts` by shot, `[len(prompts) * batch * shots, L, D]`; a plain prompt is every shot's."""
+    length = max(p.context.shape[1] // (shots if p.shots else 1) for p in prompts)
+    parts = []
+    for p in prompts:
+        context = match_batch(p.context, batch)
+        by_shot = context.unflatten(1, (shots, -1)) if p.shots else context[:, None].expand(-1, shots, -1, -1)
+        parts.append(F.pad(by_shot, (0, 0, 0, length - by_shot.shape[2])).flatten(0, 1))
+    return torch.cat(parts)

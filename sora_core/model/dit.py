@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import SoraError
-from .patch import Grid, check_divisible, patchify
+from .patch import COORDINATES, Grid, check_divisible, coordinate_tokens, grid_coordinates, patchify
 from .rope import apply_rope, grid_table, rope_table
 
 
@@ -37,6 +37,8 @@ class DiTConfig:
     freq_dim: int = 256
     patch_size: Grid = (1, 2, 2)
     eps: float = 1e-6
+    # Tell every token where in the clip it lies, in extra channels of the patch embedding. Wan does without.
+    coordinates: bool = False
 
     @property
     def head_dim(self) -> int:
@@ -174,7 +176,8 @@ class DiT(nn.Module):
             raise SoraError(f"dim {config.dim} does not split into {config.num_heads} heads of even size.")
         self.config = config
         dim, patch = config.dim, config.patch_size
-        self.patch_embedding = ops.Conv3d(config.in_dim, dim, kernel_size=patch, stride=patch)
+        channels = config.in_dim + (COORDINATES if config.coordinates else 0)
+        self.patch_embedding = ops.Conv3d(channels, dim, kernel_size=patch, stride=patch)
         self.text_embedding = nn.Sequential(
             ops.Linear(config.text_dim, dim), nn.GELU(approximate="tanh"), ops.Linear(dim, dim)
         )
@@ -216,9 +219,14 @@ class DiT(nn.Module):
         return (e, e6) if index is None else (e[index], e6[index])
 
     # -- forward ---------------------------------------------------------------------------------------------
-    def embed(self, tokens: Tensor) -> Tensor:
-        """Patch tokens `[B,N,C*pt*ph*pw]` -> `[B,N,dim]`; the patch convolution as a matrix product."""
+    def embed(self, tokens: Tensor, coordinates: Tensor) -> Tensor:
+        """Patch tokens `[B,N,C*pt*ph*pw]` -> `[B,N,dim]`; the patch convolution as a matrix product.
+
+        `coordinates` `[N, 5*pt*ph*pw]` join the tokens where the config has them.
+        """
         w, b = self.patch_embedding.weight, self.patch_embedding.bias
+        if self.config.coordinates:
+            tokens = torch.cat((tokens, coordinates.to(tokens.dtype).expand(len(tokens), -1, -1)), -1)
         return F.linear(tokens.to(w.dtype), w.flatten(1), b)
 
     def run(
@@ -254,16 +262,18 @@ class DiT(nn.Module):
         self,
         tokens: Tensor,
         positions: Tensor,
+        sizes: Tensor,
         t: Tensor,
         context: Tensor,
         attn_mask: Tensor | None = None,
         text_mask: Tensor | None = None,
     ) -> Tensor:
-        """Tokens `[B,N,C*pt*ph*pw]` at `positions` `[N,3]` or `[B,N,3]` -> velocity tokens, laid out as `patchify`.
+        """Tokens `[B,N,C*pt*ph*pw]` at `positions` `[N,3]` -> velocity tokens, laid out as `patchify`.
 
+        `sizes` `[N,3]` is the token grid of each token's clip (`PackedPatches.sizes`).
         `attn_mask` `[N,N]` and `text_mask` `[N,L]` (True = attend) keep packed clips to themselves and their prompts.
         """
-        x = self.embed(tokens)
+        x = self.embed(tokens, coordinate_tokens(positions, sizes, self.config.patch_size))
         rope = rope_table(positions, self.config.head_dim).to(x.device)
         mask = text_mask[None, None] if text_mask is not None else None
         out = self.run(x, self.groups(t, *tokens.shape[:2]), rope, self.text_keys(context), attn_mask, mask)
@@ -274,11 +284,13 @@ class DiT(nn.Module):
         return out.unflatten(-1, (-1, self.config.out_dim)).transpose(-1, -2).flatten(-2)
 
     def forward(
-        self, x: Tensor, t: Tensor, context: Tensor | None = None, text: list | None = None, tap: int = 0
+        self, x: Tensor, t: Tensor, context: Tensor | None = None, text: list | None = None, tap: int = 0,
+        text_mask: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Noised latent `[B,C,T,H,W]`, timesteps `[B]`, `[B,T]` or `[B,N]`, text -> velocity `[B,C,T,H,W]`.
 
-        Pass `context` `[B,L,text_dim]`, or `text` from `text_keys` to reuse its work. Raises `SoraError` when
+        Pass `context` `[B,L,text_dim]`, or `text` from `text_keys` to reuse its work; `text_mask` bool `[N,L]`
+        (True = attend) lets tokens read parts of it. Raises `SoraError` when
         shapes do not fit the model.
         """
         cfg = self.config
@@ -287,10 +299,12 @@ class DiT(nn.Module):
                 f"The latent has shape {list(x.shape)}; this model denoises [B,{cfg.in_dim},T,H,W]."
             )
         grid = check_divisible(x.shape, cfg.patch_size)
-        tokens = self.embed(patchify(x, cfg.patch_size))
+        where = grid_coordinates(grid, cfg.patch_size, x.device)
+        tokens = self.embed(patchify(x, cfg.patch_size), where)
         text = text if text is not None else self.text_keys(context)
         rope = grid_table(*grid, cfg.head_dim, x.device)
-        out = self.run(tokens, self.groups(t, *tokens.shape[:2]), rope, text, tap=tap)
+        mask = text_mask[None, None] if text_mask is not None else None
+        out = self.run(tokens, self.groups(t, *tokens.shape[:2]), rope, text, text_mask=mask, tap=tap)
         out, features = out if tap else (out, None)
         gt, gh, gw = grid
         pt, ph, pw = cfg.patch_size

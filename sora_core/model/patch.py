@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from einops import rearrange
@@ -56,6 +57,11 @@ class PackedPatches:
     patch: Grid
 
     @property
+    def sizes(self) -> Tensor:
+        """Token grid `[N,3]` of the clip that each token belongs to."""
+        return torch.tensor(self.grids, device=self.clip.device)[self.clip]
+
+    @property
     def attention_mask(self) -> Tensor:
         """Boolean `[N,N]`, True where two tokens belong to the same clip."""
         return self.clip[:, None] == self.clip[None, :]
@@ -87,3 +93,28 @@ def unpack(packed: PackedPatches) -> list[Tensor]:
     sizes = [t * h * w for t, h, w in packed.grids]
     parts = packed.tokens.split(sizes, 1)
     return [unpatchify(x, g, packed.patch) for x, g in zip(parts, packed.grids, strict=True)]
+
+
+COORDINATES = 5
+
+
+def coordinate_tokens(positions: Tensor, sizes: Tensor, patch: Grid) -> Tensor:
+    """Where each latent of each token lies in its clip: `[N,3]`, `[N,3]` -> `[N, 5*pt*ph*pw]`, laid out as `patchify`.
+
+    CoordConv's idea (arXiv 1807.03247). Rotary attention sees distances only, and in pure noise nothing says where the
+    sky is; a small model should not have to find out. Five channels, all within -1..1 at any size: y and x from edge
+    to edge, time as t / (t + 4), and the clip's height and width as n / (n + 16), in latents.
+    """
+    steps = torch.tensor(patch, device=positions.device)
+    inner = grid_positions(*patch).to(positions.device)
+    t, y, x = (positions[:, None] * steps + inner).float().unbind(-1)  # each [N, pt*ph*pw]
+    _, h, w = (sizes * steps).float()[:, None].expand(-1, len(inner), -1).unbind(-1)
+    channels = ((2 * y + 1) / h - 1, (2 * x + 1) / w - 1, t / (t + 4), h / (h + 16), w / (w + 16))
+    return torch.stack(channels, 1).flatten(1)
+
+
+@lru_cache(maxsize=32)
+def grid_coordinates(grid: Grid, patch: Grid, device: torch.device) -> Tensor:
+    """`coordinate_tokens` of a whole grid; computed once per shape and device."""
+    positions = grid_positions(*grid)
+    return coordinate_tokens(positions, torch.tensor(grid).expand(len(positions), 3), patch).to(device)

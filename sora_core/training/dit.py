@@ -21,6 +21,7 @@ from ..captioning.lexicon import load_lexicon
 from ..checkpoint import load_parts, save
 from ..errors import SoraError
 from ..model.dit import DiT, DiTConfig
+from ..model.registry import DIT_CONFIGS
 from ..model.text import UNKNOWN, TextConfig, TextEncoder, Vocabulary
 from .data import Bucket, BucketSampler, open_buckets
 from .loop import LoopConfig, Trainer, ranked, step_generator
@@ -59,7 +60,7 @@ class DiTTraining(LoopConfig):
     init: str = ""
     sheet_steps: int = 20
     sheet_cfg: float = 4.0
-    model: DiTConfig = DiTConfig(256, 1024, 4, 6, text_dim=256, text_len=64)
+    model: DiTConfig = DIT_CONFIGS["sora-mini"]
     text: TextConfig = TextConfig()
 
 
