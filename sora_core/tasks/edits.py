@@ -1,0 +1,305 @@
+"""Image to video, extension, infill, connection, loop and restyling: frames in, a LATENT for any sampler out.
+
+Durations are in frames of the video that is worked on; what has to be rounded to whole latents is rounded up.
+Where a video is longer than the model's window, the model sees the frames next to what is to be made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import expect
+from .layout import VAECodec, Window, encode_kept, hold, to_latent
+from .splice import SPLICE, Splice
+
+MAX_NEW = 480  # frames: a minute at 8 frames per second
+DIRECTIONS = ("forwards", "backwards", "both")
+
+
+def _check_frames(frames: Tensor, what: str) -> None:
+    expect(
+        isinstance(frames, Tensor) and frames.ndim == 4 and frames.shape[-1] == 3,
+        f"{what}: frames have the shape [T,H,W,3], not {list(getattr(frames, 'shape', ()))}.",
+    )
+    expect(frames.shape[0] > 0, f"{what} has no frames.")
+    expect(bool(torch.isfinite(frames).all()), f"{what} holds NaN or infinite values.")
+
+
+def _check_new(count: int, ratio: int) -> int:
+    """Latents for `count` new frames."""
+    expect(1 <= count <= MAX_NEW, f"{count} new frames: use 1 to {MAX_NEW}.")
+    return -(-count // ratio)
+
+
+def context_latents(codec: VAECodec, new: int, sides: int = 1) -> int:
+    """How many latents of the user's video a window shows on each side of `new` ones."""
+    return max(1, (codec.window - new) // sides)
+
+
+def _tail(codec: VAECodec, frames: Tensor, latents: int) -> Tensor:
+    """The last frames of a video that are a stream of their own, `latents` of them if there are as many."""
+    count = 1 + codec.ratio * (min(max(latents, 1), 1 + (frames.shape[0] - 1) // codec.ratio) - 1)
+    return frames[-count:]
+
+
+def _head(codec: VAECodec, frames: Tensor, latents: int) -> Tensor:
+    """The first frames of a video in whole groups, `latents` of them if there are as many."""
+    count = codec.ratio * max(1, min(latents, frames.shape[0] // codec.ratio))
+    return frames[:count]
+
+
+def _bridge(codec: VAECodec, before: Tensor | None, new: int, after: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Frames and kept latents of a window: `before` (a stream), `new` latents, `after` (whole groups)."""
+    parts, keep = [], []
+    some = before if before is not None else after
+    if before is not None:
+        parts.append(before)
+        keep += [True] * codec.latents(before.shape[0])
+    count = codec.ratio * new - (codec.ratio - 1 if before is None else 0)
+    parts.append(some.new_zeros(count, *some.shape[1:]))
+    keep += [False] * new
+    if after is not None:
+        groups = max(1, after.shape[0] // codec.ratio)
+        parts.append(hold(after[: groups * codec.ratio], groups * codec.ratio))
+        keep += [True] * groups
+    return torch.cat(parts), torch.tensor(keep)
+
+
+def _places(*ranges: tuple[int, int, int]) -> Tensor:
+    """Places of a window's frames: per run (first place, how many are shown, how many there are)."""
+    runs = []
+    for first, shown, count in ranges:
+        runs.append(torch.cat((torch.arange(first, first + shown), torch.full((count - shown,), -1))))
+    return torch.cat(runs).long()
+
+
+def animate(codec: VAECodec, images: Mapping[int, Tensor], frames: int, fps: float = 8.0) -> dict:
+    """A video of `frames` (1 + ratio * k) frames in which frame i is `images[i]` `[H,W,3]`.
+
+    A picture other than the first frame holds its latent: the frames of its group are made from it alone.
+    Raises SoraError for pictures of different sizes, out of range, or two that share a latent.
+    """
+    ratio = codec.ratio
+    expect(bool(images), "There is no picture to animate.")
+    expect(
+        frames >= 1 + ratio and (frames - 1) % ratio == 0,
+        f"{frames} frames cannot be made from a picture. Use 1 + {ratio}k of them, at least {1 + ratio}.",
+    )
+    first = next(iter(images.values()))
+    video = first.new_zeros(frames, *first.shape)
+    keep, kept = torch.zeros(frames, dtype=torch.bool), torch.zeros(codec.latents(frames), dtype=torch.bool)
+    for index, image in images.items():
+        at = index if index >= 0 else frames + index
+        expect(0 <= at < frames, f"Frame {index} is outside the video of {frames} frames: use 0 to {frames - 1}.")
+        _check_frames(image[None], f"The picture at frame {index}")
+        expect(image.shape == first.shape, "The pictures have different sizes. Fit them to one.")
+        group = codec.latents(at + 1) - 1
+        expect(not kept[group], f"Two pictures are within {ratio} frames of frame {at}. Put them further apart.")
+        kept[group] = keep[at] = True
+        video[max(0, ratio * (group - 1) + 1) : ratio * group + 1] = image
+    return to_latent(codec, [Window(video, kept, torch.arange(frames))], video, keep, fps)
+
+
+def extend(
+    codec: VAECodec, frames: Tensor, new: int, direction: str = "forwards", fps: float = 8.0
+) -> dict:
+    """`new` more frames after `frames`, before them, or both (then a batch of two windows)."""
+    _check_frames(frames, "The video")
+    expect(direction in DIRECTIONS, f"direction is {direction!r}: use one of {', '.join(DIRECTIONS)}.")
+    ratio, length = codec.ratio, frames.shape[0]
+    count = _check_new(new, ratio)
+    forwards, backwards = direction != "backwards", direction != "forwards"
+    # The first latent of a clip is one frame, so going back may take one latent more.
+    back = codec.latents(new) if backwards else 0
+    lead = ratio * (back - 1) + 1 if backwards else 0
+    groups = context_latents(codec, max(count, back))
+    head = _head(codec, frames, groups)
+    # One batch has one length: in both directions the tail shows as many latents as the head, and a latent that
+    # is too many is made and not shown.
+    tail = _tail(codec, frames, max(1, head.shape[0] // ratio) if backwards else groups)
+    after = ratio * count if forwards else 0
+    total = lead + length + after
+    video = frames.new_zeros(total, *frames.shape[1:])
+    video[lead : lead + length] = frames
+    keep = torch.zeros(total, dtype=torch.bool)
+    keep[lead : lead + length] = True
+    windows = []
+    if forwards:
+        inner, kept = _bridge(codec, tail, max(count, back), None)
+        place = torch.arange(inner.shape[0]) + lead + length - tail.shape[0]
+        windows.append(Window(inner, kept, torch.where(place < total, place, -1)))
+    if backwards:
+        inner, kept = _bridge(codec, None, back, head)
+        shown = min(head.shape[0], length)
+        windows.append(Window(inner, kept, _places((0, lead + shown, inner.shape[0]))))
+    return to_latent(codec, windows, video, keep, fps)
+
+
+def connect(codec: VAECodec, first: Tensor, second: Tensor, new: int, fps: float = 8.0) -> dict:
+    """Video `first`, `new` frames that lead over, video `second`."""
+    _check_frames(first, "The first video")
+    _check_frames(second, "The second video")
+    expect(
+        first.shape[1:] == second.shape[1:],
+        f"The first video is {first.shape[2]}x{first.shape[1]}, the second {second.shape[2]}x{second.shape[1]}. "
+        "Fit them to one size.",
+    )
+    count = _check_new(new, codec.ratio)
+    gap = first.new_zeros(codec.ratio * count, *first.shape[1:])
+    video = torch.cat((first, gap, second))
+    keep = torch.ones(video.shape[0], dtype=torch.bool)
+    keep[first.shape[0] : first.shape[0] + gap.shape[0]] = False
+    return _between(codec, first, gap.shape[0], second, video, keep, fps)
+
+
+def _between(
+    codec: VAECodec, first: Tensor, gap: int, second: Tensor, video: Tensor, keep: Tensor, fps: float,
+    wrap: bool = False,
+) -> dict:  # fmt: skip
+    """LATENT of the window over `gap` frames after `first`; `second` follows, at the front of `video` with wrap."""
+    count = gap // codec.ratio
+    sides = context_latents(codec, count, 2)
+    tail, head = _tail(codec, first, max(sides, codec.window - count - sides)), _head(codec, second, sides)
+    inner, kept = _bridge(codec, tail, count, head)
+    start = first.shape[0] - tail.shape[0]
+    shown = min(head.shape[0], second.shape[0])
+    resume = 0 if wrap else first.shape[0] + gap
+    lead = tail.shape[0] + gap
+    place = _places((start, lead, lead), (resume, shown, inner.shape[0] - lead))
+    return to_latent(codec, [Window(inner, kept, place)], video, keep, fps)
+
+
+def loop(codec: VAECodec, frames: Tensor, new: int, fps: float = 8.0) -> dict:
+    """`frames` and `new` more that lead from its end back to its start, so that it plays round and round."""
+    _check_frames(frames, "The video")
+    count = _check_new(new, codec.ratio)
+    gap = frames.new_zeros(codec.ratio * count, *frames.shape[1:])
+    video = torch.cat((frames, gap))
+    keep = torch.ones(video.shape[0], dtype=torch.bool)
+    keep[frames.shape[0] :] = False
+    return _between(codec, frames, gap.shape[0], frames, video, keep, fps, wrap=True)
+
+
+def infill(
+    codec: VAECodec, frames: Tensor, hidden: Sequence[int] | None = None, region: Tensor | None = None,
+    fps: float = 8.0,
+) -> dict:  # fmt: skip
+    """Make the frames `hidden` (their numbers), or what `region` covers, anew.
+
+    region: `[T,H,W]` or `[1,H,W]`, above 0.5 is made anew. Exactly one of the two must be given.
+    Raises SoraError for frames out of range, a region of another length, and when nothing is hidden or kept.
+    """
+    _check_frames(frames, "The video")
+    expect((hidden is None) != (region is None), "Give either the frames to make anew or a region, not both.")
+    if region is not None:
+        return _infill_region(codec, frames, region, fps)
+    length, ratio = frames.shape[0], codec.ratio
+    wrong = [i for i in hidden if not 0 <= i < length]
+    expect(not wrong, f"Frame {wrong[0] if wrong else 0} is outside the video: it has frames 0 to {length - 1}.")
+    keep = torch.ones(length, dtype=torch.bool)
+    keep[torch.tensor(sorted(set(hidden)), dtype=torch.long)] = False
+    expect(not bool(keep.all()), "No frame is to be made anew: name at least one.")
+    expect(bool(keep.any()), "All frames are to be made anew: use text to video.")
+    new = (~keep).nonzero().flatten()
+    first, last = int(new[0]), int(new[-1])
+    if bool(keep[first : last + 1].any()):
+        return _infill_scattered(codec, frames, keep, fps)
+    video = frames * keep[:, None, None, None]
+    if first == 0:
+        rest = frames[last + 1 :]
+        count = 1 + -(-last // ratio)  # latents whose first is a single frame
+        skip = ratio * (count - 1) + 1 - (last + 1)
+        head = _head(codec, rest[min(skip, rest.shape[0] - 1) :], context_latents(codec, count))
+        inner, kept = _bridge(codec, None, count, head)
+        place = torch.arange(inner.shape[0])
+        return to_latent(codec, [Window(inner, kept, torch.where(place < length, place, -1))], video, keep, fps)
+    count = -(-(last + 1 - first) // ratio)
+    rest = frames[first + ratio * count :]
+    sides = context_latents(codec, count, 2 if rest.shape[0] else 1)
+    tail = _tail(codec, frames[:first], codec.window - count - (sides if rest.shape[0] else 0))
+    inner, kept = _bridge(codec, tail, count, _head(codec, rest, sides) if rest.shape[0] else None)
+    place = torch.arange(inner.shape[0]) + first - tail.shape[0]
+    return to_latent(codec, [Window(inner, kept, torch.where(place < length, place, -1))], video, keep, fps)
+
+
+def _infill_scattered(codec: VAECodec, frames: Tensor, keep: Tensor, fps: float) -> dict:
+    """Several gaps: the whole clip is one window; a group of which any frame is hidden is made anew."""
+    total = 1 + codec.ratio * (codec.latents(frames.shape[0]) - 1)
+    padded = hold(frames, total)
+    groups = torch.cat((keep, keep[-1:].expand(total - len(keep))))
+    kept = torch.cat((groups[:1], groups[1:].unflatten(0, (-1, codec.ratio)).all(1)))
+    expect(
+        bool(kept.any()),
+        f"Every group of {codec.ratio} frames has one to make anew. Keep some whole groups, or use image to video.",
+    )
+    place = torch.arange(total)
+    place = torch.where(place < frames.shape[0], place, -1)
+    video = frames * keep[:, None, None, None]
+    return to_latent(codec, [Window(padded, kept, place)], video, keep, fps)
+
+
+def _infill_region(codec: VAECodec, frames: Tensor, region: Tensor, fps: float) -> dict:
+    length, height, width = frames.shape[:3]
+    region = region.unsqueeze(0) if region.ndim == 2 else region
+    expect(region.ndim == 3, f"The mask has the shape {list(region.shape)}: use [T,H,W] or [1,H,W].")
+    expect(
+        region.shape[0] in (1, length),
+        f"The mask covers {region.shape[0]} frames, the video has {length}. Use one mask, or one for each frame.",
+    )
+    expect(
+        region.shape[1:] == (height, width),
+        f"The mask is {region.shape[2]}x{region.shape[1]}, the video {width}x{height}. Make it as large.",
+    )
+    hidden = (region > 0.5).expand(length, -1, -1)
+    expect(bool(hidden.any()), "The mask is empty: paint what is to be made anew.")
+    expect(not bool(hidden.all()), "The mask covers everything: use text to video.")
+    total = 1 + codec.ratio * (codec.latents(length) - 1)
+    inner, cover = hold(fill_hidden(frames, hidden), total), hold(hidden[..., None].float(), total)[..., 0]
+    samples = encode_kept(codec, inner, torch.ones(codec.latents(length), dtype=torch.bool))
+    # A latent's neighbours have seen the region while encoding, and what replaces it there: made anew as well.
+    rest = F.adaptive_max_pool2d(cover[:, None], samples.shape[3:])
+    rest = F.max_pool2d(rest, 3, 1, 1)[:, 0]
+    mask = torch.cat((rest[:1], rest[1:].unflatten(0, (-1, codec.ratio)).amax(1)))[None, None]
+    place = torch.arange(total)
+    place = torch.where(place < length, place, -1)
+    video = frames * ~hidden[..., None]
+    return {"samples": samples, "noise_mask": mask, SPLICE: Splice(video, ~hidden, (place,), fps)}
+
+
+def fill_hidden(frames: Tensor, hidden: Tensor) -> Tensor:
+    """`[T,H,W,3]` with the hidden pixels (bool `[T,H,W]`) from those around them: what the VAE sees in place of
+    what is to go, so that nothing of it is left in the latents.
+    """
+    weight = (~hidden)[:, None].float()
+    value = frames.movedim(-1, 1) * weight
+    size, sums = frames.shape[1:3], []
+    while True:
+        sums.append((value, weight))
+        if bool((weight > 0).all()) or min(value.shape[-2:]) <= 1:
+            break
+        value, weight = (F.avg_pool2d(x, 2, 2, ceil_mode=True, count_include_pad=False) for x in (value, weight))
+    filled = sums[-1][0] / sums[-1][1].clamp_min(1e-6)
+    for value, weight in reversed(sums[:-1]):
+        filled = F.interpolate(filled, size=value.shape[-2:], mode="bilinear")
+        filled = torch.where(weight > 0, value / weight.clamp_min(1e-6), filled)
+    filled = F.interpolate(filled, size=size, mode="bilinear") if filled.shape[-2:] != size else filled
+    return torch.where(hidden[..., None], filled.movedim(1, -1), frames)
+
+
+def remix(codec: VAECodec, frames: Tensor, fps: float = 8.0) -> dict:
+    """LATENT of the whole video, to be sampled with denoise = strength (SDEdit, arXiv 2108.01073).
+
+    The video keeps its length: frames that complete the last group are made and not shown.
+    """
+    _check_frames(frames, "The video")
+    length = frames.shape[0]
+    total = 1 + codec.ratio * (codec.latents(length) - 1)
+    place = torch.arange(total)
+    splice = Splice(
+        torch.zeros_like(frames), torch.zeros(length, dtype=torch.bool), (torch.where(place < length, place, -1),), fps
+    )
+    return {"samples": codec.encode(hold(frames, total)), SPLICE: splice}

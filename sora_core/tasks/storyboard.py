@@ -1,0 +1,95 @@
+"""Several shots in one video: each shot's tokens read their own prompt, all tokens see each other.
+
+Shots are made together, so that a subject named in several of them is the same one; a cut falls between two
+latents. The prompts of the shots travel as one context, one shot after the other, and the option "sora_shots":
+how many latents each of them is for.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..diffusion.prompts import SHOTS
+from ..errors import SoraError, expect
+
+MAX_SHOTS = 8
+_LINE = re.compile(r"^\s*(?:(?P<seconds>\d+(?:\.\d+)?)\s*(?:s|sec|seconds|秒)?\s*[:：|])?\s*(?P<prompt>.*?)\s*$")
+
+
+@dataclass(frozen=True)
+class Shot:
+    prompt: str
+    seconds: float
+
+
+def parse_storyboard(text: str, seconds: float = 2.0, most: int = MAX_SHOTS) -> list[Shot]:
+    """Shots from lines of `SECONDS: prompt`; a line without seconds gets `seconds`. Raises SoraError by line."""
+    shots = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        match = _LINE.match(line)
+        prompt, duration = match["prompt"], float(match["seconds"] or seconds)
+        expect(bool(prompt), f"Line {number} of the storyboard has no prompt: write what the shot shows.")
+        expect(
+            math.isfinite(duration) and 0 < duration <= 600,
+            f"Line {number} of the storyboard lasts {duration:g} s: use more than 0, at most 600.",
+        )
+        shots.append(Shot(prompt, duration))
+    expect(bool(shots), "The storyboard is empty: write one shot per line, for example `2s: a cat on a beach`.")
+    expect(len(shots) <= most, f"The storyboard has {len(shots)} shots, at most {most} are made. Join some.")
+    return shots
+
+
+def plan_shots(shots: Sequence[Shot], fps: float, ratio: int = 4) -> list[int]:
+    """Latents of each shot, at least one. The first shot's first latent is a single frame.
+
+    Each cut is at the latent nearest to where it was asked for, so that rounding does not add up.
+    """
+    expect(bool(shots), "There are no shots.")
+    expect(math.isfinite(fps) and 0 < fps <= 240, f"{fps} frames per second: use 1 to 240.")
+    cuts, time = [0], 0.0
+    for shot in shots:
+        time += shot.seconds
+        cuts.append(max(cuts[-1] + 1, 1 + math.floor((time * fps - 1) / ratio + 0.5)))
+    return [b - a for a, b in zip(cuts, cuts[1:], strict=False)]
+
+
+def shots_conditioning(contexts: Sequence[Tensor], latents: Sequence[int], options: dict | None = None) -> list:
+    """CONDITIONING of a storyboard: contexts `[1,L,D]` of the shots, and how many latents each is for."""
+    expect(len(contexts) == len(latents) > 0, f"{len(contexts)} prompts for {len(latents)} shots: give one for each.")
+    shapes = {tuple(c.shape) for c in contexts}
+    if len(shapes) > 1:
+        length = max(c.shape[1] for c in contexts)
+        contexts = [torch.nn.functional.pad(c, (0, 0, 0, length - c.shape[1])) for c in contexts]
+    return [[torch.cat(list(contexts), 1), {**(options or {}), SHOTS: tuple(int(n) for n in latents)}]]
+
+
+def shots_of_window(latents: Sequence[int], start: int, length: int) -> tuple[list[int], list[int]]:
+    """Which shots the window of `length` latents from `start` shows, and how many latents of each.
+
+    What is past the last shot belongs to it.
+    """
+    numbers, counts, begin = [], [], 0
+    for number, count in enumerate(latents):
+        end = begin + count if number < len(latents) - 1 else math.inf
+        shared = min(end, start + length) - max(begin, start)
+        if shared > 0:
+            numbers.append(number)
+            counts.append(int(shared))
+        begin += count
+    if not numbers:
+        raise SoraError(f"The storyboard has no shot at latent {start}.")
+    return numbers, counts
+
+
+def encode_shots(encode: Callable[[str], Tensor], shots: Sequence[Shot]) -> list[Tensor]:
+    """Contexts `[1,L,D]` of the shots' prompts; a prompt that occurs twice is encoded once."""
+    known: dict[str, Tensor] = {}
+    return [known.setdefault(s.prompt, encode(s.prompt)) if s.prompt not in known else known[s.prompt] for s in shots]
