@@ -104,7 +104,7 @@ class Denoiser:
 
     def velocity(self, x: torch.Tensor, t: torch.Tensor, prompts: list[Prompt]) -> list[torch.Tensor]:
         """One model call: the velocity for each of `prompts`, all in one batch."""
-        count, batch = len(prompts), x.shape[0]
+        count = len(prompts)
         key = (x.shape, x.device, *map(id, prompts))
         if key not in self._texts:
             # What a model derives from its text is the same at every step: once per run is enough.
