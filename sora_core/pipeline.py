@@ -13,6 +13,7 @@ from torch import Tensor
 from .checkpoint import ModelBundle, load_model
 from .diffusion.sampling import DiffusionModel, sample
 from .diffusion.schedules import get_sigmas
+from .editing import Editing
 from .errors import SoraError, expect
 
 MAX_FRAMES = 481  # a minute at 8 frames per second
@@ -62,7 +63,7 @@ def check_size(width: int, height: int, multiple: int) -> None:
             )
 
 
-class Pipeline:
+class Pipeline(Editing):
     """A loaded model and what one does with it. `info` says what the model is at its best at: fps, size, frames."""
 
     def __init__(self, bundle: ModelBundle) -> None:

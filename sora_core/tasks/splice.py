@@ -65,11 +65,11 @@ def finish(latent: dict, decoded: Tensor) -> Tensor:
 
 
 def carry(current: Tensor, anchor: Tensor, residual: Tensor, weight: float | Tensor = 1.0) -> Tensor:
-    """What `current` (decoded) takes over of the `residual` of the decoded frame `anchor`, all `[...,H,W,3]`."""
+    """What `current` (decoded) takes over of the `residual` of the decoded frame `anchor`, all `[H,W,3]`."""
     colour = residual.mean((-3, -2), keepdim=True)
     change = (current - anchor).abs().amax(-1)
     # A lone pixel that happens to match is no proof that the picture is the same.
-    change = F.avg_pool2d(change.flatten(0, -3).unsqueeze(1), 5, 1, 2, count_include_pad=False).view_as(change)
+    change = F.avg_pool2d(change[None], 5, 1, 2, count_include_pad=False)[0]
     same = torch.exp(-((change / TOLERANCE) ** 2)).unsqueeze(-1)
     return weight * (colour + (residual - colour) * same)
 

@@ -1,0 +1,302 @@
+"""What a `Pipeline` can do besides text to video, one call each.
+
+    pipe = sora_core.load()
+    pipe.animate("cat.png", "a cat moving right on a beach").save("cat.mp4")
+    pipe.extend("cat.mp4", "a cat moving right on a beach", seconds=2).save("longer.mp4")
+    pipe.loop("cat.mp4", "a cat on a beach", seconds=1).save("loop.mp4")
+
+Videos and pictures are file names, or frames `[T,H,W,3]` and `[H,W,3]` float 0..1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from . import tasks
+from .clips import Clip, fit_frames, read_clip, read_still, resample_frames
+from .decoding import decode_stream, encode
+from .diffusion.sampling import sample
+from .diffusion.schedules import get_sigmas
+from .errors import expect
+from .long_video import Progress, Source, check_long, render, rolling_for
+from .tasks.rolling import Roller, Rolling, Segment, join, roll
+from .tasks.storyboard import (
+    Shot,
+    encode_shots,
+    parse_storyboard,
+    plan_shots,
+    shots_conditioning,
+    shots_of_window,
+)
+
+if TYPE_CHECKING:
+    from .pipeline import VideoResult
+
+MAX_LONG_SHOTS = 200
+Video = str | Path | Tensor | Clip
+
+
+class Editing:
+    """Mixed into `Pipeline`, whose model, vae, text and info it uses.
+
+    Every call takes `seed`, `steps`, `sampler`, `scheduler`, `cfg`, `negative`, `options` and `progress` as
+    `Pipeline.generate` does. Raises SoraError for input that cannot be worked on, before any work starts.
+    """
+
+    # -- inputs ----------------------------------------------------------------------------------------------
+    @property
+    def codec(self) -> tasks.VAECodec:
+        """The VAE as the tasks use it."""
+        frames = self.info.get("frames", 17)
+        return tasks.VAECodec(
+            lambda images: encode(self.vae, images), self.vae.config.temporal_ratio, self.vae.latent_frames(frames)
+        )
+
+    @property
+    def _multiple(self) -> int:
+        return self.vae.config.spatial_ratio * max(self.model.latent.patch_size[1:])
+
+    def read(self, video: Video, fps: float | None = None, size: tuple[int, int] | None = None) -> Clip:
+        """A video as the model can take it: see `clips.read_clip`. Frames that are given have `fps`."""
+        if isinstance(video, (str, Path)):
+            return read_clip(video, fps=fps, size=size, multiple=self._multiple)
+        if isinstance(video, Clip):
+            frames = video.frames if fps is None else resample_frames(video.frames, video.fps, fps)
+            return Clip(fit_frames(frames, size, self._multiple), fps or video.fps, video.audio, video.notes)
+        return Clip(fit_frames(video, size, self._multiple), fps or self.info.get("fps", 8))
+
+    def still(self, image: str | Path | Tensor, size: tuple[int, int] | None = None) -> Tensor:
+        """A picture `[H,W,3]` as the model can take it."""
+        frames = read_still(image) if isinstance(image, (str, Path)) else image
+        frames = frames[None] if frames.ndim == 3 else frames
+        return fit_frames(frames[:1], size, self._multiple)[0]
+
+    # -- tasks -----------------------------------------------------------------------------------------------
+    def animate(
+        self, image: str | Path | Tensor | Mapping[int, Any], prompt: str, *, frames: int | None = None,
+        seconds: float | None = None, fps: float | None = None, size: tuple[int, int] | None = None, **how: Any,
+    ) -> VideoResult:  # fmt: skip
+        """A still image as the first frame of a video; or {frame: image} (0 is the first, -1 the last)."""
+        from .pipeline import plan_frames
+
+        fps = fps or self.info.get("fps", 8)
+        if frames is None:
+            frames = self.info.get("frames", 17) if seconds is None else plan_frames(seconds, fps, self.codec.ratio)
+        images = image if isinstance(image, Mapping) else {0: image}
+        stills = {i: self.still(picture, size) for i, picture in images.items()}
+        return self._edit(tasks.animate(self.codec, stills, frames, fps), prompt, **how)
+
+    def extend(
+        self, video: Video, prompt: str, *, seconds: float = 1.0, direction: str = "forwards",
+        fps: float | None = None, size: tuple[int, int] | None = None, **how: Any,
+    ) -> VideoResult:  # fmt: skip
+        """More of a video: `seconds` after it, before it, or on both sides ("forwards", "backwards", "both")."""
+        clip = self.read(video, fps, size)
+        new = round(seconds * clip.fps)
+        if direction == "forwards" and -(-new // self.codec.ratio) > self.codec.window - 1:
+            return self._extend_far(clip, prompt, new, **how)
+        return self._edit(tasks.extend(self.codec, clip.frames, new, direction, clip.fps), prompt, **how)
+
+    def infill(
+        self, video: Video, prompt: str, *, hidden: Sequence[int] | None = None, region: Tensor | None = None,
+        fps: float | None = None, size: tuple[int, int] | None = None, **how: Any,
+    ) -> VideoResult:  # fmt: skip
+        """Frames (their numbers, `range(5, 13)`) or a painted region (`[T,H,W]` or `[1,H,W]`) made anew."""
+        clip = self.read(video, fps, size)
+        return self._edit(tasks.infill(self.codec, clip.frames, hidden, region, clip.fps), prompt, **how)
+
+    def connect(
+        self, first: Video, second: Video, prompt: str, *, seconds: float = 1.0,
+        fps: float | None = None, size: tuple[int, int] | None = None, **how: Any,
+    ) -> VideoResult:  # fmt: skip
+        """Two videos in one, with `seconds` between them. The second takes the first one's rate and size."""
+        a = self.read(first, fps, size)
+        b = self.read(second, a.fps, (a.frames.shape[2], a.frames.shape[1]))
+        new = round(seconds * a.fps)
+        return self._edit(tasks.connect(self.codec, a.frames, b.frames, new, a.fps), prompt, **how)
+
+    def loop(
+        self, video: Video, prompt: str, *, seconds: float = 1.0,
+        fps: float | None = None, size: tuple[int, int] | None = None, **how: Any,
+    ) -> VideoResult:  # fmt: skip
+        """The video and `seconds` that lead from its end back to its start: it plays round and round."""
+        clip = self.read(video, fps, size)
+        return self._edit(tasks.loop(self.codec, clip.frames, round(seconds * clip.fps), clip.fps), prompt, **how)
+
+    def remix(
+        self, video: Video, prompt: str, *, strength: float = 0.6,
+        fps: float | None = None, size: tuple[int, int] | None = None, **how: Any,
+    ) -> VideoResult:  # fmt: skip
+        """The video restyled after the prompt: strength 0 leaves it, 1 makes it new (SDEdit)."""
+        expect(0 <= strength <= 1, f"strength is {strength}: use 0 (as it is) to 1 (all new).")
+        clip = self.read(video, fps, size)
+        return self._edit(tasks.remix(self.codec, clip.frames, clip.fps), prompt, denoise=strength, **how)
+
+    def storyboard(
+        self, shots: str | Sequence[Shot | tuple[str, float]], *, fps: float | None = None,
+        width: int | None = None, height: int | None = None, **how: Any,
+    ) -> VideoResult:  # fmt: skip
+        """Two to eight shots in one video: lines of "2s: a cat on a beach", or (prompt, seconds) pairs."""
+        from .pipeline import check_size
+
+        shots = _shots(shots)
+        fps = fps or self.info.get("fps", 8)
+        width, height = width or self.info.get("width", 128), height or self.info.get("height", 128)
+        check_size(width, height, self._multiple)
+        counts = plan_shots(shots, fps, self.codec.ratio)
+        positive = shots_conditioning(self._contexts(shots), counts)
+        ratio = self.vae.config.spatial_ratio
+        empty = torch.zeros(1, self.vae.config.latent_channels, sum(counts), height // ratio, width // ratio)
+        return self._edit({"samples": empty}, positive, fps=fps, **how)
+
+    def long_video(
+        self, prompt: str | Sequence[Shot | tuple[str, float]], path: str | Path, *, seconds: float | None = None,
+        fps: float | None = None, width: int | None = None, height: int | None = None, video: Video | None = None,
+        rolling: Rolling | None = None, progress: Callable[[Progress], None] | None = None, seed: int = 0,
+        metadata: dict[str, str] | None = None, keep_segments: bool = False, **how: Any,
+    ) -> Path:  # fmt: skip
+        """A minute and more, streamed to the mp4 `path`; the same call goes on with a render that was stopped.
+
+        prompt: one, or a storyboard (whose seconds add up, unless `seconds` is given). video: to go on from.
+        """
+        from .pipeline import check_size
+
+        shots = _shots(prompt, MAX_LONG_SHOTS) if not isinstance(prompt, str) or "\n" in prompt.strip() else None
+        shots = shots or [Shot(prompt, seconds or 10.0)]
+        seconds = seconds or sum(shot.seconds for shot in shots)
+        codec, rolling = self.codec, rolling or rolling_for(self.codec.window)
+        clip = None
+        if video is not None:
+            clip = self.read(video, fps, (width, height) if width and height else None)
+            fps, (height, width) = clip.fps, clip.frames.shape[1:3]
+        fps = fps or self.info.get("fps", 8)
+        check_long(seconds, fps)
+        width, height = width or self.info.get("width", 128), height or self.info.get("height", 128)
+        check_size(width, height, self._multiple)
+        source = None if clip is None else self._source(clip.frames, rolling)
+        given = 0 if source is None else source.final.shape[2]
+        counts = plan_shots(shots, fps, codec.ratio)
+        total = max(given + 1, given + codec.latents(round(seconds * fps)) - (1 if given else 0))
+        contexts = self._contexts(shots)
+        roller, settings = self._roller(contexts, counts, given, (height, width), rolling, seed, **how)
+        return render(
+            path, roller, total, self.decode_pieces, fps, settings=settings, source=source, progress=progress,
+            metadata=metadata, audio=None if clip is None else clip.audio, keep_segments=keep_segments,
+        )  # fmt: skip
+
+    # -- insides ---------------------------------------------------------------------------------------------
+    def _contexts(self, shots: Sequence[Shot]) -> list[Tensor]:
+        with torch.no_grad():
+            return encode_shots(lambda prompt: self.text.encode([prompt]), shots)
+
+    def _edit(
+        self, latent: dict, prompt: str | list, *, negative: str = "", seed: int = 0, steps: int = 25,
+        sampler: str = "euler", scheduler: str = "simple", cfg: float = 4.0, denoise: float = 1.0,
+        options: dict | None = None, progress: Callable[[int, int], None] | None = None, fps: float | None = None,
+    ) -> VideoResult:  # fmt: skip
+        """Sample a task's LATENT, decode it, and put the user's pixels back."""
+        from .pipeline import VideoResult
+
+        if isinstance(prompt, str):
+            expect(bool(prompt.strip()), "The prompt is empty: say what the video should show.")
+            with torch.no_grad():
+                prompt = self.text.encode([prompt])
+        sigmas = get_sigmas(scheduler, steps, shift=self.model.shift, denoise=denoise)
+
+        def report(state: dict) -> None:
+            if progress is not None:
+                progress(state["i"] + 1, len(sigmas) - 1)
+
+        with torch.no_grad():
+            made = sample(
+                self.model, latent, prompt, self.text.encode([negative]), seed=seed, sampler=sampler, sigmas=sigmas,
+                cfg=cfg, options=options, callback=report,
+            )  # fmt: skip
+            decoded = torch.cat([self.decode(part) for part in made["samples"].split(1)])
+        splice = made.get(tasks.SPLICE)
+        return VideoResult(tasks.finish(made, decoded), fps or splice.fps, made["samples"], seed)
+
+    def _roller(
+        self, contexts: list[Tensor], counts: list[int], given: int, size: tuple[int, int], rolling: Rolling,
+        seed: int, *, negative: str = "", steps: int = 25, sampler: str = "euler", scheduler: str = "simple",
+        cfg: float = 4.0, options: dict | None = None,
+    ) -> tuple[Roller, dict]:  # fmt: skip
+        with torch.no_grad():
+            unconditional = self.text.encode([negative])
+        sigmas = get_sigmas(scheduler, steps, shift=self.model.shift)
+        # What the user gives belongs to the first shot.
+        counts = [counts[0] + given, *counts[1:]]
+
+        def run(latent: dict, positive: list, part: Tensor, noise_seed: int) -> Tensor:
+            return sample(
+                self.model, latent, positive, unconditional, seed=noise_seed, sampler=sampler, sigmas=part, cfg=cfg,
+                options=options,
+            )["samples"]  # fmt: skip
+
+        def conditioning(first: int, length: int) -> list:
+            numbers, lengths = shots_of_window(counts, first, length)
+            return shots_conditioning([contexts[n] for n in numbers], lengths)
+
+        def shot_of(latent: int) -> int:
+            return shots_of_window(counts, latent, 1)[0][0]
+
+        ratio = self.vae.config.spatial_ratio
+        shape = (self.vae.config.latent_channels, size[0] // ratio, size[1] // ratio)
+        roller = Roller(run, conditioning, sigmas, shape, seed, rolling, shot_of)
+        settings = {
+            "model": self.info.get("name"), "file": self.info.get("file"), "contexts": contexts, "counts": counts,
+            "negative": negative, "sampler": sampler, "cfg": cfg, "options": options or {},
+        }  # fmt: skip
+        return roller, settings
+
+    def _source(self, frames: Tensor, rolling: Rolling) -> Source:
+        """A user's video as something to go on from."""
+        ratio, length = self.codec.ratio, frames.shape[0]
+        covered = 1 + (length - 1) // ratio * ratio
+        shown = min(covered, 1 + ratio * (rolling.window - rolling.new - 1))
+        final = self.codec.encode(frames[-covered:])
+        return Source(frames, final, self.codec.encode(frames[-shown:]), covered)
+
+    def _extend_far(
+        self, clip: Clip, prompt: str, new: int, *, seed: int = 0, rolling: Rolling | None = None,
+        progress: Callable[[int, int], None] | None = None, **how: Any,
+    ) -> VideoResult:  # fmt: skip
+        """Extension by more than a window, in segments. `progress` then counts those."""
+        from .long_video import _after_source
+        from .pipeline import VideoResult
+
+        expect(bool(prompt.strip()), "The prompt is empty: say what the video should show.")
+        rolling = rolling or rolling_for(self.codec.window)
+        source = self._source(clip.frames, rolling)
+        given, shot = source.final.shape[2], [Shot(prompt, new / clip.fps)]
+        total = given + -(-new // self.codec.ratio)
+        roller, _ = self._roller(self._contexts(shot), [1], given, clip.frames.shape[1:3], rolling, seed, **how)
+        segments: list[Segment] = [roller.start(source.final, source.context)]
+        with torch.no_grad():
+            for segment in roll(roller, total, segments[0]):
+                segments.append(segment)
+                if progress is not None:
+                    progress(segment.made - given, total - given)
+            latent = join(segments, total)
+            frames = torch.cat(list(_after_source(self.decode_pieces([latent]), source)))
+        return VideoResult(frames, clip.fps, latent, seed)
+
+    @torch.no_grad()
+    def decode_pieces(self, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Latents in pieces `[1,C,n,h,w]` -> frames in pieces `[t,H,W,3]`, as one stream."""
+        first = next(self.vae.parameters())
+        pieces = (part.to(first.device, first.dtype) for whole in pieces for part in whole.split(4, 2))
+        for video in decode_stream(self.vae, pieces):
+            yield video[0]
+
+
+def _shots(shots: str | Sequence[Shot | tuple[str, float]], most: int = 8) -> list[Shot]:
+    if not isinstance(shots, str):
+        listed = [s if isinstance(s, Shot) else Shot(*s) for s in shots]
+        shots = "\n".join(f"{s.seconds:.6f}: {' '.join(s.prompt.split())}" for s in listed)
+    return parse_storyboard(shots, most=most)

@@ -1,0 +1,269 @@
+"""A minute and more: finished segments on disk, flat memory, and a render that survives being killed.
+
+Beside the output stands a folder with one file of latents per finished segment, each written under its name only
+when it is complete, and a plan that says what they are of. A render that finds the folder goes on after the last
+segment in it; noise comes from the seed and the segment's number alone, so the result is the one that an
+uninterrupted render gives, to the byte. The video is decoded from the files as one stream, so that no segment
+starts without the decoder's memory of the one before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from .errors import SoraError, expect
+from .files import ensure_writable, written_beside
+from .tasks.rolling import Roller, Rolling, Segment, roll, segments_needed
+from .tasks.splice import REACH, carry
+from .video import write_video
+
+FORMAT = 1
+MAX_SECONDS = 3600.0
+_TENSORS = ("final", "context", "tail", "mean", "std")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """segment: those finished, of `segments`; seconds_left: by the speed so far, None before the first one."""
+
+    segment: int
+    segments: int
+    seconds_left: float | None
+
+    def __str__(self) -> str:
+        left = "" if self.seconds_left is None else f", about {clock(self.seconds_left)} left"
+        return f"segment {self.segment} of {self.segments}{left}"
+
+
+def clock(seconds: float) -> str:
+    """Seconds as m:ss."""
+    whole = max(0, round(seconds))
+    return f"{whole // 60}:{whole % 60:02d}"
+
+
+def digest(values: Mapping[str, Any]) -> str:
+    """A name for everything that decides the result: numbers, texts, lists, and tensors by their content."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            data = value.detach().cpu().float().contiguous()
+            return [list(data.shape), hashlib.sha256(data.numpy().tobytes()).hexdigest()]
+        if isinstance(value, Mapping):
+            return {str(k): plain(v) for k, v in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [plain(v) for v in value]
+        return value if isinstance(value, (str, int, float, bool, type(None))) else repr(type(value))
+
+    text = json.dumps(plain(values), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class SegmentFolder:
+    """The finished segments of one render. Raises SoraError when the folder holds those of another."""
+
+    def __init__(self, folder: Path, fingerprint: str, segments: int) -> None:
+        self.folder, self.segments = Path(folder), segments
+        ensure_writable(self.folder)
+        plan = self.folder / "plan.json"
+        found = _read_plan(plan)
+        if found is None:
+            with written_beside(plan) as part:
+                part.write_text(json.dumps({"format": FORMAT, "render": fingerprint, "segments": segments}))
+        else:
+            expect(
+                found.get("format") == FORMAT and found.get("render") == fingerprint,
+                f"{self.folder} holds an unfinished render with other settings. Finish that one, delete the folder, "
+                "or choose another name.",
+            )
+
+    def path(self, index: int) -> Path:
+        return self.folder / f"segment_{index:05d}.safetensors"
+
+    def finished(self) -> int:
+        """How many segments are there, from the first on without a gap."""
+        count = 0
+        while count < self.segments and self.read(count) is not None:
+            count += 1
+        return count
+
+    def write(self, index: int, segment: Segment) -> None:
+        tensors = {name: getattr(segment, name).contiguous() for name in _TENSORS}
+        extra = {"made": str(segment.made), "shot": str(segment.shot), "stream": str(int(segment.stream))}
+        with written_beside(self.path(index)) as part:
+            save_file(tensors, part, extra)
+
+    def read(self, index: int) -> Segment | None:
+        """Segment `index`, or None where there is no sound file of it."""
+        try:
+            with safe_open(self.path(index), "pt") as file:
+                extra = file.metadata()
+                tensors = {name: file.get_tensor(name) for name in _TENSORS}
+        except (OSError, SafetensorError):
+            return None
+        return Segment(**tensors, made=int(extra["made"]), shot=int(extra["shot"]), stream=extra["stream"] == "1")
+
+    def latents(self, total: int) -> Iterator[Tensor]:
+        """The latents of the whole video in order, one file at a time."""
+        left = total
+        for index in range(self.segments):
+            segment = self.read(index)
+            expect(segment is not None, f"{self.path(index).name} has disappeared. Start the render again.")
+            last = index == self.segments - 1
+            part = torch.cat((segment.final, segment.tail), 2) if last else segment.final
+            if left > 0 and part.shape[2]:
+                yield part[:, :, :left]
+            left -= part.shape[2]
+
+    def remove(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _read_plan(path: Path) -> dict | None:
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else {}
+
+
+def segments_beside(path: Path) -> Path:
+    """The folder of a render's segments: hidden, next to the video."""
+    return path.with_name(f".{path.stem}.segments")
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a long video goes on from. frames `[T,H,W,3]`, the user's; final: latents of the last `covered` of them
+    (1 + ratio * k); context: latents of their end, as a stream of its own.
+    """
+
+    frames: Tensor
+    final: Tensor
+    context: Tensor
+    covered: int
+
+
+def render(
+    path: str | Path,
+    roller: Roller,
+    total: int,
+    decode: Callable[[Iterable[Tensor]], Iterable[Tensor]],
+    fps: float,
+    *,
+    settings: Mapping[str, Any],
+    source: Source | None = None,
+    folder: Path | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    metadata: dict[str, str] | None = None,
+    crf: float = 16.0,
+    audio: dict[str, Any] | None = None,
+    look: Callable[[Tensor], Tensor] | None = None,
+    keep_segments: bool = False,
+) -> Path:
+    """Make `total` latents in segments and write them as the mp4 `path`; goes on where an earlier call stopped.
+
+    decode: latents in pieces `[1,C,n,h,w]` -> frames in pieces `[t,H,W,3]` float 0..1.
+    settings: everything that decides the result and is not in `roller` (prompts, sampler, model ...).
+    folder: for the segments; by default beside `path`. look: sees and may change every piece of frames.
+    progress: called after every segment; what it raises stops the render, and the finished segments stay.
+
+    Raises SoraError for a folder of another render, a full disk, and whatever sampling raises.
+    """
+    path = Path(path)
+    given = source.final.shape[2] if source is not None else 0
+    expect(total > given, f"{total} latents are asked for and {given} are given: make the video longer.")
+    count = segments_needed(total, roller.rolling, given)
+    fingerprint = digest(
+        {**settings, "rolling": asdict(roller.rolling), "sigmas": roller.sigmas, "seed": roller.seed,
+         "shape": roller.shape, "still": roller.still is not None, "total": total, "fps": float(fps),
+         "source": None if source is None else [source.final, source.context]}
+    )  # fmt: skip
+    store = SegmentFolder(folder or segments_beside(path), fingerprint, count)
+    done = store.finished()
+    report = _Clock(count, done, progress)
+    start = store.read(done - 1) if done else None
+    if start is None and source is not None:
+        start = roller.start(source.final, source.context)
+        store.write(0, start)
+        done = 1
+        report(0)
+    if done < count:
+        for index, segment in enumerate(roll(roller, total, start, max(done - 1, 0)), done):
+            store.write(index, segment)
+            report(index)
+    frames = _frames(decode(store.latents(total)), source, look)
+    write_video(path, frames, fps, metadata=metadata, crf=crf, audio=audio)
+    if not keep_segments:
+        store.remove()
+    return path
+
+
+class _Clock:
+    """Tells progress, and how long the rest takes at the speed of the segments of this call."""
+
+    def __init__(self, segments: int, done: int, tell: Callable[[Progress], None] | None) -> None:
+        self.segments, self.before, self.tell, self.began = segments, done, tell, time.monotonic()
+        if tell is not None:
+            tell(Progress(done, segments, None))
+
+    def __call__(self, index: int) -> None:
+        if self.tell is None:
+            return
+        done = index + 1
+        each = (time.monotonic() - self.began) / max(1, done - self.before)
+        self.tell(Progress(done, self.segments, each * (self.segments - done)))
+
+
+def _frames(
+    pieces: Iterable[Tensor], source: Source | None, look: Callable[[Tensor], Tensor] | None
+) -> Iterator[Tensor]:
+    """The finished frames, piece by piece, the user's own pixels first where there are any."""
+    if source is not None:
+        pieces = _after_source(pieces, source)
+    for piece in pieces:
+        yield piece if look is None else look(piece)
+
+
+def _after_source(pieces: Iterable[Tensor], source: Source) -> Iterator[Tensor]:
+    """The source's frames, then the decoded ones after them, with its last frame's residual (see `splice`)."""
+    given = source.frames
+    for begin in range(0, given.shape[0], 16):
+        yield given[begin : begin + 16]
+    seen, covered = 0, source.covered
+    anchor = residual = None
+    for piece in pieces:
+        new = []
+        for frame in piece:
+            if seen == covered - 1:
+                anchor, residual = frame, given[-1] - frame
+            elif seen >= covered:
+                weight = 1 - (seen - covered) / REACH
+                new.append((frame + carry(frame, anchor, residual, weight)).clamp(0, 1) if weight > 0 else frame)
+            seen += 1
+        if new:
+            yield torch.stack(new)
+
+
+def check_long(seconds: float, fps: float) -> None:
+    """Raise SoraError for a duration out of range."""
+    if not 0 < seconds <= MAX_SECONDS:
+        raise SoraError(f"{seconds:g} s cannot be made: use more than 0, at most {MAX_SECONDS:.0f} seconds.")
+    expect(0 < fps <= 120, f"{fps} frames per second: use 1 to 120.")
+
+
+def rolling_for(window: int, **changes: Any) -> Rolling:
+    """`Rolling` for a model whose clips have `window` latents."""
+    expect(window >= 3, f"The model makes clips of {window} latents; long videos need windows of 3 or more.")
+    return Rolling(window=window, **changes)
