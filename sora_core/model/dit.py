@@ -190,6 +190,11 @@ class DiT(nn.Module):
     def dtype(self) -> torch.dtype:
         return self.patch_embedding.weight.dtype
 
+    @property
+    def compute_dtype(self) -> torch.dtype:
+        """What activations are computed in; a host that casts weights as they are used overrides it."""
+        return self.dtype
+
     # -- pieces that do not change over the steps of a run ---------------------------------------------------
     def text_keys(self, context: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Cross-attention keys and values of every block for `context` `[B,L,text_dim]`, L <= text_len.
@@ -207,14 +212,14 @@ class DiT(nn.Module):
                 f"The conditioning has {context.shape[1]} tokens; this model reads {cfg.text_len}."
             )
         context = F.pad(context, (0, 0, 0, cfg.text_len - context.shape[1]))
-        embedded = self.text_embedding(context.to(self.dtype))
+        embedded = self.text_embedding(context.to(self.compute_dtype))
         return [block.cross_attn.keys(embedded) for block in self.blocks]
 
     def time_vectors(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """Timesteps `[B,G]` in 0..1000 -> head vector `[B,G,D]` and block vectors `[B,G,6,D]`."""
         # Few distinct values however many groups: embed each once.
         levels, index = torch.unique(t, return_inverse=True) if t.numel() > 64 else (t, None)
-        e = self.time_embedding(timestep_embedding(levels, self.config.freq_dim).to(self.dtype))
+        e = self.time_embedding(timestep_embedding(levels, self.config.freq_dim).to(self.compute_dtype))
         e6 = self.time_projection(e).unflatten(-1, (6, -1))
         return (e, e6) if index is None else (e[index], e6[index])
 
@@ -224,9 +229,13 @@ class DiT(nn.Module):
 
         `coordinates` `[N, 5*pt*ph*pw]` join the tokens where the config has them.
         """
-        w, b = self.patch_embedding.weight, self.patch_embedding.bias
         if self.config.coordinates:
             tokens = torch.cat((tokens, coordinates.to(tokens.dtype).expand(len(tokens), -1, -1)), -1)
+        return self.project(tokens)
+
+    def project(self, tokens: Tensor) -> Tensor:
+        """The patch convolution as a matrix product; a host that fetches weights as they are used overrides it."""
+        w, b = self.patch_embedding.weight, self.patch_embedding.bias
         return F.linear(tokens.to(w.dtype), w.flatten(1), b)
 
     def run(
