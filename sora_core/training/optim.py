@@ -11,17 +11,17 @@ from torch import Tensor, nn
 
 @torch.no_grad()
 def orthogonalize(g: Tensor, steps: int = 5) -> Tensor:
-    """Nearest semi-orthogonal matrix by the quintic Newton-Schulz iteration (K. Jordan et al., Muon, 2024)."""
+    """Nearest semi-orthogonal matrices of `[K,m,n]`, m <= n, by the quintic Newton-Schulz iteration.
+
+    K. Jordan et al., Muon, 2024. In bfloat16: the iteration corrects its own rounding.
+    """
     a, b, c = 3.4445, -4.7750, 2.0315
     x = g.bfloat16()
-    transposed = x.shape[0] > x.shape[1]
-    if transposed:
-        x = x.T
-    x = x / (x.norm() + 1e-7)
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(steps):
-        s = x @ x.T
+        s = x @ x.mT
         x = a * x + (b * s + c * s @ s) @ x
-    return x.T if transposed else x
+    return x
 
 
 class Muon(torch.optim.Optimizer):
@@ -39,18 +39,26 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure=None) -> None:
         for group in self.param_groups:
+            # Matrices of one shape are orthogonalised together: one large product in place of many small ones.
+            shapes: dict[tuple[int, int], list[tuple[Tensor, Tensor, bool]]] = {}
             for p in group["params"]:
                 if p.grad is None:
                     continue
                 state = self.state[p]
                 if not state:
                     state["momentum"] = torch.zeros_like(p)
-                m = state["momentum"]
-                m.lerp_(p.grad, 1 - group["momentum"])
-                update = orthogonalize(p.grad.lerp(m, group["momentum"]).flatten(1))
-                scale = 0.2 * math.sqrt(max(update.shape))
-                p.mul_(1 - group["lr"] * group["weight_decay"])
-                p.add_(update.view_as(p).to(p.dtype), alpha=-group["lr"] * scale)
+                state["momentum"].lerp_(p.grad, 1 - group["momentum"])
+                update = p.grad.lerp(state["momentum"], group["momentum"]).flatten(1)
+                tall = update.shape[0] > update.shape[1]
+                update = update.mT if tall else update
+                shapes.setdefault(tuple(update.shape), []).append((p, update, tall))
+            for shape, entries in shapes.items():
+                scale = 0.2 * math.sqrt(max(shape))
+                updates = orthogonalize(torch.stack([u for _, u, _ in entries]))
+                for (p, _, tall), update in zip(entries, updates, strict=True):
+                    p.mul_(1 - group["lr"] * group["weight_decay"])
+                    update = (update.mT if tall else update).reshape(p.shape)
+                    p.add_(update.to(p.dtype), alpha=-group["lr"] * scale)
 
 
 def build_optimizers(
@@ -68,14 +76,6 @@ def build_optimizers(
         Muon(matrices, lr, weight_decay=weight_decay),
         torch.optim.AdamW(rest, adam_lr, betas=(0.9, 0.98), weight_decay=0.0),
     ]
-
-
-def cosine(step: int, total: int, warmup: int, floor: float = 0.02) -> float:
-    """Learning-rate factor: linear warm-up, then cosine to `floor`."""
-    if step < warmup:
-        return (step + 1) / warmup
-    progress = min(1.0, (step - warmup) / max(1, total - warmup))
-    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 class EMA:
