@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 
 from .checkpoint import ModelBundle, load_model
+from .decoding import decode
 from .diffusion.sampling import DiffusionModel, sample
 from .diffusion.schedules import get_sigmas
 from .editing import Editing
-from .errors import SoraError, expect
+from .errors import expect
+from .sizes import check_side, nearest_length
 
 MAX_FRAMES = 481  # a minute at 8 frames per second
 MAX_SIDE = 1024
@@ -44,23 +46,20 @@ def plan_frames(seconds: float, fps: float, ratio: int = 4) -> int:
         f"The duration is {seconds} s. Use a number of seconds above 0.",
     )
     expect(math.isfinite(fps) and 0 < fps <= 120, f"The frame rate is {fps}. Use 1 to 120 frames per second.")
-    frames = 1 + ratio * max(0, round((seconds * fps - 1) / ratio))
+    frames = nearest_length(seconds * fps, ratio)
     expect(
         frames <= MAX_FRAMES,
         f"{seconds} s at {fps} frames per second are {frames} frames; one clip has at most {MAX_FRAMES}. "
-        "Make a shorter one, or extend it.",
+        "Make a shorter one, or a long video in segments.",
     )
     return frames
 
 
 def check_size(width: int, height: int, multiple: int) -> None:
-    """Raise SoraError unless width and height are multiples of `multiple` within the limits."""
+    """Raise SoraError unless width and height are multiples of `multiple` up to `MAX_SIDE`."""
     for name, value in (("width", width), ("height", height)):
-        if value < multiple or value > MAX_SIDE or value % multiple:
-            near = min(MAX_SIDE // multiple * multiple, max(multiple, round(value / multiple) * multiple))
-            raise SoraError(
-                f"The {name} is {value}. Use a multiple of {multiple} up to {MAX_SIDE}, for example {near}."
-            )
+        check_side(name, value, multiple)
+        expect(value <= MAX_SIDE, f"The {name} is {value}. One clip is at most {MAX_SIDE} wide and high.")
 
 
 class Pipeline(Editing):
@@ -132,8 +131,7 @@ class Pipeline(Editing):
     @torch.no_grad()
     def decode(self, latent: Tensor) -> Tensor:
         """Latent `[1,C,1+k,h,w]` -> frames `[T,H,W,3]` float 0..1, decoded as a stream."""
-        chunks = [c.add(1).div_(2).clamp_(0, 1) for c in self.vae.stream_decode(latent)]
-        return torch.cat(chunks, 2)[0].permute(1, 2, 3, 0)
+        return decode(self.vae, latent)[0]
 
     def unknown_words(self, prompt: str) -> list[str]:
         """Words of the prompt that the model has never seen."""
