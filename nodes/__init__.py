@@ -8,9 +8,9 @@ from .api import ComfyExtension
 
 class SoraExtension(ComfyExtension):
     async def get_node_list(self) -> list:
-        from . import latents, load, output, sample, text, vae
+        from . import edit, join, latents, load, output, sample, story, text, vae
 
-        return [node for module in (load, text, latents, sample, vae, output) for node in module.NODES]
+        return [node for module in (load, text, latents, sample, vae, edit, join, story, output) for node in module.NODES]
 
 
 async def comfy_entrypoint() -> SoraExtension:

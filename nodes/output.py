@@ -32,6 +32,7 @@ class SoraSaveVideo(io.ComfyNode):
                     min=0.0,
                     max=51.0,
                     step=1.0,
+                    optional=True,
                     advanced=True,
                     tooltip="Compression: lower is better and larger. 0 is lossless.",
                 ),

@@ -29,27 +29,20 @@ def sampler_input() -> io.Input:
 
 
 def option_input(option: Any) -> io.Input:
-    """The widget of a `SamplerOption`."""
+    """The widget of a `SamplerOption`. Optional, so that a workflow from before an option existed stays valid."""
+    common = {"default": option.default, "tooltip": option.tooltip, "optional": True}
     if option.type is str:
-        return io.Combo.Input(
-            option.name, options=list(option.choices), default=option.default, tooltip=option.tooltip
-        )
+        return io.Combo.Input(option.name, options=list(option.choices), **common)
     kind = io.Int if option.type is int else io.Float
-    return kind.Input(
-        option.name,
-        default=option.default,
-        min=option.min,
-        max=option.max,
-        step=option.step,
-        tooltip=option.tooltip,
-    )
+    return kind.Input(option.name, min=option.min, max=option.max, step=option.step, **common)
 
 
 def chosen(sampler: Any) -> tuple[str, dict]:
     """Name and options of what `sampler_input` gave."""
     if isinstance(sampler, str):
         return sampler, {}
-    return sampler["sampler"], {k: v for k, v in sampler.items() if k != "sampler"}
+    # ComfyUI passes what the workflow left out as None.
+    return sampler["sampler"], {k: v for k, v in sampler.items() if k != "sampler" and v is not None}
 
 
 def steps_input() -> io.Input:

@@ -29,7 +29,9 @@ class SoraVAEDecode(io.ComfyNode):
 
     @classmethod
     def execute(cls, latent, vae) -> io.NodeOutput:
-        return io.NodeOutput(backend().decode(vae, latent))
+        from sora_core.tasks.splice import finish
+
+        return io.NodeOutput(finish(latent, backend().decode(vae, latent)))
 
 
 class SoraVAEEncode(io.ComfyNode):
@@ -48,6 +50,7 @@ class SoraVAEEncode(io.ComfyNode):
                     "fit",
                     options=["crop", "refuse"],
                     default="crop",
+                    optional=True,
                     tooltip="crop: cut to the nearest size and length that fit. refuse: stop and say so.",
                 ),
             ],

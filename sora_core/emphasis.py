@@ -55,21 +55,30 @@ def plain_text(prompt: str) -> str:
     return "".join(text for text, _ in split_weights(prompt))
 
 
-def encode_prompt(encoder, prompt: str) -> torch.Tensor:
-    """Context `[1, length, dim]` of a prompt with weights, by a `model.text.TextEncoder`.
-
-    Raises SoraError when the prompt is longer than the encoder reads.
-    """
+def weighted_ids(tokenizer, prompt: str, length: int) -> list[tuple[int, float]]:
+    """(token id, weight) pairs of a prompt, at most `length`. Raises SoraError for a longer one."""
     pieces = split_weights(prompt)
-    context = encoder.encode([plain_text(prompt)])
     if all(weight == 1.0 for _, weight in pieces):
-        return context
-    length = encoder.config.length
-    weights = [weight for text, weight in pieces for _ in encoder.tokenizer.match(text)]
-    if len(weights) > length:
+        return [(token, 1.0) for token in tokenizer.ids(plain_text(prompt), length)]
+    pairs = [(token, weight) for text, weight in pieces for token in tokenizer.ids(text, length)]
+    if len(pairs) > length:
         raise SoraError(
-            f"The prompt has {len(weights)} words; with weights at most {length} are read. Shorten it."
+            f"The prompt has {len(pairs)} words; with weights at most {length} are read. Shorten it."
         )
-    scale = torch.ones(length, dtype=context.dtype, device=context.device)
-    scale[: len(weights)] = torch.tensor(weights, dtype=context.dtype)
-    return context * scale[:, None]
+    return pairs
+
+
+def encode_ids(encoder, pairs: list[tuple[int, float]]) -> torch.Tensor:
+    """Context `[1, length, dim]` of (token id, weight) pairs, by a `model.text.TextEncoder`."""
+    device, length = encoder.position.device, encoder.config.length
+    ids = torch.zeros(1, length, dtype=torch.long, device=device)
+    scale = torch.ones(length, 1, device=device)
+    for i, (token, weight) in enumerate(pairs):
+        ids[0, i], scale[i] = token, weight
+    context = encoder(ids)
+    return context * scale.to(context.dtype)
+
+
+def encode_prompt(encoder, prompt: str) -> torch.Tensor:
+    """Context `[1, length, dim]` of a prompt with weights. Raises SoraError when it is too long."""
+    return encode_ids(encoder, weighted_ids(encoder.tokenizer, prompt, encoder.config.length))

@@ -52,18 +52,20 @@ def latent_preview(
 class PreviewLoop:
     """Sends the frames of the latest preview in turn, from a thread, until closed.
 
-    Frontends show a still picture per message; a message per frame makes it move. `send(picture)` may
-    raise (an
-    interrupt, a closed connection): the loop then ends, and the run itself notices at its next step.
+    Frontends show a still picture per message; a message per frame makes it move. When `send(picture)` raises (the
+    user interrupts, a connection is gone) the loop ends, and the next `show` raises the same.
     """
 
     def __init__(self, send: Callable) -> None:
         self.send = send
         self.latest: Preview | None = None
+        self.error: BaseException | None = None
         self._changed, self._closed = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
 
     def show(self, preview: Preview | None) -> None:
+        if self.error is not None:
+            raise self.error
         self.latest = preview if preview is not None else self.latest
         self._changed.set()
         if self._thread is None and preview is not None:
@@ -84,8 +86,9 @@ class PreviewLoop:
                     self._changed.clear()
                 else:
                     self._closed.wait(1 / preview.fps)
-        except BaseException:  # noqa: BLE001 - see above: nothing may escape from here
-            return
+        except BaseException as error:
+            # An interrupt is told once, to whoever asks first: the run must hear of it too.
+            self.error = error
 
     def close(self) -> None:
         self._closed.set()

@@ -65,6 +65,7 @@ class Backend(Protocol):
     """
 
     name: str
+    part: tuple[int, int]  # (i, n): what runs now is part i of n of a node's work, and `wait` tells it so
 
     def model_files(self) -> dict[str, Path]:
         """Models to choose from, by the name that a workflow stores."""
@@ -180,9 +181,8 @@ def embedded_models() -> dict[str, Path]:
 
 
 def check_prompt_given(positive: list) -> None:
-    """Refuse a positive prompt that says nothing, where the text encoder left a note of what it encoded."""
-    texts = [entry[1].get("sora_prompt") for entry in positive]
-    if texts and all(text is not None and not text.strip() for text in texts):
+    """Refuse a positive prompt that says nothing, where our text encoder left a note of that."""
+    if positive and all(entry[1].get("sora_empty") for entry in positive):
         raise SoraError("positive: the prompt is empty. Write what the video should show.")
 
 

@@ -37,8 +37,8 @@ class Clip:
 
     @torch.no_grad()
     def encode(self, prompt: str) -> list:
-        """`[[context [1,L,D], {"sora_prompt": prompt}]]`. Raises SoraError for a prompt that is too long."""
-        return [[encode_prompt(self.text, prompt), {"sora_prompt": prompt}]]
+        """`[[context [1,L,D], {"sora_empty": bool}]]`. Raises SoraError for a prompt that is too long."""
+        return [[encode_prompt(self.text, prompt), {"sora_empty": not prompt.strip()}]]
 
     def unknown_words(self, prompt: str) -> list[str]:
         return self.text.unknown_words(plain_text(prompt))
@@ -62,6 +62,7 @@ class Vae:
 
 class StandaloneBackend:
     name = "standalone"
+    part = (0, 1)
 
     def model_files(self) -> dict[str, Path]:
         """The embedded models, and checkpoints in the folder `models` where the program was started."""
@@ -170,7 +171,8 @@ class StandaloneBackend:
     @contextmanager
     def wait(self, total: int) -> Iterator:
         progress.check_interrupted()
-        yield lambda done, preview=None: progress.report(done, total, preview)
+        index, count = self.part
+        yield lambda done, preview=None: progress.report(index * total + done, total * count, preview)
 
 
 def wrap(bundle: ModelBundle) -> Loaded:

@@ -1,0 +1,1 @@
+"""The part that knows ComfyUI: its MODEL, CLIP, VAE and SAMPLER made of our networks, and its services."""

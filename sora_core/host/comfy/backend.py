@@ -1,0 +1,211 @@
+"""The backend inside ComfyUI."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import comfy.model_management as management
+import comfy.samplers
+import comfy.utils
+import folder_paths
+import latent_preview as host_preview
+import torch
+from comfy.cli_args import args
+from torch import Tensor
+
+from ... import checkpoint
+from ...diffusion.masks import to_latent_grid
+from ...errors import expect
+from ...patches import forward_flops
+from ...previews import PreviewLoop, latent_preview
+from ..backend import SORA_MINI, Family, Loaded, check_family, check_prompt_given, embedded_models
+from . import sampler as sampling
+from .families import model_family, vae_family
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+FOLDER = "sora"
+
+
+class ComfyBackend:
+    name = "ComfyUI"
+    part = (0, 1)
+
+    def __init__(self) -> None:
+        folder_paths.add_model_folder_path(FOLDER, str(Path(folder_paths.models_dir) / FOLDER))
+
+    def model_files(self) -> dict[str, Path]:
+        """The embedded models, and checkpoints in ComfyUI's folder models/sora."""
+        names = [n for n in folder_paths.get_filename_list(FOLDER) if n.endswith(".safetensors")]
+        return embedded_models() | {name: Path(folder_paths.get_full_path(FOLDER, name)) for name in names}
+
+    def load_model(self, path: Path, dtype: str) -> Loaded:
+        from .clip import make_clip
+        from .model import make_model
+        from .vae import make_vae
+
+        kind = DTYPES.get(dtype)
+        # Read in full precision and strictly: what is wrong with a file is said here, not by ComfyUI's loader.
+        parts = checkpoint.load_model(path)
+        info = parts.info
+        model = make_model(parts.dit.config, parts.dit.state_dict(), info, kind)
+        clip = make_clip(parts.text.config, parts.text.tokenizer.vocabulary, parts.text.state_dict())
+        return Loaded(model, clip, make_vae(parts.vae.config, parts.vae.state_dict(), kind), info)
+
+    def encode_text(self, clip: Any, text: str) -> tuple[list, list[str]]:
+        find = getattr(clip.tokenizer, "unknown_words", None)
+        return clip.encode_from_tokens_scheduled(clip.tokenize(text)), find(text) if find else []
+
+    def family(self, model: Any = None, vae: Any = None) -> Family:
+        if model is not None:
+            return model_family(model)
+        return vae_family(vae) if vae is not None else SORA_MINI
+
+    def flops(self, model: Any) -> Callable[[int], float] | None:
+        config = getattr(model.model.diffusion_model, "config", None)
+        if not hasattr(config, "num_layers"):
+            return None
+        weights = sum(p.numel() for p in model.model.diffusion_model.blocks.parameters())
+        return lambda tokens: forward_flops(tokens, weights, config.dim, config.num_layers)
+
+    def sampler_names(self) -> list[str]:
+        return list(comfy.samplers.KSampler.SAMPLERS)
+
+    def scheduler_names(self) -> list[str]:
+        return list(comfy.samplers.KSampler.SCHEDULERS)
+
+    def make_sampler(self, name: str, options: dict[str, Any]) -> Any:
+        return sampling.make_sampler(name, options)
+
+    def make_sigmas(
+        self, model: Any, scheduler: str, steps: int, denoise: float, sampler: str | None = None
+    ) -> Tensor:
+        return sampling.make_sigmas(model, scheduler, steps, denoise, sampler)
+
+    def sample(
+        self,
+        model: Any,
+        latent: dict,
+        positive: list,
+        negative: list | None,
+        *,
+        sampler: Any,
+        sigmas: Tensor,
+        seed: int,
+        cfg: float,
+        interval: tuple[float, float],
+    ) -> dict:
+        check_prompt_given(positive)
+        family = model_family(model)
+        given = latent["samples"]
+        expect(
+            not getattr(given, "is_nested", False),
+            "latent: sound and picture in one latent are sampled by "
+            "ComfyUI's own nodes only. Use SamplerCustomAdvanced.",
+        )
+        samples = fit_empty(family, check_family(family, given, "the model"), latent)
+        mask = latent.get("noise_mask")
+        if mask is not None:
+            expect(
+                family.masks != "none",
+                f"latent: it has a noise mask, and {family.name} cannot keep parts of a "
+                "video. Remove the mask or use another model.",
+            )
+            mask = to_latent_grid(mask, samples.shape, family.temporal_ratio).float()
+        rest = {k: v for k, v in latent.items() if not k.startswith("downscale_ratio")}
+        if len(sigmas) < 2 or (mask is not None and not bool(mask.any())):
+            return {**rest, "samples": samples}
+        layout = model.get_model_object("latent_format")
+        show = host_preview.get_previewer(model.load_device, layout) is not None
+        factors, bias = layout.latent_rgb_factors, layout.latent_rgb_factors_bias
+        with self.wait(len(sigmas) - 1) as report:
+
+            def callback(done: int, x0: Tensor) -> None:
+                report(done, latent_preview(x0, factors, bias) if show else None)
+
+            made = sampling.run(
+                model,
+                samples,
+                mask,
+                positive,
+                negative,
+                sampler=sampler,
+                sigmas=sigmas,
+                seed=seed,
+                cfg=cfg,
+                interval=interval,
+                batch_index=latent.get("batch_index"),
+                callback=callback,
+            )
+        return {**rest, "samples": made.to(management.intermediate_device())}
+
+    def decode(self, vae: Any, latent: dict) -> Tensor:
+        family = vae_family(vae)
+        samples = latent["samples"]
+        samples = samples.unsqueeze(2) if samples.ndim == 4 else samples
+        expect(
+            samples.ndim == 5 and samples.shape[1] == family.channels,
+            f"The latent has shape {list(latent['samples'].shape)}, this VAE decodes [B,{family.channels},T,H,W]: use "
+            "the VAE of the model that made the latent.",
+        )
+        images = vae.decode(samples)
+        expect(bool(torch.isfinite(images).all()), "The VAE decoded NaN or infinite values. Load it in fp32.")
+        return images.flatten(0, 1) if images.ndim == 5 else images
+
+    def encode(self, vae: Any, images: Tensor) -> dict:
+        vae_family(vae)
+        return {"samples": vae.encode(images[..., :3])}
+
+    def output_path(self, prefix: str, suffix: str, width: int, height: int) -> tuple[Path, str]:
+        folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
+            prefix, folder_paths.get_output_directory(), width, height
+        )
+        return Path(folder) / f"{name}_{counter:05}_{suffix}", subfolder
+
+    def metadata(self, hidden: Any) -> dict[str, str]:
+        if args.disable_metadata:
+            return {}
+        tags = {"prompt": hidden.prompt} if hidden.prompt else {}
+        return {k: json.dumps(v) for k, v in (tags | (hidden.extra_pnginfo or {})).items()}
+
+    def show_text(self, node_id: str | None, text: str) -> None:
+        from server import PromptServer
+
+        if node_id is not None and PromptServer.instance is not None:
+            PromptServer.instance.send_progress_text(text, node_id)
+
+    @contextmanager
+    def wait(self, total: int) -> Iterator[Callable[..., None]]:
+        index, count = self.part
+        total, before = total * count, total * index
+        bar = comfy.utils.ProgressBar(total)
+        done = before
+
+        def send(picture: Any) -> None:
+            bar.update_absolute(done, total, ("JPEG", picture, None))
+
+        loop = PreviewLoop(send)
+
+        def report(steps: int, preview: Any = None) -> None:
+            nonlocal done
+            done = before + steps
+            management.throw_exception_if_processing_interrupted()
+            bar.update_absolute(done, total)
+            loop.show(preview)
+
+        try:
+            yield report
+        finally:
+            loop.close()
+
+
+def fit_empty(family: Family, samples: Tensor, latent: dict) -> Tensor:
+    """An empty latent made for another model, as an empty one of this family; any other as it is."""
+    ratio = latent.get("downscale_ratio_spacial") or family.spatial_ratio
+    if bool(samples.any()) or (samples.shape[1] == family.channels and ratio == family.spatial_ratio):
+        return samples
+    height, width = (side * ratio // family.spatial_ratio for side in samples.shape[-2:])
+    return samples.new_zeros(samples.shape[0], family.channels, samples.shape[2], height, width)

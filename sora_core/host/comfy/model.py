@@ -1,0 +1,137 @@
+"""Our transformer as a native MODEL: every sampler, guider, LoRA loader and patch of ComfyUI works on it."""
+
+from __future__ import annotations
+
+import comfy.conds
+import comfy.latent_formats
+import comfy.model_base
+import comfy.model_management as management
+import comfy.model_patcher
+import comfy.supported_models_base
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...diffusion.masks import spread_tokens
+from ...diffusion.prompts import SHOTS
+from ...diffusion.shots import read_shots
+from ...errors import expect
+from ...model.dit import DiT, DiTConfig
+
+
+class Operations:
+    """ComfyUI's layers, which cast or fetch their weights as they are used, with dtype and device filled in."""
+
+    def __init__(self, operations, dtype: torch.dtype, device) -> None:
+        def layer(kind):
+            return lambda *args, **kwargs: kind(*args, **kwargs, dtype=dtype, device=device)
+
+        self.Linear, self.LayerNorm = layer(operations.Linear), layer(operations.LayerNorm)
+        self.Conv3d = layer(operations.Conv3d)
+
+
+class ComfyDiT(DiT):
+    """The transformer with the signature that ComfyUI calls."""
+
+    def __init__(self, config: DiTConfig, dtype: torch.dtype, device=None, operations=None, **_) -> None:
+        super().__init__(config, Operations(operations, dtype, device))
+        self.to(device)
+        self.weight_dtype = self.running_dtype = dtype
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.weight_dtype
+
+    @property
+    def compute_dtype(self) -> torch.dtype:
+        return self.running_dtype
+
+    def project(self, tokens: Tensor) -> Tensor:
+        # Through the layer itself, so that its weights are cast, patched and fetched like all others.
+        cells = tokens.to(self.running_dtype).unflatten(-1, (-1, *self.config.patch_size))
+        return self.patch_embedding(cells.flatten(0, 1)).flatten(1).unflatten(0, tokens.shape[:2])
+
+    def forward(self, x: Tensor, timestep: Tensor, context: Tensor, shots: tuple | None = None, **_) -> Tensor:
+        self.running_dtype = x.dtype
+        if shots is not None:
+            by_shot = context.unflatten(1, (len(shots), -1)).flatten(0, 1)
+            return super().forward(x, timestep, **read_shots(self, by_shot, shots, x.shape))
+        return super().forward(x, timestep, context)
+
+
+class SoraConfig(comfy.supported_models_base.BASE):
+    unet_extra_config = {}
+    memory_usage_factor = 1.0
+    supported_inference_dtypes = [torch.bfloat16, torch.float32]
+
+
+class SoraLatent(comfy.latent_formats.LatentFormat):
+    """Latents are normalised already: scale 1."""
+
+    latent_dimensions = 3
+    spacial_downscale_ratio = 8
+    temporal_downscale_ratio = 4
+
+    def __init__(self, channels: int, rgb: dict | None) -> None:
+        self.latent_channels = channels
+        if rgb:
+            self.latent_rgb_factors, self.latent_rgb_factors_bias = rgb["factors"], rgb.get("bias")
+
+
+class SoraModel(comfy.model_base.BaseModel):
+    def __init__(self, config: SoraConfig, device=None) -> None:
+        super().__init__(config, comfy.model_base.ModelType.FLOW, device=device, unet_model=ComfyDiT)
+
+    def extra_conds(self, **kwargs) -> dict:
+        out = super().extra_conds(**kwargs)
+        context, width = kwargs.get("cross_attn"), self.diffusion_model.config.text_dim
+        if context is not None:
+            expect(
+                context.shape[-1] == width,
+                f"The prompt is encoded {context.shape[-1]} wide, this model reads {width}. Use the text encoder "
+                "that was loaded with this model.",
+            )
+        if kwargs.get(SHOTS) is not None:
+            out["shots"] = comfy.conds.CONDConstant(tuple(kwargs[SHOTS]))
+        mask = kwargs.get("denoise_mask")
+        if mask is not None:
+            out["denoise_mask"] = comfy.conds.CONDRegular(mask[:, :1])
+        return out
+
+    def token_mask(self, mask: Tensor) -> Tensor:
+        """`[B,C,T,H,W]` 0..1 -> `[B,N]`: a token is as noisy as the noisiest latent in it."""
+        return F.max_pool3d(mask[:, :1].float(), self.diffusion_model.config.patch_size).flatten(1)
+
+    def process_timestep(
+        self, timestep: Tensor, x: Tensor, denoise_mask: Tensor | None = None, **_
+    ) -> Tensor:
+        return timestep if denoise_mask is None else timestep[:, None] * self.token_mask(denoise_mask)
+
+    def scale_latent_inpaint(
+        self, sigma: Tensor, noise: Tensor, latent_image: Tensor, denoise_mask: Tensor | None = None, **_
+    ) -> Tensor:
+        """What stands in for kept latents at the model's input: the clean latent, except within a token that is
+        partly generated, which is at the schedule's noise level as a whole, as in training.
+        """
+        if denoise_mask is None:
+            return latent_image
+        tokens = self.token_mask(denoise_mask) > 0.5
+        noisy = spread_tokens(tokens, denoise_mask.shape, self.diffusion_model.config.patch_size)
+        level = sigma.reshape(-1, *[1] * (noise.ndim - 1))
+        return torch.where(noisy, level * noise + (1 - level) * latent_image, latent_image)
+
+
+def make_model(config: DiTConfig, state: dict[str, Tensor], info: dict, dtype: torch.dtype | None):
+    """A ModelPatcher with the weights `state`. dtype None lets ComfyUI choose."""
+    size = sum(w.numel() for w in state.values())
+    device, offload = management.get_torch_device(), management.unet_offload_device()
+    kinds = SoraConfig.supported_inference_dtypes
+    weights = dtype or management.unet_dtype(model_params=size, supported_dtypes=kinds)
+    settings = SoraConfig({"config": config})
+    settings.sampling_settings = {"shift": info.get("shift", 1.0)}
+    settings.latent_format = SoraLatent(config.in_dim, info.get("latent_rgb"))
+    settings.set_inference_dtype(weights, management.unet_manual_cast(weights, device, kinds))
+    model = SoraModel(settings, device=offload)
+    model.load_model_weights({k: v.to(weights) for k, v in state.items()}, "")
+    patcher = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
+    return patcher(model, load_device=device, offload_device=offload)

@@ -1,0 +1,128 @@
+"""Our samplers as native SAMPLER objects, and one run with guidance in an interval."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import comfy.model_sampling
+import comfy.sample
+import comfy.samplers
+import torch
+from torch import Tensor
+
+from ...diffusion.samplers import SAMPLERS, get_sampler
+from ...errors import expect
+
+
+def make_sampler(name: str, options: dict[str, Any]) -> Any:
+    """A SAMPLER: ours, or the host's own under a name that we do not have."""
+    if name not in SAMPLERS:
+        expect(
+            name in comfy.samplers.KSampler.SAMPLERS,
+            f"There is no sampler {name!r}. Use one of: {', '.join(comfy.samplers.KSampler.SAMPLERS)}.",
+        )
+        return comfy.samplers.sampler_object(name)
+    spec = get_sampler(name)
+    sampler = comfy.samplers.KSAMPLER(spec.fn, spec.check_options(options))
+    sampler.sora_name = name
+    return sampler
+
+
+def fit_sampler(sampler: Any, model: Any) -> Any:
+    """`sampler`, or for a model that is no rectified flow the host's sampler of the same name: ours are for flows."""
+    name = getattr(sampler, "sora_name", None)
+    if name is None or isinstance(model.get_model_object("model_sampling"), comfy.model_sampling.CONST):
+        return sampler
+    theirs = comfy.samplers.sampler_object(name)
+    known = inspect.signature(theirs.sampler_function).parameters
+    theirs.extra_options = {k: v for k, v in sampler.extra_options.items() if k in known}
+    return theirs
+
+
+def make_sigmas(model: Any, scheduler: str, steps: int, denoise: float, sampler: str | None) -> Tensor:
+    """As BasicScheduler gives them, or with a sampler's name as KSampler runs them for it."""
+    expect(
+        scheduler in comfy.samplers.KSampler.SCHEDULERS,
+        f"There is no scheduler {scheduler!r}. Use one of: {', '.join(comfy.samplers.KSampler.SCHEDULERS)}.",
+    )
+    if denoise <= 0:
+        return torch.empty(0)
+    discards = getattr(comfy.samplers.KSampler, "DISCARD_PENULTIMATE_SIGMA_SAMPLERS", ())
+    discard = sampler in discards
+    total = steps if denoise > 0.9999 else int(steps / denoise)
+    table = model.get_model_object("model_sampling")
+    sigmas = comfy.samplers.calculate_sigmas(table, scheduler, total + discard).cpu()
+    if discard:
+        sigmas = torch.cat([sigmas[:-2], sigmas[-1:]])
+    whole = sampler is not None and denoise > 0.9999
+    return sigmas if whole else sigmas[-(steps + 1) :]
+
+
+class IntervalGuider(comfy.samplers.CFGGuider):
+    """Guidance within an interval of sigmas only, and a stop at the first value that is not a number."""
+
+    def limit(self, low: float, high: float, sigmas: Tensor) -> None:
+        self.low, self.high, self.levels = low, high, sigmas.tolist()
+
+    def predict_noise(self, x: Tensor, timestep: Tensor, model_options=None, seed=None) -> Tensor:
+        level = float(timestep.flatten()[0])
+        cfg, options = self.cfg, model_options or {}
+        if not self.low <= level <= self.high:
+            self.cfg, options = 1.0, {**options, "disable_cfg1_optimization": False}
+        try:
+            denoised = super().predict_noise(x, timestep, options, seed)
+        finally:
+            self.cfg = cfg
+        if not bool(torch.isfinite(denoised).all()):
+            steps = len(self.levels) - 1
+            step = min(max(sum(s >= level - 1e-6 for s in self.levels), 1), steps)
+            expect(
+                False,
+                f"Sampling gave NaN or infinite values at step {step} of {steps} (sigma {level:.4f}, in "
+                "ComfyUI). Lower cfg, or load the model in fp32.",
+            )
+        return denoised
+
+
+def run(
+    model: Any,
+    samples: Tensor,
+    mask: Tensor | None,
+    positive: list,
+    negative: list | None,
+    *,
+    sampler: Any,
+    sigmas: Tensor,
+    seed: int,
+    cfg: float,
+    interval: tuple[float, float],
+    batch_index: list | None,
+    callback: Callable[[int, Tensor], None],
+) -> Tensor:
+    """Sample `samples` `[B,C,T,H,W]`; `callback(steps done, x0)` after each step. Kept latents come back
+    as they were.
+    """
+    expect(
+        negative is not None or cfg == 1.0,
+        f"cfg is {cfg} and there is no negative prompt. Connect one (it may be empty), or use cfg 1.",
+    )
+    noise = comfy.sample.prepare_noise(samples, seed, batch_index)
+    table = model.get_model_object("model_sampling")
+    guider = IntervalGuider(model)
+    guider.set_conds(positive, negative if negative is not None else positive)
+    guider.set_cfg(cfg)
+    low, high = (float(table.percent_to_sigma(p)) for p in (interval[1], interval[0]))
+    guider.limit(low, high, sigmas)
+    made = guider.sample(
+        noise,
+        samples,
+        fit_sampler(sampler, model),
+        sigmas,
+        denoise_mask=mask,
+        disable_pbar=True,
+        seed=seed,
+        callback=lambda step, x0, x, total: callback(step + 1, x0),
+    ).to(samples.device)
+    return made if mask is None else torch.where(mask.to(samples.device) > 0.5, made, samples)

@@ -1,0 +1,75 @@
+"""Our VAE as a native VAE: core nodes decode and encode with it, tiled and not."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+
+import comfy.model_management as management
+import comfy.model_patcher
+import comfy.sd
+import torch
+from torch import Tensor
+
+from ...decoding import CHUNK
+from ...model.vae import VAEConfig, VideoVAE
+
+
+class StreamingVAE(VideoVAE):
+    """Whole clips in and out, a chunk at a time within."""
+
+    def encode(self, video: Tensor) -> Tensor:
+        self.check_video(video)
+        return torch.cat(list(self.stream_encode(video.split(1 + CHUNK * self.config.temporal_ratio, 2))), 2)
+
+    def decode(self, latent: Tensor) -> Tensor:
+        return torch.cat(list(self.stream_decode(latent, CHUNK)), 2)
+
+
+@contextmanager
+def quiet():
+    """Without the warning that a VAE made from no weights has none: they are put in right after."""
+    root = logging.getLogger()
+
+    def keep(record: logging.LogRecord) -> bool:
+        return "No VAE weights" not in record.getMessage()
+
+    root.addFilter(keep)
+    try:
+        yield
+    finally:
+        root.removeFilter(keep)
+
+
+class SoraVAE(comfy.sd.VAE):
+    def __init__(self, vae: StreamingVAE) -> None:
+        with quiet():
+            super().__init__(sd={})
+        config = vae.config
+        time, space = config.temporal_ratio, config.spatial_ratio
+        self.first_stage_model = vae
+        self.latent_channels, self.latent_dim, self.output_channels = config.latent_channels, 3, 3
+        self.upscale_ratio = (lambda t: max(0, time * t - time + 1), space, space)
+        self.downscale_ratio = (lambda t: max(0, (t + time - 1) // time), space, space)
+        self.upscale_index_formula = self.downscale_index_formula = (time, space, space)
+        # Bytes of the widest activations: a decoder's, at 1/4 of the resolution, for one chunk.
+        width = 24 * config.width[0]
+        self.memory_used_decode = lambda shape, dtype: (
+            width * min(shape[2], CHUNK) * shape[3] * shape[4] * 4 * management.dtype_size(dtype)
+        )
+        self.memory_used_encode = lambda shape, dtype: (
+            width * min(shape[2], 1 + CHUNK * time) * shape[3] * shape[4] // 64 * management.dtype_size(dtype)
+        )
+        self.working_dtypes = [torch.bfloat16, torch.float32]
+        self.device, self.output_device = management.vae_device(), management.intermediate_device()
+        self.vae_dtype = next(vae.parameters()).dtype
+        patcher = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
+        self.patcher = patcher(vae, load_device=self.device, offload_device=management.vae_offload_device())
+
+
+def make_vae(config: VAEConfig, state: dict[str, Tensor], dtype: torch.dtype | None) -> SoraVAE:
+    """dtype None lets ComfyUI choose."""
+    vae = StreamingVAE(config).eval().requires_grad_(False)
+    vae.load_state_dict(state)
+    kind = dtype or management.vae_dtype(management.vae_device(), [torch.bfloat16, torch.float32])
+    return SoraVAE(vae.to(kind))
