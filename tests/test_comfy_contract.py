@@ -1,0 +1,196 @@
+"""The thin part that touches ComfyUI, on a stand-in of the attributes it uses; results equal the standalone host's."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import comfy_standin
+import pytest
+import torch
+from nodes_support import TINY, save_tiny
+
+from sora_core.errors import SoraError
+from sora_core.host import backend as protocol
+from sora_core.host.backend_standalone import StandaloneBackend
+
+PACKAGE = Path(protocol.__file__).parent / "comfy"
+
+
+@pytest.fixture()
+def hosts(tmp_path, monkeypatch):
+    """(ComfyUI's backend, the standalone one, a checkpoint)"""
+    path = save_tiny(tmp_path / "models" / TINY)
+    for name, module in comfy_standin.modules(tmp_path).items():
+        monkeypatch.setitem(sys.modules, name, module)
+    before = set(sys.modules)
+    protocol._comfy.cache_clear()
+    comfy_standin.ProgressBar.updates.clear()
+    assert protocol.in_comfyui()
+    yield protocol.current(), StandaloneBackend(), path
+    protocol._comfy.cache_clear()
+    for name in set(sys.modules) - before:
+        if name.startswith("sora_core.host.comfy"):
+            del sys.modules[name]
+
+
+def generate(host, path, *, mask=None, samples=None, sampler="euler", prompt="a (red:1.2) cat", **changes):
+    loaded = host.load_model(path, "fp32")
+    positive, unknown = host.encode_text(loaded.clip, prompt)
+    negative, _ = host.encode_text(loaded.clip, "")
+    assert unknown == []
+    latent = {"samples": torch.zeros(1, 16, 3, 4, 6) if samples is None else samples, "note": 1}
+    if mask is not None:
+        latent["noise_mask"] = mask
+    sigmas = host.make_sigmas(loaded.model, "simple", 3, 1.0, sampler)
+    settings = {"seed": 2, "cfg": 3.0, "interval": (0.0, 1.0)} | changes
+    made = host.sample(loaded.model, latent, positive, negative, sampler=host.make_sampler(sampler, {}),
+                       sigmas=sigmas, **settings)  # fmt: skip
+    return made, host.decode(loaded.vae, made), loaded
+
+
+@pytest.mark.parametrize(
+    "change", [{}, {"sampler": "dpm_2"}, {"interval": (0.3, 0.8)}, {"sampler": "euler_ancestral"}]
+)
+def test_same_latents_and_frames_as_standalone(hosts, change):
+    native, standalone, path = hosts
+    (ours, frames, _), (theirs, expected, _) = (
+        generate(native, path, **change),
+        generate(standalone, path, **change),
+    )
+    assert torch.allclose(ours["samples"], theirs["samples"], atol=1e-5) and ours["note"] == 1
+    assert frames.shape == (9, 32, 48, 3) and torch.allclose(frames, expected, atol=1e-5)
+
+
+def test_masks_reach_the_tokens_and_what_is_kept_stays(hosts):
+    native, standalone, path = hosts
+    samples = torch.randn(1, 16, 3, 4, 6)
+    mask = torch.ones(1, 1, 3, 4, 6)
+    mask[:, :, 0] = 0
+    mask[:, :, 2, :3, :3] = 0  # ends in the middle of a patch
+    ours, _, loaded = generate(native, path, samples=samples, mask=mask)
+    theirs, _, _ = generate(standalone, path, samples=samples, mask=mask)
+    assert torch.allclose(ours["samples"], theirs["samples"], atol=1e-5)
+    kept = mask.expand_as(samples) == 0
+    assert torch.equal(ours["samples"][kept], samples[kept])
+    t = loaded.model.model.process_timestep(torch.tensor([500.0]), x=samples, denoise_mask=mask)
+    assert (
+        t.shape == (1, 18)
+        and t[0, :6].eq(0).all()
+        and t[0, 6:12].eq(500).all()
+        and t[0, 12] == 0
+        and t[0, 13] == 500
+    )
+    assert native.family(model=loaded.model).masks == "tokens"
+
+
+def test_previews_and_progress_reach_the_bar(hosts):
+    native, _, path = hosts
+    generate(native, path)
+    updates = comfy_standin.ProgressBar.updates
+    assert [value for value, _, preview in updates if preview is None] == [1, 2, 3]
+    kind, picture, _ = next(preview for _, _, preview in updates if preview is not None)
+    assert kind == "JPEG" and max(picture.size) >= 192
+
+
+def test_an_interrupt_stops_the_run_even_when_the_preview_hears_it_first(hosts):
+    from sora_core.previews import Preview
+
+    class Stop(BaseException): ...
+
+    def refuse(self, value, total=None, preview=None):
+        if preview is not None:
+            raise Stop
+
+    native, _, _ = hosts
+    comfy_standin.ProgressBar.update_absolute, before = refuse, comfy_standin.ProgressBar.update_absolute
+    try:
+        with pytest.raises(Stop), native.wait(1000) as report:
+            for step in range(1000):
+                report(step, Preview(torch.zeros(2, 4, 4, 3, dtype=torch.uint8), fps=500))
+                torch.zeros(1).sum()
+                __import__("time").sleep(0.005)
+    finally:
+        comfy_standin.ProgressBar.update_absolute = before
+
+
+def test_frames_go_in_as_well(hosts):
+    native, standalone, path = hosts
+    frames = torch.rand(5, 32, 48, 3)
+    latents = [
+        host.encode(host.load_model(path, "fp32").vae, frames)["samples"] for host in (native, standalone)
+    ]
+    assert torch.allclose(*latents, atol=1e-5)
+    family = native.family(vae=native.load_model(path, "fp32").vae)
+    assert (family.temporal_ratio, family.spatial_ratio, family.causal) == (4, 8, True)
+
+
+def test_samplers_of_the_host_and_ours(hosts):
+    native, _, path = hosts
+    assert native.make_sampler("theirs", {}).sampler_function is comfy_standin.their_sampler
+    assert native.make_sampler("euler", {"s_churn": 1.0}).extra_options["s_churn"] == 1.0
+    with pytest.raises(SoraError, match="eular"):
+        native.make_sampler("eular", {})
+    # Ours are for flows: on any other model the host's sampler of the same name runs.
+    loaded = native.load_model(path, "fp32")
+    loaded.model.model.model_sampling = object()
+    from sora_core.host.comfy.sampler import fit_sampler
+
+    fitted = fit_sampler(native.make_sampler("euler", {}), loaded.model)
+    assert fitted.sampler_function is comfy_standin.their_sampler and fitted.extra_options == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"samples": torch.ones(1, 4, 3, 4, 6)}, ["4 channels", "16"]),
+        ({"samples": torch.ones(3, 4)}, ["[3, 4]", "[B,16,T,H,W]"]),
+        ({"samples": torch.ones(1, 16, 3, 5, 6)}, ["height is 5", "2"]),
+        ({"mask": torch.ones(1, 1, 2, 4, 6)}, ["2 frames", "3"]),
+        ({"prompt": " "}, ["prompt is empty"]),
+        ({"cfg": float("nan")}, ["NaN", "step 1 of 3"]),
+    ],
+)
+def test_bad_input_names_both_sides(hosts, change, words):
+    native, _, path = hosts
+    with pytest.raises(SoraError) as error:
+        generate(native, path, **change)
+    assert all(word in str(error.value) for word in words), error.value
+
+
+def test_other_models_and_vaes_are_refused(hosts):
+    native, _, path = hosts
+    loaded = native.load_model(path, "fp32")
+    with pytest.raises(SoraError, match="8 wide.*32"):
+        loaded.model.model.extra_conds(cross_attn=torch.zeros(1, 4, 8))
+    with pytest.raises(SoraError, match="48.*16"):
+        native.decode(loaded.vae, {"samples": torch.zeros(1, 48, 2, 4, 4)})
+    loaded.model.model.latent_format = comfy_standin.LatentFormat()
+    with pytest.raises(SoraError, match="not a video model"):
+        native.family(model=loaded.model)
+
+
+def test_files_and_tags_are_the_hosts(hosts, tmp_path):
+    from types import SimpleNamespace
+
+    native, _, _ = hosts
+    assert list(native.model_files()) == ["sora-mini", TINY] or TINY in native.model_files()
+    assert native.output_path("video/sora", ".mp4", 8, 8) == (tmp_path / "sora_00001_.mp4", "video")
+    hidden = SimpleNamespace(prompt={"1": {}}, extra_pnginfo={"workflow": {"nodes": []}})
+    assert native.metadata(hidden) == {"prompt": '{"1": {}}', "workflow": '{"nodes": []}'}
+    sys.modules["comfy.cli_args"].args.disable_metadata = True
+    assert native.metadata(hidden) == {}
+
+
+def test_the_stand_in_has_every_module_that_is_imported(tmp_path):
+    """And nothing outside the folder imports ComfyUI."""
+    known = set(comfy_standin.modules(tmp_path))
+    for path in PACKAGE.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.level == 0:
+                names = [node.module]
+            assert all(n in known for n in names if n.split(".")[0] in ("comfy", "folder_paths", "server")), (
+                path
+            )
