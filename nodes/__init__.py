@@ -10,7 +10,8 @@ class SoraExtension(ComfyExtension):
     async def get_node_list(self) -> list:
         from . import edit, join, latents, load, output, sample, story, text, vae
 
-        return [node for module in (load, text, latents, sample, vae, edit, join, story, output) for node in module.NODES]
+        modules = (load, text, latents, sample, vae, edit, join, story, output)
+        return [node for module in modules for node in module.NODES]
 
 
 async def comfy_entrypoint() -> SoraExtension:

@@ -227,3 +227,29 @@ def read_clip(
     if (width, height) not in ((info.width, info.height), (info.height, info.width)):
         notes.append(f"{path.name}: {info.width}x{info.height} to {width}x{height}.")
     return Clip(torch.stack(frames), rate, read_audio(path) if sound else None, tuple(notes))
+
+
+def join_audio(parts: list[tuple[dict[str, Any] | None, float]]) -> dict[str, Any] | None:
+    """Sound of a video made of parts: (AUDIO or None for silence, seconds) each. None if all are silent.
+
+    Rate and channels are those of the first that has sound.
+    """
+    sounds = [sound for sound, _ in parts if sound is not None]
+    if not sounds:
+        return None
+    rate, channels = int(sounds[0]["sample_rate"]), sounds[0]["waveform"].shape[1]
+    waves = []
+    for sound, seconds in parts:
+        length = round(seconds * rate)
+        wave = torch.zeros(1, channels, length)
+        if sound is not None:
+            given = sound["waveform"][:1].float()
+            if int(sound["sample_rate"]) != rate:
+                scaled = round(given.shape[-1] * rate / int(sound["sample_rate"]))
+                given = torch.nn.functional.interpolate(given, size=max(scaled, 1), mode="linear")
+            if given.shape[1] != channels:
+                given = given.mean(1, keepdim=True).expand(-1, channels, -1)
+            count = min(length, given.shape[-1])
+            wave[..., :count] = given[..., :count]
+        waves.append(wave)
+    return {"waveform": torch.cat(waves, -1), "sample_rate": rate}

@@ -23,7 +23,7 @@ from .decoding import decode_stream, encode
 from .diffusion.sampling import sample
 from .diffusion.schedules import get_sigmas
 from .errors import expect
-from .long_video import Progress, Source, check_long, render, rolling_for
+from .long_video import LongVideo, Progress, check_long, make_source, render, rolling_for
 from .tasks.rolling import Roller, Rolling, Segment, join, roll
 from .tasks.storyboard import (
     Shot,
@@ -31,7 +31,6 @@ from .tasks.storyboard import (
     parse_storyboard,
     plan_shots,
     shots_conditioning,
-    shots_of_window,
 )
 
 if TYPE_CHECKING:
@@ -178,14 +177,11 @@ class Editing:
         check_long(seconds, fps)
         width, height = width or self.info.get("width", 128), height or self.info.get("height", 128)
         check_size(width, height, self._multiple)
-        source = None if clip is None else self._source(clip.frames, rolling)
-        given = 0 if source is None else source.final.shape[2]
-        counts = plan_shots(shots, fps, codec.ratio)
-        total = max(given + 1, given + codec.latents(round(seconds * fps)) - (1 if given else 0))
-        contexts = self._contexts(shots)
-        roller, settings = self._roller(contexts, counts, given, (height, width), rolling, seed, **how)
+        source = None if clip is None else make_source(codec, clip.frames, rolling)
+        story = LongVideo(shots, self._contexts(shots), seconds, fps, codec.ratio, source)
+        roller, settings = self._roller(story, (height, width), rolling, seed, **how)
         return render(
-            path, roller, total, self.decode_pieces, fps, settings=settings, source=source, progress=progress,
+            path, roller, story.total, self.decode_pieces, fps, settings=settings, source=source, progress=progress,
             metadata=metadata, audio=None if clip is None else clip.audio, keep_segments=keep_segments,
         )  # fmt: skip
 
@@ -222,15 +218,14 @@ class Editing:
         return VideoResult(tasks.finish(made, decoded), fps or splice.fps, made["samples"], seed)
 
     def _roller(
-        self, contexts: list[Tensor], counts: list[int], given: int, size: tuple[int, int], rolling: Rolling,
-        seed: int, *, negative: str = "", steps: int = 25, sampler: str = "euler", scheduler: str = "simple",
-        cfg: float = 4.0, options: dict | None = None,
+        self, story: LongVideo, size: tuple[int, int], rolling: Rolling, seed: int, *, negative: str = "",
+        steps: int = 25, sampler: str = "euler", scheduler: str = "simple", cfg: float = 4.0,
+        options: dict | None = None,
     ) -> tuple[Roller, dict]:  # fmt: skip
+        """What makes a long video's segments, and what it depends on."""
         with torch.no_grad():
             unconditional = self.text.encode([negative])
         sigmas = get_sigmas(scheduler, steps, shift=self.model.shift)
-        # What the user gives belongs to the first shot.
-        counts = [counts[0] + given, *counts[1:]]
 
         def run(latent: dict, positive: list, part: Tensor, noise_seed: int) -> Tensor:
             return sample(
@@ -238,29 +233,13 @@ class Editing:
                 options=options,
             )["samples"]  # fmt: skip
 
-        def conditioning(first: int, length: int) -> list:
-            numbers, lengths = shots_of_window(counts, first, length)
-            return shots_conditioning([contexts[n] for n in numbers], lengths)
-
-        def shot_of(latent: int) -> int:
-            return shots_of_window(counts, latent, 1)[0][0]
-
         ratio = self.vae.config.spatial_ratio
         shape = (self.vae.config.latent_channels, size[0] // ratio, size[1] // ratio)
-        roller = Roller(run, conditioning, sigmas, shape, seed, rolling, shot_of)
         settings = {
-            "model": self.info.get("name"), "file": self.info.get("file"), "contexts": contexts, "counts": counts,
-            "negative": negative, "sampler": sampler, "cfg": cfg, "options": options or {},
+            "model": self.info.get("name"), "file": self.info.get("file"), "contexts": story.contexts,
+            "counts": story.counts, "negative": negative, "sampler": sampler, "cfg": cfg, "options": options or {},
         }  # fmt: skip
-        return roller, settings
-
-    def _source(self, frames: Tensor, rolling: Rolling) -> Source:
-        """A user's video as something to go on from."""
-        ratio, length = self.codec.ratio, frames.shape[0]
-        covered = 1 + (length - 1) // ratio * ratio
-        shown = min(covered, 1 + ratio * (rolling.window - rolling.new - 1))
-        final = self.codec.encode(frames[-covered:])
-        return Source(frames, final, self.codec.encode(frames[-shown:]), covered)
+        return story.roller(run, sigmas, shape, seed, rolling), settings
 
     def _extend_far(
         self, clip: Clip, prompt: str, new: int, *, seed: int = 0, rolling: Rolling | None = None,
@@ -272,10 +251,11 @@ class Editing:
 
         expect(bool(prompt.strip()), "The prompt is empty: say what the video should show.")
         rolling = rolling or rolling_for(self.codec.window)
-        source = self._source(clip.frames, rolling)
-        given, shot = source.final.shape[2], [Shot(prompt, new / clip.fps)]
-        total = given + -(-new // self.codec.ratio)
-        roller, _ = self._roller(self._contexts(shot), [1], given, clip.frames.shape[1:3], rolling, seed, **how)
+        source, shots = make_source(self.codec, clip.frames, rolling), [Shot(prompt, new / clip.fps)]
+        given = source.final.shape[2]
+        story = LongVideo(shots, self._contexts(shots), new / clip.fps, clip.fps, self.codec.ratio, source)
+        roller, _ = self._roller(story, clip.frames.shape[1:3], rolling, seed, **how)
+        total = story.total
         segments: list[Segment] = [roller.start(source.final, source.context)]
         with torch.no_grad():
             for segment in roll(roller, total, segments[0]):

@@ -13,7 +13,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,10 @@ from torch import Tensor
 
 from .errors import SoraError, expect
 from .files import ensure_writable, written_beside
-from .tasks.rolling import Roller, Rolling, Segment, roll, segments_needed
+from .tasks.layout import VAECodec
+from .tasks.rolling import Roller, Rolling, SampleFn, Segment, roll, segments_needed
 from .tasks.splice import REACH, carry
+from .tasks.storyboard import Shot, plan_shots, shots_conditioning, shots_of_window
 from .video import write_video
 
 FORMAT = 1
@@ -155,6 +157,53 @@ class Source:
     covered: int
 
 
+def make_source(codec: VAECodec, frames: Tensor, rolling: Rolling) -> Source:
+    """A user's video as something to go on from."""
+    ratio = codec.ratio
+    covered = 1 + (frames.shape[0] - 1) // ratio * ratio
+    shown = min(covered, 1 + ratio * (rolling.window - rolling.new - 1))
+    return Source(frames, codec.encode(frames[-covered:]), codec.encode(frames[-shown:]), covered)
+
+
+class LongVideo:
+    """What a long video shows when: shots with their contexts `[1,L,D]`, over `seconds` after the source.
+
+    total: latents in all; counts: latents of each shot, those of the source with the first.
+    """
+
+    def __init__(
+        self,
+        shots: Sequence[Shot],
+        contexts: Sequence[Tensor],
+        seconds: float,
+        fps: float,
+        ratio: int = 4,
+        source: Source | None = None,
+        options: dict | None = None,
+    ) -> None:
+        given = 0 if source is None else source.final.shape[2]
+        new = max(1, round(seconds * fps))
+        self.total = given + -(-new // ratio) if given else 1 + max(0, round((new - 1) / ratio))
+        counts = plan_shots(shots, fps, ratio)
+        self.counts = [counts[0] + given, *counts[1:]]
+        self.contexts, self.options = contexts, options
+
+    def conditioning(self, first: int, length: int) -> list:
+        """CONDITIONING of the window of `length` latents from `first`."""
+        numbers, lengths = shots_of_window(self.counts, first, length)
+        if len(numbers) == 1:
+            return [[self.contexts[numbers[0]], dict(self.options or {})]]
+        return shots_conditioning([self.contexts[n] for n in numbers], lengths, self.options)
+
+    def shot_of(self, latent: int) -> int:
+        return shots_of_window(self.counts, latent, 1)[0][0]
+
+    def roller(
+        self, sample: SampleFn, sigmas: Tensor, shape: tuple[int, int, int], seed: int, rolling: Rolling
+    ) -> Roller:
+        return Roller(sample, self.conditioning, sigmas, shape, seed, rolling, self.shot_of)
+
+
 def render(
     path: str | Path,
     roller: Roller,
@@ -164,7 +213,7 @@ def render(
     *,
     settings: Mapping[str, Any],
     source: Source | None = None,
-    folder: Path | None = None,
+    folder: Callable[[str], Path] | None = None,
     progress: Callable[[Progress], None] | None = None,
     metadata: dict[str, str] | None = None,
     crf: float = 16.0,
@@ -176,7 +225,8 @@ def render(
 
     decode: latents in pieces `[1,C,n,h,w]` -> frames in pieces `[t,H,W,3]` float 0..1.
     settings: everything that decides the result and is not in `roller` (prompts, sampler, model ...).
-    folder: for the segments; by default beside `path`. look: sees and may change every piece of frames.
+    folder: (fingerprint) -> where the segments go; by default beside `path`. look: sees and may change every piece
+    of frames.
     progress: called after every segment; what it raises stops the render, and the finished segments stay.
 
     Raises SoraError for a folder of another render, a full disk, and whatever sampling raises.
@@ -190,7 +240,7 @@ def render(
          "shape": roller.shape, "still": roller.still is not None, "total": total, "fps": float(fps),
          "source": None if source is None else [source.final, source.context]}
     )  # fmt: skip
-    store = SegmentFolder(folder or segments_beside(path), fingerprint, count)
+    store = SegmentFolder(folder(fingerprint) if folder else segments_beside(path), fingerprint, count)
     done = store.finished()
     report = _Clock(count, done, progress)
     start = store.read(done - 1) if done else None
@@ -254,6 +304,23 @@ def _after_source(pieces: Iterable[Tensor], source: Source) -> Iterator[Tensor]:
             seen += 1
         if new:
             yield torch.stack(new)
+
+
+def decode_with_history(
+    decode: Callable[[Tensor], Tensor], pieces: Iterable[Tensor], ratio: int = 4, history: int = 12, chunk: int = 12
+) -> Iterator[Tensor]:
+    """Latents in pieces -> frames in pieces, by any causal VAE that decodes whole clips: `decode(latent) -> IMAGE`.
+
+    Each chunk is decoded behind the `history` latents before it. Two per residual block is all that a decoder of
+    sora-mini's depth remembers, so the frames are those of decoding it all at once.
+    """
+    past = None
+    for whole in pieces:
+        for part in whole.split(chunk, 2):
+            known = part if past is None else torch.cat((past, part), 2)
+            frames = decode(known)
+            yield frames if past is None else frames[-ratio * part.shape[2] :]
+            past = known[:, :, -history:]
 
 
 def check_long(seconds: float, fps: float) -> None:

@@ -17,6 +17,7 @@ from ..errors import SoraError, expect
 from .masks import spread_tokens, token_mask
 from .prompts import Prompt, read_conditioning, shared_shots, stack_contexts, stack_shots
 from .schedules import percent_to_sigma
+from .shots import read_shots
 
 
 def _parameter_dtype(dit) -> torch.dtype | None:
@@ -123,17 +124,7 @@ class Denoiser:
         if shots is None:
             context = stack_contexts([p.context for p in prompts], batch)
             return (context, {}) if text_keys is None else (None, {"text": text_keys(context)})
-        expect(text_keys is not None, "This model reads one prompt at a time: it cannot follow a storyboard.")
-        keys = text_keys(stack_shots(prompts, len(shots), batch))
-        text = [tuple(part.unflatten(0, (-1, len(shots))).flatten(1, 2) for part in block) for block in keys]
-        pt, ph, pw = self.dit.config.patch_size
-        expect(all(n % pt == 0 for n in shots), f"A shot needs a multiple of {pt} latents; they are {shots}.")
-        # Tokens are ordered by time, so a shot is a run of them, and its prompt a run of the text.
-        per_latent = x.shape[3] // ph * (x.shape[4] // pw)
-        numbers = torch.arange(len(shots), device=x.device)
-        of_token = numbers.repeat_interleave(torch.tensor(shots, device=x.device) // pt * per_latent)
-        of_text = numbers.repeat_interleave(text[0][0].shape[1] // len(shots))
-        return None, {"text": text, "text_mask": of_token[:, None] == of_text[None, :]}
+        return None, read_shots(self.dit, stack_shots(prompts, len(shots), batch), shots, x.shape)
 
     def __call__(self, x: torch.Tensor, sigma: torch.Tensor, **_) -> torch.Tensor:
         """x0 `[B,C,T,H,W]` for `x` at `sigma` `[B]`."""

@@ -4,7 +4,7 @@ A task is a function from frames to a LATENT: "samples", "noise_mask" (1 = gener
 user's own pixels back after decoding. Any sampler that respects the mask can run it.
 """
 
-from .edits import animate, connect, extend, infill, loop, remix
+from .edits import animate, connect, extend, infill, loop, parse_frames, remix
 from .layout import VAECodec, Window, encode_kept
 from .splice import SPLICE, Splice, finish
 from .storyboard import Shot, parse_storyboard, plan_shots, shots_conditioning
@@ -22,6 +22,7 @@ __all__ = [
     "finish",
     "infill",
     "loop",
+    "parse_frames",
     "parse_storyboard",
     "plan_shots",
     "remix",

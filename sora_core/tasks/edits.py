@@ -6,6 +6,7 @@ Where a video is longer than the model's window, the model sees the frames next 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -182,6 +183,18 @@ def loop(codec: VAECodec, frames: Tensor, new: int, fps: float = 8.0) -> dict:
     keep = torch.ones(video.shape[0], dtype=torch.bool)
     keep[frames.shape[0] :] = False
     return _between(codec, frames, gap.shape[0], frames, video, keep, fps, wrap=True)
+
+
+def parse_frames(text: str) -> list[int]:
+    """Frame numbers from "5-12, 20" (ranges include both ends). Raises SoraError for anything else."""
+    numbers: set[int] = set()
+    for part in re.split(r"[,;，、\s]+", text.strip()):
+        match = re.fullmatch(r"(\d{1,6})(?:\s*[-–:]\s*(\d{1,6}))?", part)
+        expect(match is not None, f"frames: {part!r} is no number and no range. Write, for example, 5-12, 20.")
+        first, last = int(match[1]), int(match[2] or match[1])
+        expect(first <= last, f"frames: the range {part} runs backwards. Write the smaller number first.")
+        numbers.update(range(first, last + 1))
+    return sorted(numbers)
 
 
 def infill(
