@@ -20,6 +20,23 @@ class CONDRegular:
         self.cond = cond
 
 
+class CONDConstant(CONDRegular): ...
+
+
+class Executor:
+    """Calls wrappers around a function; here, the one given in the options."""
+
+    def __init__(self, function, owner, wrappers):
+        self.function, self.wrappers = function, wrappers
+
+    def execute(self, *args, **kwargs):
+        return (
+            self.wrappers[0](self.function, *args, **kwargs)
+            if self.wrappers
+            else self.function(*args, **kwargs)
+        )
+
+
 class LatentFormat:
     latent_channels, latent_dimensions = 4, 2
     latent_rgb_factors = latent_rgb_factors_bias = None
@@ -173,7 +190,9 @@ class CFGGuider:
         model = self.model_patcher.model
         mask = None if denoise_mask is None else denoise_mask.repeat(1, latent.shape[1], 1, 1, 1)
         self.conds = {
-            name: model.extra_conds(cross_attn=entries[0][0], denoise_mask=mask, device="cpu")
+            name: model.extra_conds(
+                cross_attn=entries[0][0], **entries[0][1], denoise_mask=mask, device="cpu"
+            )
             for name, entries in self.entries.items()
         }
 
@@ -220,7 +239,7 @@ def modules(folder) -> dict[str, ModuleType]:
     cpu, fp32 = torch.device("cpu"), torch.float32
     parts = {
         "comfy": {},
-        "comfy.conds": {"CONDRegular": CONDRegular},
+        "comfy.conds": {"CONDRegular": CONDRegular, "CONDConstant": CONDConstant},
         "comfy.latent_formats": {"LatentFormat": LatentFormat},
         "comfy.model_base": {"BaseModel": BaseModel, "ModelType": ModelType},
         "comfy.model_management": {
@@ -232,6 +251,11 @@ def modules(folder) -> dict[str, ModuleType]:
             "throw_exception_if_processing_interrupted": lambda: None,
         },
         "comfy.model_patcher": {"ModelPatcher": ModelPatcher},
+        "comfy.patcher_extension": {
+            "WrappersMP": SimpleNamespace(DIFFUSION_MODEL="diffusion_model"),
+            "WrapperExecutor": SimpleNamespace(new_class_executor=Executor),
+            "get_all_wrappers": lambda kind, options: options.get("wrappers", []),
+        },
         "comfy.model_sampling": {"CONST": CONST},
         "comfy.supported_models_base": {"BASE": BASE, "ClipTarget": ClipTarget},
         "comfy.sd": {"CLIP": CLIP, "VAE": VAE},

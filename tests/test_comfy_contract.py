@@ -85,6 +85,25 @@ def test_masks_reach_the_tokens_and_what_is_kept_stays(hosts):
     assert native.family(model=loaded.model).masks == "tokens"
 
 
+def test_a_storyboard_and_wrappers_reach_the_forward_pass(hosts):
+    from sora_core.tasks import shots_conditioning
+
+    results = []
+    for host in hosts[:2]:
+        loaded = host.load_model(hosts[2], "fp32")
+        shots = [host.encode_text(loaded.clip, text)[0][0][0] for text in ("a cat", "a dog running")]
+        made = host.sample(
+            loaded.model, {"samples": torch.zeros(1, 16, 3, 4, 4)}, shots_conditioning(shots, [1, 2]),
+            host.encode_text(loaded.clip, "")[0], sampler=host.make_sampler("euler", {}), seed=0, cfg=2.0,
+            sigmas=host.make_sigmas(loaded.model, "simple", 2, 1.0), interval=(0, 1),
+        )  # fmt: skip
+        results.append(made["samples"])
+    assert torch.allclose(*results, atol=1e-5)
+    dit = hosts[0].load_model(hosts[2], "fp32").model.model.diffusion_model
+    options = {"wrappers": [lambda run, *args, **kwargs: run(*args, **kwargs) * 0]}
+    assert not dit(torch.randn(1, 16, 1, 2, 2), torch.ones(1), shots[0], transformer_options=options).any()
+
+
 def test_previews_and_progress_reach_the_bar(hosts):
     native, _, path = hosts
     generate(native, path)

@@ -20,6 +20,7 @@ from torch import Tensor
 from ... import checkpoint
 from ...diffusion.masks import to_latent_grid
 from ...errors import expect
+from ...model.patch import check_divisible
 from ...patches import forward_flops
 from ...previews import PreviewLoop, latent_preview
 from ..backend import SORA_MINI, Family, Loaded, check_family, check_prompt_given, embedded_models
@@ -107,6 +108,8 @@ class ComfyBackend:
             "ComfyUI's own nodes only. Use SamplerCustomAdvanced.",
         )
         samples = fit_empty(family, check_family(family, given, "the model"), latent)
+        if hasattr(model.model, "sora_name"):  # Core's models pad what does not divide.
+            check_divisible(samples.shape, family.patch_size)
         mask = latent.get("noise_mask")
         if mask is not None:
             expect(

@@ -28,7 +28,7 @@ def model_family(patcher: Any) -> Family:
     """The family of a MODEL. Raises SoraError when it makes no video."""
     model = patcher.model
     layout = patcher.get_model_object("latent_format")
-    kind = type(model).__name__
+    kind = getattr(model, "sora_name", type(model).__name__)
     dimensions = getattr(layout, "latent_dimensions", 2)
     expect(
         dimensions == 3,

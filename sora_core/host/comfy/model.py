@@ -7,6 +7,7 @@ import comfy.latent_formats
 import comfy.model_base
 import comfy.model_management as management
 import comfy.model_patcher
+import comfy.patcher_extension as patches
 import comfy.supported_models_base
 import torch
 import torch.nn.functional as F
@@ -51,7 +52,18 @@ class ComfyDiT(DiT):
         cells = tokens.to(self.running_dtype).unflatten(-1, (-1, *self.config.patch_size))
         return self.patch_embedding(cells.flatten(0, 1)).flatten(1).unflatten(0, tokens.shape[:2])
 
-    def forward(self, x: Tensor, timestep: Tensor, context: Tensor, shots: tuple | None = None, **_) -> Tensor:
+    def forward(
+        self, x: Tensor, timestep: Tensor, context: Tensor, transformer_options: dict | None = None, **extra
+    ) -> Tensor:
+        # Caches and other patches of a whole forward pass hang in here.
+        options = transformer_options or {}
+        wrappers = patches.get_all_wrappers(patches.WrappersMP.DIFFUSION_MODEL, options)
+        run = patches.WrapperExecutor.new_class_executor(self.velocity, self, wrappers)
+        return run.execute(x, timestep, context, transformer_options=options, **extra)
+
+    def velocity(
+        self, x: Tensor, timestep: Tensor, context: Tensor, shots: tuple | None = None, **_
+    ) -> Tensor:
         self.running_dtype = x.dtype
         if shots is not None:
             by_shot = context.unflatten(1, (len(shots), -1)).flatten(0, 1)
@@ -132,6 +144,7 @@ def make_model(config: DiTConfig, state: dict[str, Tensor], info: dict, dtype: t
     settings.latent_format = SoraLatent(config.in_dim, info.get("latent_rgb"))
     settings.set_inference_dtype(weights, management.unet_manual_cast(weights, device, kinds))
     model = SoraModel(settings, device=offload)
+    model.sora_name = info.get("name", "model")
     model.load_model_weights({k: v.to(weights) for k, v in state.items()}, "")
     patcher = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
     return patcher(model, load_device=device, offload_device=offload)
