@@ -1,0 +1,323 @@
+"""Every way to make and change a video, measured against the world's truth.
+
+    python tests/benchmarks/tasks.py [--json] [--only seams,infill] [--clips 20] [--steps 25] [--sprites FOLDER]
+
+seams: kept pixels and latents, and the frame difference across every join over the clip's median, by task.
+infill: frames 5-12 hidden, PSNR and the subject's path error against a linear cross-fade. long: ten extensions of a
+static scene: drift, sharpness, motion, memory, time. kill: kill -9 at random moments. story: same subject and right
+scene in each of three shots. permanence: the subject before and after it passes behind something.
+
+Evaluators are plain measurements; those that name a subject or scene are first scored on truth, see adherence.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import random
+import resource
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from adherence import PLACES, layout, score
+
+import sora_core
+from sora_core import tasks
+from sora_core.captioning import caption
+from sora_core.diffusion.masks import to_latent_grid
+from sora_core.training.world import PRESETS, World
+from sora_core.video import read_video
+
+CELLS = 6  # levels per colour channel of a subject's histogram
+
+
+class Bench:
+    def __init__(self, model: str, clips: int, steps: int, sprites: Path | None) -> None:
+        self.pipe = sora_core.load(model)
+        self.world, self.preset = World(PRESETS["starter"], sprites), PRESETS["starter"]
+        self.model, self.clips, self.how = model, clips, {"steps": steps}
+
+    def clip(self, seed: int, frames: int = 17, **fixed) -> tuple[torch.Tensor, str, dict]:
+        """A true clip `[T,H,W,3]`, its caption and its facts."""
+        made = self.world.sample(seed, frames=frames, fixed={"camera": "static", **fixed})
+        text = caption(made.facts, np.random.default_rng(seed), "en", "medium")
+        return torch.from_numpy(made.frames).float() / 255, text, made.facts
+
+    # -- seams ----------------------------------------------------------------------------------------------
+    def seams(self) -> dict:
+        found: dict[str, list[float]] = {}
+        raw: dict[str, list[float]] = {}
+        worst_pixel = worst_latent = 0.0
+        for i in range(self.clips):
+            frames, text, _ = self.clip(70_000 + i, motion=("left", "right", "up", "down")[i % 4])
+            other, _, _ = self.clip(71_000 + i)
+            codec = self.pipe.codec
+            edits = {
+                "animate": tasks.animate(codec, {0: frames[0]}, 17),
+                "forwards": tasks.extend(codec, frames, 8),
+                "backwards": tasks.extend(codec, frames, 8, "backwards"),
+                "infill": tasks.infill(codec, frames, range(5, 13)),
+                "connect": tasks.connect(codec, frames, other, 8),
+                "loop": tasks.loop(codec, frames, 8),
+            }
+            for name, latent in edits.items():
+                made = self.pipe._edit(latent, text, seed=i, **self.how)
+                splice = latent[tasks.SPLICE]
+                kept = ~to_latent_grid(latent["noise_mask"], latent["samples"].shape).expand_as(latent["samples"])
+                worst_latent = max(worst_latent, float((made.latent - latent["samples"])[kept].abs().max()))
+                worst_pixel = max(worst_pixel, float((made.frames - splice.frames)[splice.keep].abs().max()))
+                found.setdefault(name, []).extend(joins(made.frames, splice.keep, name == "loop"))
+                plain = splice.frames.clone()
+                decoded = torch.cat([self.pipe.decode(part) for part in made.latent.split(1)])
+                place = splice.places[0]
+                fresh = (place >= 0) & ~splice.keep[place.clamp_min(0)]
+                plain[place[fresh]] = decoded[fresh]
+                raw.setdefault(name, []).extend(joins(plain, splice.keep, name == "loop"))
+        rows = {name: {**spread(values), "without_residual": spread(raw[name])} for name, values in found.items()}
+        return {"kept_pixels": worst_pixel, "kept_latents": worst_latent, "joins": rows}
+
+    # -- infill ---------------------------------------------------------------------------------------------
+    def infill(self) -> dict:
+        gains, ours, fades = [], [], []
+        for i in range(self.clips):
+            frames, text, facts = self.clip(80_000 + i)
+            made = self.pipe.infill(frames, text, hidden=range(5, 13), seed=i, **self.how).frames
+            weight = torch.linspace(0, 1, 10)[1:-1].view(-1, 1, 1, 1)
+            fade = frames.clone()
+            fade[5:13] = (1 - weight) * frames[4] + weight * frames[13]
+            gains.append(psnr(made[5:13], frames[5:13]) - psnr(fade[5:13], frames[5:13]))
+            still = frames[[*range(5), *range(13, 17)]].median(0).values
+            truth = path(frames[5:13], still)
+            for video, errors in ((made, ours), (fade, fades)):
+                errors.append(float(np.nanmean(np.abs(path(video[5:13], still) - truth))))
+        return {
+            "clips": self.clips,
+            "psnr_gain_db": spread(gains),
+            "path_error": spread(ours),
+            "path_error_fade": spread(fades),
+            "path_ratio": round(np.nanmean(ours) / np.nanmean(fades), 3),
+        }
+
+    # -- ten extensions -------------------------------------------------------------------------------------
+    def long(self, seconds: float = 6.0, times: int = 10) -> dict:
+        frames, text, _ = self.clip(90_000, motion="still")
+        colour, sharp, motion, memory, clock = [frames.mean((0, 1, 2))], [], [], [], []
+        video = frames
+        for i in range(times):
+            start = time.monotonic()
+            video = self.pipe.extend(video, text, seconds=seconds, seed=i, **self.how).frames
+            clock.append(time.monotonic() - start)
+            new = video[-round(seconds * 8) :]
+            colour.append(new.mean((0, 1, 2)))
+            sharp.append(sharpness(new))
+            motion.append(float((new[1:] - new[:-1]).abs().mean()))
+            memory.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+            video = video[-33:]  # what a chain of files would hand on
+        steps = [float((b - a).abs().max()) * 255 for a, b in zip(colour, colour[1:], strict=False)]
+        return {
+            "colour_drift_each_255": spread(steps),
+            "colour_drift_in_all_255": round(float((colour[-1] - colour[0]).abs().max()) * 255, 2),
+            "sharpness_last_over_first": round(sharp[-1] / sharp[0], 3),
+            "motion_last_over_first": round(motion[-1] / max(motion[0], 1e-9), 3),
+            "memory_10_over_2": round(memory[-1] / memory[1], 3),
+            "time_10_over_2": round(statistics.median(clock[-3:]) / statistics.median(clock[1:4]), 3),
+            "seconds_each": round(statistics.median(clock), 1),
+        }
+
+    def rolled(self, seconds: float = 60.0) -> dict:
+        """The same over one SoraLongVideo render, with and without holding the statistics."""
+        from sora_core.tasks.rolling import Rolling
+
+        frames, text, _ = self.clip(90_000, motion="still")
+        rows = {}
+        for name, rolling in {
+            "hold": Rolling(), "free": Rolling(hold=0.0), "no overlap": Rolling(overlap=0),
+            "context 2": Rolling(context=2),
+        }.items():  # fmt: skip
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "a.mp4"
+                start = time.monotonic()
+                self.pipe.long_video(text, path, seconds=seconds, video=frames, rolling=rolling, **self.how)
+                took = time.monotonic() - start
+                video = read_video(path)[0][frames.shape[0] :]
+            parts = video.split(48)
+            rows[name] = {
+                "colour_drift_in_all_255": round(
+                    float((parts[-1].mean((0, 1, 2)) - frames.mean((0, 1, 2))).abs().max()) * 255, 2
+                ),
+                "sharpness_last_over_first": round(sharpness(parts[-1]) / sharpness(parts[0]), 3),
+                "motion_last_over_first": round(
+                    float((parts[-1].diff(dim=0)).abs().mean() / parts[0].diff(dim=0).abs().mean()), 3
+                ),
+                "seconds": round(took, 1),
+            }
+        return rows
+
+    # -- kill -9 --------------------------------------------------------------------------------------------
+    def kill(self, times: int = 10) -> dict:
+        command = [sys.executable, __file__, "--child", self.model, "--steps", str(self.how["steps"]), "--out"]
+        same, starts = 0, []
+        with tempfile.TemporaryDirectory() as folder:
+            whole = Path(folder) / "whole.mp4"
+            start = time.monotonic()
+            subprocess.run([*command, str(whole)], check=True, stdout=subprocess.DEVNULL)
+            length = time.monotonic() - start
+            for i in range(times):
+                path = Path(folder) / f"{i}.mp4"
+                child = subprocess.Popen([*command, str(path)], stdout=subprocess.DEVNULL)
+                time.sleep(random.Random(i).uniform(0.2, 0.95) * length)
+                if child.poll() is None:
+                    child.send_signal(signal.SIGKILL)
+                child.wait()
+                done = subprocess.run([*command, str(path)], check=True, capture_output=True, text=True)
+                starts.append(int(done.stdout.split()[0]))
+                same += path.read_bytes() == whole.read_bytes()
+        return {"kills": times, "identical": same, "resumed_at_segment": starts}
+
+    # -- subjects and scenes --------------------------------------------------------------------------------
+    def palettes(self) -> dict[str, np.ndarray]:
+        return {s: self.mean_palette(s) for s in self.preset.subjects if self.world.bank.available(s)}
+
+    def mean_palette(self, subject: str) -> np.ndarray:
+        found = []
+        for i in range(6):
+            made = self.world.sample(95_000 + i, fixed={"subject": subject, "camera": "static", "motion": "right"})
+            found.append(histogram(made.frames[made.alpha > 200] / 255.0))
+        return np.mean(found, 0)
+
+    def subject(self, frames: np.ndarray, palettes: dict[str, np.ndarray]) -> str | None:
+        """Which subject moves: the nearest palette of the pixels that differ from the median over time."""
+        change = np.abs(frames - np.median(frames, 0)).sum(-1)
+        if (change > 0.35).sum() < 50:
+            return None
+        seen = histogram(frames[change > 0.35])
+        return max(palettes, key=lambda name: float(np.minimum(seen, palettes[name]).sum()))
+
+    def scenes(self) -> dict[str, np.ndarray]:
+        return {
+            name: np.mean([layout(self.clip(9000 + i, scene=name)[0].numpy()) for i in range(8)], 0) for name in PLACES
+        }
+
+    def story(self) -> dict:
+        palettes, layouts, places = self.palettes(), self.scenes(), list(PLACES)
+        rng, rows = random.Random(1), {"truth_subject": [], "same_subject": [], "scene": []}
+
+        def nearest(frames: np.ndarray) -> str:
+            return min(layouts, key=lambda name: float(np.abs(layout(frames) - layouts[name]).mean()))
+
+        for i in range(self.clips):
+            subject, three = rng.choice(list(palettes)), rng.sample(places, 3)
+            truth = self.clip(60_000 + i, subject=subject, motion="right")[0].numpy()
+            rows["truth_subject"].append((self.subject(truth, palettes), subject))
+            shots = [(f"a {subject} moving right {PLACES[place]}", 1.5) for place in three]
+            counts = tasks.plan_shots([tasks.Shot(*s) for s in shots], 8)
+            frames = self.pipe.storyboard(shots, seed=i, **self.how).frames.numpy()
+            cuts = np.cumsum([0, counts[0] * 4 - 3, *[4 * n for n in counts[1:]]])
+            parts = [frames[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
+            named = [self.subject(part, palettes) for part in parts]
+            rows["same_subject"].append((named, [subject] * 3))
+            rows["scene"] += [(nearest(part), place) for part, place in zip(parts, three, strict=True)]
+        return {name: score(pairs) for name, pairs in rows.items()}
+
+    def permanence(self) -> dict:
+        palettes, pairs = self.palettes(), []
+        world = World(PRESETS["full"], None)
+        for i in range(self.clips):
+            subject = list(palettes)[i % len(palettes)]
+            fixed = {"event": "occlusion", "subject": subject, "shots": "1", "n_subjects": "1", "camera": "static"}
+            facts = world.facts(65_000 + i, fixed={**fixed, "style": "plain"})
+            text = caption(facts, np.random.default_rng(i), "en", "medium")
+            frames = self.pipe.generate(text, seed=i, **self.how).frames.numpy()
+            pairs.append(([self.subject(frames[:6], palettes), self.subject(frames[-6:], palettes)], [subject] * 2))
+        return score(pairs)
+
+
+# -- measures ---------------------------------------------------------------------------------------------------
+def spread(values: list[float]) -> dict[str, float]:
+    values = [v for v in values if not math.isnan(v)]
+    return {"median": round(statistics.median(values), 4), "max": round(max(values), 4), "count": len(values)}
+
+
+def joins(frames: torch.Tensor, keep: torch.Tensor, wrap: bool) -> list[float]:
+    """Frame difference across every join over the median frame difference of the video."""
+    change = (frames[1:] - frames[:-1]).abs().mean((1, 2, 3))
+    median = float(change.median())
+    at = (keep[1:] != keep[:-1]).nonzero().flatten()
+    found = [float(change[i]) / median for i in at]
+    return [*found, float((frames[0] - frames[-1]).abs().mean()) / median] if wrap else found
+
+
+def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float(-10 * torch.log10(((a - b) ** 2).mean().clamp_min(1e-10)))
+
+
+def path(frames: torch.Tensor, still: torch.Tensor) -> np.ndarray:
+    """Centroid `[T,2]` in pixels of what differs from the still scene; NaN where nothing does."""
+    change = (frames - still).abs().sum(-1)
+    change = torch.where(change > 0.3, change, 0).numpy()
+    weight = change.sum((1, 2))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        y = (change.sum(2) @ np.arange(change.shape[1])) / weight
+        x = (change.sum(1) @ np.arange(change.shape[2])) / weight
+    return np.stack((x, y), 1)
+
+
+def sharpness(frames: torch.Tensor) -> float:
+    """Variance of the Laplacian of the luminance."""
+    grey = frames.mean(-1, keepdim=True).movedim(-1, 1)
+    kernel = torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]]).view(1, 1, 3, 3)
+    return float(torch.nn.functional.conv2d(grey, kernel).var())
+
+
+def histogram(pixels: np.ndarray) -> np.ndarray:
+    """Colours `[n,3]` 0..1 -> shares of CELLS^3 colour cells."""
+    cells = np.clip((pixels * CELLS).astype(int), 0, CELLS - 1) @ np.array([CELLS * CELLS, CELLS, 1])
+    return np.bincount(cells, minlength=CELLS**3) / max(len(pixels), 1)
+
+
+def child(model: str, out: str, steps: int) -> None:
+    pipe = sora_core.load(model, device="cpu")
+    pipe.long_video(
+        "a cat moving right on a beach", out, seconds=15, steps=steps, width=64, height=64,
+        progress=lambda p: print(p.segment, flush=True),
+    )  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    names = ("seams", "infill", "long", "rolled", "kill", "story", "permanence")
+    parser.add_argument("--json", action="store_true", help="print JSON only")
+    parser.add_argument("--only", default=",".join(names), help=f"any of {', '.join(names)}")
+    parser.add_argument("--clips", type=int, default=20)
+    parser.add_argument("--steps", type=int, default=25)
+    parser.add_argument("--model", default="sora-mini")
+    parser.add_argument("--sprites", type=Path, help="the sprite package that the model was trained on")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    parser.add_argument("--out", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.child:
+        return child(args.child, args.out, args.steps)
+    bench = Bench(args.model, args.clips, args.steps, args.sprites)
+    result = {"model": args.model, "steps": args.steps, "cores": os.cpu_count()}
+    for name in args.only.split(","):
+        if name not in names:
+            parser.error(f"there is no measurement {name!r}: use {', '.join(names)}")
+        start = time.monotonic()
+        result[name] = getattr(bench, name)()
+        if not args.json:
+            print(f"{name} ({time.monotonic() - start:.0f} s)", json.dumps(result[name], indent=2), flush=True)
+    if args.json:
+        print(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()
