@@ -1,8 +1,7 @@
 """What a node needs from the machine it runs on, in one small protocol with two implementations.
 
-`current()` is ComfyUI's when the process is ComfyUI, and the standalone one otherwise. MODEL, CLIP, VAE,
-SAMPLER
-are whatever the host's own nodes exchange; a node hands them to the backend and never looks inside. LATENT,
+`current()` is ComfyUI's when the process is ComfyUI, and the standalone one otherwise. MODEL, CLIP, VAE, SAMPLER are
+whatever the host's own nodes exchange; a node hands them to the backend and never looks inside. LATENT,
 CONDITIONING, SIGMAS and IMAGE have one layout in both (see `sora_core.diffusion.sampling`).
 """
 
@@ -23,9 +22,8 @@ from ..errors import SoraError, expect
 class Family:
     """How a family of video models lays out its latents, and what it does with a mask.
 
-    masks: "tokens", kept latents enter clean with timestep 0 and stay as they are; "blend", they are "
-        "noised along
-    and put back at each step (works, with less respect for what is kept); "none".
+    masks: "tokens", kept latents enter clean with timestep 0 and stay as they are; "blend", they are
+    noised along and put back at each step (works, with less respect for what is kept); "none".
     """
 
     name: str
@@ -155,8 +153,7 @@ def in_comfyui() -> bool:
     return "comfy.sd" in sys.modules
 
 
-# -- helpers that both backends use
-# ----------------------------------------------------------------------------
+# -- helpers that both backends use ----------------------------------------------------------------------
 def resolve_model(name: str, files: dict[str, Path]) -> Path:
     """The file of a model that a workflow names, or SoraError with those there are."""
     from .words import did_you_mean, listing
