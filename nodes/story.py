@@ -160,7 +160,8 @@ class SoraLongVideo(io.ComfyNode):
         )  # fmt: skip
 
     @classmethod
-    def validate_inputs(cls, shots=None) -> bool | str:
+    def validate_inputs(cls, shots=None, sampler=None) -> bool | str:
+        # ComfyUI hands a dynamic combo to this method whether it asks for it or not.
         return _check_storyboard(shots, 200)
 
     @classmethod

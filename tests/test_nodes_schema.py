@@ -76,6 +76,14 @@ def test_every_input_is_explained(nodes):
         assert all(e.tooltip for e in [*entries, *schema.outputs]), node_id
 
 
+def test_a_check_takes_the_dynamic_inputs_too(nodes):
+    """ComfyUI passes them to `validate_inputs` of any node that has one, by name."""
+    for node_id, node in nodes.items():
+        if node.overrides("validate_inputs"):
+            dynamic = {e.id for e in node.GET_SCHEMA().inputs if isinstance(e, DynamicCombo.Input)}
+            assert dynamic <= node.parameters("validate_inputs")[0], node_id
+
+
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_translations_cover_every_node(nodes, language):
     texts = json.loads((ROOT / "locales" / language / "nodeDefs.json").read_text(encoding="utf-8"))
