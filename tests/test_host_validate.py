@@ -113,6 +113,11 @@ def test_defaults_fill_in_for_inputs_added_later(host):
     assert host.run(api(n1=("TinyNumber", {}), n2=("TinyWrite", GOOD))).files[0].read_text().startswith("1 ")
 
 
+def test_display_widgets_of_the_frontend_are_no_inputs(host):
+    plan = host.plan(host.load(api(n1=("TinyNumber", {"value": 3, "video-preview": ""}), n2=("TinyWrite", GOOD))))
+    assert plan is not None
+
+
 def test_texts_become_numbers(host):
     result = host.run(api(n1=("TinyNumber", {"value": "7"}), n2=("TinyWrite", GOOD)))
     assert result.files[0].read_text().startswith("7 ")

@@ -23,6 +23,9 @@ from .words import did_you_mean, listing
 # How many nodes whose output takes its type from an input may follow each other.
 MAX_MATCHES = 1000
 
+# Values of the frontend's own display widgets, which it sends along as if they were inputs.
+FRONTEND_ONLY = frozenset({"video-preview", "audioUI", "$$canvas-image-preview"})
+
 
 @dataclass
 class Problem:
@@ -150,7 +153,9 @@ def _check_node(node: Node, workflow: Workflow, schemas: dict[str, Schema], regi
     self_checked, checks_all = (cls.parameters("validate_inputs") if cls.overrides("validate_inputs")
                                 else (set(), False))
     for name in list(inputs):
-        if name not in active and not schema.accept_all_inputs:
+        if name in FRONTEND_ONLY and name not in active:
+            del inputs[name]
+        elif name not in active and not schema.accept_all_inputs:
             # A choice that does not exist has no inputs: its own message is enough.
             if not _under_bad_choice(name, active, inputs):
                 hint = did_you_mean(name, active) or f"it has {listing(active) or 'none'}."
