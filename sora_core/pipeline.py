@@ -45,7 +45,7 @@ def plan_frames(seconds: float, fps: float, ratio: int = 4) -> int:
         math.isfinite(seconds) and seconds > 0,
         f"The duration is {seconds} s. Use a number of seconds above 0.",
     )
-    expect(math.isfinite(fps) and 0 < fps <= 120, f"The frame rate is {fps}. Use 1 to 120 frames per second.")
+    check_rate(fps)
     frames = nearest_length(seconds * fps, ratio)
     expect(
         frames <= MAX_FRAMES,
@@ -53,6 +53,11 @@ def plan_frames(seconds: float, fps: float, ratio: int = 4) -> int:
         "Make a shorter one, or a long video in segments.",
     )
     return frames
+
+
+def check_rate(fps: float) -> None:
+    """Raise SoraError unless `fps` is a frame rate."""
+    expect(math.isfinite(fps) and 0 < fps <= 120, f"The frame rate is {fps}. Use 1 to 120 frames per second.")
 
 
 def check_size(width: int, height: int, multiple: int) -> None:
@@ -99,7 +104,8 @@ class Pipeline(Editing):
         """
         expect(bool(prompt.strip()), "The prompt is empty: say what the video should show.")
         info, vae = self.info, self.vae
-        fps = fps or info.get("fps", 8)
+        fps = info.get("fps", 8) if fps is None else fps
+        check_rate(fps)
         ratio = vae.config.temporal_ratio
         if frames is None:
             frames = info.get("frames", 17) if seconds is None else plan_frames(seconds, fps, ratio)

@@ -1,4 +1,4 @@
-"""Writes the workflows of `workflows/`, the stills and clips that they start from, and their pictures.
+"""Writes the editing workflows of `workflows/`, the stills and clips that they start from, and their pictures.
 
     python tests/make_workflows.py [--pictures] [--sprites FOLDER]
 
@@ -39,7 +39,7 @@ EDITS: dict[str, tuple[str, dict, str]] = {
     "remix": ("SoraRemix", VIDEO, "a cat moving right in the snowy mountains"),
 }
 # Two nodes of one type: titles tell them apart, to people and to `sora run --set "Prompt.text=..."`.
-TITLES = {"positive": "Prompt", "negative": "Negative Prompt"}
+TITLES = {"positive": "Prompt", "negative": "Negative prompt"}
 STORY = "2s: a cat moving right on a beach\n2s: a cat moving right in the forest\n2s: a cat moving right in the desert"
 
 
@@ -65,10 +65,7 @@ def edit_graph(kind: str, inputs: dict, prompt: str) -> dict:
 
 
 def graphs() -> dict[str, dict]:
-    plain = edit_graph("SoraImageToVideo", {}, PROMPT)
-    plain["edit"] = ("SoraEmptyLatent", {"model": ("load", 0)})
-    plain["save"][1]["fps"] = 8.0
-    made = {"text_to_video": plain, **{name: edit_graph(*edit) for name, edit in EDITS.items()}}
+    made = {name: edit_graph(*edit) for name, edit in EDITS.items()}
     story = edit_graph("SoraImageToVideo", {}, "")
     del story["positive"]
     story["edit"] = ("SoraStoryboard", {"clip": ("load", 1), "shots": STORY})

@@ -1,4 +1,4 @@
-"""The shared workflows open and run on their bundled inputs, and are what their maker writes."""
+"""The shared editing workflows open and run on their bundled inputs, and are what their maker writes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from sora_core.host.host import Host
 from sora_core.video import probe
 
 FRAMES = {
-    "text_to_video": 17,
     "image_to_video": 17, "extend": 25, "infill": 17, "connect": 42, "loop": 25, "remix": 17, "storyboard": 49,
     "long_video": 9,
 }  # fmt: skip
