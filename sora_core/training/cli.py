@@ -91,6 +91,10 @@ def parser() -> argparse.ArgumentParser:
     data.add_argument("--shape", action="append", required=True, metavar="TxHxW=CLIPS")
     data.add_argument("--seed", type=int, default=0)
     data.add_argument("--workers", type=int, default=1)
+    data.add_argument("--label", default="", help="ends the folders' names: clips of several presets side by side")
+    data.add_argument(
+        "--excerpts", type=float, default=0.0, help="share of clips that begin and end in mid-motion, 0 to 1"
+    )
     latents = stages.add_parser("latents", help="encode rendered clips with a VAE")
     latents.add_argument("--data", type=Path, required=True)
     latents.add_argument("--out", type=Path, required=True)
@@ -114,7 +118,10 @@ def main(argv: list[str] | None = None) -> int:
     if args.stage == "data":
         from .data import render_shards
 
-        render_shards(args.out, args.preset, args.sprites, parse_shapes(args.shape), args.seed, args.workers)
+        shapes = parse_shapes(args.shape)
+        render_shards(
+            args.out, args.preset, args.sprites, shapes, args.seed, args.workers, args.label, args.excerpts
+        )
     elif args.stage == "latents":
         from .latents import encode_shards
 

@@ -48,12 +48,15 @@ def _render(job: tuple) -> list[tuple]:
     """Worker: render the clips of `seeds`. Imported lazily so that only rendering needs OpenCV."""
     from .world import PRESETS, World
 
-    preset, sprites, seeds, frames, height, width = job
+    preset, sprites, seeds, frames, height, width, excerpts = job
     config = PRESETS[preset]
     world = World(config, sprites)
     out = []
     for seed in seeds:
-        clip = world.sample(seed, height=height, width=width, frames=frames)
+        if frames > 1 and np.random.default_rng([seed, 17]).random() < excerpts:
+            clip = world.excerpt(seed, height, width, frames)
+        else:
+            clip = world.sample(seed, height, width, frames)
         alpha = clip.alpha[:, 2::4, 2::4]
         out.append((clip.frames, alpha, token_labels(clip.labels, len(config.subjects)), clip.facts))
     return out
@@ -66,13 +69,16 @@ def render_shards(
     shapes: dict[tuple[int, int, int], int],
     seed: int = 0,
     workers: int = 1,
+    label: str = "",
+    excerpts: float = 0.0,
 ) -> None:
     """Render `shapes[(frames, height, width)]` clips of the world of `preset` into `out`.
 
-    A shape's folder appears under its final name only when complete.
+    label: ends the folders' names, so that clips of several presets lie side by side. excerpts: share of clips that
+    are cut out of longer ones. A shape's folder appears under its final name only when complete.
     """
     for (frames, height, width), count in shapes.items():
-        final = out / shape_name(frames, height, width)
+        final = out / (shape_name(frames, height, width) + (f"-{label}" if label else ""))
         if final.exists():
             continue
         part = final.with_name(final.name + ".part")
@@ -86,7 +92,7 @@ def render_shards(
         )
         first = seed * 10_000_000 + frames * 100_000 + height * 1000 + width
         chunks = [range(i, min(i + 16, count)) for i in range(0, count, 16)]
-        jobs = [(preset, sprites, [first * 1000 + i for i in c], frames, height, width) for c in chunks]
+        jobs = [(preset, sprites, [first * 1000 + i for i in c], frames, height, width, excerpts) for c in chunks]
         with (part / "facts.jsonl").open("w") as facts, ProcessPoolExecutor(workers) as pool:
             for chunk, clips in zip(chunks, pool.map(_render, jobs), strict=True):
                 for i, (*pixels, fact) in zip(chunk, clips, strict=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from sora_core.errors import SoraError
 from sora_core.training.world.scenes import SCENES
@@ -91,8 +91,32 @@ class WorldConfig:
                 )
 
 
+_SINGLE_MOVES = tuple((name, 3.5) for name in CAMERAS[1:7])
+_DOUBLE_MOVES = tuple((name, 0.75) for name in CAMERAS[7:])
+# What sora-mini's weights have seen: everything that can happen, to a cast that a small model can hold.
+_STAGE = WorldConfig(
+    subjects=(*STARTER, "cookie", "donut", "candle", "tower", "owl", "robot", "airplane", "snowman"),
+    motions=(*WorldConfig.motions, ("fall", 5)),
+    cameras=(("static", 73), *_SINGLE_MOVES, *_DOUBLE_MOVES),
+    n_subjects=(("1", 82), ("2", 18)),
+    styles=(("plain", 88), *((name, 2) for name in STYLES[1:])),
+    events=(("none", 75), ("bite", 5), ("pop", 3), ("blow out", 4), ("knock over", 4), ("occlusion", 9)),
+    times=0.12,
+    weathers=0.1,
+    animate=0.3,
+)
+
 PRESETS: dict[str, WorldConfig] = {
     "starter": WorldConfig(),
+    "stage": _STAGE,
+    # The same cast in two or three shots, each cut to another scene.
+    "shots": replace(
+        _STAGE,
+        cameras=(("static", 90), *((name, 2.5) for name in ("pan left", "pan right", "zoom in", "zoom out"))),
+        n_subjects=(("1", 1.0),),
+        events=(("none", 1.0),),
+        shots=(("2", 40), ("3", 60)),
+    ),
     "full": WorldConfig(
         subjects=tuple(subject.name for subject in ALL),
         motions=(

@@ -80,3 +80,31 @@ def describe(
         "height": height,
         "width": width,
     }
+
+
+def cut_facts(facts: dict[str, Any], start: int, end: int) -> dict[str, Any]:
+    """Facts of the frames `start` to `end` of a clip of one shot without events."""
+    (shot,) = facts["shots"]
+    shot = {**shot, "start": 0, "end": end - start, "camera_path": shot["camera_path"][start:end]}
+    subjects = [
+        {
+            **subject,
+            "path": subject["path"][start:end],
+            "visible": None if subject["visible"] is None else subject["visible"][start:end],
+            "contacts": [c - start for c in subject["contacts"] if start <= c < end],
+        }
+        for subject in facts["subjects"]
+    ]
+    return {**facts, "shots": [shot], "subjects": subjects, "frames": end - start}
+
+
+def shot_facts(facts: dict[str, Any], number: int) -> dict[str, Any]:
+    """What shot `number` alone would say: the facts that its own prompt is made from. Paths stay the clip's."""
+    shot = facts["shots"][number]
+    subjects = [
+        {**subject, "motion": motion, "turn": subject["turn"] if subject["motion"] == motion else ""}
+        for subject, motion in zip(facts["subjects"], shot["motions"], strict=True)
+    ]
+    own = {key: shot[key] for key in ("scene", "time_of_day", "weather", "camera", "relations")}
+    events = [event for event in facts["events"] if shot["start"] <= event["frame"] < shot["end"]]
+    return {**facts, **own, "shots": [shot], "subjects": subjects, "events": events}

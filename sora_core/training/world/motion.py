@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 REFERENCE = 16  # frame steps of the reference clip
+CUT_SPEEDS = (1.0, 1.7)  # distances of a clip twice as long, of which one half is shown: 0.5 to 0.85 of the usual speed
 
 
 @dataclass

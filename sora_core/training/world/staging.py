@@ -20,8 +20,11 @@ MIN_EVENT_FRAMES = 9  # shorter clips have no room for before and after
 SWIMMERS = ("fish", "dolphin", "whale", "shark", "octopus", "snake")
 
 
-def make_plan(config: WorldConfig, frame: Frame, seed: int, fixed: dict[str, Any] | None = None) -> Plan:
-    """The plan of clip `seed`. fixed: choices to force, by key (see World.sample)."""
+def make_plan(
+    config: WorldConfig, frame: Frame, seed: int, fixed: dict[str, Any] | None = None, speed: float = 1.0
+) -> Plan:
+    """The plan of clip `seed`. fixed: choices to force, by key (see World.sample). speed: share of the distances
+    that a lone subject covers."""
     choose = Chooser(np.random.default_rng([seed, 7]), fixed or {})
     form = Chooser(
         np.random.default_rng([seed, 11]), fixed or {}
@@ -51,7 +54,7 @@ def make_plan(config: WorldConfig, frame: Frame, seed: int, fixed: dict[str, Any
         picked = [others[i] for i in form.rng.permutation(len(others))[: count - 1]]
         setting = _setting(config, choose)
         return Plan([company_shot(config, form, frame, [name, *picked], setting)], style)
-    shot = _simple_shot(config, choose, frame, name, 0, frame.frames)
+    shot = _simple_shot(config, choose, frame, name, 0, frame.frames, speed)
     if form.rng.random() < config.animate:
         _enliven(shot.actors[0], form.rng)
     return Plan([shot], style)

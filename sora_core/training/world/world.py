@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ import numpy as np
 from sora_core.errors import expect
 from sora_core.training.world.config import WorldConfig
 from sora_core.training.world.effects import stylise
-from sora_core.training.world.facts import describe
+from sora_core.training.world.facts import cut_facts, describe
+from sora_core.training.world.motion import CUT_SPEEDS
 from sora_core.training.world.plan import Frame, Plan
 from sora_core.training.world.render import background, draw_actors, finish
 from sora_core.training.world.sprites import SpriteBank
@@ -81,7 +82,27 @@ class World:
         fixed: choices to force, for balanced or held-out sets, by key: subject, scene, motion, camera, style,
         time, weather, n_subjects, relation, event, shots; for example {"subject": "cat", "motion": "left"}.
         """
-        plan = self.plan(seed, height, width, frames, fixed)
+        return self._draw(self.plan(seed, height, width, frames, fixed), height, width)
+
+    def excerpt(self, seed: int, height: int = 128, width: int = 128, frames: int = 17) -> Clip:
+        """`frames` (2 to 17) frames out of the middle of a longer clip: one shot without an event, in which the
+        motion began before the first frame and goes on after the last. A subject may leave the picture.
+        """
+        expect(2 <= frames <= MAX_FRAMES // 2 + 1, f"an excerpt has 2 to {MAX_FRAMES // 2 + 1} frames, not {frames}.")
+        rng = np.random.default_rng([seed, 13])
+        # A clip of two moves in a row would leave the caption with one that is not seen.
+        single = tuple((name, weight) for name, weight in self.config.cameras if "," not in name)
+        config = replace(self.config, cameras=single, shots=(("1", 1.0),), events=(("none", 1.0),))
+        whole = 2 * frames - 1
+        plan = make_plan(config, Frame(self.bank, height, width, whole), seed, None, float(rng.uniform(*CUT_SPEEDS)))
+        clip = self._draw(plan, height, width)
+        start = int(rng.integers(1, whole - frames + 1))
+        part = slice(start, start + frames)
+        facts = cut_facts(clip.facts, start, start + frames)
+        return Clip(clip.frames[part], clip.alpha[part], clip.labels[part], facts)
+
+    def _draw(self, plan: Plan, height: int, width: int) -> Clip:
+        frames = plan.shots[-1].end
         video = np.empty((frames, height, width, 3), np.uint8)
         alpha = np.zeros((frames, height, width), np.uint8)
         labels = np.zeros((frames, height, width), np.uint8)
