@@ -1,0 +1,281 @@
+"""The policy: what is checked, how strictly, what happens then, and what a user may change.
+
+A policy is one TOML file; `policies/default.toml` shows every key with a word on each. A file may leave keys out: they
+are as in the default. Where it comes from, strongest first:
+
+1. the machine's: `policy.toml` in `machine_folder()`, which only an administrator can write;
+2. the environment's: the variable SORA_POLICY, a file or the name of a policy that comes with the package;
+3. the one that a user names (`--policy FILE`).
+
+A locked policy cannot be replaced by a weaker place; among policies that are not locked the user's wins.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from ..errors import SoraError, expect
+
+ENVIRONMENT = "SORA_POLICY"
+POLICIES = Path(__file__).parent / "policies"
+
+PROMPT_CATEGORIES = ("violence", "sexual", "hate", "likeness", "ip")
+FRAME_CATEGORIES = ("nsfw", "likeness", "violence", "hate")
+# Categories of frames that nothing in the package can judge: the policy names the user's own classifier.
+NEED_CLASSIFIER = ("violence", "hate")
+
+
+@dataclass(frozen=True)
+class PromptPolicy:
+    """What is done about prompts. A category without a threshold is not checked; a score at it or above counts.
+
+    action: "block", "warn" or "off".
+    classifier: "builtin", "transformers:FOLDER", or the http(s) address of an OpenAI-compatible moderation service.
+    """
+
+    action: str = "block"
+    classifier: str = "builtin"
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FramePolicy:
+    """What is done about frames. A category without a threshold is not checked; a score at it or above counts.
+
+    action: "block" (the work stops), "blur" or "black" (the frame is made unrecognisable, the work goes on), "off".
+    faces: folder with pictures of the people whose likeness is protected, "" for none.
+    face_model: the user's own ONNX face embedding (ArcFace and its like), "" for what comes with the package.
+    classifiers: the user's own classifier by category: an ONNX file or a folder of transformers.
+    """
+
+    action: str = "block"
+    faces: str = ""
+    face_model: str = ""
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    classifiers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ProvenancePolicy:
+    """What is written into saved files.
+
+    c2pa: "off"; "on" (signed when a key can be had); "required" (no file without a signature).
+    """
+
+    c2pa: str = "on"
+    watermark: bool = True
+    include_prompt: bool = False
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A policy as read. `overridable` lists what a user may change although it is locked: "frames.action", or a
+    whole section, "frames". `source` is the file that it was read from.
+    """
+
+    name: str = "default"
+    locked: bool = False
+    overridable: tuple[str, ...] = ()
+    prompt: PromptPolicy = PromptPolicy()
+    frames: FramePolicy = FramePolicy()
+    provenance: ProvenancePolicy = ProvenancePolicy()
+    source: Path | None = None
+
+    def may_override(self, key: str) -> bool:
+        """Whether a user may change `key` ("frames.action", "frames.thresholds.nsfw")."""
+        parts = key.split(".")
+        return not self.locked or any(".".join(parts[:n]) in self.overridable for n in (1, 2, 3))
+
+    def override(self, changes: Mapping[str, Any]) -> Policy:
+        """This policy with `{"frames.action": "blur", "prompt.thresholds": {...}}`; None leaves a key as it is.
+
+        Raises SoraError for a key that is locked (unless it stays the same) and for what a file could not say.
+        """
+        policy = self
+        for key, value in changes.items():
+            section, _, name = key.partition(".")
+            old = getattr(getattr(policy, section), name)
+            if value is None or value == old:
+                continue
+            for touched in _touched(key, old, value):
+                expect(self.may_override(touched),
+                       f"The policy {self.name!r} is locked and keeps {key} at {old!r}: leave that setting as it "
+                       "is, or ask whoever set the policy.")
+            part = replace(getattr(policy, section), **{name: value})
+            policy = replace(policy, **{section: part})
+        return _checked(policy)
+
+
+ACTIONS = {"prompt": ("block", "warn", "off"), "frames": ("block", "blur", "black", "off")}
+CATEGORIES = {"prompt": PROMPT_CATEGORIES, "frames": FRAME_CATEGORIES}
+SECTIONS = {"prompt": PromptPolicy, "frames": FramePolicy, "provenance": ProvenancePolicy}
+
+
+def load_policy(path: str | Path | None = None) -> Policy:
+    """The policy in the TOML file `path`, or the one of that name that comes with the package; None is the default.
+
+    Paths in the file are meant from the file's folder. Raises SoraError for a file that is none, and for unknown
+    keys, categories, actions and thresholds outside 0..1.
+    """
+    file = _find(path if path is not None else "default")
+    try:
+        given = tomllib.loads(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SoraError(f"The policy {str(file)!r} cannot be read as TOML ({error}).") from error
+    if file.parent == POLICIES and file.stem == "default":
+        base = Policy()
+    else:
+        base = load_policy()
+    top = _known(given, ("name", "locked", "overridable", *SECTIONS), "")
+    policy = replace(base, name=_typed(top.get("name", file.stem), str, "name"),
+                     locked=_typed(top.get("locked", False), bool, "locked"),
+                     overridable=_overridable(top.get("overridable", [])), source=file)
+    for section in SECTIONS:
+        table = _typed(top.get(section, {}), dict, section)
+        policy = replace(policy, **{section: _section(section, table, getattr(base, section), file.parent)})
+    return _checked(policy)
+
+
+def machine_folder() -> Path:
+    """Where an administrator puts the machine's `policy.toml`."""
+    if sys.platform == "win32":
+        return Path(os.environ.get("PROGRAMDATA", r"C:\ProgramData")) / "Sora"
+    return Path("/Library/Application Support/Sora" if sys.platform == "darwin" else "/etc/sora")
+
+
+def configured_policy(path: str | Path | None = None) -> Policy | None:
+    """The policy that somebody set: the machine's, the environment's or `path`, None if nobody did.
+
+    Raises SoraError for a policy that cannot be read, and for a `path` that would replace a locked one.
+    """
+    machine = machine_folder() / "policy.toml"
+    places = [machine if machine.exists() else None, os.environ.get(ENVIRONMENT) or None, path]
+    found = [load_policy(place) for place in places if place is not None]
+    for strong, weak in zip(found, found[1:], strict=False):
+        expect(not strong.locked or weak.source.resolve() == strong.source.resolve(),
+               f"The policy {strong.name!r} ({strong.source}) is locked: {weak.source} cannot replace it.")
+    return found[-1] if found else None
+
+
+_in_force: Policy | None = None
+
+
+def use_policy(policy: Policy | None) -> Policy | None:
+    """Put a policy in force in this process; None asks machine and environment again. Returns the one before."""
+    global _in_force
+    before, _in_force = _in_force, policy
+    return before
+
+
+def policy_in_force() -> Policy | None:
+    """What `use_policy` set, or else the machine's or the environment's policy; None if there is none."""
+    return _in_force if _in_force is not None else configured_policy()
+
+
+def _touched(key: str, old: Any, value: Any) -> list[str]:
+    """The keys that differ: of a table those in it."""
+    if not isinstance(old, Mapping):
+        return [key]
+    return [f"{key}.{name}" for name in {**old, **value} if old.get(name) != value.get(name)]
+
+
+# -- reading -------------------------------------------------------------------------------------------------
+def _find(path: str | Path) -> Path:
+    ours = POLICIES / f"{path}.toml"
+    if Path(path).name == str(path) and ours.is_file():
+        return ours
+    names = ", ".join(sorted(p.stem for p in POLICIES.glob("*.toml")))
+    expect(Path(path).is_file(), f"There is no policy {str(path)!r}: give a TOML file, or one of {names}.")
+    return Path(path)
+
+
+def _section(section: str, table: dict[str, Any], base: Any, folder: Path) -> Any:
+    """A section's dataclass from its table, over `base`."""
+    kinds = {f.name: type(getattr(base, f.name)) for f in fields(base)}
+    values: dict[str, Any] = {}
+    for key, value in _known(table, kinds, section).items():
+        name = f"{section}.{key}"
+        if key == "thresholds":
+            values[key] = _thresholds(_typed(value, dict, name), dict(base.thresholds), name, CATEGORIES[section])
+        elif key == "classifiers":
+            known = _known(_typed(value, dict, name), FRAME_CATEGORIES, name)
+            values[key] = {k: _from(folder, _typed(v, str, f"{name}.{k}")) for k, v in known.items()}
+        else:
+            values[key] = _typed(value, kinds[key], name)
+    for key in ("faces", "face_model"):
+        if key in values:
+            values[key] = _from(folder, values[key])
+    kind, _, place = values.get("classifier", "").partition(":")
+    if kind == "transformers":
+        values["classifier"] = f"{kind}:{_from(folder, place)}"
+    return replace(base, **values)
+
+
+def _thresholds(table: dict[str, Any], merged: dict[str, float], name: str, categories: tuple) -> dict[str, float]:
+    """The default's thresholds changed by `table`; `false` takes a category out."""
+    for category, value in _known(table, categories, name).items():
+        if value is False:
+            merged.pop(category, None)
+            continue
+        good = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1
+        expect(good, f"Policy: {name}.{category} is {value!r}: give a number from 0 to 1, or false for no check.")
+        merged[category] = float(value)
+    return merged
+
+
+def _overridable(value: Any) -> tuple[str, ...]:
+    for key in _typed(value, list, "overridable"):
+        section, *rest = _typed(key, str, "overridable").split(".")
+        known = section in SECTIONS and (not rest or hasattr(SECTIONS[section](), rest[0]))
+        known = known and (len(rest) < 2 or rest[0] in ("thresholds", "classifiers") and len(rest) == 2)
+        expect(known, f"Policy: overridable names {key!r}, which is no key of a policy.")
+    return tuple(value)
+
+
+def _checked(policy: Policy) -> Policy:
+    """`policy`, or SoraError for values that cannot be, and for a category that nothing could check."""
+    for section, actions in ACTIONS.items():
+        action = getattr(policy, section).action
+        expect(action in actions, f"Policy: {section}.action is {action!r}: use {', '.join(actions)}.")
+    c2pa = policy.provenance.c2pa
+    expect(c2pa in ("off", "on", "required"), f"Policy: provenance.c2pa is {c2pa!r}: use off, on or required.")
+    classifier = policy.prompt.classifier
+    known = classifier == "builtin" or classifier.startswith(("transformers:", "http://", "https://"))
+    expect(known, f"Policy: prompt.classifier is {classifier!r}: use builtin, transformers:FOLDER or an http address.")
+    frames = policy.frames
+    if frames.action != "off":
+        for category in frames.thresholds:
+            expect(category not in NEED_CLASSIFIER or category in frames.classifiers,
+                   f"Policy: frames.thresholds.{category} needs a classifier: name yours in "
+                   f"frames.classifiers.{category}, or set the threshold to false.")
+        expect("likeness" not in frames.thresholds or bool(frames.faces),
+               "Policy: frames.thresholds.likeness needs a folder of protected faces in frames.faces.")
+    return policy
+
+
+def _known(table: dict[str, Any], known: Any, where: str) -> dict[str, Any]:
+    """`table`, or SoraError naming the first key that is not in `known`."""
+    for key in table:
+        if key not in known:
+            close = get_close_matches(key, list(known), 1)
+            hint = f"did you mean {close[0]!r}?" if close else f"use {', '.join(known)}."
+            raise SoraError(f"Policy: unknown key {(where + '.' if where else '') + key!r}: {hint}")
+    return table
+
+
+def _typed(value: Any, kind: type, name: str) -> Any:
+    words = {str: "a text", bool: "true or false", dict: "a table", list: "a list"}
+    expect(isinstance(value, kind), f"Policy: {name} is {value!r}: give {words[kind]}.")
+    return value
+
+
+def _from(folder: Path, place: str) -> str:
+    """`place` as meant from `folder`; "" stays."""
+    return str(folder / Path(place).expanduser()) if place else ""
