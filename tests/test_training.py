@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from sora_core.checkpoint import load_model, load_parts
+from sora_core.diffusion.shots import read_shots
 from sora_core.errors import SoraError
 from sora_core.model.dit import DiTConfig
 from sora_core.model.text import TextConfig
@@ -220,3 +221,33 @@ def test_bad_settings_are_named(argv, word, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SoraError, match=word.replace("+", r"\+")):
         cli.main(argv)
+
+
+def test_a_latent_reads_the_prompt_of_its_shot(tmp_path, world):
+    """What the trainer tells the model of a clip with a cut is what a storyboard of its prompts tells it."""
+    render_shards(tmp_path / "data", "shots", None, {(17, 64, 64): 6}, seed=4, label="shots")
+    encode_shards(tmp_path / "data", tmp_path / "latents", world / "vae" / "model.safetensors", batch=2)
+    trainer = DiTTrainer(dit_config(tmp_path, "dit", data=str(tmp_path / "latents"), text_drop=0.0, shot_prompts=1.0))
+    batch = trainer.batch(0)
+    (slots,) = trainer.slots
+    assert batch.ids.shape[1] == slots > 1
+    for fact, shots, ids in zip(batch.facts, batch.shot, batch.ids, strict=True):
+        assert shots.tolist() == [
+            next(n for n, s in enumerate(fact["shots"]) if s["start"] <= 4 * i < s["end"]) for i in range(5)
+        ]
+        assert [bool(row.any()) for row in ids] == [n < len(fact["shots"]) for n in range(slots)]
+    model = trainer.model.eval()
+    with torch.no_grad():
+        # The head starts at zero: only another one lets the prompt be seen in the velocity.
+        torch.nn.init.normal_(model.dit.head.head.weight)
+        torch.nn.init.normal_(model.dit.blocks[0].cross_attn.o.weight)
+        x, t = batch.latents[:1], torch.full((1, 5), 500.0)
+        trained, _ = model(x, t, batch.ids[:1], batch.shot[:1])
+        counts = torch.bincount(batch.shot[0]).tolist()
+        contexts = model.text(batch.ids[0, : len(counts)])
+        told = model.dit(x, t, **read_shots(model.dit, contexts, counts, x.shape))
+        changed = batch.ids[:1].clone()
+        changed[0, 1] = 0
+        other, _ = model(x, t, changed, batch.shot[:1])
+    torch.testing.assert_close(trained, told, atol=1e-4, rtol=1e-4)
+    assert not torch.equal(other[:, :, counts[0] :], trained[:, :, counts[0] :])

@@ -21,12 +21,20 @@ def read_shots(dit, contexts: Tensor, shots: Sequence[int], shape: Sequence[int]
     pt, ph, pw = dit.config.patch_size
     expect(all(n % pt == 0 for n in shots), f"Each shot needs a multiple of {pt} latents; they are {list(shots)}.")
     count, device = len(shots), contexts.device
-    text = [
-        tuple(part.unflatten(0, (-1, count)).flatten(1, 2) for part in block) for block in dit.text_keys(contexts)
-    ]
     # Tokens are ordered by time, so a shot is a run of them, and its prompt a run of the text.
     numbers = torch.arange(count, device=device)
     per_latent = shape[-2] // ph * (shape[-1] // pw)
     of_token = numbers.repeat_interleave(torch.tensor(shots, device=device) // pt * per_latent)
-    of_text = numbers.repeat_interleave(text[0][0].shape[1] // count)
-    return {"text": text, "text_mask": of_token[:, None] == of_text[None, :]}
+    text = join_shots(dit.text_keys(contexts), count)
+    return {"text": text, "text_mask": own_shot(of_token, count, text[0][0].shape[1])}
+
+
+def join_shots(text: list[tuple[Tensor, Tensor]], count: int) -> list[tuple[Tensor, Tensor]]:
+    """Keys and values of `count` prompts a clip, `[B*count,L,...]`, one after the other: `[B,count*L,...]`."""
+    return [tuple(part.unflatten(0, (-1, count)).flatten(1, 2) for part in block) for block in text]
+
+
+def own_shot(of_token: Tensor, count: int, length: int) -> Tensor:
+    """Mask bool `[...,N,length]`: tokens of shot `of_token` `[...,N]` read their part of `count` joined prompts."""
+    of_text = torch.arange(count, device=of_token.device).repeat_interleave(length // count)
+    return of_token[..., :, None] == of_text

@@ -56,9 +56,12 @@ def timestep_embedding(t: Tensor, dim: int) -> Tensor:
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
     """Softmax attention over `[B,N,heads,head_dim]`; `mask` is boolean, True = attend."""
     q, k, v = (x.transpose(1, 2) for x in (q, k, v))
-    if mask is None and q.device.type == "cpu" and torch.is_grad_enabled() and q.shape[2] <= 1024:
+    if q.device.type == "cpu" and torch.is_grad_enabled() and q.shape[2] <= 1024:
         # The fused CPU kernel's backward pass costs more than the whole of plain attention at these lengths.
-        weights = torch.softmax((q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2), -1, dtype=torch.float32)
+        weights = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+        if mask is not None:
+            weights = weights.masked_fill(~mask, -torch.inf)
+        weights = torch.softmax(weights, -1, dtype=torch.float32)
         out = weights.to(v.dtype) @ v
     else:
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
@@ -298,8 +301,8 @@ class DiT(nn.Module):
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Noised latent `[B,C,T,H,W]`, timesteps `[B]`, `[B,T]` or `[B,N]`, text -> velocity `[B,C,T,H,W]`.
 
-        Pass `context` `[B,L,text_dim]`, or `text` from `text_keys` to reuse its work; `text_mask` bool `[N,L]`
-        (True = attend) lets tokens read parts of it. Raises `SoraError` when
+        Pass `context` `[B,L,text_dim]`, or `text` from `text_keys` to reuse its work; `text_mask` bool `[N,L]` or
+        `[B,N,L]` (True = attend) lets tokens read parts of it. Raises `SoraError` when
         shapes do not fit the model.
         """
         cfg = self.config
@@ -312,7 +315,9 @@ class DiT(nn.Module):
         tokens = self.embed(patchify(x, cfg.patch_size), where)
         text = text if text is not None else self.text_keys(context)
         rope = grid_table(*grid, cfg.head_dim, x.device)
-        mask = text_mask[None, None] if text_mask is not None else None
+        mask = text_mask
+        if mask is not None:
+            mask = mask[:, None] if mask.ndim == 3 else mask[None, None]
         out = self.run(tokens, self.groups(t, *tokens.shape[:2]), rope, text, text_mask=mask, tap=tap)
         out, features = out if tap else (out, None)
         gt, gh, gw = grid

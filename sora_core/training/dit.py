@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from ..captioning import caption
 from ..captioning.lexicon import load_lexicon
 from ..checkpoint import load_parts, save
+from ..diffusion.shots import join_shots, own_shot
 from ..errors import SoraError
 from ..model.dit import DiT, DiTConfig
 from ..model.registry import DIT_CONFIGS
@@ -27,6 +28,7 @@ from .data import Bucket, BucketSampler, open_buckets
 from .loop import LoopConfig, Trainer, ranked, step_generator
 from .masks import frame_mask
 from .sheets import save_sheet
+from .world.facts import shot_facts
 
 PROMPTS = (
     "a cat moving right on a beach",
@@ -42,7 +44,11 @@ PROMPTS = (
 
 @dataclass(frozen=True)
 class DiTTraining(LoopConfig):
-    """`tokens` is a batch's budget; `weights_start`/`weights_end` are shares of steps per bucket name."""
+    """`tokens` is a batch's budget; `weights_start`/`weights_end` are shares of steps per bucket name.
+
+    shot_prompts: share of the clips in several shots whose tokens read the prompt of their own shot; the others read
+    one caption of the whole.
+    """
 
     vae: str = ""
     tokens: int = 6400
@@ -51,6 +57,7 @@ class DiTTraining(LoopConfig):
     shift: float = 2.0
     text_drop: float = 0.1
     mask_share: float = 0.25
+    shot_prompts: float = 0.75
     chinese: float = 0.25
     lengths: tuple[float, ...] = (0.4, 0.3, 0.3)
     subject_weight: float = 2.0
@@ -68,7 +75,8 @@ class DiTTraining(LoopConfig):
 class Batch:
     latents: Tensor  # [B,C,T,H,W]
     labels: Tensor  # [B,N] subject class per token
-    ids: Tensor  # [B,L] text tokens, a dropped caption is empty
+    ids: Tensor  # [B,S,L] text tokens of S prompts a clip, a dropped caption is empty
+    shot: Tensor  # [B,T] which of the prompts a latent reads
     generate: Tensor  # [B,T] bool
     noise: Tensor
     sigma: Tensor  # [B]
@@ -85,8 +93,14 @@ class Denoiser(nn.Module):
             nn.Linear(dit.config.dim, dit.config.dim), nn.SiLU(), nn.Linear(dit.config.dim, classes)
         )
 
-    def forward(self, x: Tensor, t: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
-        v, features = self.dit(x, t, self.text(ids), tap=self.tap)
+    def forward(self, x: Tensor, t: Tensor, ids: Tensor, shot: Tensor) -> tuple[Tensor, Tensor]:
+        count = ids.shape[1]
+        text, mask = self.dit.text_keys(self.text(ids.flatten(0, 1))), None
+        if count > 1:
+            text = join_shots(text, count)
+            tokens = shot.repeat_interleave(x.shape[-2] * x.shape[-1] // 4, 1)
+            mask = own_shot(tokens, count, text[0][0].shape[1])
+        v, features = self.dit(x, t, text=text, text_mask=mask, tap=self.tap)
         return v, self.labels(features)
 
 
@@ -119,6 +133,8 @@ class DiTTrainer(Trainer):
             raise SoraError(f"{config.data} holds no latents. Make them with `sora train latents`.")
         super().__init__(config)
         self.batch_sizes = [max(1, config.tokens // b.tokens) for b in self.buckets]
+        # A bucket in which clips are cut gives every clip as many prompts as its longest storyboard has.
+        self.slots = [max(len(f.get("shots", (0,))) for f in b.facts) for b in self.buckets]
         self.vae = None
 
     def build(self) -> nn.Module:
@@ -132,6 +148,8 @@ class DiTTrainer(Trainer):
             text = TextEncoder(cfg.text, Vocabulary.from_lexicon(load_lexicon()))
         if cfg.compile:
             # One block compiled is compiled for all; the whole model would take minutes for every shape.
+            # Each bucket's shape is a graph of its own.
+            torch._dynamo.config.recompile_limit = max(32, torch._dynamo.config.recompile_limit)
             for block in dit.blocks:
                 block.compile(dynamic=False)
         return Denoiser(dit, text, cfg.classes + 1, cfg.label_block)
@@ -147,23 +165,33 @@ class DiTTrainer(Trainer):
             weights = sizes
         return BucketSampler(sizes, self.batch_sizes, weights, self.config.seed, self.rank, self.world_size)
 
-    def caption_ids(self, facts: list[dict], rng: np.random.Generator) -> Tensor:
+    def caption_of(self, fact: dict, rng: np.random.Generator) -> str:
+        if "captions" in fact:
+            return str(rng.choice(fact["captions"]))
+        kind = ("short", "medium", "long")[rng.choice(3, p=self.config.lengths)]
+        return caption(fact, rng, "zh" if rng.random() < self.config.chinese else "en", kind)
+
+    def prompt_ids(
+        self, fact: dict, rng: np.random.Generator, slots: int, latents: int
+    ) -> tuple[Tensor, list[int]]:
+        """Text tokens `[slots,L]` of the prompts of a clip of `latents`, and which of them each latent reads."""
         cfg, length = self.config, self.config.text.length
-        out = torch.zeros(len(facts), length, dtype=torch.long)
-        tokenizer = self.model.text.tokenizer
-        for row, fact in zip(out, facts, strict=True):
-            if rng.random() < cfg.text_drop:
-                continue
-            if "captions" in fact:
-                text = str(rng.choice(fact["captions"]))
-            else:
-                kind = ("short", "medium", "long")[rng.choice(3, p=cfg.lengths)]
-                text = caption(fact, rng, "zh" if rng.random() < cfg.chinese else "en", kind)
-            ids = np.array(tokenizer.ids(text, length))
+        out = torch.zeros(slots, length, dtype=torch.long)
+        shots = fact.get("shots", ())
+        ends = [1 + (shot["end"] - 1) // 4 for shot in shots] if slots > 1 else [latents]
+        reads = [number for number, n in enumerate(np.diff([0, *ends])) for _ in range(n)]
+        if rng.random() < cfg.text_drop:
+            return out, reads
+        if slots > 1 and rng.random() < cfg.shot_prompts:
+            texts = [self.caption_of(shot_facts(fact, i), rng) for i in range(len(shots))]
+        else:
+            texts = [self.caption_of(fact, rng)] * len(ends)
+        for row, text in zip(out, texts, strict=False):
+            ids = np.array(self.model.text.tokenizer.ids(text, length))
             # A few words are hidden, so that an unknown word at run time is a familiar sight.
             ids[rng.random(len(ids)) < 0.02] = UNKNOWN
             row[: len(ids)] = torch.from_numpy(ids)
-        return out
+        return out, reads
 
     def batch(self, step: int) -> Batch:
         cfg = self.config
@@ -179,13 +207,16 @@ class DiTTrainer(Trainer):
         sigma = shifted(torch.sigmoid(torch.randn(whole, generator=generator)), cfg.shift)
         part = slice(self.rank * len(indices), (self.rank + 1) * len(indices))
         facts = [data.facts[i] for i in indices]
-        ids = torch.cat(
-            [self.caption_ids([f], np.random.default_rng(s)) for f, s in zip(facts, seeds[part], strict=True)]
-        )
+        slots = self.slots[bucket_index]
+        prompts = [
+            self.prompt_ids(f, np.random.default_rng(s), slots, data.latents.shape[2])
+            for f, s in zip(facts, seeds[part], strict=True)
+        ]
         return Batch(
             torch.from_numpy(data.latents[indices].astype(np.float32)).to(self.device),
             torch.from_numpy(data.labels[indices].reshape(len(indices), -1).astype(np.int64)).to(self.device),
-            ids.to(self.device),
+            torch.stack([ids for ids, _ in prompts]).to(self.device),
+            torch.tensor([reads for _, reads in prompts], device=self.device),
             torch.from_numpy(masks[part]).to(self.device),
             ranked(noise, self.rank, self.world_size).to(self.device),
             ranked(sigma, self.rank, self.world_size).to(self.device),
@@ -198,7 +229,7 @@ class DiTTrainer(Trainer):
         sigma = b.sigma[:, None] * b.generate  # [B,T]: kept frames enter clean, at sigma 0
         s = sigma[:, None, :, None, None]
         with self.autocast():
-            v, logits = self.wrapped((1 - s) * b.latents + s * b.noise, 1000 * sigma, b.ids)
+            v, logits = self.wrapped((1 - s) * b.latents + s * b.noise, 1000 * sigma, b.ids, b.shot)
         t, h, w = b.latents.shape[2:]
         error = (v.float() - (b.noise - b.latents)).pow(2).mean(1)  # [B,T,H,W]
         error = error.view(-1, t, h // 2, 2, w // 2, 2).mean((3, 5)).flatten(1)
