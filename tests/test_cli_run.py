@@ -121,3 +121,27 @@ def test_a_pack_that_fails_is_reported_but_not_fatal(sora, work):
     code, out, err = sora("flow.json")
     assert code == 0 and out.strip().endswith(".txt")
     assert "the node pack broken did not load" in err and "there_is_no_such_library" in err
+
+
+def test_inputs_beside_a_workflow_are_found_after_those_of_the_input_folder(sora, work):
+    from PIL import Image
+
+    flow = api(n1=("LoadImage", {"image": "a.png"}), n2=("SaveImage", {"images": ["1", 0], "filename_prefix": "b"}))
+    (work / "w").mkdir()
+    (work / "w" / "flow.json").write_text(json.dumps(flow))
+    for folder, level in (("w/inputs", 40), ("input", 200)):
+        (work / folder).mkdir()
+        Image.new("RGB", (16, 16), (level,) * 3).save(work / folder / "a.png")
+        code, out, err = sora("w/flow.json")
+        assert code == 0, err
+        assert Image.open(out.strip()).getpixel((0, 0))[0] == level
+    flow["1"]["inputs"]["image"] = "../flow.json"
+    (work / "w" / "flow.json").write_text(json.dumps(flow))
+    code, _, err = sora("w/flow.json")
+    assert code != 0 and "leads out of" in err
+
+
+def test_what_a_node_says_while_it_runs_is_told(sora, work):
+    code, _, err = sora(str(ROOT / "workflows" / "text_to_video.json"), "--set", "Prompt.text=a zorblax in a meadow",
+                        "--set", "SoraSampler.steps=1")  # fmt: skip
+    assert code == 0 and "zorblax" in err.split("Prompt", 1)[1]

@@ -20,7 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output-dir", type=Path, default=Path("output"), metavar="DIR",
                         help="where files go (default: output)")
     parser.add_argument("--input-dir", type=Path, default=Path("input"), metavar="DIR",
-                        help="where LoadImage and LoadVideo look (default: input)")
+                        help="where LoadImage and LoadVideo look (default: input), before the folder "
+                             "`inputs` beside the workflow")
     parser.add_argument("--packs-dir", type=Path, metavar="DIR",
                         help="a folder of further node packs (V3), like ComfyUI's custom_nodes")
     parser.add_argument("--json", action="store_true", help="print files, outputs and timings as JSON")
@@ -31,8 +32,10 @@ def run(args: argparse.Namespace) -> int:
     from ..host.host import Host
     from ..host.packs import own_pack, packs_in
 
-    folders = Folders(input=args.input_dir, output=args.output_dir)
     own = own_pack()
+    path = find_workflow(args.workflow, own)
+    # What comes with a workflow lies beside it; a file of the same name in the input folder comes first.
+    folders = Folders(input=args.input_dir, output=args.output_dir, samples=path.parent / "inputs")
     packs = [own] if own else []
     if args.packs_dir:
         packs += packs_in(args.packs_dir)
@@ -43,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
             if args.debug:
                 print(pack.details, file=sys.stderr)
     try:
-        workflow = host.load(find_workflow(args.workflow, own), args.settings)
+        workflow = host.load(path, args.settings)
         with ProgressBar() as bar:
             result = host.run(workflow, listener=bar)
         previews = list(folders.temp.glob("*")) if folders.temp.is_dir() else []
@@ -115,13 +118,18 @@ class ProgressBar:
                 self._open(data["max"])
             self.bar.n = data["value"]
             self.bar.refresh()
+        elif event == "progress_text":
+            if self.bar is not None:
+                self.bar.set_postfix_str(data["text"].splitlines()[0])
+            else:
+                print("\n".join(f"    {line}" for line in data["text"].splitlines()), file=sys.stderr, flush=True)
         elif event in ("execution_success", "execution_error", "execution_interrupted"):
             self._close()
 
     def _open(self, total: int | None) -> None:
         from tqdm import tqdm
 
-        layout = "{desc}: {n_fmt}/{total_fmt} |{bar:24}| {elapsed}<{remaining}" if total else "{desc}"
+        layout = "{desc}: {n_fmt}/{total_fmt} |{bar:24}| {elapsed}<{remaining}{postfix}" if total else "{desc}{postfix}"
         self.bar = tqdm(total=total, desc=self.label, bar_format=layout, leave=total is not None,
                         file=sys.stderr)
 

@@ -33,6 +33,8 @@ class Family:
     patch_size: tuple[int, int, int] = (1, 2, 2)
     causal: bool = True  # the first frame is a latent of its own: 1 + ratio * k frames
     masks: str = "tokens"
+    # Whose VAE makes its latents, "" where that cannot be told: families of one shape may differ in it.
+    space: str = ""
 
     @property
     def multiple(self) -> int:
@@ -44,7 +46,9 @@ class Family:
         return first + -(-(frames - first) // self.temporal_ratio)
 
 
-SORA_MINI = Family("sora-mini", 16)
+SORA = "sora"  # the latent space of our own models
+SORA_MINI = Family("sora-mini", 16, space=SORA)
+SPACE = "sora_space"  # key of a LATENT that says in which space it is
 
 
 @dataclass(frozen=True)
@@ -183,18 +187,27 @@ def check_prompt_given(positive: list) -> None:
         raise SoraError("positive: the prompt is empty. Write what the video should show.")
 
 
-def check_family(family: Family, samples: Any, what: str) -> Any:
-    """`samples` as `[B,C,T,H,W]`, a still `[B,C,H,W]` as one frame. Raises SoraError naming both sides."""
+def check_family(family: Family, latent: dict, what: str) -> Any:
+    """The samples of a LATENT as `[B,C,T,H,W]`, a still `[B,C,H,W]` as one frame.
+
+    what: who is to work on them. Raises SoraError naming both sides for another rank, number of channels or
+    latent space. An empty latent has no space, and its channels can be changed.
+    """
+    samples = latent["samples"]
     if samples.ndim == 4:
         samples = samples.unsqueeze(2)
     expect(
         samples.ndim == 5,
         f"The latent has shape {list(samples.shape)}; {what} works on [B,{family.channels},T,H,W].",
     )
+    advice = "use the VAE and the empty latent that go with it."
     expect(
         samples.shape[1] == family.channels or not samples.any(),
-        f"The latent has {samples.shape[1]} channels, {what} ({family.name}) works on {family.channels}: "
-        f"use the VAE "
-        "and the empty latent that go with it.",
+        f"The latent has {samples.shape[1]} channels, {what} ({family.name}) works on {family.channels}: {advice}",
+    )
+    space = latent.get(SPACE) or family.space
+    expect(
+        not family.space or space == family.space,
+        f"The latent is one of {space}, {what} ({family.name}) works on those of {family.space}: {advice}",
     )
     return samples

@@ -22,7 +22,7 @@ from ..model.vae import VideoVAE
 from ..patches import forward_flops
 from ..previews import latent_preview
 from . import progress
-from .backend import Family, Loaded, check_prompt_given, embedded_models
+from .backend import SORA, SORA_MINI, Family, Loaded, check_prompt_given, embedded_models
 from .folders import current
 from .images import metadata_of
 
@@ -81,11 +81,15 @@ class StandaloneBackend:
     def family(self, model: DiffusionModel | None = None, vae: Vae | None = None) -> Family:
         if model is not None:
             spec = model.latent
-            return Family(model.name, spec.channels, spec.temporal_ratio, spec.spatial_ratio, spec.patch_size)
+            return Family(
+                model.name, spec.channels, spec.temporal_ratio, spec.spatial_ratio, spec.patch_size, space=SORA
+            )
         if vae is not None:
             config = vae.vae.config
-            return Family(vae.name, config.latent_channels, config.temporal_ratio, config.spatial_ratio)
-        return Family("sora-mini", 16)
+            return Family(
+                vae.name, config.latent_channels, config.temporal_ratio, config.spatial_ratio, space=SORA
+            )
+        return SORA_MINI
 
     def flops(self, model: DiffusionModel):
         config = model.dit.config
@@ -166,7 +170,7 @@ class StandaloneBackend:
         return metadata_of(hidden)
 
     def show_text(self, node_id: str | None, text: str) -> None:
-        """The embedded host shows `ui.PreviewText` itself."""
+        progress.say(text)
 
     @contextmanager
     def wait(self, total: int) -> Iterator:

@@ -3,7 +3,7 @@
 Knows nothing of terminals or sockets: a listener gets `(event, data)`, with ComfyUI's event names:
 
     execution_start {nodes}   execution_cached {nodes}   executing {node, title, type, index, total}
-    progress {node, value, max, preview}   executed {node, output, seconds}
+    progress {node, value, max, preview}   progress_text {node, text}   executed {node, output, seconds}
     execution_success {seconds}   execution_interrupted {node, executed}
     execution_error {node, type, message}
 """
@@ -196,7 +196,13 @@ class _Run:
     async def _call(self, planned: PlannedNode, values: dict[str, list[Any]]) -> Result:
         """Call `execute` once, or once per entry of the longest input list, as ComfyUI maps lists."""
         cls = planned.cls.with_hidden(self._hidden(planned))
-        running_node = Running(planned.node.id, self._progress(planned.node.id), self.stop.is_set)
+        node_id = planned.node.id
+        running_node = Running(
+            node_id,
+            self._progress(node_id),
+            self.stop.is_set,
+            lambda text: self.tell("progress_text", {"node": node_id, "text": text}),
+        )
         returned = []
         with running(running_node), torch.no_grad():
             for arguments in _calls(values, planned.schema.is_input_list):

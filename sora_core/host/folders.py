@@ -31,11 +31,15 @@ def _own_temp() -> Path:
 
 @dataclass
 class Folders:
-    """Where a host reads its inputs and writes its outputs and previews."""
+    """Where a host reads its inputs and writes its outputs and previews.
+
+    samples: a folder of inputs that come with a workflow, read where `input` has no such file.
+    """
 
     input: Path = field(default_factory=lambda: Path("input"))
     output: Path = field(default_factory=lambda: Path("output"))
     temp: Path = field(default_factory=_own_temp)
+    samples: Path | None = None
 
     def discard_temp(self) -> None:
         """Remove the temp folder and the previews in it."""
@@ -50,7 +54,11 @@ class Folders:
         match = re.fullmatch(r"(.*) \[(input|output|temp)\]", name)
         if match:
             name, kind = match.groups()
-        return safe_join(self.of(kind), name)
+        path = safe_join(self.of(kind), name)
+        if kind == "input" and self.samples is not None and not path.exists():
+            sample = safe_join(self.samples, name)
+            return sample if sample.exists() else path
+        return path
 
     def existing(self, name: str, kind: str = "input") -> Path:
         """As `resolve`; raises SoraError, naming close matches, when there is no such file."""
@@ -64,11 +72,9 @@ class Folders:
 
     def files(self, kind: str, suffixes: tuple[str, ...] = ()) -> list[str]:
         """Names of the files at the top of a folder, sorted."""
-        root = self.of(kind)
-        if not root.is_dir():
-            return []
-        return sorted(p.name for p in root.iterdir()
-                      if p.is_file() and (not suffixes or p.suffix.lower() in suffixes))
+        roots = [self.of(kind)] + ([self.samples] if kind == "input" and self.samples else [])
+        return sorted({p.name for root in roots if root.is_dir() for p in root.iterdir()
+                       if p.is_file() and (not suffixes or p.suffix.lower() in suffixes)})
 
     def check_prefix(self, prefix: str | None, kind: str = "output") -> None:
         """Raise SoraError when a file of this prefix could not be saved; None, a linked prefix, passes.

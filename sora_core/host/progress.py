@@ -24,6 +24,7 @@ class Running:
     node_id: str
     on_progress: Callable[[int, int, Any], None]
     interrupted: Callable[[], bool]
+    on_text: Callable[[str], None] = lambda text: None
 
 
 _running: ContextVar[Running | None] = ContextVar("running", default=None)
@@ -49,6 +50,13 @@ def check_interrupted() -> None:
     node = _running.get()
     if node is not None and node.interrupted():
         raise Interrupted()
+
+
+def say(text: str) -> None:
+    """Tell what the running node has to say, for the host to show beside it."""
+    node = _running.get()
+    if node is not None:
+        node.on_text(text)
 
 
 def report(value: int, total: int, preview: Any = None) -> None:

@@ -23,9 +23,9 @@ from ...errors import expect
 from ...model.patch import check_divisible
 from ...patches import forward_flops
 from ...previews import PreviewLoop, latent_preview
-from ..backend import SORA_MINI, Family, Loaded, check_family, check_prompt_given, embedded_models
+from ..backend import SORA_MINI, SPACE, Family, Loaded, check_family, check_prompt_given, embedded_models
 from . import sampler as sampling
-from .families import model_family, vae_family
+from .families import check_text, model_family, vae_family
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 FOLDER = "sora"
@@ -54,7 +54,8 @@ class ComfyBackend:
         info = parts.info
         model = make_model(parts.dit.config, parts.dit.state_dict(), info, kind)
         clip = make_clip(parts.text.config, parts.text.tokenizer.vocabulary, parts.text.state_dict())
-        return Loaded(model, clip, make_vae(parts.vae.config, parts.vae.state_dict(), kind), info)
+        vae = make_vae(parts.vae.config, parts.vae.state_dict(), kind, model.model.sora_name)
+        return Loaded(model, clip, vae, info)
 
     def encode_text(self, clip: Any, text: str) -> tuple[list, list[str]]:
         find = getattr(clip.tokenizer, "unknown_words", None)
@@ -107,18 +108,22 @@ class ComfyBackend:
             "latent: sound and picture in one latent are sampled by "
             "ComfyUI's own nodes only. Use SamplerCustomAdvanced.",
         )
-        samples = fit_empty(family, check_family(family, given, "the model"), latent)
+        samples = fit_empty(family, check_family(family, latent, "the model"), latent)
+        check_text(model, positive, "positive")
+        check_text(model, negative, "negative")
         if hasattr(model.model, "sora_name"):  # Core's models pad what does not divide.
             check_divisible(samples.shape, family.patch_size)
         mask = latent.get("noise_mask")
         if mask is not None:
             expect(
                 family.masks != "none",
-                f"latent: it has a noise mask, and {family.name} cannot keep parts of a "
-                "video. Remove the mask or use another model.",
+                f"latent: it has a noise mask that keeps a part of it, and {family.name} cannot keep parts of a "
+                "video. Use another model for this edit, or SoraEmptyLatent to make everything new.",
             )
             mask = to_latent_grid(mask, samples.shape, family.temporal_ratio).float()
         rest = {k: v for k, v in latent.items() if not k.startswith("downscale_ratio")}
+        if family.space:
+            rest[SPACE] = family.space
         if len(sigmas) < 2 or (mask is not None and not bool(mask.any())):
             return {**rest, "samples": samples}
         layout = model.get_model_object("latent_format")
@@ -146,21 +151,14 @@ class ComfyBackend:
         return {**rest, "samples": made.to(management.intermediate_device())}
 
     def decode(self, vae: Any, latent: dict) -> Tensor:
-        family = vae_family(vae)
-        samples = latent["samples"]
-        samples = samples.unsqueeze(2) if samples.ndim == 4 else samples
-        expect(
-            samples.ndim == 5 and samples.shape[1] == family.channels,
-            f"The latent has shape {list(latent['samples'].shape)}, this VAE decodes [B,{family.channels},T,H,W]: use "
-            "the VAE of the model that made the latent.",
-        )
+        samples = check_family(vae_family(vae), latent, "this VAE")
         images = vae.decode(samples)
         expect(bool(torch.isfinite(images).all()), "The VAE decoded NaN or infinite values. Load it in fp32.")
         return images.flatten(0, 1) if images.ndim == 5 else images
 
     def encode(self, vae: Any, images: Tensor) -> dict:
-        vae_family(vae)
-        return {"samples": vae.encode(images[..., :3])}
+        space = vae_family(vae).space
+        return {"samples": vae.encode(images[..., :3])} | ({SPACE: space} if space else {})
 
     def output_path(self, prefix: str, suffix: str, width: int, height: int) -> tuple[Path, str]:
         folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(

@@ -2,26 +2,58 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any
 
-import comfy.model_base
-
 from ...errors import expect
-from ..backend import Family
+from ..backend import SORA, Family
 
-# By the class name of the latent format: name, channels, ratios in time and space, size of a patch.
+# By the class name of the latent format: name, channels, ratios in time and space, size of a patch, masks. A model
+# that turns a mask into timesteps says so itself, whatever its family does (Cosmos Predict 2 has Wan's latents).
 FAMILIES: dict[str, Family] = {
-    "Wan21": Family("Wan 2.1", 16),
-    "Wan22": Family("Wan 2.2 5B", 48, 4, 16),
-    "HunyuanVideo": Family("HunyuanVideo", 16),
-    "HunyuanVideo15": Family("HunyuanVideo 1.5", 32, 4, 16, (1, 1, 1)),
-    "LTXV": Family("LTX-Video", 128, 8, 32, (1, 1, 1)),
-    "Mochi": Family("Mochi", 12, 6, 8),
-    "Cosmos1CV8x8x8": Family("Cosmos 1", 16, 8, 8),
-    "CogVideoX": Family("CogVideoX", 16),
-    "MiniMaxH3Video": Family("MiniMax H3", 24, 4, 16),
+    "Wan21": Family("Wan 2.1", 16, masks="blend"),
+    "Wan22": Family("Wan 2.2 5B", 48, 4, 16, masks="tokens"),
+    "HunyuanVideo": Family("HunyuanVideo", 16, masks="blend"),
+    "HunyuanVideo15": Family("HunyuanVideo 1.5", 32, 4, 16, (1, 1, 1), masks="blend"),
+    "LTXV": Family("LTX-Video", 128, 8, 32, (1, 1, 1), masks="tokens"),
+    "Mochi": Family("Mochi", 12, 6, 8, masks="blend"),
+    "Cosmos1CV8x8x8": Family("Cosmos 1", 16, 8, 8, masks="blend"),
+    "CogVideoX": Family("CogVideoX", 16, masks="blend"),
+    "MiniMaxH3Video": Family("MiniMax H3", 24, 4, 16, masks="blend"),
+    # A restorer: it reads the whole video as its condition, there is nothing to keep.
+    "SeedVR2": Family("SeedVR2", 16, masks="none"),
 }
+
+# Models of pictures whose latents have a place for time all the same: they borrow a video model's VAE.
+STILLS = frozenset(
+    {"Anima", "HunyuanImage21Refiner", "JoyImage", "Kandinsky5Image", "Krea2", "MageFlow", "QwenImage"}
+)
+
+# By the module of a VAE's network: whose latents it makes. Others (an AutoencoderKL is in many) cannot be told.
+VAES = {
+    "comfy.ldm.cogvideo.vae": "CogVideoX",
+    "comfy.ldm.genmo.vae.model": "Mochi",
+    "comfy.ldm.lightricks.vae.causal_video_autoencoder": "LTXV",
+    "comfy.ldm.lightricks.vae.na_diffusion_decoder": "LTXV",
+    "comfy.ldm.seedvr.vae": "SeedVR2",
+    "comfy.ldm.wan.vae": "Wan21",
+    "comfy.ldm.wan.vae2_2": "Wan22",
+}
+
+# By the class of a model: where its network says how wide the text is that it reads.
+TEXT_WIDTHS = {
+    "HunyuanVideo": "params.context_in_dim",
+    "LTXV": "caption_channels",
+    "SoraModel": "config.text_dim",
+    "WAN21": "text_dim",
+}
+
+
+def ancestors(kind: type) -> list[str]:
+    """Names of a class and of what it is made from, nearest first."""
+    return [c.__name__ for c in kind.__mro__]
 
 
 def model_family(patcher: Any) -> Family:
@@ -35,25 +67,30 @@ def model_family(patcher: Any) -> Family:
         f"model: {kind} is not a video model (its latents have {dimensions} dimensions of space "
         "and time, a video's have 3). Load a video model.",
     )
-    family = FAMILIES.get(type(layout).__name__)
-    if family is None:
-        family = Family(
-            kind,
-            layout.latent_channels,
-            getattr(layout, "temporal_downscale_ratio", 4),
-            getattr(layout, "spacial_downscale_ratio", 8),
-        )
+    expect(
+        not STILLS.intersection(ancestors(type(model))),
+        f"model: {kind} makes pictures, these nodes make video. Load a video model.",
+    )
+    listed = next((FAMILIES[name] for name in ancestors(type(layout)) if name in FAMILIES), None)
+    family = listed or Family(
+        kind,
+        layout.latent_channels,
+        getattr(layout, "temporal_downscale_ratio", 4),
+        getattr(layout, "spacial_downscale_ratio", 8),
+        masks="blend",
+    )
     config = getattr(model.diffusion_model, "config", None)
     patch = getattr(config, "patch_size", None) or getattr(model.diffusion_model, "patch_size", None)
     if isinstance(patch, (tuple, list)) and len(patch) == 3:
         family = replace(family, patch_size=tuple(patch))
     # A model that turns the mask into timesteps knows what is kept; for any other the sampler blends it in.
-    aware = type(model).process_timestep is not comfy.model_base.BaseModel.process_timestep
+    if "denoise_mask" in inspect.signature(type(model).process_timestep).parameters:
+        family = replace(family, masks="tokens")
     return replace(
         family,
         name=f"{family.name} ({kind})" if family.name != kind else kind,
         channels=layout.latent_channels,
-        masks="tokens" if aware else "blend",
+        space=SORA if hasattr(model, "sora_name") else listed.name if listed else "",
     )
 
 
@@ -63,11 +100,28 @@ def vae_family(vae: Any) -> Family:
         vae.latent_dim == 3 and not getattr(vae, "not_video", False),
         "vae: this VAE works on pictures, not on video. Use the VAE of a video model.",
     )
+    listed = FAMILIES.get(VAES.get(type(vae.first_stage_model).__module__, ""))
+    space = SORA if hasattr(vae, "sora_name") else listed.name if listed else ""
+    name = f"the VAE of {getattr(vae, 'sora_name', space)}" if space else "video VAE"
     upscale = vae.upscale_ratio
     if not isinstance(upscale, tuple):
-        return Family("video VAE", vae.latent_channels, 1, int(upscale), causal=False)
+        return Family(name, vae.latent_channels, 1, int(upscale), causal=False, space=space)
     frames = upscale[0] if callable(upscale[0]) else lambda latents: latents * upscale[0]
     ratio = frames(3) - frames(2)
-    return Family(
-        "video VAE", vae.latent_channels, ratio, int(upscale[-1]), causal=frames(1) < ratio or ratio == 1
-    )
+    causal = frames(1) < ratio or ratio == 1
+    return Family(name, vae.latent_channels, ratio, int(upscale[-1]), causal=causal, space=space)
+
+
+def check_text(patcher: Any, conditioning: list | None, which: str) -> None:
+    """Refuse a prompt of another width than the model reads, where the model's width is known."""
+    model = patcher.model
+    place = next((TEXT_WIDTHS[name] for name in ancestors(type(model)) if name in TEXT_WIDTHS), None)
+    if place is None:
+        return
+    width = attrgetter(place)(model.diffusion_model)
+    for context, *_ in conditioning or []:
+        expect(
+            context.shape[-1] == width,
+            f"{which}: the prompt is encoded {context.shape[-1]} wide, {model_family(patcher).name} reads {width}. "
+            "Use the text encoder that goes with this model.",
+        )

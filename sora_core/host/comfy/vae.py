@@ -42,9 +42,10 @@ def quiet():
 
 
 class SoraVAE(comfy.sd.VAE):
-    def __init__(self, vae: StreamingVAE) -> None:
+    def __init__(self, vae: StreamingVAE, name: str) -> None:
         with quiet():
             super().__init__(sd={})
+        self.sora_name = name
         config = vae.config
         time, space = config.temporal_ratio, config.spatial_ratio
         self.first_stage_model = vae
@@ -67,9 +68,9 @@ class SoraVAE(comfy.sd.VAE):
         self.patcher = patcher(vae, load_device=self.device, offload_device=management.vae_offload_device())
 
 
-def make_vae(config: VAEConfig, state: dict[str, Tensor], dtype: torch.dtype | None) -> SoraVAE:
-    """dtype None lets ComfyUI choose."""
+def make_vae(config: VAEConfig, state: dict[str, Tensor], dtype: torch.dtype | None, name: str) -> SoraVAE:
+    """dtype None lets ComfyUI choose. name: of the model, for messages."""
     vae = StreamingVAE(config).eval().requires_grad_(False)
     vae.load_state_dict(state)
     kind = dtype or management.vae_dtype(management.vae_device(), [torch.bfloat16, torch.float32])
-    return SoraVAE(vae.to(kind))
+    return SoraVAE(vae.to(kind), name)
