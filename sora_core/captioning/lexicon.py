@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -47,37 +48,38 @@ class Lexicon:
     def _by_name(self) -> dict[str, Concept]:
         return _index(self)
 
-    def scan(self, text: str) -> tuple[list[str], list[str]]:
-        """Concepts of a text in order, and the words (or Chinese characters) that no concept covers.
+    def matches(self, text: str) -> list[tuple[str, str | None]]:
+        """Surface forms of a text in order, each with the name of its concept, None where no concept covers it.
 
-        Longest match first, languages may be mixed, punctuation separates.
+        Longest match first, languages may be mixed, punctuation separates. What is unknown comes as single
+        words or Chinese characters.
         """
         en, zh = _forms(self)
-        known: list[str] = []
-        unknown: list[str] = []
-        text = text.lower()
-        for piece in re.findall(r"[a-z0-9]+(?: +[a-z0-9]+)*|[\u3400-\u9fff]+", text):
+        found: list[tuple[str, str | None]] = []
+        for piece in re.findall(r"[a-z0-9]+(?: +[a-z0-9]+)*|[\u3400-\u9fff]+", text.lower()):
             if _HAN.match(piece):
-                _match(list(piece), zh, "", max(map(len, zh)), known, unknown)
+                found += _match(list(piece), zh, "", max(map(len, zh)))
             else:
-                _match(_WORD.findall(piece), en, " ", MAX_WORDS, known, unknown)
-        return known, unknown
+                found += _match(_WORD.findall(piece), en, " ", MAX_WORDS)
+        return found
+
+    def scan(self, text: str) -> tuple[list[str], list[str]]:
+        """Concepts of a text in order, and the words (or Chinese characters) that no concept covers."""
+        found = self.matches(text)
+        return [c for _, c in found if c is not None], [surface for surface, c in found if c is None]
 
 
 def _match(
-    units: list[str], forms: dict[str, str], glue: str, longest: int, known: list[str], unknown: list[str]
-) -> None:
+    units: list[str], forms: dict[str, str], glue: str, longest: int
+) -> Iterator[tuple[str, str | None]]:
     i = 0
     while i < len(units):
         for n in range(min(longest, len(units) - i), 0, -1):
-            concept = forms.get(glue.join(units[i : i + n]))
-            if concept is not None:
-                known.append(concept)
+            surface = glue.join(units[i : i + n])
+            if surface in forms or n == 1:
+                yield surface, forms.get(surface)
                 i += n
                 break
-        else:
-            unknown.append(units[i])
-            i += 1
 
 
 @lru_cache(maxsize=4)

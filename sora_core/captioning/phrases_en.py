@@ -260,6 +260,16 @@ class English:
         )
         return parts + ([camera] if camera else [])
 
+    def atmosphere(self, shot: dict[str, Any]) -> list[str]:
+        """What a long caption says of the background, where it looks as usual, and of the mood."""
+        said = []
+        usual = shot["time_of_day"] == shot["usual_time"] and shot["weather"] == "clear"
+        if self.coloured and usual:
+            details = self.pick(("{d} in the background", "the background: {d}"))
+            said.append(details.format(d=self.pick(DETAILS[shot["scene"]])))
+        mood = self.pick(MOODS[shot["scene"]])
+        return [*said, self.pick(("{m} mood", "the mood is {m}", "a {m} atmosphere")).format(m=mood)]
+
     def compose(self) -> str:
         facts, shots = self.facts, self.facts["shots"]
         parts: list[str] = []
@@ -280,16 +290,8 @@ class English:
             )
         for event in facts["events"]:
             parts.insert(1, self.pick(EVENTS[event["kind"]]).format(s=self.names[event["subject"]]))
-        usual = shots[0]["time_of_day"] == shots[0]["usual_time"] and shots[0]["weather"] == "clear"
         if self.length == "long" and len(shots) == 1 and len(facts["subjects"]) < 3:
-            if self.coloured and usual:
-                parts.append(
-                    self.pick(("{d} in the background", "the background: {d}")).format(
-                        d=self.pick(DETAILS[facts["scene"]])
-                    )
-                )
-            mood = self.pick(MOODS[facts["scene"]])
-            parts.append(self.pick(("{m} mood", "the mood is {m}", "a {m} atmosphere")).format(m=mood))
+            parts += self.atmosphere(shots[0])
         glue = ". " if self.length == "long" else ", "
         text = glue.join(parts)
         return (

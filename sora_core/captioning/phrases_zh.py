@@ -106,6 +106,7 @@ MOTIONS = {
     "grow": ("变大", "越来越大", "慢慢变大"),
     "shrink": ("变小", "越来越小", "慢慢变小"),
 }
+TURNS = {"clockwise": "顺时针", "anticlockwise": "逆时针"}
 CAMERAS = {
     "static": ("镜头固定", "固定镜头", "镜头静止"),
     "pan": ("镜头向{d}平移", "镜头向{d}摇", "镜头往{d}平移"),
@@ -153,7 +154,7 @@ class Chinese:
             go = self.pick(GO[subject["kind"]])
             return self.pick(SIDE).format(d=_WORD[motion], o=_WORD[other], v=go)
         if motion == "spin" and self.length == "long":
-            return ("顺时针" if subject["turn"] == "clockwise" else "逆时针") + self.pick(MOTIONS["spin"][:1])
+            return TURNS.get(subject["turn"], "") + self.pick(MOTIONS["spin"][:1])
         return self.pick(MOTIONS[motion])
 
     def clause(self, shot: dict[str, Any], place: str, same: bool) -> str:
@@ -206,6 +207,13 @@ class Chinese:
             said.append(text.format(d=_WORD.get(direction, "")))
         return "，".join(said)
 
+    def atmosphere(self, shot: dict[str, Any]) -> list[str]:
+        """What a long caption says of the background, where it looks as usual, and of the mood."""
+        said = []
+        if self.coloured and shot["time_of_day"] == shot["usual_time"] and shot["weather"] == "clear":
+            said.append(f"背景是{self.pick(DETAILS[shot['scene']])}")
+        return [*said, f"{self.pick(('气氛', '氛围'))}{self.pick(MOODS[shot['scene']])}"]
+
     def compose(self) -> str:
         facts, shots = self.facts, self.facts["shots"]
         parts: list[str] = []
@@ -221,10 +229,7 @@ class Chinese:
             parts[0] = f"{self.pick(STYLES[facts['style']])}，{parts[0]}"
         for event in facts["events"]:
             parts.insert(1, self.pick(EVENTS[event["kind"]]).format(s=self.names[event["subject"]]))
-        usual = shots[0]["time_of_day"] == shots[0]["usual_time"] and shots[0]["weather"] == "clear"
         if self.length == "long" and len(shots) == 1 and len(facts["subjects"]) < 3:
-            if self.coloured and usual:
-                parts.append(f"背景是{self.pick(DETAILS[facts['scene']])}")
-            parts.append(f"{self.pick(('气氛', '氛围'))}{self.pick(MOODS[facts['scene']])}")
+            parts += self.atmosphere(shots[0])
         glue = "。" if self.length == "long" else "，"
         return glue.join(parts) + ("" if self.length == "short" else "。")
