@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 LANGUAGES = ("en", "zh")
@@ -44,9 +44,15 @@ class Lexicon:
     def __getitem__(self, name: str) -> Concept:
         return self._by_name[name]
 
-    @property
+    @cached_property
     def _by_name(self) -> dict[str, Concept]:
-        return _index(self)
+        return {c.name: c for c in self.concepts}
+
+    @cached_property
+    def _forms(self) -> tuple[dict[str, str], dict[str, str], int]:
+        """English forms, Chinese forms, characters of the longest Chinese one."""
+        en, zh = self.surface("en"), self.surface("zh")
+        return en, zh, max(map(len, zh), default=1)
 
     def matches(self, text: str) -> list[tuple[str, str | None]]:
         """Surface forms of a text in order, each with the name of its concept, None where no concept covers it.
@@ -54,11 +60,11 @@ class Lexicon:
         Longest match first, languages may be mixed, punctuation separates. What is unknown comes as single
         words or Chinese characters.
         """
-        en, zh = _forms(self)
+        en, zh, longest = self._forms
         found: list[tuple[str, str | None]] = []
         for piece in re.findall(r"[a-z0-9]+(?: +[a-z0-9]+)*|[\u3400-\u9fff]+", text.lower()):
             if _HAN.match(piece):
-                found += _match(list(piece), zh, "", max(map(len, zh)))
+                found += _match(list(piece), zh, "", longest)
             else:
                 found += _match(_WORD.findall(piece), en, " ", MAX_WORDS)
         return found
@@ -80,16 +86,6 @@ def _match(
                 yield surface, forms.get(surface)
                 i += n
                 break
-
-
-@lru_cache(maxsize=4)
-def _index(lexicon: Lexicon) -> dict[str, Concept]:
-    return {c.name: c for c in lexicon.concepts}
-
-
-@lru_cache(maxsize=4)
-def _forms(lexicon: Lexicon) -> tuple[dict[str, str], dict[str, str]]:
-    return lexicon.surface("en"), lexicon.surface("zh")
 
 
 @lru_cache(maxsize=1)
