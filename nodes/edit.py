@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from .api import backend, io, note
+from .api import backend, io
 from .media import (
     codec,
-    describe,
     edit_outputs,
-    rate_input,
+    edited,
     seconds_input,
     size_inputs,
     take_video,
     wanted_size,
-    window_input,
+    working_inputs,
 )
 
 
@@ -60,7 +59,7 @@ class SoraImageToVideo(io.ComfyNode):
             expect(position != "last", "position is last, and there is a last_image: use first for this picture.")
             images[frames - 1] = fit_frames(last_image[:1], (first.shape[2], first.shape[1]), family.multiple)[0]
         latent = animate(codec(vae), images, frames, fps)
-        return io.NodeOutput(latent, float(fps), ui=note(cls, describe(latent)))
+        return edited(cls, latent, vae, float(fps))
 
 
 class SoraExtend(io.ComfyNode):
@@ -81,9 +80,7 @@ class SoraExtend(io.ComfyNode):
                     "direction", options=["forwards", "backwards", "both"], default="forwards",
                     tooltip="Where to add.",
                 ),
-                rate_input(),
-                *size_inputs(),
-                window_input(),
+                *working_inputs(),
             ],
             outputs=edit_outputs(),
             hidden=[io.Hidden.unique_id],
@@ -103,7 +100,7 @@ class SoraExtend(io.ComfyNode):
         rest = splice.frames.shape[0] - lead - clip.frames.shape[0]
         parts = [(None, lead), (clip.audio, clip.frames.shape[0]), (None, rest)]
         audio = join_audio([(sound, count / clip.fps) for sound, count in parts])
-        return io.NodeOutput(latent, clip.fps, audio, ui=note(cls, describe(latent, notes)))
+        return edited(cls, latent, vae, clip.fps, audio, notes=notes)
 
 
 class SoraInfill(io.ComfyNode):
@@ -122,9 +119,7 @@ class SoraInfill(io.ComfyNode):
                     "frames", default="5-12",
                     tooltip="Frames to make anew, from 0: ranges and numbers, such as 5-12, 20. Not used with a mask.",
                 ),
-                rate_input(),
-                *size_inputs(),
-                window_input(),
+                *working_inputs(),
                 io.Mask.Input(
                     "mask", optional=True,
                     tooltip="What to make anew, of the size of the video: one mask, or one for each frame.",
@@ -153,7 +148,7 @@ class SoraInfill(io.ComfyNode):
         clip = take_video(video, vae, fps, wanted_size(width, height))
         hidden = parse_frames(frames) if mask is None else None
         latent = infill(codec(vae, window), clip.frames, hidden, mask, clip.fps)
-        return io.NodeOutput(latent, clip.fps, clip.audio, ui=note(cls, describe(latent, clip.notes)))
+        return edited(cls, latent, vae, clip.fps, clip.audio, notes=clip.notes)
 
 
 NODES = [SoraImageToVideo, SoraExtend, SoraInfill]

@@ -2,18 +2,8 @@
 
 from __future__ import annotations
 
-from .api import io, note
-from .media import (
-    codec,
-    describe,
-    edit_outputs,
-    rate_input,
-    seconds_input,
-    size_inputs,
-    take_video,
-    wanted_size,
-    window_input,
-)
+from .api import io
+from .media import codec, edit_outputs, edited, seconds_input, take_video, wanted_size, working_inputs
 
 
 class SoraConnect(io.ComfyNode):
@@ -31,9 +21,7 @@ class SoraConnect(io.ComfyNode):
                 io.Video.Input("second", tooltip="The video that it leads to."),
                 io.Vae.Input("vae", tooltip="The VAE of the model."),
                 seconds_input("there is between the two"),
-                rate_input(),
-                *size_inputs(),
-                window_input(),
+                *working_inputs(),
             ],
             outputs=edit_outputs(),
             hidden=[io.Hidden.unique_id],
@@ -50,7 +38,7 @@ class SoraConnect(io.ComfyNode):
         gap = int((~latent["sora_splice"].keep).sum())
         parts = [(a.audio, a.frames.shape[0]), (None, gap), (b.audio, b.frames.shape[0])]
         audio = join_audio([(sound, count / a.fps) for sound, count in parts])
-        return io.NodeOutput(latent, a.fps, audio, ui=note(cls, describe(latent, a.notes + b.notes)))
+        return edited(cls, latent, vae, a.fps, audio, notes=a.notes + b.notes)
 
 
 class SoraLoop(io.ComfyNode):
@@ -66,9 +54,7 @@ class SoraLoop(io.ComfyNode):
                 io.Video.Input("video", tooltip="The video."),
                 io.Vae.Input("vae", tooltip="The VAE of the model."),
                 seconds_input("leads back to the start"),
-                rate_input(),
-                *size_inputs(),
-                window_input(),
+                *working_inputs(),
             ],
             outputs=edit_outputs(),
             hidden=[io.Hidden.unique_id],
@@ -80,7 +66,7 @@ class SoraLoop(io.ComfyNode):
 
         clip = take_video(video, vae, fps, wanted_size(width, height))
         latent = loop(codec(vae, window), clip.frames, round(seconds * clip.fps) or 1, clip.fps)
-        return io.NodeOutput(latent, clip.fps, clip.audio, ui=note(cls, describe(latent, clip.notes)))
+        return edited(cls, latent, vae, clip.fps, clip.audio, notes=clip.notes)
 
 
 class SoraRemix(io.ComfyNode):
@@ -99,8 +85,7 @@ class SoraRemix(io.ComfyNode):
                     "strength", default=0.6, min=0.0, max=1.0, step=0.01,
                     tooltip="How much may change: 0 nothing, 1 everything. Styles need about 0.5 to 0.7.",
                 ),
-                rate_input(),
-                *size_inputs(),
+                *working_inputs(window=False),
             ],
             outputs=[
                 edit_outputs()[0],
@@ -116,8 +101,7 @@ class SoraRemix(io.ComfyNode):
 
         clip = take_video(video, vae, fps, wanted_size(width, height))
         latent = remix(codec(vae), clip.frames, clip.fps)
-        shown = note(cls, describe(latent, clip.notes))
-        return io.NodeOutput(latent, float(strength), clip.fps, clip.audio, ui=shown)
+        return edited(cls, latent, vae, float(strength), clip.fps, clip.audio, notes=clip.notes)
 
 
 NODES = [SoraConnect, SoraLoop, SoraRemix]

@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from .api import backend, io
+from sora_core.host.backend import SPACE
+from sora_core.sizes import MAX_SIDE
 
-MAX_SIDE = 1024
+from .api import backend, io, note
+
+
+def working_inputs(window: bool = True) -> list[io.Input]:
+    """What a video is brought to before it is worked on, and how much of it the model sees at once."""
+    made = [
+        io.Float.Input(
+            "fps", default=0.0, min=0.0, max=120.0, step=1.0,
+            tooltip="Frames per second to work at (sora-mini: 8). 0 keeps the video's own.",
+        ),
+        *size_inputs(),
+    ]  # fmt: skip
+    return [*made, window_input()] if window else made
 
 
 def size_inputs() -> list[io.Input]:
@@ -17,13 +30,6 @@ def size_inputs() -> list[io.Input]:
         ),
         io.Int.Input("height", default=0, min=0, max=MAX_SIDE, step=16, tooltip="As width; set both or neither."),
     ]  # fmt: skip
-
-
-def rate_input() -> io.Input:
-    return io.Float.Input(
-        "fps", default=0.0, min=0.0, max=120.0, step=1.0,
-        tooltip="Frames per second to work at (sora-mini: 8). 0 keeps the video's own.",
-    )  # fmt: skip
 
 
 def seconds_input(what: str, default: float = 1.0) -> io.Input:
@@ -87,6 +93,13 @@ def take_video(video: Any, vae: Any, fps: float, size: tuple[int, int] | None) -
     frames = resample_frames(parts.images, rate, fps or rate)
     notes = [f"{rate:g} to {fps:g} frames per second."] if fps and abs(fps - rate) > 1e-3 else []
     return Clip(fit_frames(frames, size, multiple), fps or rate, parts.audio, tuple(notes))
+
+
+def edited(cls: type[io.ComfyNode], latent: dict, vae: Any, *others: Any, notes: tuple[str, ...] = ()) -> io.NodeOutput:
+    """What an editing node gives out: its LATENT, marked with the VAE's latent space, then `others`."""
+    space = backend().family(vae=vae).space
+    marked = {**latent, SPACE: space} if space else latent
+    return io.NodeOutput(marked, *others, ui=note(cls, describe(latent, notes)))
 
 
 def describe(latent: dict, notes: tuple[str, ...] = ()) -> str:

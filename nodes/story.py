@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from sora_core.sizes import MAX_SIDE
+
 from .api import backend, io, note, ui, video_file
-from .media import MAX_SIDE, codec, take_video
+from .media import codec, take_video
 from .sample import MAX_SEED, chosen, sampler_input, scheduler_input, steps_input
 
 EXAMPLE = "2s: a cat moving right on a beach\n2s: a cat moving left in a forest"

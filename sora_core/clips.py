@@ -19,11 +19,11 @@ import torch
 from torch import Tensor
 
 from .errors import SoraError, expect
+from .sizes import MAX_SIDE
 from .video import _open, _upright, probe, read_audio
 
 MAX_SECONDS = 120.0
 MAX_BYTES = 4 << 30  # of float frames, after resampling
-MAX_SIDE = 1024
 MAX_STILL_PIXELS = 100_000_000
 MULTIPLE = 16
 

@@ -16,10 +16,9 @@ from .diffusion.sampling import DiffusionModel, sample
 from .diffusion.schedules import get_sigmas
 from .editing import Editing
 from .errors import expect
-from .sizes import check_side, nearest_length
+from .sizes import MAX_SIDE, check_side, nearest_length
 
 MAX_FRAMES = 481  # a minute at 8 frames per second
-MAX_SIDE = 1024
 
 
 @dataclass(frozen=True)

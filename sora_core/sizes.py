@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from .errors import expect
 
+MAX_SIDE = 1024  # pixels, of one clip
 # Width over height. "as set" takes width and height as they are.
 ASPECTS: dict[str, tuple[int, int] | None] = {
     "as set": None, "1:1": (1, 1), "16:9": (16, 9), "9:16": (9, 16), "5:3": (5, 3), "3:5": (3, 5),

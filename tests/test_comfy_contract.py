@@ -35,7 +35,9 @@ def hosts(tmp_path, monkeypatch):
             del sys.modules[name]
 
 
-def generate(host, path, *, mask=None, samples=None, sampler="euler", prompt="a (red:1.2) cat", **changes):
+def generate(
+    host, path, *, mask=None, samples=None, space=None, sampler="euler", prompt="a (red:1.2) cat", **changes
+):
     loaded = host.load_model(path, "fp32")
     positive, unknown = host.encode_text(loaded.clip, prompt)
     negative, _ = host.encode_text(loaded.clip, "")
@@ -43,6 +45,8 @@ def generate(host, path, *, mask=None, samples=None, sampler="euler", prompt="a 
     latent = {"samples": torch.zeros(1, 16, 3, 4, 6) if samples is None else samples, "note": 1}
     if mask is not None:
         latent["noise_mask"] = mask
+    if space is not None:
+        latent[protocol.SPACE] = space
     sigmas = host.make_sigmas(loaded.model, "simple", 3, 1.0, sampler)
     settings = {"seed": 2, "cfg": 3.0, "interval": (0.0, 1.0)} | changes
     made = host.sample(loaded.model, latent, positive, negative, sampler=host.make_sampler(sampler, {}),
@@ -167,6 +171,8 @@ def test_samplers_of_the_host_and_ours(hosts):
         ({"samples": torch.ones(3, 4)}, ["[3, 4]", "[B,16,T,H,W]"]),
         ({"samples": torch.ones(1, 16, 3, 5, 6)}, ["height is 5", "2"]),
         ({"mask": torch.ones(1, 1, 2, 4, 6)}, ["2 frames", "3"]),
+        ({"mask": torch.ones(2, 1, 3, 4, 6)}, ["batch of 2", "batch of 1"]),
+        ({"space": "Wan 2.1"}, ["one of Wan 2.1", "tiny", "those of sora"]),
         ({"prompt": " "}, ["prompt is empty"]),
         ({"cfg": float("nan")}, ["NaN", "step 1 of 3"]),
     ],
@@ -183,11 +189,93 @@ def test_other_models_and_vaes_are_refused(hosts):
     loaded = native.load_model(path, "fp32")
     with pytest.raises(SoraError, match="8 wide.*32"):
         loaded.model.model.extra_conds(cross_attn=torch.zeros(1, 4, 8))
-    with pytest.raises(SoraError, match="48.*16"):
+    with pytest.raises(SoraError, match="48.*the VAE of tiny.*16"):
         native.decode(loaded.vae, {"samples": torch.zeros(1, 48, 2, 4, 4)})
+    with pytest.raises(SoraError, match="one of Wan 2.1.*the VAE of tiny.*those of sora"):
+        native.decode(loaded.vae, {"samples": torch.zeros(1, 16, 2, 4, 4), protocol.SPACE: "Wan 2.1"})
     loaded.model.model.latent_format = comfy_standin.LatentFormat()
     with pytest.raises(SoraError, match="not a video model"):
         native.family(model=loaded.model)
+
+
+def test_a_latent_carries_its_space_from_the_vae_through_the_sampler(hosts):
+    native, _, path = hosts
+    made, _, loaded = generate(native, path)
+    assert made[protocol.SPACE] == "sora"
+    assert native.encode(loaded.vae, torch.rand(1, 32, 32, 3))[protocol.SPACE] == "sora"
+
+
+@pytest.mark.parametrize("which", ["positive", "negative"])
+def test_a_prompt_of_another_width_stops_before_the_model_runs(hosts, which, monkeypatch):
+    native, _, path = hosts
+    loaded = native.load_model(path, "fp32")
+    monkeypatch.setattr(type(loaded.model.model), "apply_model", None)
+    prompts = {name: native.encode_text(loaded.clip, "a cat")[0] for name in ("positive", "negative")}
+    prompts[which] = [[torch.zeros(1, 4, 77), {}]]
+    with pytest.raises(SoraError, match=f"{which}: .*77 wide, tiny reads 32"):
+        native.sample(
+            loaded.model, {"samples": torch.zeros(1, 16, 1, 4, 4)}, **prompts, sampler=None,
+            sigmas=torch.tensor([1.0, 0.0]), seed=0, cfg=1.0, interval=(0, 1),
+        )  # fmt: skip
+
+
+def core_model(kind: str, layout: str, **attributes):
+    """A MODEL as ComfyUI would hold it: the class names and attributes that a family is told by."""
+    from types import SimpleNamespace
+
+    network = SimpleNamespace(**attributes)
+    model = type(kind, (comfy_standin.BaseModel,), {"__init__": lambda self: None})()
+    shape = {"latent_channels": 16, "latent_dimensions": 3}
+    model.__dict__.update(diffusion_model=network, latent_format=type(layout, (), shape)())
+    return comfy_standin.ModelPatcher(model, "cpu", "cpu")
+
+
+@pytest.mark.parametrize(
+    ("kind", "layout", "expected"),
+    [
+        ("WAN21", "Wan21", ("Wan 2.1 (WAN21)", 4, 8, True, "blend", "Wan 2.1")),
+        ("Mochi", "Mochi", ("Mochi", 6, 8, True, "blend", "Mochi")),
+        ("Unheard", "OfFormat", ("Unheard", 4, 8, True, "blend", "")),
+    ],
+)
+def test_families_of_the_hosts_own_models(hosts, kind, layout, expected):
+    family = hosts[0].family(model=core_model(kind, layout, patch_size=(1, 2, 2)))
+    ratios = (family.temporal_ratio, family.spatial_ratio, family.causal)
+    assert (family.name, *ratios, family.masks, family.space) == expected and family.channels == 16
+
+
+def test_a_model_of_pictures_is_refused_though_its_latents_have_time(hosts):
+    with pytest.raises(SoraError, match="QwenImage makes pictures"):
+        hosts[0].family(model=core_model("QwenImage", "Wan21"))
+
+
+def test_a_family_without_masks_refuses_them_before_sampling(hosts):
+    model = core_model("SeedVR2", "SeedVR2")
+    latent = {"samples": torch.zeros(1, 16, 3, 4, 4), "noise_mask": torch.ones(1, 1, 3, 4, 4)}
+    with pytest.raises(SoraError, match="noise mask that keeps.*SeedVR2 cannot keep"):
+        hosts[0].sample(
+            model, latent, [[torch.zeros(1, 1, 1), {}]], None, sampler=None,
+            sigmas=torch.tensor([1.0, 0.0]), seed=0, cfg=1.0, interval=(0, 1),
+        )  # fmt: skip
+
+
+def test_the_width_of_a_core_models_prompt_is_checked(hosts):
+    from sora_core.host.comfy.families import check_text
+
+    wan = core_model("WAN21", "Wan21", text_dim=4096)
+    check_text(wan, [[torch.zeros(1, 8, 4096), {}]], "positive")
+    with pytest.raises(SoraError, match="32 wide, Wan 2.1 .* reads 4096"):
+        check_text(wan, [[torch.zeros(1, 8, 32), {}]], "positive")
+
+
+def test_the_vae_table_names_families_of_the_table(hosts):
+    from sora_core.host.comfy.families import FAMILIES, VAES, vae_family
+
+    assert set(VAES.values()) <= set(FAMILIES)
+    vae = hosts[0].load_model(hosts[2], "fp32").vae
+    del vae.sora_name
+    vae.first_stage_model = type("WanVAE", (), {"__module__": "comfy.ldm.wan.vae"})()
+    assert vae_family(vae).space == "Wan 2.1" and "Wan 2.1" in vae_family(vae).name
 
 
 def test_files_and_tags_are_the_hosts(hosts, tmp_path):

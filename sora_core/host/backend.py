@@ -187,11 +187,11 @@ def check_prompt_given(positive: list) -> None:
         raise SoraError("positive: the prompt is empty. Write what the video should show.")
 
 
-def check_family(family: Family, latent: dict, what: str) -> Any:
+def check_family(family: Family, latent: dict, what: str, refit: bool = False) -> Any:
     """The samples of a LATENT as `[B,C,T,H,W]`, a still `[B,C,H,W]` as one frame.
 
-    what: who is to work on them. Raises SoraError naming both sides for another rank, number of channels or
-    latent space. An empty latent has no space, and its channels can be changed.
+    what: who is to work on them. refit: an empty latent will be made to fit, it may have other channels.
+    Raises SoraError naming both sides for another rank, number of channels or latent space.
     """
     samples = latent["samples"]
     if samples.ndim == 4:
@@ -202,7 +202,7 @@ def check_family(family: Family, latent: dict, what: str) -> Any:
     )
     advice = "use the VAE and the empty latent that go with it."
     expect(
-        samples.shape[1] == family.channels or not samples.any(),
+        samples.shape[1] == family.channels or (refit and not samples.any()),
         f"The latent has {samples.shape[1]} channels, {what} ({family.name}) works on {family.channels}: {advice}",
     )
     space = latent.get(SPACE) or family.space

@@ -108,7 +108,7 @@ class ComfyBackend:
             "latent: sound and picture in one latent are sampled by "
             "ComfyUI's own nodes only. Use SamplerCustomAdvanced.",
         )
-        samples = fit_empty(family, check_family(family, latent, "the model"), latent)
+        samples = fit_empty(family, check_family(family, latent, "the model", refit=True), latent)
         check_text(model, positive, "positive")
         check_text(model, negative, "negative")
         if hasattr(model.model, "sora_name"):  # Core's models pad what does not divide.
