@@ -27,7 +27,7 @@ from .errors import SoraError, expect
 from .files import ensure_writable, written_beside
 from .tasks.layout import VAECodec
 from .tasks.rolling import Roller, Rolling, SampleFn, Segment, roll, segments_needed
-from .tasks.splice import REACH, carry
+from .tasks.splice import Trail
 from .tasks.storyboard import Shot, plan_shots, shots_conditioning, shots_of_window
 from .video import write_video
 
@@ -287,20 +287,19 @@ def _frames(
 
 
 def _after_source(pieces: Iterable[Tensor], source: Source) -> Iterator[Tensor]:
-    """The source's frames, then the decoded ones after them, with its last frame's residual (see `splice`)."""
+    """The source's frames, then the decoded ones after them, with the detail of its last one (see `splice`)."""
     given = source.frames
     for begin in range(0, given.shape[0], 16):
         yield given[begin : begin + 16]
     seen, covered = 0, source.covered
-    anchor = residual = None
+    trail: Trail | None = None
     for piece in pieces:
         new = []
         for frame in piece:
             if seen == covered - 1:
-                anchor, residual = frame, given[-1] - frame
+                trail = Trail(frame, given[-1])
             elif seen >= covered:
-                weight = 1 - (seen - covered) / REACH
-                new.append((frame + carry(frame, anchor, residual, weight)).clamp(0, 1) if weight > 0 else frame)
+                new.append(frame if trail is None else trail(frame).clamp(0, 1))
             seen += 1
         if new:
             yield torch.stack(new)

@@ -2,8 +2,8 @@
 
 A VAE does not give back what it was given. Where a kept frame meets a made one, the difference between the two
 (the kept frame's own residual: its pixels less its decoding) would show as a seam. So the made frames take that
-residual over: its mean, which is colour, as it is, and its detail as far as the picture there still is what it
-was in the kept frame; both fade with the distance.
+residual over: its mean, which is colour, as it is, and its detail along with what moves, as far as the picture
+there still is what it was in the kept frame; both fade with the distance.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import expect
+from .flow import follow, match, warp
 
 SPLICE = "sora_splice"  # the key of a LATENT
 REACH = 16  # frames over which the residual fades
-TOLERANCE = 0.06  # change of a pixel (0..1) at which its residual counts e^-1
+TOLERANCE = 0.12  # change of a pixel (0..1) at which the kept frame's own counts e^-1
+LIGHT = 32  # pixels: a change that is broader than this is one of light
 
 
 @dataclass(frozen=True)
@@ -64,31 +66,64 @@ def finish(latent: dict, decoded: Tensor) -> Tensor:
     return out
 
 
-def carry(current: Tensor, anchor: Tensor, residual: Tensor, weight: float | Tensor = 1.0) -> Tensor:
-    """What `current` (decoded) takes over of the `residual` of the decoded frame `anchor`, all `[H,W,3]`."""
-    colour = residual.mean((-3, -2), keepdim=True)
-    change = (current - anchor).abs().amax(-1)
+class Trail:
+    """What decoded frames take over of a kept frame `known` `[H,W,3]`, decoded as `anchor`, on the way from it.
+
+    Call with one frame after the other, away from the kept one: returns it with what it takes over, not clamped.
+    What moves takes its detail along: the way back to the kept frame is followed from frame to frame.
+    """
+
+    def __init__(self, anchor: Tensor, known: Tensor) -> None:
+        self.anchor, self.known, self.before = anchor, known, anchor
+        self.way: Tensor | None = None
+        self.steps = 0
+
+    def __call__(self, frame: Tensor) -> Tensor:
+        weight = 1 - self.steps / REACH
+        if weight <= 0:
+            return frame
+        step = match(frame, self.before)
+        self.way = step if self.way is None else follow(step, self.way)
+        self.before, self.steps = frame, self.steps + 1
+        return frame + weight * carry(frame, warp(self.anchor, self.way), warp(self.known, self.way))
+
+
+def carry(current: Tensor, anchor: Tensor, known: Tensor) -> Tensor:
+    """What is added to `current` (decoded) for the sake of a kept frame `known`, decoded as `anchor`; all `[H,W,3]`.
+
+    All of the kept frame's mean residual; and where the pictures match, what makes `current` the kept frame's own
+    pixels, less what has changed broadly since, which is light.
+    """
+    colour = (known - anchor).mean((-3, -2), keepdim=True)
+    change = (current - anchor).movedim(-1, 0)[None]
     # A lone pixel that happens to match is no proof that the picture is the same.
-    change = F.avg_pool2d(change[None], 5, 1, 2, count_include_pad=False)[0]
-    same = torch.exp(-((change / TOLERANCE) ** 2)).unsqueeze(-1)
-    return weight * (colour + (residual - colour) * same)
+    near = F.avg_pool2d(change.abs().amax(1, keepdim=True), 5, 1, 2, count_include_pad=False)
+    same = torch.exp(-((near / TOLERANCE) ** 2))[0].movedim(0, -1)
+    light = F.avg_pool2d(change, min(LIGHT, *current.shape[:2]), ceil_mode=True, count_include_pad=False)
+    light = F.interpolate(light, current.shape[:2], mode="bilinear")[0].movedim(0, -1)
+    return colour + (known - current + light - colour) * same
 
 
 def carry_in_time(video: Tensor, known: Tensor, keep: Tensor) -> Tensor:
-    """Decoded frames `[t,H,W,3]` with the residual of the nearest kept frames on both sides (keep bool `[t]`)."""
-    kept = keep.nonzero().flatten().tolist()
-    out = video.clone()
-    for i in (~keep).nonzero().flatten().tolist():
-        before = max((k for k in kept if k < i), default=None)
-        after = min((k for k in kept if k > i), default=None)
-        share = 0.0 if after is None else 1.0
-        if before is not None and after is not None:
+    """Decoded frames `[t,H,W,3]` with what they take over of the nearest kept ones on both sides (keep bool `[t]`)."""
+    out, length = video.clone(), len(keep)
+    edges = (keep[1:] != keep[:-1]).nonzero().flatten().add(1).tolist()
+    for first, end in zip([0, *edges], [*edges, length], strict=True):
+        if keep[first]:
+            continue
+        sides = []
+        if first > 0:
+            trail = Trail(video[first - 1], known[first - 1])
+            sides.append([trail(frame) for frame in video[first:end]])
+        if end < length:
+            trail = Trail(video[end], known[end])
+            sides.append([trail(frame) for frame in video[first:end].flip(0)][::-1])
+        if len(sides) == 2:
             # From all of the one right after it, to all of the other right before it.
-            share = (i - before - 1) / (after - before - 2) if after - before > 2 else 0.5
-        for k, part in ((before, 1 - share), (after, share)):
-            weight = 0.0 if k is None else part * max(0.0, 1 - (abs(k - i) - 1) / REACH)
-            if weight > 0:
-                out[i] += carry(video[i], video[k], known[k] - video[k], weight)
+            share = torch.linspace(0, 1, end - first) if end - first > 1 else torch.tensor([0.5])
+            sides = [[torch.lerp(a, b, s) for a, b, s in zip(*sides, share, strict=True)]]
+        if sides:
+            out[first:end] = torch.stack(sides[0])
     return out.clamp_(0, 1)
 
 

@@ -1,0 +1,61 @@
+"""Block matching, and detail that goes along with what moves."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from sora_core.tasks.flow import follow, match, warp
+from sora_core.tasks.splice import carry_in_time
+
+
+def scene(x: int, y: int, size: int = 96, side: int = 28) -> torch.Tensor:
+    """A textured square on a textured ground, `[H,W,3]`."""
+    generator = torch.Generator().manual_seed(0)
+
+    def texture(n: int) -> torch.Tensor:
+        rough = torch.rand(1, 3, n // 4, n // 4, generator=generator)
+        return F.interpolate(rough, (n, n), mode="bilinear")[0].movedim(0, -1)
+
+    picture, square = 0.5 * texture(size), 0.5 + 0.5 * texture(side)
+    picture[y : y + side, x : x + side] = square
+    return picture
+
+
+@pytest.mark.parametrize(("dx", "dy"), [(3, 0), (-4, 2), (0, -5)])
+@pytest.mark.parametrize("size", [96, 160])
+def test_what_moved_is_found(dx, dy, size):
+    before, now = scene(30, 30, size), scene(30 + dx, 30 + dy, size)
+    flow = match(now, before)
+    inside = flow[34 + dy : 54 + dy, 34 + dx : 54 + dx].flatten(0, 1)
+    torch.testing.assert_close(inside.median(0).values, torch.tensor((-float(dx), -float(dy))), atol=0.5, rtol=0)
+    assert (flow[70:90, 70:90].abs() < 0.51).all(), "the ground stayed where it was"
+    assert (warp(before, flow) - now).abs().mean() < 0.3 * (before - now).abs().mean()
+
+
+def test_a_way_over_two_frames_is_the_sum_of_its_steps():
+    step = torch.zeros(20, 20, 2) + torch.tensor((2.0, 0.0))
+    before = torch.zeros(20, 20, 2) + torch.tensor((1.0, -3.0))
+    torch.testing.assert_close(follow(step, before), torch.zeros(20, 20, 2) + torch.tensor((3.0, -3.0)))
+    image = torch.rand(20, 20, 3)
+    torch.testing.assert_close(warp(image, step)[:, :18], image[:, 2:])
+
+
+def test_made_frames_take_over_the_detail_of_what_moves():
+    """A soft decoding of a moving square comes closer to the truth, on both sides of the gap and in between."""
+    truth = torch.stack([scene(20 + 3 * t, 34) for t in range(12)])
+    soft = F.avg_pool2d(truth.movedim(-1, 1), 5, 1, 2, count_include_pad=False).movedim(1, -1) + 0.03
+    keep = torch.ones(12, dtype=torch.bool)
+    keep[4:8] = False
+    made = carry_in_time(soft, truth, keep)
+    assert torch.equal(made[keep], soft.clamp(0, 1)[keep])
+    for t in range(4, 8):
+        assert (made[t] - truth[t]).abs().mean() < 0.5 * (soft[t] - truth[t]).abs().mean()
+
+
+def test_light_that_changes_is_left_alone():
+    """A scene that fades is not held at the brightness of the kept frame."""
+    still = scene(30, 30).mul(0.6)
+    truth = torch.stack([still + 0.02 * t for t in range(8)])
+    keep = torch.tensor([True] * 3 + [False] * 5)
+    made = carry_in_time(truth, truth, keep)
+    torch.testing.assert_close(made, truth, atol=0.01, rtol=0)
