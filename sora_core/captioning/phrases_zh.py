@@ -94,7 +94,7 @@ GO = {
     "person": ("走", "移动"),
     "thing": ("移动", "滑动", "飘"),
 }
-_WORD = {"left": "左", "right": "右", "up": "上", "down": "下"}
+WAYS = {"left": "左", "right": "右", "up": "上", "down": "下"}
 SIDE = ("向{d}{v}", "往{d}{v}", "朝{d}{v}", "向{d}边{v}", "往{d}边{v}", "从{o}向{d}{v}", "从{o}往{d}{v}")
 MOTIONS = {
     "up": ("向上移动", "上升", "往上飞", "向上飘", "慢慢升起"),
@@ -152,7 +152,7 @@ class Chinese:
         if motion in ("left", "right"):
             other = "right" if motion == "left" else "left"
             go = self.pick(GO[subject["kind"]])
-            return self.pick(SIDE).format(d=_WORD[motion], o=_WORD[other], v=go)
+            return self.pick(SIDE).format(d=WAYS[motion], o=WAYS[other], v=go)
         if motion == "spin" and self.length == "long":
             return TURNS.get(subject["turn"], "") + self.pick(MOTIONS["spin"][:1])
         return self.pick(MOTIONS[motion])
@@ -169,7 +169,7 @@ class Chinese:
             around, go = self.pick(("绕着", "围绕")), self.pick(("转圈", "飞", "移动"))
             said = f"{self.noun(a)}{around}{self.noun(b)}{go}"
         elif kind == "follow":
-            said = f"{self.noun(a)}{self.pick(('跟着', '追着'))}{self.noun(b)}向{_WORD[motions[a]]}移动"
+            said = f"{self.noun(a)}{self.pick(('跟着', '追着'))}{self.noun(b)}向{WAYS[motions[a]]}移动"
         elif motions[a] == motions[b]:
             said = f"{self.noun(a)}在{self.noun(b)}的{RELATIONS[kind]}"
             if motions[a] != "still" or self.length != "short":
@@ -204,7 +204,7 @@ class Chinese:
             key, _, direction = move.partition(" ")
             key = move if key in ("zoom", "static") else key
             text = THEN[key] if said else self.pick(CAMERAS[key])
-            said.append(text.format(d=_WORD.get(direction, "")))
+            said.append(text.format(d=WAYS.get(direction, "")))
         return "，".join(said)
 
     def atmosphere(self, shot: dict[str, Any]) -> list[str]:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from ..errors import expect
+from .expand import add_language_model, expanded
 from .options import count, positive, seed, size
 
 
@@ -28,6 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shift", type=positive, help="shift of the noise schedule")
     parser.add_argument("--model", metavar="NAME_OR_FILE",
                         help="a model that comes with the package, or a checkpoint file")
+    parser.add_argument("--expand", action="store_true",
+                        help="tell the prompt again in the words that the model knows best (see sora expand)")
+    add_language_model(parser)
 
 
 # Options that go to `generate` as they are, when given: the model knows the best defaults.
@@ -43,6 +47,8 @@ def run(args: argparse.Namespace) -> int:
     expect(not out.is_dir(), f"The output {str(out)!r} is a folder: give the name of a file.")
     ensure_writable(out.parent)
 
+    prompt = expanded(args) if args.expand or args.language_model else args.prompt
+
     import sora_core
 
     options = {name: getattr(args, name) for name in PASSED_ON if getattr(args, name) is not None}
@@ -50,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         options["width"], options["height"] = args.size
     model = sora_core.load(args.model) if args.model else sora_core.load()
     with _StepBar() as bar:
-        video = model.generate(args.prompt, progress=bar, **options)
+        video = model.generate(prompt, progress=bar, **options)
     video.save(out)
     print(out)
     return 0

@@ -14,6 +14,7 @@ from ..errors import SoraError
 # Name, and what `sora --help` says. The module of the same name in this package does the work.
 COMMANDS = {
     "generate": "make a video from a prompt",
+    "expand": "tell a short prompt again in the words that the model knows best",
     "run": "run a workflow JSON without a browser",
     "train": "train a model (vae, dit, latents)",
 }
