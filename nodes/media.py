@@ -72,17 +72,23 @@ def codec(vae: Any, window: int = 5) -> Any:
     return VAECodec(lambda images: host.encode(vae, images)["samples"], family.temporal_ratio, window)
 
 
+def whole_file(video: Any) -> str | None:
+    """The file of a VIDEO, which can be read as a stream; None if there is none, or the graph uses a part of it."""
+    from sora_core.video import probe
+
+    path = video.get_stream_source() if hasattr(video, "get_stream_source") else None
+    # A video that was cut in the graph is still the whole file there.
+    return path if isinstance(path, str) and abs(probe(path).duration - video.get_duration()) < 0.05 else None
+
+
 def take_video(video: Any, vae: Any, fps: float, size: tuple[int, int] | None) -> Any:
     """A VIDEO as a `Clip` for `vae`. What is too long or too large is refused before it is decoded."""
     from sora_core.clips import MAX_BYTES, MAX_SECONDS, Clip, fit_frames, read_clip, resample_frames
     from sora_core.errors import expect
-    from sora_core.video import probe
 
     multiple = backend().family(vae=vae).multiple
-    path = video.get_stream_source() if hasattr(video, "get_stream_source") else None
-    seconds = video.get_duration()
-    # A video that was cut in the graph is still the whole file there.
-    if isinstance(path, str) and abs(probe(path).duration - seconds) < 0.05:
+    path, seconds = whole_file(video), video.get_duration()
+    if path is not None:
         return read_clip(path, fps=fps or None, size=size, multiple=multiple)
     wide, high = video.get_dimensions()
     expect(seconds <= MAX_SECONDS, f"video: {seconds:.0f} s, at most {MAX_SECONDS:.0f} s are read. Cut it.")

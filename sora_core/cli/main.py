@@ -16,7 +16,8 @@ COMMANDS = {
     "generate": "make a video from a prompt",
     "expand": "tell a short prompt again in the words that the model knows best",
     "run": "run a workflow JSON without a browser",
-    "train": "train a model (vae, dit, latents)",
+    "caption": "say what a video shows, or caption a folder of them for training",
+    "train": "train a model (vae, dit, latents, observer)",
 }
 
 

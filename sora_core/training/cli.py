@@ -1,4 +1,4 @@
-"""`sora train data | vae | latents | dit | assemble`: the stages of the recipe in training/README.md."""
+"""`sora train data | vae | latents | dit | observer | assemble`: the stages of the recipe in training/README.md."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def parser() -> argparse.ArgumentParser:
     latents.add_argument("--out", type=Path, required=True)
     latents.add_argument("--vae", type=Path, required=True)
     latents.add_argument("--device", default="cpu")
-    for name in ("vae", "dit"):
+    for name in ("vae", "dit", "observer"):
         stage = stages.add_parser(name, help=f"train the {name}; resumes when its folder holds a state")
         stage.add_argument("--config", default=f"{name}-mini", help="TOML file or a name in training/configs")
         stage.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
@@ -134,6 +134,10 @@ def main(argv: list[str] | None = None) -> int:
         from .dit import DiTTrainer, DiTTraining
 
         DiTTrainer(load_config(DiTTraining, args.config, args.overrides)).train()
+    elif args.stage == "observer":
+        from .observer import ObserverTrainer, ObserverTraining
+
+        ObserverTrainer(load_config(ObserverTraining, args.config, args.overrides)).train()
     else:
         from .assemble import assemble
 
