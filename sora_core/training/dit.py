@@ -175,7 +175,7 @@ class DiTTrainer(Trainer):
         self, fact: dict, rng: np.random.Generator, slots: int, latents: int
     ) -> tuple[Tensor, list[int]]:
         """Text tokens `[slots,L]` of the prompts of a clip of `latents`, and which of them each latent reads."""
-        cfg, length = self.config, self.config.text.length
+        cfg, length = self.config, self.model.text.config.length
         out = torch.zeros(slots, length, dtype=torch.long)
         shots = fact.get("shots", ())
         ends = [1 + (shot["end"] - 1) // 4 for shot in shots] if slots > 1 else [latents]
