@@ -76,6 +76,14 @@ class Pipeline(Editing):
             bundle.dit, shift=self.info.get("shift", 1.0), name=self.info.get("name", "model")
         )
 
+    def with_lora(self, path: str | Path, strength: float = 1.0) -> Pipeline:
+        """A pipeline with a LoRA merged into its weights; this one stays as it is. Raises SoraError for a file that
+        is no LoRA, or one of another model.
+        """
+        from .lora import apply_lora, read_lora
+
+        return Pipeline(apply_lora(self.bundle, read_lora(path), strength))
+
     @torch.no_grad()
     def generate(
         self,

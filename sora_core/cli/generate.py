@@ -29,6 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shift", type=positive, help="shift of the noise schedule")
     parser.add_argument("--model", metavar="NAME_OR_FILE",
                         help="a model that comes with the package, or a checkpoint file")
+    parser.add_argument("--lora", action="append", default=[], metavar="FILE[:STRENGTH]",
+                        help="a LoRA to merge into the model (repeatable)")
     parser.add_argument("--expand", action="store_true",
                         help="tell the prompt again in the words that the model knows best (see sora expand)")
     add_language_model(parser)
@@ -55,6 +57,10 @@ def run(args: argparse.Namespace) -> int:
     if args.size:
         options["width"], options["height"] = args.size
     model = sora_core.load(args.model) if args.model else sora_core.load()
+    for given in args.lora:
+        from ..lora import parse_lora
+
+        model = model.with_lora(*parse_lora(given))
     with _StepBar() as bar:
         video = model.generate(prompt, progress=bar, **options)
     video.save(out)

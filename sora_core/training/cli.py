@@ -1,9 +1,10 @@
-"""`sora train data | vae | latents | dit | observer | assemble`: the stages of the recipe in training/README.md."""
+"""`sora train data | vae | latents | dit | lora | observer | assemble`: the recipe's stages (training/README.md)."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import tomllib
 from pathlib import Path
 from typing import get_type_hints
@@ -88,7 +89,9 @@ def parser() -> argparse.ArgumentParser:
     data.add_argument(
         "--sprites", type=Path, help="unpacked sprite package; without it, subjects drawn by code"
     )
-    data.add_argument("--shape", action="append", required=True, metavar="TxHxW=CLIPS")
+    data.add_argument("--shape", action="append", default=[], metavar="TxHxW=CLIPS")
+    data.add_argument("--videos", type=Path, metavar="FOLDER", help="your own videos, each with a .txt, in their place")
+    data.add_argument("--caption", default="", help="with --videos: the caption of those that have none")
     data.add_argument("--seed", type=int, default=0)
     data.add_argument("--workers", type=int, default=1)
     data.add_argument("--label", default="", help="ends the folders' names: clips of several presets side by side")
@@ -100,10 +103,21 @@ def parser() -> argparse.ArgumentParser:
     latents.add_argument("--out", type=Path, required=True)
     latents.add_argument("--vae", type=Path, required=True)
     latents.add_argument("--device", default="cpu")
-    for name in ("vae", "dit", "observer"):
+    for name in ("vae", "dit", "observer", "lora"):
         stage = stages.add_parser(name, help=f"train the {name}; resumes when its folder holds a state")
-        stage.add_argument("--config", default=f"{name}-mini", help="TOML file or a name in training/configs")
+        stage.add_argument("--config", help=f"TOML file or a name in training/configs (default: {name}-mini)")
         stage.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
+        if name in ("dit", "lora"):
+            tuned = "train the model on" if name == "dit" else "adapt it to"
+            stage.add_argument(
+                "--data", type=Path, metavar="FOLDER", required=name == "lora",
+                help=f"{tuned} these videos, each with a .txt beside it",
+            )  # fmt: skip
+            stage.add_argument("--caption", default="", help="the caption of those that have none")
+            stage.add_argument("--model", help="what to start from: a name or a checkpoint (default: sora-mini)")
+            stage.add_argument("--out", type=Path, metavar="DIR", help="the run's folder")
+        if name == "lora":
+            stage.add_argument("--rank", type=int, help="of the changes (default: 8)")
     assemble = stages.add_parser("assemble", help="join VAE and DiT weights into one model file")
     assemble.add_argument("--vae", type=Path, required=True)
     assemble.add_argument("--dit", type=Path, required=True)
@@ -113,11 +127,25 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def flags(args: argparse.Namespace) -> list[str]:
+    """Options that are settings too, as overrides; what is written KEY=VALUE comes after them and wins."""
+    named = {"init": args.model, "out": args.out, "rank": getattr(args, "rank", None)}
+    given = {key: value if isinstance(value, int) else str(value) for key, value in named.items() if value is not None}
+    return [*(f"{key}={json.dumps(value)}" for key, value in given.items()), *args.overrides]
+
+
 def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     if args.stage == "data":
         from .data import render_shards
 
+        if args.videos:
+            from .videos import import_videos
+
+            print(f"{import_videos(args.videos, args.out, caption=args.caption)} clips in {args.out}")
+            return 0
+        if not args.shape:
+            raise SoraError("Say what to make: --shape 17x128x128=6000 (repeatable), or --videos FOLDER.")
         shapes = parse_shapes(args.shape)
         render_shards(
             args.out, args.preset, args.sprites, shapes, args.seed, args.workers, args.label, args.excerpts
@@ -129,15 +157,24 @@ def main(argv: list[str] | None = None) -> int:
     elif args.stage == "vae":
         from .vae import VAETrainer, VAETraining
 
-        VAETrainer(load_config(VAETraining, args.config, args.overrides)).train()
+        VAETrainer(load_config(VAETraining, args.config or "vae-mini", args.overrides)).train()
     elif args.stage == "dit":
         from .dit import DiTTrainer, DiTTraining
 
-        DiTTrainer(load_config(DiTTraining, args.config, args.overrides)).train()
+        if args.data:
+            from .finetune import finetune
+
+            print(finetune(load_config(DiTTraining, args.config or "tune-mini", flags(args)), args.data, args.caption))
+            return 0
+        DiTTrainer(load_config(DiTTraining, args.config or "dit-mini", flags(args))).train()
+    elif args.stage == "lora":
+        from .lora import LoRATraining, train_lora
+
+        print(train_lora(load_config(LoRATraining, args.config or "lora-mini", flags(args)), args.data, args.caption))
     elif args.stage == "observer":
         from .observer import ObserverTrainer, ObserverTraining
 
-        ObserverTrainer(load_config(ObserverTraining, args.config, args.overrides)).train()
+        ObserverTrainer(load_config(ObserverTraining, args.config or "observer-mini", args.overrides)).train()
     else:
         from .assemble import assemble
 

@@ -32,7 +32,7 @@ class Muon(torch.optim.Optimizer):
     """
 
     def __init__(
-        self, params: Iterable[Tensor], lr: float, momentum: float = 0.95, weight_decay: float = 0.0
+        self, params: Iterable, lr: float, momentum: float = 0.95, weight_decay: float = 0.0
     ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
@@ -72,9 +72,10 @@ def build_optimizers(
     for name, p in model.named_parameters():
         if p.requires_grad:
             (rest if p.ndim < 2 or any(n in name for n in adam_names) else matrices).append(p)
+    # As groups: one of the two may be empty where most of a model is frozen.
     return [
-        Muon(matrices, lr, weight_decay=weight_decay),
-        torch.optim.AdamW(rest, adam_lr, betas=(0.9, 0.98), weight_decay=0.0),
+        Muon([{"params": matrices}], lr, weight_decay=weight_decay),
+        torch.optim.AdamW([{"params": rest}], adam_lr, betas=(0.9, 0.98), weight_decay=0.0),
     ]
 
 
