@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from .api import backend, io
 
+NONE = "none"
+
 
 class SoraLoadModel(io.ComfyNode):
     @classmethod
@@ -28,6 +30,23 @@ class SoraLoadModel(io.ComfyNode):
                     optional=True,
                     tooltip="auto: fp32 on a CPU, bf16 on a GPU. Choose fp32 if a video turns out black.",
                 ),
+                io.Combo.Input(
+                    "lora",
+                    options=[NONE, *backend().lora_files()],
+                    default=NONE,
+                    optional=True,
+                    tooltip="A LoRA of the loras folder to merge into the model: a new subject or look, and its word.",
+                ),
+                io.Float.Input(
+                    "lora_strength",
+                    default=1.0,
+                    min=-10.0,
+                    max=10.0,
+                    step=0.05,
+                    round=0.01,
+                    optional=True,
+                    tooltip="How far the LoRA goes; 0 is none of it.",
+                ),
             ],
             outputs=[
                 io.Model.Output(display_name="model", tooltip="The diffusion transformer, for any sampler."),
@@ -37,17 +56,24 @@ class SoraLoadModel(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, model: str, precision: str = "auto") -> tuple:
-        path = backend().model_files().get(model)
-        stat = path.stat() if path is not None and path.is_file() else None
-        return (model, precision, stat and stat.st_mtime_ns, stat and stat.st_size)
+    def fingerprint_inputs(
+        cls, model: str, precision: str = "auto", lora: str = NONE, lora_strength: float = 1.0
+    ) -> tuple:
+        files = backend().model_files().get(model), backend().lora_files().get(lora)
+        stats = [path.stat() if path is not None and path.is_file() else None for path in files]
+        return (model, precision, lora, lora_strength, *[s and (s.st_mtime_ns, s.st_size) for s in stats])
 
     @classmethod
-    def execute(cls, model: str, precision: str = "auto") -> io.NodeOutput:
+    def execute(
+        cls, model: str, precision: str = "auto", lora: str = NONE, lora_strength: float = 1.0
+    ) -> io.NodeOutput:
+        from sora_core.errors import expect
         from sora_core.host.backend import resolve_model
 
         host = backend()
-        loaded = host.load_model(resolve_model(model, host.model_files()), precision)
+        change = None if lora == NONE else host.lora_files().get(lora)
+        expect(lora == NONE or change is not None, f"There is no LoRA {lora!r} in the loras folder.")
+        loaded = host.load_model(resolve_model(model, host.model_files()), precision, change, lora_strength)
         return io.NodeOutput(loaded.model, loaded.clip, loaded.vae)
 
 

@@ -72,8 +72,13 @@ class Backend(Protocol):
     def model_files(self) -> dict[str, Path]:
         """Models to choose from, by the name that a workflow stores."""
 
-    def load_model(self, path: Path, dtype: str) -> Loaded:
-        """dtype: "auto", "fp32", "bf16" or "fp16"."""
+    def lora_files(self) -> dict[str, Path]:
+        """LoRAs to choose from, by name."""
+
+    def load_model(
+        self, path: Path, dtype: str, lora: Path | None = None, lora_strength: float = 1.0
+    ) -> Loaded:
+        """dtype: "auto", "fp32", "bf16" or "fp16". lora: one to merge into the weights."""
 
     def encode_text(self, clip: Any, text: str) -> tuple[list, list[str]]:
         """CONDITIONING, and the words of `text` that the encoder does not know (empty if it cannot say)."""
@@ -177,7 +182,7 @@ def embedded_models() -> dict[str, Path]:
     """The models that come with the package; sora-mini is always named, so that workflows stay valid."""
     from ..checkpoint import WEIGHTS
 
-    found = {path.stem: path for path in sorted(WEIGHTS.glob("*.safetensors"))}
+    found = {path.stem: path for path in sorted(WEIGHTS.glob("sora-*.safetensors"))}
     return {"sora-mini": WEIGHTS / "sora-mini.safetensors", **found}
 
 

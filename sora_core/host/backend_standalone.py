@@ -17,6 +17,7 @@ from ..diffusion.sampling import DiffusionModel, sample
 from ..diffusion.schedules import SCHEDULERS, get_sigmas, ksampler_sigmas
 from ..emphasis import encode_prompt, plain_text
 from ..errors import expect
+from ..lora import apply_lora, read_lora
 from ..model.text import TextEncoder
 from ..model.vae import VideoVAE
 from ..patches import forward_flops
@@ -70,10 +71,17 @@ class StandaloneBackend:
         own = {p.name: p for p in sorted(folder.glob("*.safetensors"))} if folder.is_dir() else {}
         return embedded_models() | own
 
-    def load_model(self, path: Path, dtype: str) -> Loaded:
+    def lora_files(self) -> dict[str, Path]:
+        """Files in the folder `models/loras`."""
+        return {p.name: p for p in sorted(Path("models/loras").glob("*.safetensors"))}
+
+    def load_model(
+        self, path: Path, dtype: str, lora: Path | None = None, lora_strength: float = 1.0
+    ) -> Loaded:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         kind = DTYPES.get(dtype, torch.bfloat16 if device == "cuda" else torch.float32)
-        return wrap(load_model(path, kind, device))
+        bundle = load_model(path, kind, device)
+        return wrap(apply_lora(bundle, read_lora(lora), lora_strength) if lora else bundle)
 
     def encode_text(self, clip: Clip, text: str) -> tuple[list, list[str]]:
         return clip.encode(text), clip.unknown_words(text)

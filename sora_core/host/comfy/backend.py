@@ -20,6 +20,7 @@ from torch import Tensor
 from ... import checkpoint
 from ...diffusion.masks import to_latent_grid
 from ...errors import expect
+from ...lora import apply_lora, read_lora
 from ...model.patch import check_divisible
 from ...patches import forward_flops
 from ...previews import PreviewLoop, latent_preview
@@ -43,7 +44,14 @@ class ComfyBackend:
         names = [n for n in folder_paths.get_filename_list(FOLDER) if n.endswith(".safetensors")]
         return embedded_models() | {name: Path(folder_paths.get_full_path(FOLDER, name)) for name in names}
 
-    def load_model(self, path: Path, dtype: str) -> Loaded:
+    def lora_files(self) -> dict[str, Path]:
+        """Those in ComfyUI's folder models/loras, which its LoraLoader offers too."""
+        names = folder_paths.get_filename_list("loras")
+        return {n: Path(folder_paths.get_full_path("loras", n)) for n in names if n.endswith(".safetensors")}
+
+    def load_model(
+        self, path: Path, dtype: str, lora: Path | None = None, lora_strength: float = 1.0
+    ) -> Loaded:
         from .clip import make_clip
         from .model import make_model
         from .vae import make_vae
@@ -51,6 +59,7 @@ class ComfyBackend:
         kind = DTYPES.get(dtype)
         # Read in full precision and strictly: what is wrong with a file is said here, not by ComfyUI's loader.
         parts = checkpoint.load_model(path)
+        parts = apply_lora(parts, read_lora(lora), lora_strength) if lora else parts
         info = parts.info
         model = make_model(parts.dit.config, parts.dit.state_dict(), info, kind)
         clip = make_clip(parts.text.config, parts.text.tokenizer.vocabulary, parts.text.state_dict())
