@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from nodes_support import save_tiny
+from nodes_support import TINY, make_host, save_tiny, text_to_video
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from test_comfy_contract import hosts  # noqa: F401
 
 import sora_core
 from sora_core.checkpoint import load_model
@@ -20,7 +21,7 @@ from sora_core.training import cli
 from sora_core.training.data import open_buckets
 from sora_core.training.lora import LoRATrainer
 from sora_core.training.videos import cut, import_videos, nearest_size
-from sora_core.video import write_video
+from sora_core.video import read_video, write_video
 
 CAPTION = "a gryphon walks left on a beach"
 
@@ -233,8 +234,6 @@ def test_generate_takes_a_lora(model, trained, tmp_path, capsys):
     argv = ["generate", CAPTION, "-o", str(out), "--model", str(model), "--frames", "5", "--size", "32x32"]
     assert main([*argv, "--steps", "2", "--seed", "1", "--lora", f"{file}:0.8"]) == 0
     made.save(tmp_path / "python.mp4")
-    from sora_core.video import read_video
-
     assert torch.equal(read_video(out)[0], read_video(tmp_path / "python.mp4")[0])
     assert main([*argv, "--lora", str(tmp_path / "none.safetensors")]) == 1
     assert "no LoRA file" in capsys.readouterr().err
@@ -282,3 +281,37 @@ def test_fine_tuning_gives_a_whole_model_that_knows_the_word(folder, model, tmp_
     assert state["model/text.embedding.weight"].shape[0] == base.text.embedding.num_embeddings + 1
     assert cli.main([*argv, "steps=3"]) == 0  # goes on from step 2, with the same words
     assert "step 3" in capsys.readouterr().out
+
+
+# -- in the hosts ----------------------------------------------------------------------------------------------
+def test_both_hosts_merge_the_same(hosts, tmp_path):  # noqa: F811
+    native, standalone, path = hosts
+    bundle, generator = load_model(path), torch.Generator().manual_seed(3)
+    up, down = (torch.randn(shape, generator=generator) for shape in ((128, 2), (2, 64)))
+    change = Change(up, down)
+    row = Change(torch.eye(bundle.text.embedding.num_embeddings)[:, UNKNOWN : UNKNOWN + 1], torch.ones(1, 32))
+    lora = tmp_path / "l.safetensors"
+    save_lora(lora, {"diffusion_model.blocks.0.ffn.0": change, "text_encoders.embedding": row}, ("gryphon",))
+    expected = apply_lora(bundle, read_lora(lora), 0.5)
+    ours, theirs = (host.load_model(path, "fp32", lora, 0.5) for host in (standalone, native))
+    for key, value in expected.dit.state_dict().items():
+        assert torch.equal(ours.model.dit.state_dict()[key], value)
+        assert torch.equal(theirs.model.model.diffusion_model.state_dict()[key], value)
+    (one, unknown), (other, same) = standalone.encode_text(ours.clip, CAPTION), native.encode_text(theirs.clip, CAPTION)
+    assert unknown == same == []
+    torch.testing.assert_close(one[0][0], other[0][0])
+
+
+def test_the_node_merges_what_it_is_told_to(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    host = make_host(tmp_path)
+    (tmp_path / "models" / "loras").mkdir()
+    change = Change(torch.ones(128, 1), torch.ones(1, 64))
+    file = tmp_path / "models" / "loras" / "mine.safetensors"
+    save_lora(file, {"diffusion_model.blocks.0.ffn.0": change}, ("gryphon",))
+    results, chosen = [], {"load__lora": file.name}
+    for settings in ({}, chosen, {**chosen, "load__lora_strength": 0.0}):
+        graph = text_to_video(positive__text=CAPTION, **settings)
+        results.append(read_video(host.run(host.load(graph)).files[0])[0])
+    plain, merged, none = results
+    assert (plain - merged).abs().max() > 0.02 and torch.equal(plain, none)
