@@ -1,0 +1,158 @@
+"""What words mean to the check: classes of words (weapon, food, sport, ...) and names of people, characters and brands.
+
+All of it is in the text files under `data`, which say at their head how they are written. A name counts by itself; a
+word only says which kinds of things a prompt is about, and the classifier judges how they stand together.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from .normalise import Speller, Token, plain_tokens, read_lines
+
+NAMES = {"likeness": "people.txt", "historic": "people.txt", "ip": "works.txt"}
+# Classes whose words somebody may want to hide.
+RISKY = (
+    "gore", "harm", "blood", "death", "weapon", "victim", "killer", "rape", "porn", "nude", "strip", "bodysex", "lust",
+    "underwear", "reich", "slur", "dehuman", "hateact", "group", "fake", "office", "brand", "minor", "study",
+    "name likeness", "name historic", "name ip", "maybe likeness", "maybe ip",
+)  # fmt: skip
+_IRREGULAR = {
+    "shoot": "shot", "beat": "beaten", "bite": "bit bitten", "hang": "hung", "tear": "tore torn", "break": "broke broken",
+    "burn": "burnt", "strike": "struck", "throw": "threw thrown", "make": "made", "have": "had has", "take": "took taken",
+    "give": "gave given", "ride": "rode", "steal": "stole", "drive": "drove driven", "fight": "fought", "slay": "slew",
+    "catch": "caught", "blow": "blew blown", "run": "ran", "die": "dying", "tie": "tying", "eat": "ate eaten",
+    "bleed": "bled", "kneel": "knelt", "bend": "bent", "go": "went gone", "get": "got", "show": "shown", "saw": "sawn",
+    "spit": "spat", "drown": "drownt", "whip": "whipt", "keep": "kept", "drag": "drug", "suck": "sucks",
+}  # fmt: skip
+
+
+def inflected(verb: str) -> set[str]:
+    """A verb's forms: stab, stabs, stabbed, stabbing."""
+    forms = {verb, *_IRREGULAR.get(verb, "").split()}
+    if re.search(r"(s|x|z|ch|sh)$", verb):
+        forms.add(verb + "es")
+    elif re.search(r"[^aeiou]y$", verb):
+        forms |= {verb[:-1] + "ies", verb[:-1] + "ied"}
+    forms.add(verb + "s")
+    stem = verb
+    if verb.endswith("e"):
+        stem = verb[:-1]
+        forms |= {verb + "d"}
+    elif re.search(r"(^|[^aeiou])[aeiou][bdgklmnprt]$", verb):
+        stem = verb + verb[-1]
+        forms |= {verb + "ed", verb + "ing"}  # without doubling, as in `bombed`, `opened`
+    return forms | {stem + "ed", stem + "ing"}
+
+
+def plurals(noun: str) -> set[str]:
+    if re.search(r"(s|x|z|ch|sh)$", noun):
+        return {noun, noun + "es"}
+    return {noun, noun[:-1] + "ies"} if re.search(r"[^aeiou]y$", noun) else {noun, noun + "s"}
+
+
+def forms_of(entry: str, kind: str) -> Iterator[str]:
+    """Every form of an entry of words_en.txt."""
+    words = entry.split()
+    if "~" in entry:
+        at = next(i for i, word in enumerate(words) if word.endswith("~"))
+        for form in inflected(words[at][:-1]):
+            yield " ".join([*words[:at], form, *words[at + 1 :]])
+    elif kind == "verb" and len(words) == 1:
+        yield from inflected(entry)
+    elif kind == "noun":
+        for form in plurals(words[-1]):
+            yield " ".join([*words[:-1], form])
+    else:
+        yield entry
+
+
+def read_words(language: str) -> Iterator[tuple[str, str, str]]:
+    """(class, entry, how it is inflected) of every word in words_en.txt or words_zh.txt."""
+    name = kind = ""
+    for line in read_lines(f"words_{language}.txt"):
+        if line.startswith("["):
+            name, _, kind = line.strip("[]").partition(" ")
+            continue
+        for entry in re.split("[,，]", line):
+            if entry.strip():
+                yield name, entry.strip(), kind
+
+
+def read_names(section: str) -> Iterator[tuple[bool, tuple[str, ...]]]:
+    """(whether it counts by itself, the name and its aliases) of a section of people.txt or works.txt."""
+    inside = False
+    for line in read_lines(NAMES[section]):
+        if line.startswith("["):
+            inside = line.strip("[]") == section
+        elif inside:
+            yield not line.startswith("?"), tuple(alias.strip() for alias in line.lstrip("?").split("|"))
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One word or phrase of the lists, or a word that is in none. tokens: half-open range of the text's tokens."""
+
+    text: str
+    classes: frozenset[str]
+    tokens: tuple[int, int]
+    gap: int
+
+
+class Lexicon:
+    """Every form of every word and name, and the speller that knows them."""
+
+    def __init__(self) -> None:
+        forms: dict[tuple[str, ...], set[str]] = {}
+        for language in ("en", "zh"):
+            for name, entry, kind in read_words(language):
+                for form in forms_of(entry, kind) if language == "en" else (entry,):
+                    forms.setdefault(plain_tokens(form), set()).add(name)
+        for section in NAMES:
+            for sure, aliases in read_names(section):
+                for alias in aliases:
+                    self._add_name(forms, plain_tokens(alias), f"{'name' if sure else 'maybe'} {section}")
+        common = {word for line in read_lines("common_en.txt") for word in line.split()}
+        known = common | {word for form in forms for word in form if len(word) > 1}
+        risky = {form[0] for form, names in forms.items() if len(form) == 1 and len(form[0]) > 2
+                 and not names.isdisjoint(RISKY) and form[0] not in common}
+        self.speller = Speller(known, risky)
+        self.forms = {form: frozenset(names) for form, names in forms.items() if form}
+        self._longest: dict[str, int] = {}
+        for form in self.forms:
+            self._longest[form[0]] = max(self._longest.get(form[0], 0), len(form))
+
+    @staticmethod
+    def _add_name(forms: dict[tuple[str, ...], set[str]], form: tuple[str, ...], name: str) -> None:
+        forms.setdefault(form, set()).add(name)
+        joined = "".join(form)
+        if name.startswith("name") and len(form) > 1 and joined.isascii() and len(joined) > 5:
+            forms.setdefault((joined,), set()).add(name)  # taylorswift, as in a hashtag or spaced out
+
+    def tokens(self, text: str) -> list[Token]:
+        return self.speller.tokens(text)
+
+    def units(self, tokens: Sequence[Token]) -> list[Unit]:
+        """The longest words and phrases of the lists, from left to right, and the words between them."""
+        units, i = [], 0
+        while i < len(tokens):
+            for n in range(min(self._longest.get(tokens[i].text, 1), len(tokens) - i), 0, -1):
+                form = tuple(token.text for token in tokens[i : i + n])
+                if form in self.forms and not any(token.gap for token in tokens[i + 1 : i + n]):
+                    units.append(Unit(" ".join(form) if form[0].isascii() else "".join(form), self.forms[form],
+                                      (i, i + n), tokens[i].gap))
+                    break
+            else:
+                n = 1
+                units.append(Unit(tokens[i].text, frozenset(), (i, i + 1), tokens[i].gap))
+            i += n
+        return units
+
+
+@lru_cache(maxsize=1)
+def load_lexicon() -> Lexicon:
+    """The lexicon of the files that come with the package."""
+    return Lexicon()

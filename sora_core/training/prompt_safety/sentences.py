@@ -1,0 +1,105 @@
+"""Sentences to learn from: templates filled with the lexicon's words, put together, and sometimes disguised."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from ...captioning import LENGTHS, caption, load_lexicon
+from ...safety.prompts.lexicon import forms_of, read_names, read_words
+from .disguises import disguise
+
+LABELS = ("violence", "sexual", "hate", "likeness", "ip", "study")
+_SLOT = re.compile(r"\{([^}]+)\}")
+_CHOICE = re.compile(r"\(([^()]*\|[^()]*)\)")
+
+
+class Sentences:
+    """Draws (text, labels) pairs. Same seed, same pairs."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.templates = _read_templates()
+        self.words = {language: _words(language) for language in ("en", "zh")}
+        self.topics = {
+            language: [c.say(language) for c in load_lexicon().concepts if c.kind in ("subject", "prop")]
+            for language in ("en", "zh")
+        }
+
+    def draw(self) -> tuple[str, tuple[str, ...]]:
+        """A prompt and its labels (none for a harmless one)."""
+        rng = self.rng
+        language = "en" if rng.random() < 0.6 else "zh"
+        parts: list[str] = []
+        labels: tuple[str, ...] = ()
+        if rng.random() < 0.5:
+            labels = (str(rng.choice(LABELS, p=(0.24, 0.22, 0.22, 0.12, 0.12, 0.08))),)
+            parts.append(self._fill(labels[0], language))
+        extra = rng.choice(6, p=(0.45, 0.25, 0.12, 0.08, 0.06, 0.04)) + (not labels)
+        for _ in range(extra):
+            parts.insert(rng.integers(len(parts) + 1), self._fill("none", language))
+        if rng.random() < 0.4:
+            parts.append(self._fill("style", language))
+        mark = str(rng.choice((". ", ", ", "\n") if language == "en" else ("。", "，", "\n"), p=(0.45, 0.45, 0.1)))
+        text = mark.join(parts)
+        if rng.random() < (0.2 if labels else 0.05):
+            text = disguise(text, rng)
+        return text, labels
+
+    def _fill(self, section: str, language: str) -> str:
+        lines = self.templates[section, language]
+        line = lines[self.rng.integers(len(lines))]
+        while match := _CHOICE.search(line):
+            options = match[1].split("|")
+            line = line[: match.start()] + options[self.rng.integers(len(options))] + line[match.end() :]
+        return re.sub(" +", " ", _SLOT.sub(lambda match: self._word(match[1], language), line)).strip()
+
+    def _word(self, name: str, language: str) -> str:
+        if (name, language) in self.templates:
+            return self._fill(name, language)
+        if name in ("object", "animal") and self.rng.random() < 0.2:
+            topics = self.topics[language]
+            return str(self.rng.choice(topics[self.rng.integers(len(topics))]))
+        words = self.words[language][name]
+        return words[self.rng.integers(len(words))]
+
+
+def world_captions(count: int, seed: int) -> list[str]:
+    """Captions of the training world in both languages: harmless by construction."""
+    from ..world.config import WorldConfig
+    from ..world.world import World
+
+    world, rng, made = World(WorldConfig()), np.random.default_rng(seed), []
+    for i in range(count):
+        facts = world.facts(seed * 1_000_003 + i)
+        made.append(caption(facts, rng, ("en", "zh")[i % 2], LENGTHS[i // 2 % 3]))
+    return made
+
+
+def _read_templates() -> dict[tuple[str, str], list[str]]:
+    templates: dict[tuple[str, str], list[str]] = defaultdict(list)
+    key = ("", "")
+    for line in Path(__file__).with_name("templates.txt").read_text(encoding="utf-8").splitlines():
+        if line.startswith("["):
+            name, language = line.strip("[]").rsplit(" ", 1)
+            key = name, language
+        elif line.strip() and not line.startswith("#"):
+            templates[key].append(line.strip())
+    return templates
+
+
+def _words(language: str) -> dict[str, list[str]]:
+    """Class -> every form of its words; entries have the same weight however many forms they have."""
+    words: dict[str, list[str]] = defaultdict(list)
+    for name, entry, kind in read_words(language):
+        forms = list(forms_of(entry, kind)) if language == "en" else [entry]
+        words[name] += (forms * 4)[:4]
+    for section in ("likeness", "ip"):
+        for sure, aliases in read_names(section):
+            here = [a for a in aliases if a.isascii() == (language == "en")]
+            if not sure:
+                words[f"maybe {section}"] += here
+    return words
