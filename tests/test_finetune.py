@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from nodes_support import TINY, make_host, save_tiny, text_to_video
+from nodes_support import make_host, save_tiny, text_to_video
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from test_comfy_contract import hosts  # noqa: F401
