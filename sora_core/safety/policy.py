@@ -205,7 +205,7 @@ def _section(section: str, table: dict[str, Any], base: Any, folder: Path) -> An
         if key == "thresholds":
             values[key] = _thresholds(_typed(value, dict, name), dict(base.thresholds), name, CATEGORIES[section])
         elif key == "classifiers":
-            known = _known(_typed(value, dict, name), FRAME_CATEGORIES, name)
+            known = _known(_typed(value, dict, name), ("nsfw", *NEED_CLASSIFIER), name)
             values[key] = {k: _from(folder, _typed(v, str, f"{name}.{k}")) for k, v in known.items()}
         else:
             values[key] = _typed(value, kinds[key], name)
