@@ -23,7 +23,7 @@ from .observer import FPS, SIZE, WINDOW, Observer, ObserverConfig, cell_centres,
 HOP = 8  # frames between windows
 MOST_SHOTS = 3  # that a caption tells
 LEAST_SHOT = 3  # frames; what is shorter is no shot but a flash
-LEAST_SECOND = 0.35  # how much of the first subject's evidence a second one needs
+LEAST_SECOND = 0.12  # how much of the first subject's evidence a second one needs
 
 
 @dataclass(frozen=True)

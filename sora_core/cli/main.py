@@ -17,7 +17,9 @@ COMMANDS = {
     "expand": "tell a short prompt again in the words that the model knows best",
     "run": "run a workflow JSON without a browser",
     "caption": "say what a video shows, or caption a folder of them for training",
-    "train": "train a model (vae, dit, latents, observer)",
+    "eval": "measure how well a model does what its prompts say",
+    "check": "say whether the policy allows a prompt, or each of a file",
+    "train": "train a model (vae, dit, latents, observer, prompts)",
 }
 
 

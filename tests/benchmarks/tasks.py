@@ -7,7 +7,8 @@ infill: frames 5-12 hidden, PSNR and the subject's path error against a linear c
 static scene: drift, sharpness, motion, memory, time. kill: kill -9 at random moments. story: same subject and right
 scene in each of three shots. permanence: the subject before and after it passes behind something.
 
-Evaluators are plain measurements; those that name a subject or scene are first scored on truth, see adherence.py.
+Evaluators are plain measurements; those that name a subject or scene are first scored on truth. What a model makes of
+its prompts is for `sora eval`.
 """
 
 from __future__ import annotations

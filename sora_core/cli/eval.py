@@ -1,0 +1,65 @@
+"""`sora eval`: does the model do what its prompts say? Scores per ability, with the truth beside them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from ..errors import expect
+from .options import count
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", default="sora-mini", metavar="NAME_OR_FILE", help="which model (default: sora-mini)")
+    parser.add_argument("--observer", default="observer", metavar="NAME_OR_FILE", help="the network that names things")
+    parser.add_argument("--sprites", type=Path, metavar="FOLDER",
+                        help="the sprite package that the model was trained on; without it, subjects drawn by code")
+    parser.add_argument("--only", metavar="A,B", help="abilities: vae, words, motions, company, camera, gravity, "
+                                                      "effects, occlusion, shots, chinese, free (default: all)")
+    parser.add_argument("--clips", type=count, default=100, help="clips an ability (default: 100)")
+    parser.add_argument("--steps", type=count, default=25, help="steps of the sampler (default: 25)")
+    parser.add_argument("--cfg", type=float, default=4.0, help="guidance; 1 is none (default: 4)")
+    parser.add_argument("--sampler", default="euler", metavar="NAME", help="default: euler")
+    parser.add_argument("--scheduler", default="simple", metavar="NAME", help="default: simple")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="default: fp32")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with figures and clips")
+    parser.add_argument("--sheet", type=Path, metavar="PNG", help="write a contact sheet")
+
+
+def run(args: argparse.Namespace) -> int:
+    try:
+        import cv2  # noqa: F401 (the world and the registration need it)
+    except ImportError:
+        expect(False, "sora eval needs OpenCV: pip install 'sora-nodes[train]'.")
+    import torch
+
+    import sora_core
+
+    from ..captioning.observer import load_observer
+    from ..training.evaluate import report
+    from ..training.evaluate.run import NAMES, evaluate
+
+    only = tuple(args.only.split(",")) if args.only else NAMES
+    unknown = [name for name in only if name not in NAMES]
+    expect(not unknown, f"There is no ability {', '.join(unknown)}. There are: {', '.join(NAMES)}.")
+    expect(args.sprites is None or args.sprites.is_dir(), f"There is no folder {str(args.sprites)!r} of sprites.")
+    for path in (args.html, args.sheet):
+        expect(path is None or path.parent.is_dir(), f"There is no folder for {str(path)!r}: make it first.")
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[args.precision]
+    pipe = sora_core.load(args.model, dtype=dtype)
+    observer = load_observer(args.observer)
+    results = evaluate(
+        pipe, observer, only=only, clips=args.clips, steps=args.steps, cfg=args.cfg, sampler=args.sampler,
+        scheduler=args.scheduler, sprites=args.sprites, progress=lambda text: print(text, file=sys.stderr, flush=True),
+    )  # fmt: skip
+    keys = ("model", "observer", "steps", "cfg", "sampler", "scheduler", "precision")
+    about = {key: getattr(args, key) for key in keys} | {"subjects": "sprites" if args.sprites else "drawn by code"}
+    report.write(results, about, args.html, args.sheet)
+    if args.json:
+        print(json.dumps(report.as_json(results, about), indent=2))
+    else:
+        print(report.table(results))
+    return 0

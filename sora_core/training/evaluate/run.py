@@ -1,0 +1,192 @@
+"""Runs the abilities: cases, the truth through the VAE, what the model makes of them, and how both are judged."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...captioning.observer import Observer, shrink
+from ...captioning.watch import watch_batch
+from ...decoding import decode
+from ...diffusion.sampling import sample
+from ...diffusion.schedules import get_sigmas
+from ...pipeline import Pipeline
+from ...tasks.storyboard import shots_conditioning
+from .cases import ABILITIES, FIRST_SEED, Case, Draw
+from .judge import judge
+from .measures import proportion, speed
+
+BATCH = 25
+SIDE, FRAMES = 128, 17
+# In per cent, for a guess that knows the classes; None where a guess has nothing to hit.
+CHANCE = {"scene": 10.0, "motion": 25.0, "camera": 6.7, "relation": 50.0}
+SHOWN = 6  # clips an ability that are kept to look at
+
+
+@dataclass
+class Shown:
+    """A clip to look at: frames of the model and of the truth through the VAE, uint8, and how they were judged."""
+
+    case: Case
+    model: np.ndarray
+    truth: np.ndarray
+    verdict: dict[str, bool]
+
+
+@dataclass
+class Result:
+    """Scores by measure, each {"model", "truth", "chance"}; figures that are no shares; clips to look at."""
+
+    scores: dict[str, dict[str, Any]] = field(default_factory=dict)
+    figures: dict[str, float] = field(default_factory=dict)
+    shown: list[Shown] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+class Maker:
+    """Samples cases in batches, each from the noise of its own seed: a clip does not depend on its neighbours."""
+
+    def __init__(self, pipe: Pipeline, steps: int, cfg: float, sampler: str, scheduler: str) -> None:
+        self.pipe, self.steps, self.cfg = pipe, steps, cfg
+        self.sampler, self.scheduler = sampler, scheduler
+
+    @torch.no_grad()
+    def make(self, cases: list[Case]) -> np.ndarray:
+        """Cases of one layout of shots -> float `[B,T,H,W,3]` 0..1."""
+        pipe, vae = self.pipe, self.pipe.vae
+        cell = vae.config.spatial_ratio
+        shape = (vae.config.latent_channels, vae.latent_frames(FRAMES), SIDE // cell, SIDE // cell)
+        noise = torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(c.seed)) for c in cases])
+        contexts = [pipe.text.encode([c.prompts[k] for c in cases]) for k in range(len(cases[0].prompts))]
+        latents = cases[0].latents
+        positive: Any = shots_conditioning(contexts, latents) if len(contexts) > 1 else contexts[0]
+        made = sample(
+            pipe.model,
+            {"samples": torch.zeros_like(noise)},
+            positive,
+            pipe.text.encode([""] * len(cases)) if self.cfg != 1 else None,
+            seed=cases[0].seed,
+            sampler=self.sampler,
+            sigmas=get_sigmas(self.scheduler, self.steps, shift=pipe.model.shift),
+            cfg=self.cfg,
+            noise=noise,
+        )["samples"]
+        return decode(vae, made).numpy()
+
+    @torch.no_grad()
+    def through(self, clips: np.ndarray) -> np.ndarray:
+        """The world's clips `[B,T,H,W,3]` as the VAE gives them back."""
+        vae = self.pipe.vae
+        first = next(vae.parameters())
+        video = torch.from_numpy(clips).movedim(-1, 1).to(first.device, first.dtype) * 2 - 1
+        return decode(vae, vae.encode(video).float()).numpy()
+
+
+def batches(cases: list[Case], size: int = BATCH) -> Iterator[list[Case]]:
+    """Cases of one layout of shots together, at most `size`."""
+    by_layout: dict[tuple[int, ...], list[Case]] = {}
+    for case in cases:
+        by_layout.setdefault(case.latents, []).append(case)
+    for same in by_layout.values():
+        yield from (same[i : i + size] for i in range(0, len(same), size))
+
+
+def run_ability(
+    name: str, draw: Draw, maker: Maker, observer: Observer, clips: int, progress: Callable[[str], None]
+) -> Result:
+    """Make and judge `clips` clips of an ability (or all there are)."""
+    start, result = time.monotonic(), Result()
+    rows: dict[str, dict[str, list[bool]]] = {"model": {}, "truth": {}}
+    motion: dict[str, list[float]] = {"model": [], "truth": []}
+    cases = ABILITIES[name](draw, clips)
+    done = 0
+    for part in batches(cases):
+        truth = maker.through(np.stack([draw.truth(case) for case in part]))
+        for source, videos in (("truth", truth), ("model", maker.make(part))):
+            pixels = torch.stack([shrink(torch.from_numpy(video)) for video in videos])
+            sights = watch_batch(pixels, observer)
+            verdicts = [
+                verdict_of(name, case, judge(case.must, video, sight, observer.config))
+                for case, video, sight in zip(part, videos, sights, strict=True)
+            ]
+            for verdict in verdicts:
+                for key, right in verdict.items():
+                    rows[source].setdefault(key, []).append(right)
+            motion[source] += [speed(video) for video in videos]
+        for i in range(min(SHOWN - len(result.shown), len(part))):
+            result.shown.append(Shown(part[i], _bytes(videos[i]), _bytes(truth[i]), verdicts[i]))
+        done += len(part)
+        progress(f"{name}: {done} of {len(cases)} clips, {time.monotonic() - start:.0f} s")
+    chance = CHANCE | {"subject": 100 / len(draw.subjects), "subject kept": 100 / len(draw.subjects)}
+    if name == "motions":
+        chance["motion"] = 20.0
+    for key in rows["model"]:
+        result.scores[key] = {
+            "model": proportion(rows["model"][key]),
+            "truth": proportion(rows["truth"][key]),
+            "chance": None if name == "free" or key not in chance else round(chance[key], 1),
+        }
+    result.figures["motion, model over truth"] = round(sum(motion["model"]) / max(sum(motion["truth"]), 1e-9), 3)
+    if name == "chinese":
+        english, chinese = (result.scores[f"all, {key}"]["model"]["percent"] for key in ("English", "Chinese"))
+        result.figures["points that Chinese is behind English"] = round(english - chinese, 1)
+    result.seconds = round(time.monotonic() - start, 1)
+    return result
+
+
+def verdict_of(ability: str, case: Case, seen: dict[str, bool]) -> dict[str, bool]:
+    """What goes into the table: each fact, and "all" where a prompt names several that are told apart."""
+    if ability == "chinese":
+        return {f"all, {'English' if case.must['language'] == 'en' else 'Chinese'}": all(seen.values())}
+    return {**seen, "all": all(seen.values())} if ability in ("words", "company", "free") else seen
+
+
+def reconstruction(draw: Draw, maker: Maker, clips: int) -> Result:
+    """PSNR of the VAE on clips that nobody trained on: whole, on the subject (alpha over one half), first frame."""
+    start, result = time.monotonic(), Result()
+    rows = []
+    for i in range(clips):
+        clip = draw.worlds[draw.preset].sample(FIRST_SEED - 1 - i)
+        frames = clip.frames / np.float32(255)
+        error = (maker.through(frames[None])[0] - frames) ** 2
+        subject = clip.alpha > 127
+        rows.append((error.mean(), error[subject].mean() if subject.any() else np.nan, error[0].mean()))
+    scores = -10 * np.log10(np.asarray(rows))
+    for name, column in zip(("whole", "subject", "first frame"), scores.T, strict=True):
+        spread = 1.96 * np.nanstd(column) / np.sqrt(max(len(column), 1))
+        result.figures[f"PSNR, {name} (dB)"] = round(float(np.nanmean(column)), 2)
+        result.figures[f"PSNR, {name}, 95% interval +-"] = round(float(spread), 2)
+    result.figures["clips"] = clips
+    result.seconds = round(time.monotonic() - start, 1)
+    return result
+
+
+def _bytes(frames: np.ndarray | Tensor) -> np.ndarray:
+    return (np.asarray(frames) * 255).round().astype(np.uint8)
+
+
+def evaluate(
+    pipe: Pipeline, observer: Observer, *, only: tuple[str, ...], clips: int, steps: int, cfg: float, sampler: str,
+    scheduler: str = "simple", sprites: Path | None = None, progress: Callable[[str], None] = print,
+) -> dict[str, Result]:  # fmt: skip
+    """Results by ability, in the order of `NAMES`."""
+    draw, maker = Draw(sprites), Maker(pipe, steps, cfg, sampler, scheduler)
+    results = {}
+    for name in NAMES:
+        if name in only:
+            results[name] = (
+                reconstruction(draw, maker, clips)
+                if name == "vae"
+                else run_ability(name, draw, maker, observer, clips, progress)
+            )
+    return results
+
+
+NAMES = ("vae", *ABILITIES)
