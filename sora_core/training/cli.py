@@ -118,6 +118,11 @@ def parser() -> argparse.ArgumentParser:
             stage.add_argument("--out", type=Path, metavar="DIR", help="the run's folder")
         if name == "lora":
             stage.add_argument("--rank", type=int, help="of the changes (default: 8)")
+    prompts = stages.add_parser("prompts", help="train the embedded check of prompts")
+    prompts.add_argument("--out", type=Path, help="where to write the weights; without it, into the package")
+    prompts.add_argument("--texts", type=int, default=36_000, help="sentences to train on")
+    prompts.add_argument("--epochs", type=int, default=5)
+    prompts.add_argument("--seed", type=int, default=0)
     assemble = stages.add_parser("assemble", help="join VAE and DiT weights into one model file")
     assemble.add_argument("--vae", type=Path, required=True)
     assemble.add_argument("--dit", type=Path, required=True)
@@ -175,6 +180,11 @@ def main(argv: list[str] | None = None) -> int:
         from .observer import ObserverTrainer, ObserverTraining
 
         ObserverTrainer(load_config(ObserverTraining, args.config or "observer-mini", args.overrides)).train()
+    elif args.stage == "prompts":
+        from ..safety.prompts.classifier import WEIGHTS
+        from .prompt_safety.train import train
+
+        print(train(args.out or WEIGHTS, args.texts, args.epochs, seed=args.seed))
     else:
         from .assemble import assemble
 
