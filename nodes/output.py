@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from .api import backend, io, ui, video_file
 
+# "policy" is the default: what the policy in force says.
+CHOICES = {"policy": None, "on": True, "off": False}
+
 
 class SoraSaveVideo(io.ComfyNode):
     @classmethod
@@ -14,8 +17,8 @@ class SoraSaveVideo(io.ComfyNode):
             category="Sora/output",
             is_output_node=True,
             description="Writes an mp4 that carries its workflow: drop it on the canvas and the graph "
-            "comes back.",
-            search_aliases=["save video", "mp4", "video combine", "export", "output"],
+            "comes back. Signs it with Content Credentials and marks its frames as made by a model.",
+            search_aliases=["save video", "mp4", "video combine", "export", "output", "c2pa", "watermark"],
             inputs=[
                 io.Image.Input("images", tooltip="The frames."),
                 io.Float.Input(
@@ -37,20 +40,72 @@ class SoraSaveVideo(io.ComfyNode):
                     tooltip="Compression: lower is better and larger. 0 is lossless.",
                 ),
                 io.Audio.Input("audio", optional=True, tooltip="Sound, cut to the length of the video."),
+                _choice(
+                    "credentials",
+                    "Signed Content Credentials (C2PA): made by a model, which one, of which files. "
+                    "policy: as the policy in force says, on by default.",
+                ),
+                _choice(
+                    "watermark",
+                    "An invisible mark in every frame that a model made. policy: as the policy in force "
+                    "says, on by default.",
+                ),
+                _choice(
+                    "prompt_in_credentials",
+                    "Whether the credentials tell the prompt. policy: as the policy in force says, off by default.",
+                ),
+                io.Boolean.Input(
+                    "keep_workflow",
+                    default=True,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Whether the file carries the graph, and with it the prompt. Off: it cannot be restored.",
+                ),
             ],
             outputs=[io.Video.Output(display_name="video", tooltip="The saved file.")],
-            hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],
+            hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo, io.Hidden.unique_id],
         )
 
     @classmethod
-    def execute(cls, images, fps, filename_prefix, crf=16.0, audio=None) -> io.NodeOutput:
+    def validate_inputs(cls, credentials="policy", watermark="policy", prompt_in_credentials="policy") -> bool | str:
+        # A certificate that cannot sign, or a policy against it, is better heard of before the work.
+        from sora_core.errors import SoraError
+        from sora_core.provenance import History, plan
+
+        try:
+            plan(History(), **_chosen(credentials, watermark, prompt_in_credentials))
+        except SoraError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def execute(
+        cls, images, fps, filename_prefix, crf=16.0, audio=None, credentials="policy", watermark="policy",
+        prompt_in_credentials="policy", keep_workflow=True,
+    ) -> io.NodeOutput:  # fmt: skip
+        from sora_core.host.saving import saving_of
         from sora_core.video import write_video
 
         host = backend()
+        saving = saving_of(cls.hidden, **_chosen(credentials, watermark, prompt_in_credentials))
         path, subfolder = host.output_path(filename_prefix, ".mp4", images.shape[2], images.shape[1])
-        write_video(path, images, fps, metadata=host.metadata(cls.hidden), crf=crf, audio=audio)
+        tags = host.metadata(cls.hidden) if keep_workflow else {}
+        write_video(path, images, fps, metadata=tags, crf=crf, audio=audio, saving=saving)
         saved = ui.SavedResult(path.name, subfolder, io.FolderType.output)
+        host.show_text(cls.hidden.unique_id, "\n".join(saving.notes))
         return io.NodeOutput(video_file(path), ui=ui.PreviewVideo([saved]))
+
+
+def _choice(name: str, tooltip: str) -> io.Input:
+    return io.Combo.Input(
+        name, options=list(CHOICES), default="policy", optional=True, advanced=True, tooltip=tooltip
+    )
+
+
+def _chosen(credentials: str | None, watermark: str | None, include_prompt: str | None) -> dict[str, bool | None]:
+    """The widgets as `sora_core.provenance.plan` takes them; a linked one is None before the run."""
+    given = {"credentials": credentials, "watermark": watermark, "include_prompt": include_prompt}
+    return {name: CHOICES.get(value) for name, value in given.items()}
 
 
 NODES = [SoraSaveVideo]

@@ -7,17 +7,21 @@ play while it loads, with the workflow in the metadata. PyAV does the coding.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from .errors import SoraError, expect
 from .files import ensure_writable, write_error, written_beside
+from .safety.gate import check_frames
+
+if TYPE_CHECKING:
+    from .provenance import Saving
 
 # Decoded video as float32 is large: 10 s of 1080p is 7 GB. Refuse more than this in one piece.
 MAX_READ_BYTES = 8 << 30
@@ -47,7 +51,7 @@ def frame_rate(fps: float | Fraction) -> Fraction:
 
 def write_video(path: str | Path, frames: Any, fps: float | Fraction, *,
                 metadata: dict[str, str] | None = None, crf: float = 18.0,
-                audio: dict[str, Any] | None = None) -> int:
+                audio: dict[str, Any] | None = None, saving: Saving | None = None) -> int:
     """Write `frames` to the mp4 file `path`; returns how many there were.
 
     frames: `[T,H,W,3]`, or any iterable of `[H,W,3]` frames or `[t,H,W,3]` chunks; float 0..1 or uint8,
@@ -56,6 +60,7 @@ def write_video(path: str | Path, frames: Any, fps: float | Fraction, *,
     metadata: texts by tag name.
     crf: quality, 0 (lossless) to 51.
     audio: `{"waveform": [1,channels,samples], "sample_rate"}`.
+    saving: the watermark and the Content Credentials that the file gets; None for neither.
 
     The file appears under `path` only when it is complete. Raises SoraError when there are no frames, sizes
     differ, the disk is full or the folder read-only.
@@ -65,14 +70,18 @@ def write_video(path: str | Path, frames: Any, fps: float | Fraction, *,
     path = Path(path)
     rate = frame_rate(fps)
     ensure_writable(path.parent)
-    stream_of_frames = _as_uint8_frames(frames)
+    frames = check_frames(frames)
+    stream_of_frames = _as_uint8_frames(_pieces(frames) if saving is None else saving.marked(_pieces(frames)))
     first = next(stream_of_frames, None)
     expect(first is not None, "There are no frames to write: the video is empty.")
     with written_beside(path) as part:
         try:
-            return _encode(part, itertools.chain([first], stream_of_frames), rate, metadata or {}, crf, audio)
+            count = _encode(part, itertools.chain([first], stream_of_frames), rate, metadata or {}, crf, audio)
         except av.FFmpegError as error:
             raise write_error(path, OSError(error.errno, error.strerror)) from error
+        if saving is not None:
+            saving.seal(part, path.name)
+    return count
 
 
 def _encode(part: Path, frames: Iterator[np.ndarray], rate: Fraction, metadata: dict[str, str], crf: float,
@@ -122,15 +131,21 @@ def _encode_audio(container: Any, stream: Any, audio: dict[str, Any], seconds: F
     container.mux(stream.encode(None))
 
 
-def _as_uint8_frames(frames: Any) -> Iterator[np.ndarray]:
-    """One `[H,W,3]` uint8 array after the other."""
+def _pieces(frames: Any) -> Iterator[torch.Tensor]:
+    """What `write_video` takes, as tensors `[n,H,W,3]`."""
     single = isinstance(frames, (torch.Tensor, np.ndarray)) and frames.ndim == 3
     for item in [frames] if single else frames:
         pixels = item.detach().cpu() if isinstance(item, torch.Tensor) else torch.as_tensor(np.asarray(item))
-        for frame in pixels if pixels.ndim == 4 else [pixels]:
-            expect(frame.ndim == 3 and frame.shape[-1] in (3, 4),
-                   f"A frame must have the shape [H,W,3], not {list(frame.shape)}.")
-            frame = frame[..., :3]
+        pixels = pixels[None] if pixels.ndim == 3 else pixels
+        expect(pixels.ndim == 4 and pixels.shape[-1] in (3, 4),
+               f"A frame must have the shape [H,W,3], not {list(pixels.shape[1:])}.")
+        yield pixels[..., :3]
+
+
+def _as_uint8_frames(frames: Iterable[torch.Tensor]) -> Iterator[np.ndarray]:
+    """One `[H,W,3]` uint8 array after the other."""
+    for pixels in frames:
+        for frame in pixels:
             if frame.dtype != torch.uint8:
                 expect(bool(torch.isfinite(frame).all()),
                        "A frame holds NaN or infinite values: the model or VAE went wrong before this point.")
@@ -225,8 +240,8 @@ def read_audio(path: str | Path) -> dict[str, Any] | None:
         return {"waveform": wave[None], "sample_rate": stream.rate}
 
 
-def remux(source: str | Path, path: str | Path, metadata: dict[str, str]) -> None:
-    """Copy a video into an mp4 with `metadata`, without encoding it again."""
+def remux(source: str | Path, path: str | Path, metadata: dict[str, str], saving: Saving | None = None) -> None:
+    """Copy a video into an mp4 with `metadata` and the Content Credentials of `saving`, without encoding it again."""
     import av
 
     ensure_writable(Path(path).parent)
@@ -244,6 +259,8 @@ def remux(source: str | Path, path: str | Path, metadata: dict[str, str]) -> Non
                         made.mux(packet)
         except av.FFmpegError as error:
             raise write_error(Path(path), OSError(error.errno, error.strerror)) from error
+        if saving is not None:
+            saving.seal(part, Path(path).name)
 
 
 def _open(path: str | Path) -> Any:

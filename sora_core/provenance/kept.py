@@ -1,0 +1,36 @@
+"""Which frames are a user's own.
+
+Frames that the user supplied come back untouched; a mark that says "made by a model" has no business in them. An
+IMAGE is a bare tensor that may be cut, joined and passed on, so nothing can travel with it: what an edit keeps is
+remembered here by content, for as long as the process lives.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+
+from torch import Tensor
+
+MOST = 100_000  # frames; with 16 bytes each that is a few megabytes
+_kept: OrderedDict[bytes, None] = OrderedDict()
+
+
+def remember(frames: Tensor) -> None:
+    """Note `frames` `[n,H,W,3]` as a user's own, bit by bit."""
+    for frame in frames:
+        digest = _digest(frame)
+        _kept[digest] = None
+        _kept.move_to_end(digest)
+    while len(_kept) > MOST:
+        _kept.popitem(last=False)
+
+
+def is_kept(frame: Tensor) -> bool:
+    """Whether `frame` `[H,W,3]` is one of a user's own, unchanged."""
+    return bool(_kept) and _digest(frame) in _kept
+
+
+def _digest(frame: Tensor) -> bytes:
+    pixels = frame.detach().float().cpu().contiguous().numpy()
+    return hashlib.blake2b(pixels.data, digest_size=16, person=str(tuple(frame.shape))[:16].encode()).digest()
