@@ -25,6 +25,7 @@ from torch import Tensor
 
 from .errors import SoraError, expect
 from .files import ensure_writable, written_beside
+from .safety.gate import check_pieces
 from .tasks.layout import VAECodec
 from .tasks.rolling import Roller, Rolling, SampleFn, Segment, roll, segments_needed
 from .tasks.splice import Trail
@@ -251,6 +252,8 @@ def render(
         report(0)
     if done < count:
         for index, segment in enumerate(roll(roller, total, start, max(done - 1, 0)), done):
+            # A segment that the policy does not let through does not reach the disk, not even as latents.
+            check_pieces(decode([torch.cat((segment.final, segment.tail), 2)]))
             store.write(index, segment)
             report(index)
     frames = _frames(decode(store.latents(total)), source, look)

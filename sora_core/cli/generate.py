@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import expect
 from .expand import add_language_model, expanded
-from .options import count, positive, seed, size
+from .options import add_policy, count, positive, seed, size
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--expand", action="store_true",
                         help="tell the prompt again in the words that the model knows best (see sora expand)")
     add_language_model(parser)
+    add_policy(parser)
 
 
 # Options that go to `generate` as they are, when given: the model knows the best defaults.
@@ -49,7 +50,23 @@ def run(args: argparse.Namespace) -> int:
     expect(not out.is_dir(), f"The output {str(out)!r} is a folder: give the name of a file.")
     ensure_writable(out.parent)
 
+    from ..safety import gate
+    from ..safety.policy import configured_policy
+
+    with gate.enforcing(configured_policy(args.policy)):
+        gate.prepare()
+        gate.check_text(args.prompt)
+        return _generate(args)
+
+
+def _generate(args: argparse.Namespace) -> int:
+    from ..safety import gate
+
     prompt = expanded(args) if args.expand or args.language_model else args.prompt
+
+    gate.check_text(prompt)
+    negative = args.negative or ""
+    gate.check_text(negative, gate.Negatives(frozenset({negative}), prompt))
 
     import sora_core
 
@@ -63,8 +80,8 @@ def run(args: argparse.Namespace) -> int:
         model = model.with_lora(*parse_lora(given))
     with _StepBar() as bar:
         video = model.generate(prompt, progress=bar, **options)
-    video.save(out)
-    print(out)
+    video.save(args.output)
+    print(args.output)
     return 0
 
 

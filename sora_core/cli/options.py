@@ -7,6 +7,12 @@ import math
 import re
 
 
+def add_policy(parser: argparse.ArgumentParser) -> None:
+    """`--policy`: what `sora_core.safety.policy.configured_policy` takes."""
+    parser.add_argument("--policy", metavar="NAME_OR_FILE",
+                        help="a safety policy: default, strict, or a TOML file (the machine's own comes first)")
+
+
 def positive(text: str) -> float:
     """A number above zero."""
     try:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SoraError
+from .options import add_policy
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                              "`inputs` beside the workflow")
     parser.add_argument("--packs-dir", type=Path, metavar="DIR",
                         help="a folder of further node packs (V3), like ComfyUI's custom_nodes")
+    add_policy(parser)
     parser.add_argument("--json", action="store_true", help="print files, outputs and timings as JSON")
 
 
@@ -31,7 +33,9 @@ def run(args: argparse.Namespace) -> int:
     from ..host.folders import Folders
     from ..host.host import Host
     from ..host.packs import own_pack, packs_in
+    from ..safety.policy import configured_policy
 
+    policy = configured_policy(args.policy)
     own = own_pack()
     path = find_workflow(args.workflow, own)
     # What comes with a workflow lies beside it; a file of the same name in the input folder comes first.
@@ -39,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     packs = [own] if own else []
     if args.packs_dir:
         packs += packs_in(args.packs_dir)
-    host = Host(folders, packs, keep_results=False)
+    host = Host(folders, packs, keep_results=False, policy=policy)
     for pack in host.registry.packs:
         if pack.error:
             print(f"sora: the node pack {pack.name} did not load: {pack.error}", file=sys.stderr)
@@ -93,6 +97,8 @@ def report(result: Any, workflow: Any) -> dict[str, Any]:
 
 class ProgressBar:
     """A line on stderr that names the node and counts its steps; plain lines where stderr is no terminal."""
+
+    shows_previews = False
 
     def __init__(self) -> None:
         self.bar: Any = None

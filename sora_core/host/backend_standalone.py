@@ -22,6 +22,7 @@ from ..model.text import TextEncoder
 from ..model.vae import VideoVAE
 from ..patches import forward_flops
 from ..previews import latent_preview
+from ..safety.gate import check_text
 from . import progress
 from .backend import SORA, SORA_MINI, Family, Loaded, check_prompt_given, embedded_models
 from .folders import current
@@ -38,7 +39,8 @@ class Clip:
 
     @torch.no_grad()
     def encode(self, prompt: str) -> list:
-        """`[[context [1,L,D], {"sora_empty": bool}]]`. Raises SoraError for a prompt that is too long."""
+        """`[[context [1,L,D], {"sora_empty": bool}]]`. Raises SoraError for a prompt that is too long or forbidden."""
+        check_text(prompt)
         return [[encode_prompt(self.text, prompt), {"sora_empty": not prompt.strip()}]]
 
     def unknown_words(self, prompt: str) -> list[str]:

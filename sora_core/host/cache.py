@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+from ..safety.gate import enforced
 from .api.dynamic import nest_values
 from .api.schema import Hidden
 from .folders import current
@@ -30,10 +31,11 @@ def signatures(plan: Plan) -> dict[str, str]:
     A node whose `fingerprint_inputs` never equals itself (NaN, or it failed) gets a new hash each time.
     """
     result: dict[str, str] = {}
+    policy = repr(enforced())  # What an earlier policy let through need not pass this one.
     for node_id, planned in plan.nodes.items():
         inputs = {name: [result[value.node], value.slot] if isinstance(value, Link) else [value]
                   for name, value in planned.inputs.items()}
-        parts = [planned.node.type, sorted(inputs.items()), _fingerprint(planned), _identity(planned)]
+        parts = [planned.node.type, sorted(inputs.items()), _fingerprint(planned), _identity(planned), policy]
         text = json.dumps(parts, default=repr)
         result[node_id] = hashlib.sha256(text.encode()).hexdigest()
     return result

@@ -21,6 +21,8 @@ from typing import Any
 import torch
 
 from ..errors import SoraError
+from ..safety.gate import check_preview
+from . import guard
 from .api.dynamic import nest_values
 from .api.schema import Hidden, HiddenHolder, NodeOutput, UIOutput
 from .cache import OutputCache, Result, saved_files, signatures
@@ -87,6 +89,8 @@ class _Run:
 
     def __init__(self, executor: Executor, plan: Plan, tell: Listener):
         self.cache, self.stop, self.plan, self.tell = executor.cache, executor._stop, plan, tell
+        # Checking a preview that nobody shows would be work for nothing.
+        self.previews = getattr(tell, "shows_previews", True)
         self.signatures = signatures(plan)
         self.results: dict[str, Result] = {}
         self.wanted: dict[str, set[str]] = {}
@@ -196,6 +200,7 @@ class _Run:
     async def _call(self, planned: PlannedNode, values: dict[str, list[Any]]) -> Result:
         """Call `execute` once, or once per entry of the longest input list, as ComfyUI maps lists."""
         cls = planned.cls.with_hidden(self._hidden(planned))
+        values = guard.incoming(planned, values)
         node_id = planned.node.id
         running_node = Running(
             node_id,
@@ -204,11 +209,11 @@ class _Run:
             lambda text: self.tell("progress_text", {"node": node_id, "text": text}),
         )
         returned = []
-        with running(running_node), torch.no_grad():
+        with guard.texts(self.plan, planned, values), running(running_node), torch.no_grad():
             for arguments in _calls(values, planned.schema.is_input_list):
                 value = cls.execute(**nest_values(planned.schema.inputs, arguments))
                 returned.append(NodeOutput.from_any(await value if inspect.isawaitable(value) else value))
-        return _merge(planned, returned)
+        return guard.outgoing(_merge(planned, returned))
 
     def _hidden(self, planned: PlannedNode) -> HiddenHolder:
         have = {Hidden.unique_id: planned.node.id, Hidden.prompt: self.prompt,
@@ -217,7 +222,8 @@ class _Run:
 
     def _progress(self, node_id: str) -> Callable[[int, int, Any], None]:
         def on_progress(value: int, total: int, preview: Any) -> None:
-            self.tell("progress", {"node": node_id, "value": value, "max": total, "preview": preview})
+            shown = check_preview(preview) if self.previews else None
+            self.tell("progress", {"node": node_id, "value": value, "max": total, "preview": shown})
 
         return on_progress
 

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from ..safety.policy import Policy, use_policy
 from . import folders as folders_module
+from . import guard
 from .cache import OutputCache
 from .executor import Executor, Listener, RunResult
 from .folders import Folders
@@ -20,11 +22,13 @@ class Host:
     """Loads the core nodes and node packs once, then runs workflows.
 
     `folders` become the ones in force in this process. `packs` are folders of node packs; None means the pack
-    that belongs to this package. With `keep_results`, a second run re-uses what did not change.
+    that belongs to this package. With `keep_results`, a second run re-uses what did not change. `policy` comes into
+    force in this process; None leaves the one that is, which may be the machine's or the environment's.
     """
 
     def __init__(self, folders: Folders | None = None, packs: Iterable[Path] | None = None,
-                 keep_results: bool = True):
+                 keep_results: bool = True, policy: Policy | None = None):
+        self.policy = policy
         self.folders = folders or Folders()
         folders_module.use(self.folders)
         self.registry = Registry()
@@ -55,4 +59,8 @@ class Host:
         if not isinstance(workflow, Workflow):
             workflow = self.load(workflow, settings)
         folders_module.use(self.folders)
-        return self.executor.run(self.plan(workflow), listener)
+        if self.policy is not None:
+            use_policy(self.policy)
+        plan = self.plan(workflow)
+        guard.check_plan(plan)
+        return self.executor.run(plan, listener)

@@ -13,6 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from ..errors import SoraError, expect
 from ..files import written_beside
+from ..safety.gate import check_frames
 from .folders import current
 
 
@@ -24,6 +25,7 @@ def save_pngs(images: torch.Tensor, prefix: str, kind: str, hidden: Any = None,
     """
     expect(images.ndim == 4 and images.shape[-1] in (1, 3, 4),
            f"Expected images of shape [B,H,W,3], got {list(images.shape)}.")
+    images = check_frames(images)
     info = PngInfo()
     for key, value in metadata_of(hidden).items():
         info.add_text(key, value)

@@ -24,6 +24,7 @@ from ...lora import apply_lora, read_lora
 from ...model.patch import check_divisible
 from ...patches import forward_flops
 from ...previews import PreviewLoop, latent_preview
+from ...safety import gate
 from ..backend import SORA_MINI, SPACE, Family, Loaded, check_family, check_prompt_given, embedded_models
 from . import sampler as sampling
 from .families import check_text, model_family, vae_family
@@ -67,6 +68,7 @@ class ComfyBackend:
         return Loaded(model, clip, vae, info)
 
     def encode_text(self, clip: Any, text: str) -> tuple[list, list[str]]:
+        gate.check_text(text)
         find = getattr(clip.tokenizer, "unknown_words", None)
         return clip.encode_from_tokens_scheduled(clip.tokenize(text)), find(text) if find else []
 
@@ -204,7 +206,7 @@ class ComfyBackend:
             done = before + steps
             management.throw_exception_if_processing_interrupted()
             bar.update_absolute(done, total)
-            loop.show(preview)
+            loop.show(gate.check_preview(preview))
 
         try:
             yield report
