@@ -20,16 +20,16 @@ CATEGORY_WORDS = {
 UNDRESSING_SCORE = 0.75
 
 # What people write into negative prompts to keep it out. Such words alone ask for nothing.
-_KEPT_OUT = frozenset(
-    "nsfw nude nudity naked nudes topless sexual sex porn blood bloody gore gory violence violent weapon weapons gun knife "
-    "wound wounds injury corpse dead death horror scary logo logos brand brands celebrity watermark nipples cleavage racist "
-    "racism hate suggestive erotic explicit lewd uncensored underwear lingerie 裸体 裸露 裸 色情 血腥 血 暴力 性感 武器 尸体 标志 "
-    "商标 恐怖 露点 成人 仇恨 种族歧视 mutilated dismembered disfigured deformed severed".split()
-)
-_CLOTHES = frozenset(
-    "clothes clothing clothed dressed dress underwear lingerie bra panties bikini swimsuit shirt censored censorship censor "
-    "衣服 穿衣 穿着 内衣 内裤 泳衣 胸罩 打码 马赛克 遮挡".split()
-)
+_KEPT_OUT = frozenset("""
+    nsfw nude nudity naked nudes topless sexual sex porn nipples cleavage suggestive erotic explicit lewd uncensored
+    underwear lingerie blood bloody gore gory violence violent weapon weapons gun knife wound wounds injury corpse dead
+    death horror scary mutilated dismembered disfigured deformed severed hate racist racism logo logos brand brands
+    celebrity watermark 裸体 裸露 裸 露点 色情 性感 成人 血腥 血 暴力 武器 尸体 恐怖 仇恨 种族歧视 标志 商标
+""".split())
+_CLOTHES = frozenset("""
+    clothes clothing clothed dressed dress underwear lingerie bra panties bikini swimsuit shirt censored censorship
+    censor 衣服 穿衣 穿着 内衣 内裤 泳衣 胸罩 打码 马赛克 遮挡
+""".split())
 
 
 @dataclass(frozen=True)

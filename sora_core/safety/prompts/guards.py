@@ -1,6 +1,6 @@
 """Guard models that the user has, behind the same `judge(text) -> Judgement` as the embedded classifier.
 
-- "transformers:FOLDER": a sequence classifier of transformers on disk; its labels are matched to the categories by name.
+- "transformers:FOLDER": a sequence classifier on disk; its labels are matched to the categories by name.
 - an http(s) address: a moderation service that speaks OpenAI's `POST /v1/moderations`.
 
 They fail closed: what cannot be asked, or answers something else, raises SoraError and the work stops.
@@ -31,7 +31,7 @@ _MOST_BYTES = 1 << 20
 _LABELS = {
     "sexual": ("sexual", "sex", "porn", "nsfw", "nudity", "erotic"),
     "hate": ("hate", "harassment", "identity", "racis", "toxic", "discriminat", "insult", "obscene"),
-    "violence": ("violence", "violent", "gore", "graphic", "threat", "self-harm", "self_harm", "selfharm", "suicide", "weapon"),
+    "violence": ("violence", "violent", "gore", "graphic", "threat", "self-harm", "self_harm", "suicide", "weapon"),
     "likeness": ("likeness", "celebrity", "public_figure", "public-figure", "impersonat", "deepfake"),
     "ip": ("copyright", "intellectual", "trademark", "brand"),
 }  # fmt: skip
@@ -65,8 +65,8 @@ def category_of(label: str) -> str | None:
     for category, words in _LABELS.items():
         if any(word in low for word in words):
             return category
-    raise SoraError(f"The guard model's label {label!r} fits no category: name its labels (id2label in config.json) after "
-                    f"{', '.join(PROMPT_CATEGORIES)}, or 'safe'.")
+    raise SoraError(f"The guard model's label {label!r} fits no category: name its labels (id2label in config.json) "
+                    f"after {', '.join(PROMPT_CATEGORIES)}, or 'safe'.")
 
 
 class TransformersGuard:
@@ -74,8 +74,8 @@ class TransformersGuard:
 
     def __init__(self, folder: str) -> None:
         expect(Path(folder, "config.json").is_file(),
-               f"The check of prompts cannot run: {folder!r} holds no model of transformers (no config.json). Name its "
-               "folder in the policy, prompt.classifier.")
+               f"The check of prompts cannot run: {folder!r} holds no model of transformers (no config.json). "
+               "Name its folder in the policy, prompt.classifier.")
         try:
             from transformers import AutoModelForSequenceClassification, AutoTokenizer
         except ImportError as error:
@@ -87,7 +87,8 @@ class TransformersGuard:
             model = AutoModelForSequenceClassification.from_pretrained(folder, use_safetensors=True, **options)
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise SoraError(f"The check of prompts cannot run: the model in {folder!r} cannot be loaded ({line}).") from error
+            raise SoraError(f"The check of prompts cannot run: the model in {folder!r} cannot be loaded "
+                            f"({line}).") from error
         self.model = model.eval()
         self.name = f"transformers:{Path(folder).name}"
         config = model.config

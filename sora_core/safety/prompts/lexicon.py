@@ -21,12 +21,12 @@ RISKY = (
     "name likeness", "name historic", "name ip", "maybe likeness", "maybe ip",
 )  # fmt: skip
 _IRREGULAR = {
-    "shoot": "shot", "beat": "beaten", "bite": "bit bitten", "hang": "hung", "tear": "tore torn", "break": "broke broken",
-    "burn": "burnt", "strike": "struck", "throw": "threw thrown", "make": "made", "have": "had has", "take": "took taken",
-    "give": "gave given", "ride": "rode", "steal": "stole", "drive": "drove driven", "fight": "fought", "slay": "slew",
-    "catch": "caught", "blow": "blew blown", "run": "ran", "die": "dying", "tie": "tying", "eat": "ate eaten",
-    "bleed": "bled", "kneel": "knelt", "bend": "bent", "go": "went gone", "get": "got", "show": "shown", "saw": "sawn",
-    "spit": "spat", "drown": "drownt", "whip": "whipt", "keep": "kept", "drag": "drug", "suck": "sucks",
+    "shoot": "shot", "beat": "beaten", "bite": "bit bitten", "hang": "hung", "tear": "tore torn", "burn": "burnt",
+    "break": "broke broken", "strike": "struck", "throw": "threw thrown", "make": "made", "have": "had has",
+    "take": "took taken", "give": "gave given", "ride": "rode", "steal": "stole", "drive": "drove driven",
+    "fight": "fought", "slay": "slew", "catch": "caught", "blow": "blew blown", "run": "ran", "die": "dying",
+    "tie": "tying", "eat": "ate eaten", "bleed": "bled", "kneel": "knelt", "bend": "bent", "go": "went gone",
+    "get": "got", "show": "shown", "saw": "sawn", "spit": "spat", "keep": "kept",
 }  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 `fold` works on characters: compatibility forms (NFKD), accents, invisible characters, look-alikes of Latin letters,
 traditional characters, emoji. `tokens` works on words: spaced-out letters, letters replaced by digits, stretched and
-starred words, words cut in two. Every token remembers which part of the text it came from, so that a report can quote it.
+starred words, words cut in two. Every token remembers its place in the text, so that a report can quote it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ _LEET = {
 }  # fmt: skip
 _MAX_SPELLINGS = 32
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0002ffff"
-_PIECE = re.compile(rf"(?P<emoji>\x00[^\x00]*\x00)|(?P<han>[{_HAN}])|(?P<word>[a-z0-9@$€£]+(?:[!*|+#'’]+[a-z0-9@$€£]+)*)")
+_WORD = "[a-z0-9@$€£]+(?:[!*|+#'’]+[a-z0-9@$€£]+)*"
+_PIECE = re.compile(rf"(?P<emoji>\x00[^\x00]*\x00)|(?P<han>[{_HAN}])|(?P<word>{_WORD})")
 _UNIT = re.compile(r"\d+[a-z]{0,5}|[a-z]\d{1,4}|\d+x\d+")
 _WEIGHT = re.compile(r":\s*[+-]?\d*\.?\d+\s*(?=[)\]])")
 _SENTENCE = re.compile(r"[.!?;]\s|[。！？；\n]")
@@ -282,7 +283,7 @@ class Speller:
                 if word in self.known and (len(word) > 1 or word in "ai"):
                     options.append((cost + 1.0, [*words, word]))
                 elif len(word) == 1:
-                    joined = [*words[:-1], words[-1] + word] if words and words[-1] not in self.known else [*words, word]
-                    options.append((cost + 2.5, joined))
+                    goes_on = bool(words) and words[-1] not in self.known
+                    options.append((cost + 2.5, [*words[:-1], words[-1] + word] if goes_on else [*words, word]))
             costs.append(min(options, key=lambda option: option[0]))
         return costs[-1]
