@@ -8,9 +8,9 @@ from .api import ComfyExtension
 
 class SoraExtension(ComfyExtension):
     async def get_node_list(self) -> list:
-        from . import caption, edit, expand, join, latents, load, output, prompt_safety, sample, story, text, vae
+        from . import caption, edit, expand, frame_safety, join, latents, load, output, prompt_safety, sample, story, text, vae
 
-        modules = (load, text, expand, prompt_safety, caption, latents, sample, vae, edit, join, story, output)
+        modules = (load, text, expand, prompt_safety, caption, latents, sample, vae, edit, join, story, frame_safety, output)
         return [node for module in modules for node in module.NODES]
 
 
