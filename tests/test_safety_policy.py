@@ -6,7 +6,14 @@ import pytest
 
 from sora_core.errors import SoraError
 from sora_core.safety import policy as module
-from sora_core.safety.policy import ENVIRONMENT, POLICIES, configured_policy, load_policy, policy_in_force, use_policy
+from sora_core.safety.policy import (
+    ENVIRONMENT,
+    POLICIES,
+    configured_policy,
+    load_policy,
+    policy_in_force,
+    use_policy,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +30,8 @@ def write(path, text):
 
 
 def test_what_a_file_leaves_out_is_as_in_the_default(tmp_path):
-    default, own = load_policy(), load_policy(write(tmp_path / "own.toml", "[prompt.thresholds]\nip = 0.9\nhate = false"))
+    text = "[prompt.thresholds]\nip = 0.9\nhate = false"
+    default, own = load_policy(), load_policy(write(tmp_path / "own.toml", text))
     assert own.prompt.thresholds["ip"] == 0.9 and "hate" not in own.prompt.thresholds
     assert own.prompt.thresholds["violence"] == default.prompt.thresholds["violence"]
     assert (own.frames, own.provenance, own.name) == (default.frames, default.provenance, "own")
