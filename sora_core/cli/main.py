@@ -19,6 +19,7 @@ COMMANDS = {
     "caption": "say what a video shows, or caption a folder of them for training",
     "eval": "measure how well a model does what its prompts say",
     "check": "say whether the policy allows a prompt, or each of a file",
+    "verify": "say who signed a file, how it was made, and what was changed since",
     "train": "train a model (vae, dit, latents, observer, prompts)",
 }
 

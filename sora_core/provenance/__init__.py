@@ -1,8 +1,7 @@
 """Where a video comes from: signed Content Credentials (C2PA), and the watermark in its frames.
 
-    from sora_core.provenance import plan, verify
-    video.save("cat.mp4")                       # signed and marked, as the policy says
-    print(verify("cat.mp4"))                    # who signed, what was done, what was changed since
+    video.save("cat.mp4")                                   # signed and marked, as the policy says
+    print(sora_core.provenance.verify.verify("cat.mp4"))    # who signed, what was done, what was changed since
 
 Who signs: the user's certificate and key, or else a pair that is made on this machine (`keys`). What is stated: that
 a model made it, the model's name and hash, what was done to which files (`history`), never the prompt unless asked
@@ -16,11 +15,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .history import History, Model
     from .saving import Saving, plan
-    from .verify import Report, verify
 
-_HOMES = {"History": "history", "Model": "history", "Saving": "saving", "plan": "saving", "Report": "verify",
-          "verify": "verify"}
-__all__ = ["History", "Model", "Report", "Saving", "plan", "verify"]
+_HOMES = {"History": "history", "Model": "history", "Saving": "saving", "plan": "saving"}
+__all__ = ["History", "Model", "Saving", "plan"]
 
 
 def __getattr__(name: str):
@@ -28,8 +25,5 @@ def __getattr__(name: str):
     if name in _HOMES:
         from importlib import import_module
 
-        # By attribute: the function `verify` has the name of its module.
-        value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
-        globals()[name] = value
-        return value
+        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

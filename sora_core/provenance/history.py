@@ -1,7 +1,7 @@
 """What a saved video is made of: which model, which files, and what was done to them.
 
 Read from the graph that was run, backwards from the node that saves: that is the same in ComfyUI and in our own
-host, needs no socket, and no node on the way has to know of it. What a lazy or muted branch would have loaded counts too.
+host, needs no socket, and no node on the way has to know of it. What a lazy branch would have loaded counts too.
 In Python, `recorded` notes the same on the calls of a `Pipeline`.
 """
 
@@ -107,8 +107,10 @@ def read_graph(
         if kind == "SoraLongVideo" or "Sampler" in kind and not kind.endswith("Select"):
             generated = True
         prompts += [text for name, text in values.items() if name in ("text", "shots", "prompt") and text.strip()]
-    known = tuple(dict.fromkeys(edits))
-    return History(tuple(models.values()), generated or not sources, known, tuple(sources), tuple(dict.fromkeys(prompts)))
+    return History(
+        models=tuple(models.values()), generated=generated or not sources, edits=tuple(dict.fromkeys(edits)),
+        sources=tuple(sources), prompts=tuple(dict.fromkeys(prompts)),
+    )  # fmt: skip
 
 
 def _is_link(value: Any) -> bool:

@@ -1,0 +1,46 @@
+"""`sora verify FILE`: who signed it, how it was made, and what was changed since.
+
+Exit codes, the worst of all files: 0 intact, 1 not there or no media file, 2 wrong usage, 3 tampered with or with
+broken credentials, 4 without credentials, 5 intact but signed by nobody who is trusted (with --trust only).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+CODES = {"intact": 0, "tampered": 3, "broken": 3, "none": 4}
+UNTRUSTED = 5
+BAD_FIRST = (1, 3, 4, UNTRUSTED, 0)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="videos or pictures to check")
+    parser.add_argument("--trust", type=Path, metavar="PEM",
+                        help="certificates whose signatures you trust; then every other signer is a failure")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a file")
+    parser.epilog = ("Exit codes: 0 intact, 1 not there or no media file, 3 tampered with or broken credentials, "
+                     "4 without credentials, 5 not signed by anybody in --trust.")
+
+
+def run(args: argparse.Namespace) -> int:
+    import sys
+
+    from ..errors import SoraError
+    from ..provenance.verify import verify
+
+    codes = []
+    for path in args.files:
+        try:
+            report = verify(path, args.trust)
+        except SoraError as error:
+            if len(args.files) == 1:
+                raise
+            print(f"sora: {error}", file=sys.stderr)
+            codes.append(1)
+            continue
+        code = CODES[report.state]
+        codes.append(UNTRUSTED if code == 0 and args.trust is not None and not report.trusted else code)
+        print(json.dumps(report.as_dict(), ensure_ascii=False) if args.json else report)
+    return min(codes, key=BAD_FIRST.index)
