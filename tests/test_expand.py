@@ -8,9 +8,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip("cv2")
 
+from nodes_support import make_host, text_to_video
 from test_captions import Everywhere
 
 from sora_core.captioning import caption, language_model, load_lexicon
@@ -22,6 +24,7 @@ from sora_core.cli import main
 from sora_core.errors import SoraError
 from sora_core.training.world import PRESETS
 from sora_core.training.world.scenes import SCENES
+from sora_core.video import read_video
 
 
 @pytest.fixture(scope="module")
@@ -297,3 +300,16 @@ def test_the_command(capsys):
     with server(lambda handler, body: GOOD) as address:
         assert main(["expand", "a cat walks left on a beach", "--language-model", address]) == 0
     assert "sandy beach" in capsys.readouterr().out
+
+
+def test_the_node_in_a_graph(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    host = make_host(tmp_path)
+    inputs = {"text": "a cat walks left on a beach", "seed": 3, "clip": ["load", 1]}
+    inputs |= {"language_model": "", "language_model_name": "", "time_limit": 30.0}
+    videos = []
+    for text in (["expand", 0], expand(inputs["text"], 3).prompt, inputs["text"]):
+        graph = text_to_video(positive__text=text)
+        graph["expand"] = {"class_type": "SoraExpandPrompt", "inputs": inputs}
+        videos.append(read_video(host.run(host.load(graph)).files[0])[0])
+    assert torch.equal(videos[0], videos[1]) and not torch.equal(videos[0], videos[2])
