@@ -25,8 +25,15 @@ FORMAT = "sora prompt check 1"
 
 NAME_SCORE = 0.97
 HISTORIC_SCORE = 0.4  # long dead: between the thresholds of a strict and the default policy
-STUDY_SHARE = 0.45  # a painter's nude study counts for this much as sexual: only a strict policy stops it
+STUDY_SCORE = 0.4  # a painter's nude study, likewise
+STUDY_SHARE = 0.45  # how much of the model's belief in a nude study counts as sexual
 MINOR_SCORE = 0.99
+_BY_LIST = {
+    "name likeness": ("likeness", NAME_SCORE),
+    "name historic": ("likeness", HISTORIC_SCORE),
+    "name ip": ("ip", NAME_SCORE),
+    "study": ("sexual", STUDY_SCORE),
+}
 _MINOR_REACH = 12  # units
 _WORDS_SHOWN = 5
 
@@ -84,18 +91,18 @@ class BuiltinClassifier:
                 scores[category] = score
                 begin, end = ranges[worst[column]]
                 words[category] = [(float(parts[i, column]), units[i]) for i in range(begin, end)
-                                   if parts[i, column] > 0.5]
+                                   if units[i].classes and parts[i, column] > 0.5]
 
     @staticmethod
     def _by_name(units: list[Unit], scores: dict, words: dict) -> None:
+        """What the lists decide alone. Their words take the place of less telling ones."""
         for unit in units:
-            for name in unit.classes:
-                kind, _, category = name.partition(" ")
-                if kind == "name":
-                    score = HISTORIC_SCORE if category == "historic" else NAME_SCORE
-                    category = "likeness" if category == "historic" else category
-                    words[category].append((99.0 * score, unit))
-                    scores[category] = max(scores[category], score)
+            for name in unit.classes & _BY_LIST.keys():
+                category, score = _BY_LIST[name]
+                if score > scores[category]:
+                    scores[category], words[category] = score, []
+                if score == scores[category]:
+                    words[category].append((99.0, unit))
 
     @staticmethod
     def _minors(units: list[Unit], scores: dict, words: dict) -> None:
