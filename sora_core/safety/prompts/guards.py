@@ -70,7 +70,7 @@ def category_of(label: str) -> str | None:
 
 
 class TransformersGuard:
-    """A sequence classifier of transformers in a folder. Long texts are read in overlapping pieces; the worst counts."""
+    """A transformers sequence classifier in a folder. Long texts are read in overlapping pieces: the worst counts."""
 
     def __init__(self, folder: str) -> None:
         expect(Path(folder, "config.json").is_file(),
