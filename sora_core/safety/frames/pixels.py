@@ -17,7 +17,7 @@ BLUR_CELLS = 6
 
 def as_batch(frames: Tensor | np.ndarray) -> Tensor:
     """`[H,W,C]` or `[T,H,W,C]` with 1, 3 or 4 channels, as `[T,H,W,C]`. Raises SoraError for any other shape."""
-    pixels = frames if isinstance(frames, Tensor) else torch.from_numpy(np.asarray(frames))
+    pixels = frames if isinstance(frames, Tensor) else torch.from_numpy(np.require(frames, requirements="W"))
     pixels = pixels[None] if pixels.ndim == 3 else pixels
     good = pixels.ndim == 4 and pixels.shape[-1] in (1, 3, 4)
     expect(good, f"Frames have the shape [T,H,W,3], not {list(pixels.shape)}: they cannot be checked.")
