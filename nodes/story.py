@@ -172,6 +172,7 @@ class SoraLongVideo(io.ComfyNode):
         filename_prefix, window, context, overlap, renoise, hold, sampler, video=None,
     ) -> io.NodeOutput:  # fmt: skip
         from sora_core.errors import expect
+        from sora_core.host.saving import saving_of
         from sora_core.long_video import (
             LongVideo,
             Progress,
@@ -216,6 +217,7 @@ class SoraLongVideo(io.ComfyNode):
             host.part = (min(progress.segment, progress.segments - 1), progress.segments)
             host.show_text(cls.hidden.unique_id, str(progress))
 
+        saving = saving_of(cls.hidden)
         path, subfolder = host.output_path(filename_prefix, ".mp4", width, height)
         settings = {
             "model": family.name, "contexts": contexts, "counts": story.counts, "negative": negative, "cfg": cfg,
@@ -224,12 +226,12 @@ class SoraLongVideo(io.ComfyNode):
         try:
             render(
                 path, story.roller(sample, sigmas, shape, seed, rolling), story.total, decode, fps, settings=settings,
-                source=source, progress=tell, metadata=host.metadata(cls.hidden), audio=sound,
+                source=source, progress=tell, metadata=host.metadata(cls.hidden), audio=sound, saving=saving,
                 folder=lambda render: path.parent / f".sora_long_{render[:16]}.segments",
             )  # fmt: skip
         finally:
             host.part = (0, 1)
-        text = "\n".join([f"{story.total} latents in segments, {seconds:g} s made.", *_unknown(unknown)])
+        text = "\n".join([f"{story.total} latents in segments, {seconds:g} s made.", *_unknown(unknown), *saving.notes])
         saved = ui.SavedResult(path.name, subfolder, io.FolderType.output)
         host.show_text(cls.hidden.unique_id, text)
         return io.NodeOutput(video_file(path), ui=ui.PreviewVideo([saved]))

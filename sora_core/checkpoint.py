@@ -27,12 +27,16 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 @dataclass
 class ModelBundle:
-    """The parts of a loaded model. `info` holds name, shift, fps, provenance: what the file says of itself."""
+    """The parts of a loaded model. `info` holds name, shift, fps, provenance: what the file says of itself; `file` is
+    where they were read from, `loras` what was merged into them since.
+    """
 
     dit: DiT
     vae: VideoVAE
     text: TextEncoder
     info: dict = field(default_factory=dict)
+    file: Path | None = None
+    loras: tuple[Path, ...] = ()
 
 
 def _config(cls, data: dict):
@@ -170,4 +174,4 @@ def load_model(
         raise SoraError(
             f"{info['file']} lacks {', '.join(lacking)}: it is part of a model, not one that can make video."
         )
-    return ModelBundle(**parts, info=info)
+    return ModelBundle(**parts, info=info, file=resolve(name))

@@ -24,6 +24,7 @@ from .diffusion.sampling import sample
 from .diffusion.schedules import get_sigmas
 from .errors import expect
 from .long_video import LongVideo, Progress, check_long, make_source, render, rolling_for
+from .provenance.history import of_call, recorded
 from .tasks.rolling import Roller, Rolling, Segment, join, roll
 from .tasks.storyboard import (
     Shot,
@@ -76,6 +77,7 @@ class Editing:
         return fit_frames(frames[:1], size, self._multiple)[0]
 
     # -- tasks -----------------------------------------------------------------------------------------------
+    @recorded("SoraImageToVideo", "image")
     def animate(
         self, image: str | Path | Tensor | Mapping[int, Any], prompt: str, *, frames: int | None = None,
         seconds: float | None = None, fps: float | None = None, size: tuple[int, int] | None = None, **how: Any,
@@ -90,6 +92,7 @@ class Editing:
         stills = {i: self.still(picture, size) for i, picture in images.items()}
         return self._edit(tasks.animate(self.codec, stills, frames, fps), prompt, **how)
 
+    @recorded("SoraExtend", "video")
     def extend(
         self, video: Video, prompt: str, *, seconds: float = 1.0, direction: str = "forwards",
         fps: float | None = None, size: tuple[int, int] | None = None, **how: Any,
@@ -101,6 +104,7 @@ class Editing:
             return self._extend_far(clip, prompt, new, **how)
         return self._edit(tasks.extend(self.codec, clip.frames, new, direction, clip.fps), prompt, **how)
 
+    @recorded("SoraInfill", "video")
     def infill(
         self, video: Video, prompt: str, *, hidden: Sequence[int] | None = None, region: Tensor | None = None,
         fps: float | None = None, size: tuple[int, int] | None = None, **how: Any,
@@ -109,6 +113,7 @@ class Editing:
         clip = self.read(video, fps, size)
         return self._edit(tasks.infill(self.codec, clip.frames, hidden, region, clip.fps), prompt, **how)
 
+    @recorded("SoraConnect", "first", "second")
     def connect(
         self, first: Video, second: Video, prompt: str, *, seconds: float = 1.0,
         fps: float | None = None, size: tuple[int, int] | None = None, **how: Any,
@@ -119,6 +124,7 @@ class Editing:
         new = round(seconds * a.fps)
         return self._edit(tasks.connect(self.codec, a.frames, b.frames, new, a.fps), prompt, **how)
 
+    @recorded("SoraLoop", "video")
     def loop(
         self, video: Video, prompt: str, *, seconds: float = 1.0,
         fps: float | None = None, size: tuple[int, int] | None = None, **how: Any,
@@ -127,6 +133,7 @@ class Editing:
         clip = self.read(video, fps, size)
         return self._edit(tasks.loop(self.codec, clip.frames, round(seconds * clip.fps), clip.fps), prompt, **how)
 
+    @recorded("SoraRemix", "video")
     def remix(
         self, video: Video, prompt: str, *, strength: float = 0.6,
         fps: float | None = None, size: tuple[int, int] | None = None, **how: Any,
@@ -136,6 +143,7 @@ class Editing:
         clip = self.read(video, fps, size)
         return self._edit(tasks.remix(self.codec, clip.frames, clip.fps), prompt, denoise=strength, **how)
 
+    @recorded(None)
     def storyboard(
         self, shots: str | Sequence[Shot | tuple[str, float]], *, fps: float | None = None,
         width: int | None = None, height: int | None = None, **how: Any,
@@ -164,6 +172,7 @@ class Editing:
         prompt: one, or a storyboard (whose seconds add up, unless `seconds` is given). video: to go on from.
         """
         from .pipeline import check_size
+        from .provenance import plan
 
         shots = _shots(prompt, MAX_LONG_SHOTS) if not isinstance(prompt, str) or "\n" in prompt.strip() else None
         shots = shots or [Shot(prompt, seconds or 10.0)]
@@ -180,9 +189,12 @@ class Editing:
         source = None if clip is None else make_source(codec, clip.frames, rolling)
         story = LongVideo(shots, self._contexts(shots), seconds, fps, codec.ratio, source)
         roller, settings = self._roller(story, (height, width), rolling, seed, **how)
+        given = None if video is None else "SoraLongVideo"
+        saving = plan(of_call(self.bundle, given, [video], "\n".join(shot.prompt for shot in shots)))
         return render(
             path, roller, story.total, self.decode_pieces, fps, settings=settings, source=source, progress=progress,
             metadata=metadata, audio=None if clip is None else clip.audio, keep_segments=keep_segments,
+            saving=saving,
         )  # fmt: skip
 
     # -- insides ---------------------------------------------------------------------------------------------

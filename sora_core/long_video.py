@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -25,12 +25,16 @@ from torch import Tensor
 
 from .errors import SoraError, expect
 from .files import ensure_writable, written_beside
+from .provenance.kept import remember
 from .safety.gate import check_pieces
 from .tasks.layout import VAECodec
 from .tasks.rolling import Roller, Rolling, SampleFn, Segment, roll, segments_needed
 from .tasks.splice import Trail
 from .tasks.storyboard import Shot, plan_shots, shots_conditioning, shots_of_window
 from .video import write_video
+
+if TYPE_CHECKING:
+    from .provenance import Saving
 
 FORMAT = 1
 MAX_SECONDS = 3600.0
@@ -221,6 +225,7 @@ def render(
     audio: dict[str, Any] | None = None,
     look: Callable[[Tensor], Tensor] | None = None,
     keep_segments: bool = False,
+    saving: Saving | None = None,
 ) -> Path:
     """Make `total` latents in segments and write them as the mp4 `path`; goes on where an earlier call stopped.
 
@@ -228,6 +233,7 @@ def render(
     settings: everything that decides the result and is not in `roller` (prompts, sampler, model ...).
     folder: (fingerprint) -> where the segments go; by default beside `path`. look: sees and may change every piece
     of frames.
+    saving: the watermark and the credentials of the file.
     progress: called after every segment; what it raises stops the render, and the finished segments stay.
 
     Raises SoraError for a folder of another render, a full disk, and whatever sampling raises.
@@ -257,7 +263,7 @@ def render(
             store.write(index, segment)
             report(index)
     frames = _frames(decode(store.latents(total)), source, look)
-    write_video(path, frames, fps, metadata=metadata, crf=crf, audio=audio)
+    write_video(path, frames, fps, metadata=metadata, crf=crf, audio=audio, saving=saving)
     if not keep_segments:
         store.remove()
     return path
@@ -292,6 +298,7 @@ def _frames(
 def _after_source(pieces: Iterable[Tensor], source: Source) -> Iterator[Tensor]:
     """The source's frames, then the decoded ones after them, with the detail of its last one (see `splice`)."""
     given = source.frames
+    remember(given)
     for begin in range(0, given.shape[0], 16):
         yield given[begin : begin + 16]
     seen, covered = 0, source.covered

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -16,6 +16,7 @@ from .diffusion.sampling import DiffusionModel, sample
 from .diffusion.schedules import get_sigmas
 from .editing import Editing
 from .errors import expect
+from .provenance.history import History, recorded
 from .sizes import MAX_SIDE, check_side, nearest_length
 
 MAX_FRAMES = 481  # a minute at 8 frames per second
@@ -29,12 +30,20 @@ class VideoResult:
     fps: float
     latent: Tensor
     seed: int
+    history: History = field(default_factory=History)
 
-    def save(self, path: str | Path, **options) -> Path:
-        """Write an mp4; options are `sora_core.video.write_video`'s."""
+    def save(
+        self, path: str | Path, *, credentials: bool | None = None, watermark: bool | None = None,
+        include_prompt: bool | None = None, **options,
+    ) -> Path:  # fmt: skip
+        """Write an mp4, signed and marked as `sora_core.provenance.plan` decides; options are
+        `sora_core.video.write_video`'s.
+        """
+        from .provenance import plan
         from .video import write_video
 
-        write_video(path, self.frames, self.fps, **options)
+        saving = plan(self.history, credentials=credentials, watermark=watermark, include_prompt=include_prompt)
+        write_video(path, self.frames, self.fps, saving=saving, **options)
         return Path(path)
 
 
@@ -82,8 +91,10 @@ class Pipeline(Editing):
         """
         from .lora import apply_lora, read_lora
 
-        return Pipeline(apply_lora(self.bundle, read_lora(path), strength))
+        bundle = apply_lora(self.bundle, read_lora(path), strength)
+        return Pipeline(replace(bundle, loras=(*bundle.loras, Path(path))))
 
+    @recorded(None)
     @torch.no_grad()
     def generate(
         self,

@@ -33,6 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="a LoRA to merge into the model (repeatable)")
     parser.add_argument("--expand", action="store_true",
                         help="tell the prompt again in the words that the model knows best (see sora expand)")
+    parser.add_argument("--no-credentials", action="store_true", help="write no Content Credentials (C2PA)")
+    parser.add_argument("--no-watermark", action="store_true", help="put no invisible mark into the frames")
+    parser.add_argument("--include-prompt", action="store_true", help="tell the prompt in the Content Credentials")
     add_language_model(parser)
     add_policy(parser)
 
@@ -80,7 +83,8 @@ def _generate(args: argparse.Namespace) -> int:
         model = model.with_lora(*parse_lora(given))
     with _StepBar() as bar:
         video = model.generate(prompt, progress=bar, **options)
-    video.save(args.output)
+    video.save(args.output, credentials=False if args.no_credentials else None,
+               watermark=False if args.no_watermark else None, include_prompt=args.include_prompt or None)
     print(args.output)
     return 0
 

@@ -15,28 +15,36 @@ from ..errors import SoraError, expect
 from ..files import written_beside
 from ..safety.gate import check_frames
 from .folders import current
+from .saving import saving_of
 
 
 def save_pngs(images: torch.Tensor, prefix: str, kind: str, hidden: Any = None,
               compress_level: int = 4) -> list[tuple[str, str]]:
     """Write `images` `[B,H,W,3 or 4]` float 0..1 as PNG files with the workflow inside.
 
+    What goes to the output folder is marked and signed, as the policy says; previews are not.
+
     Returns `(file name, subfolder)` per image.
     """
     expect(images.ndim == 4 and images.shape[-1] in (1, 3, 4),
            f"Expected images of shape [B,H,W,3], got {list(images.shape)}.")
     images = check_frames(images)
+    saving = saving_of(hidden) if kind == "output" else None
     info = PngInfo()
     for key, value in metadata_of(hidden).items():
         info.add_text(key, value)
     saved = []
     for image in images:
         height, width = image.shape[:2]
+        if saving is not None and image.shape[-1] >= 3:
+            (image,) = next(saving.marked([image[None].float()]))
         path, subfolder = current().next_file(prefix, ".png", kind, width, height)
         pixels = (image.detach().float().cpu().clamp(0, 1).numpy() * 255).round().astype(np.uint8)
         picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
         with written_beside(path) as part:
             picture.save(part, format="PNG", pnginfo=info, compress_level=compress_level)
+            if saving is not None:
+                saving.seal(part, path.name)
         saved.append((path.name, subfolder))
     return saved
 

@@ -36,13 +36,14 @@ def find_input(name: str) -> Path | None:
 
 
 def find_model(name: str) -> Model | None:
-    """The model that a loader's widget names, among ours or the host's."""
-    path = current().model_files().get(name)
+    """The model or LoRA that a loader's widget names, among ours or the host's."""
+    host = current()
+    path = host.model_files().get(name) or host.lora_files().get(name)
     if path is None and in_comfyui():
         from .comfy.folders import weights
 
         path = weights(name)
-    return Model(Path(name).stem, path)
+    return None if path is None else Model(Path(name).stem, path)
 
 
 def _folders() -> Folders:

@@ -26,7 +26,7 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".avif", 
 SOUNDS = (".wav", ".mp3", ".flac", ".ogg", ".m4a", ".aac", ".opus")
 WEIGHTS = (".safetensors", ".sft", ".gguf", ".ckpt", ".pt", ".pth", ".bin")
 # Widgets that name what makes the picture; VAEs and text encoders are left out.
-MODEL_INPUTS = ("model", "ckpt_name", "unet_name", "model_name", "lora_name")
+MODEL_INPUTS = ("model", "ckpt_name", "unet_name", "model_name", "lora_name", "lora")
 
 # Nodes and calls that work on a video or picture, and what they do with it, in words for people.
 EDITS = {
@@ -148,7 +148,7 @@ def recorded(kind: str | None, *files: str) -> Callable:
         def call(self: Any, *args: Any, **kwargs: Any) -> Any:
             result = method(self, *args, **kwargs)
             given = signature.bind(self, *args, **kwargs).arguments
-            return replace(result, history=of_call(self.info, kind, [given.get(name) for name in files],
+            return replace(result, history=of_call(self.bundle, kind, [given.get(name) for name in files],
                                                    given.get("prompt", given.get("shots"))))
 
         return call
@@ -156,14 +156,15 @@ def recorded(kind: str | None, *files: str) -> Callable:
     return wrap
 
 
-def of_call(info: Mapping[str, Any], kind: str | None, inputs: list[Any], prompt: Any) -> History:
-    """The history of a call in Python. Frames that are handed over leave no trace but the edit's name."""
+def of_call(bundle: Any, kind: str | None, inputs: list[Any], prompt: Any) -> History:
+    """The history of a call in Python with a `ModelBundle`. Of frames that are handed over only the edit is known."""
     flat = [each for value in inputs for each in (value.values() if isinstance(value, Mapping) else [value])]
     sources = tuple(dict.fromkeys(Path(value) for value in flat if isinstance(value, (str, Path))))
     edited = kind is not None and any(value is not None for value in flat)
-    model = Model(str(info.get("name", "model")), Path(info["path"]) if "path" in info else None)
+    models = (Model(str(bundle.info.get("name", "model")), bundle.file),
+              *(Model(path.stem, path) for path in bundle.loras))  # fmt: skip
     prompts = (prompt,) if isinstance(prompt, str) and prompt.strip() else ()
-    return History((model,), True, (kind,) if edited else (), sources, prompts)
+    return History(models, True, (kind,) if edited else (), sources, prompts)
 
 
 # -- hashes that are known -------------------------------------------------------------------------------

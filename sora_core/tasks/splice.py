@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import expect
+from ..provenance.kept import remember
 from .flow import follow, match, warp
 
 SPLICE = "sora_splice"  # the key of a LATENT
@@ -51,6 +52,8 @@ def finish(latent: dict, decoded: Tensor) -> Tensor:
         f"The decoded video is {list(windows.shape[1:])}, the edit was made for {len(splice.places[0])} frames of "
         f"{splice.frames.shape[2]}x{splice.frames.shape[1]}. Sample and decode the edit's own latent.",
     )
+    whole = splice.keep if splice.keep.ndim == 1 else splice.keep.flatten(1).all(1)
+    remember(splice.frames[whole])
     out = splice.frames.clone()
     for video, place in zip(windows, splice.places, strict=True):
         shown = place >= 0

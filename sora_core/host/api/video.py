@@ -8,12 +8,15 @@ from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ...errors import expect
 from ...video import VideoInfo, probe, read_audio, read_video, remux, write_video
+
+if TYPE_CHECKING:
+    from ...provenance import Saving
 
 
 class VideoContainer(StrEnum):
@@ -56,11 +59,11 @@ class VideoInput:
 
     def save_to(self, path: str | Path, format: str = VideoContainer.AUTO, codec: str = VideoCodec.AUTO,
                 metadata: dict[str, Any] | None = None, bit_depth: int | None = None,
-                crf: float | None = None, **_: Any) -> None:
-        """Write an mp4. `metadata` values that are not texts are stored as JSON."""
+                crf: float | None = None, saving: Saving | None = None, **_: Any) -> None:
+        """Write an mp4. `metadata` values that are not texts are stored as JSON; saving as in `write_video`."""
         expect(bit_depth in (None, 8), f"A bit depth of {bit_depth} is not supported here: use 8.")
         parts = self.get_components()
-        write_video(path, parts.images, parts.frame_rate, metadata=as_tags(metadata), audio=parts.audio,
+        write_video(path, parts.images, parts.frame_rate, metadata=as_tags(metadata), audio=parts.audio, saving=saving,
                     **({} if crf is None else {"crf": crf}))
 
     def get_dimensions(self) -> tuple[int, int]:
@@ -116,12 +119,12 @@ class VideoFromFile(VideoInput):
 
     def save_to(self, path: str | Path, format: str = VideoContainer.AUTO, codec: str = VideoCodec.AUTO,
                 metadata: dict[str, Any] | None = None, bit_depth: int | None = None,
-                crf: float | None = None, **kwargs: Any) -> None:
+                crf: float | None = None, saving: Saving | None = None, **kwargs: Any) -> None:
         """H.264 without new settings is copied as it is, sound included; anything else is encoded again."""
         if self.info.codec == "h264" and crf is None:
-            remux(self._file, path, as_tags(metadata))
+            remux(self._file, path, as_tags(metadata), saving)
         else:
-            super().save_to(path, format, codec, metadata, bit_depth, crf, **kwargs)
+            super().save_to(path, format, codec, metadata, bit_depth, crf, saving, **kwargs)
 
     def get_stream_source(self) -> str:
         return str(self._file)

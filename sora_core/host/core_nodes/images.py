@@ -49,6 +49,7 @@ class SaveImage(io.ComfyNode):
                     io.String.Input("filename_prefix", default="ComfyUI",
                                     tooltip="Name before the counter; %date:yyyy-MM-dd% works.")],
             outputs=[io.Image.Output()],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod

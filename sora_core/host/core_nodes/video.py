@@ -6,6 +6,7 @@ from fractions import Fraction
 
 from ..api import InputImpl, Types, io, ui
 from ..folders import VIDEO_SUFFIXES, current
+from ..saving import saving_of
 
 
 class LoadVideo(io.ComfyNode):
@@ -102,6 +103,7 @@ class SaveVideo(io.ComfyNode):
                     # Workflows of 2025 have the codec here; newer ones inside the format.
                     _codec(optional=True)],
             outputs=[io.Video.Output("video")],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -118,7 +120,7 @@ class SaveVideo(io.ComfyNode):
         tags = dict(cls.hidden.extra_pnginfo or {})
         if cls.hidden.prompt is not None:
             tags["prompt"] = cls.hidden.prompt
-        video.save_to(path, metadata=tags, crf=crf)
+        video.save_to(path, metadata=tags, crf=crf, saving=saving_of(cls.hidden))
         saved = ui.SavedResult(path.name, subfolder, io.FolderType.output)
         return io.NodeOutput(video, ui=ui.PreviewVideo([saved]))
 
