@@ -7,6 +7,11 @@ from .api import ComfyExtension
 
 
 class SoraExtension(ComfyExtension):
+    async def on_load(self) -> None:
+        from .replacements import register
+
+        await register()
+
     async def get_node_list(self) -> list:
         from . import caption, edit, expand, frame_safety, join, latents, load, output, prompt_safety, sample, story, text, vae
 
