@@ -73,6 +73,11 @@ def _generate(args: argparse.Namespace) -> int:
 
     import sora_core
 
+    from ..provenance import History, plan
+
+    saving = {"credentials": False if args.no_credentials else None,
+              "watermark": False if args.no_watermark else None, "include_prompt": args.include_prompt or None}
+    plan(History(), **saving)  # What cannot be signed is said before the work.
     options = {name: getattr(args, name) for name in PASSED_ON if getattr(args, name) is not None}
     if args.size:
         options["width"], options["height"] = args.size
@@ -83,8 +88,7 @@ def _generate(args: argparse.Namespace) -> int:
         model = model.with_lora(*parse_lora(given))
     with _StepBar() as bar:
         video = model.generate(prompt, progress=bar, **options)
-    video.save(args.output, credentials=False if args.no_credentials else None,
-               watermark=False if args.no_watermark else None, include_prompt=args.include_prompt or None)
+    video.save(args.output, **saving)
     print(args.output)
     return 0
 
