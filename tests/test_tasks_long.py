@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import av
 import pytest
 import torch
 from nodes_support import tiny_parts
@@ -123,7 +124,17 @@ def test_statistics_are_held_within_their_bound_and_motion_is_not_killed():
     assert torch.allclose(hold_statistics(latent, *own, 0.1), latent, atol=1e-5)
 
 
-def test_a_stopped_render_goes_on_and_gives_the_same_file(pipe, tmp_path):
+def same_video(a: Path, b: Path) -> bool:
+    """Whether two files hold the same pictures, bit by bit; a signature has a time and an id of its own."""
+
+    def packets(path: Path) -> list[bytes]:
+        with av.open(str(path)) as container:
+            return [bytes(packet) for packet in container.demux(video=0)]
+
+    return packets(a) == packets(b)
+
+
+def test_a_stopped_render_goes_on_and_gives_the_same_video(pipe, tmp_path):
     seen = []
     whole = pipe.long_video("a cat", tmp_path / "whole.mp4", seconds=6, progress=seen.append, **HOW)
     assert not segments_beside(whole).exists()
@@ -144,7 +155,7 @@ def test_a_stopped_render_goes_on_and_gives_the_same_file(pipe, tmp_path):
     seen.clear()
     pipe.long_video("a cat", path, seconds=6, progress=seen.append, **HOW)
     assert seen[0].segment == 3
-    assert path.read_bytes() == whole.read_bytes()
+    assert same_video(path, whole)
 
 
 def test_a_render_does_not_mix_with_another(pipe, tmp_path):
@@ -218,7 +229,7 @@ def test_kill_9_loses_no_finished_segment(pipe, tmp_path):
         pipe.long_video("a cat", file, progress=seen.append, **LONG)
         starts.append(seen[0].segment)
     assert starts[0] >= 3 and starts[1] == 0
-    assert path.read_bytes() == whole.read_bytes()
+    assert same_video(path, whole)
     assert [p.name for p in tmp_path.iterdir() if p.suffix != ".mp4"] == []
 
 
