@@ -123,6 +123,13 @@ def parser() -> argparse.ArgumentParser:
     prompts.add_argument("--texts", type=int, default=36_000, help="sentences to train on")
     prompts.add_argument("--epochs", type=int, default=5)
     prompts.add_argument("--seed", type=int, default=0)
+    detector = stages.add_parser("detector", help="train the classifier that recognises a VAE's pictures")
+    detector.add_argument("--vae", default="sora-mini", help="a model or the export of a VAE run (default: sora-mini)")
+    detector.add_argument("--name", help="what reports call the decoder (default: the model's name)")
+    detector.add_argument("--out", type=Path, help="where to write the weights; without it, into the package")
+    detector.add_argument("--clips", type=int, default=48, help="pairs of clips, made by the decoder and not")
+    detector.add_argument("--sprites", type=Path, help="unpacked sprite package; without it, subjects drawn by code")
+    detector.add_argument("--seed", type=int, default=0)
     assemble = stages.add_parser("assemble", help="join VAE and DiT weights into one model file")
     assemble.add_argument("--vae", type=Path, required=True)
     assemble.add_argument("--dit", type=Path, required=True)
@@ -185,6 +192,13 @@ def main(argv: list[str] | None = None) -> int:
         from .prompt_safety.train import train
 
         print(train(args.out or WEIGHTS, args.texts, args.epochs, seed=args.seed))
+    elif args.stage == "detector":
+        from ..provenance.classifier import WEIGHTS
+        from .detector import train_detector
+
+        train_detector(
+            args.vae, args.out or WEIGHTS, count=args.clips, sprites=args.sprites, name=args.name, seed=args.seed
+        )
     else:
         from .assemble import assemble
 
