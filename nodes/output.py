@@ -104,7 +104,12 @@ def _choice(name: str, tooltip: str) -> io.Input:
 
 def _chosen(credentials: str | None, watermark: str | None, include_prompt: str | None) -> dict[str, bool | None]:
     """The widgets as `sora_core.provenance.plan` takes them; a linked one is None before the run."""
+    from sora_core.errors import expect
+
     given = {"credentials": credentials, "watermark": watermark, "include_prompt": include_prompt}
+    for name, value in given.items():
+        # A host leaves the check of a widget to the node that looks at it before the run.
+        expect(value is None or value in CHOICES, f"{name} is {value!r}: use {', '.join(CHOICES)}.")
     return {name: CHOICES.get(value) for name, value in given.items()}
 
 
