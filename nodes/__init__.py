@@ -13,9 +13,27 @@ class SoraExtension(ComfyExtension):
         await register()
 
     async def get_node_list(self) -> list:
-        from . import caption, edit, expand, frame_safety, join, latents, load, output, prompt_safety, sample, story, text, vae
+        from . import (
+            caption,
+            detect,
+            edit,
+            expand,
+            frame_safety,
+            join,
+            latents,
+            load,
+            output,
+            prompt_safety,
+            sample,
+            story,
+            text,
+            vae,
+        )
 
-        modules = (load, text, expand, prompt_safety, caption, latents, sample, vae, edit, join, story, frame_safety, output)
+        modules = (
+            load, text, expand, prompt_safety, caption, latents, sample, vae, edit, join, story, frame_safety, output,
+            detect,
+        )  # fmt: skip
         return [node for module in modules for node in module.NODES]
 
 

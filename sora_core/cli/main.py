@@ -20,6 +20,7 @@ COMMANDS = {
     "eval": "measure how well a model does what its prompts say",
     "check": "say whether the policy allows a prompt, or each of a file",
     "verify": "say who signed a file, how it was made, and what was changed since",
+    "detect": "say whether a video was made here: by its credentials, its watermark, its looks",
     "train": "train a model (vae, dit, latents, observer, prompts)",
 }
 

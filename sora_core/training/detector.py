@@ -5,8 +5,8 @@
 Made here: rendered clips that went through the VAE, with some noise on the latents, as sampling leaves it. Not made
 here: the same rendered clips as they are and blurred (a soft edge alone proves nothing), and pictures with the
 statistics of photographs: overlapping discs of all sizes (the dead leaves model of Lee, Mumford and Huang, Int. J.
-Comput. Vision 41, 2001) with texture and sensor noise. No photograph is seen in training. A third of all clips stays as
-it is, the others are coded in H.264 at crf 18 to 30.
+Comput. Vision 41, 2001) with texture and sensor noise. No photograph is seen in training. Each clip is seen as it is or
+after mild H.264, and after strong H.264.
 """
 
 from __future__ import annotations
@@ -30,10 +30,12 @@ from .latents import to_video
 
 FRAMES = 5
 SIDES = (96, 128)
-HELD_OUT = 4  # every fourth clip is for calibration
+HELD_OUT = 4  # every fourth scene is for calibration
 HIDDEN = 12
 LATENT_NOISE = 0.15
 PRESETS_USED = ("starter", "full")
+MILD, STRONG = (18, 25), (25, 31)  # crf
+CODINGS = 2
 
 
 def through_codec(frames: np.ndarray, crf: float) -> np.ndarray:
@@ -82,7 +84,7 @@ def dead_leaves(rng: np.random.Generator, frames: int, side: int) -> np.ndarray:
 
 
 def clips(vae: VideoVAE, count: int, sprites: Path | None = None, seed: int = 0) -> Iterator[tuple[int, np.ndarray]]:
-    """Pairs (1 for made by the decoder, frames): 2 `count` clips. Pure in (count, seed, VAE)."""
+    """(1 for made by the decoder, frames): four for each of `count` scenes. Pure in (count, seed, VAE)."""
     from .world import PRESETS, World
 
     worlds = [World(PRESETS[name], sprites) for name in PRESETS_USED]
@@ -97,7 +99,8 @@ def clips(vae: VideoVAE, count: int, sprites: Path | None = None, seed: int = 0)
             other = blurred(truth, rng.uniform(0.4, 1.2))
         made = through_vae(vae, truth, rng.uniform(0, LATENT_NOISE), i)
         for label, frames in ((1, made), (0, other)):
-            yield label, frames if rng.random() < 0.33 else through_codec(frames, rng.uniform(18, 30))
+            yield label, frames if rng.random() < 0.5 else through_codec(frames, rng.uniform(*MILD))
+            yield label, through_codec(frames, rng.uniform(*STRONG))
 
 
 def fit(traces: Tensor, labels: Tensor, seed: int = 0, steps: int = 400) -> dict[str, np.ndarray]:
@@ -147,29 +150,30 @@ def train_detector(
     vae_file: str | Path = "sora-mini", out: Path = WEIGHTS, *, count: int = 48, sprites: Path | None = None,
     name: str | None = None, seed: int = 0, report=print,
 ) -> Classifier:
-    """Train on `2 * count` clips of the VAE in `vae_file` and write `out`. Raises SoraError when it holds no VAE.
+    """Train on `count` scenes through the VAE in `vae_file` and write `out`. Raises SoraError when it holds no VAE.
 
     name: what reports call the decoder; by default the model's own name, or the file's.
     """  # fmt: skip
     parts, info = load_parts(vae_file)
     expect("vae" in parts, f"{vae_file} holds no VAE: give a model or the export of a VAE run.")
-    expect(count >= 2 * HELD_OUT, f"{count} clips are too few to train on: use at least {2 * HELD_OUT}.")
+    expect(count >= 2 * HELD_OUT, f"{count} scenes are too few to train on: use at least {2 * HELD_OUT}.")
     rows, labels = [], []
+    total = 2 * CODINGS * count
     for i, (label, frames) in enumerate(clips(parts["vae"], count, sprites, seed)):
         rows.append(np.stack([frame_traces(frame) for frame in frames]))
         labels.append(label)
         if (i + 1) % 20 == 0:
-            report(f"{i + 1} of {2 * count} clips", flush=True)
-    # Both clips of a pair are held out together: they show the same.
-    held = np.arange(2 * count) // 2 % HELD_OUT == 0
+            report(f"{i + 1} of {total} clips", flush=True)
+    # All clips of a scene are held out together: they show the same.
+    held = np.arange(total) // (2 * CODINGS) % HELD_OUT == 0
     truth = np.asarray(labels, np.float32)
-    seen = [i for i in range(2 * count) if not held[i]]
+    seen = [i for i in range(total) if not held[i]]
     x = torch.from_numpy(np.concatenate([rows[i] for i in seen]))
     y = torch.from_numpy(np.repeat(truth[seen], FRAMES))
     network = Classifier({**fit(x, y, seed), "calibration": np.asarray([1.0, 0.0])}, {})
     logits = np.asarray([network.frame_logits(row).mean() for row in rows])
     figures = {
-        "decoder": f"the decoder of {name or info.get('name', Path(info['file']).stem)}", "clips": 2 * count,
+        "decoder": f"the decoder of {name or info.get('name', Path(info['file']).stem)}", "clips": total,
         "auc_seen": round(auc(logits[~held], truth[~held]), 4),
         "auc_held_out": round(auc(logits[held], truth[held]), 4),
     }  # fmt: skip
