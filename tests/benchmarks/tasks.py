@@ -46,7 +46,7 @@ class Bench:
     def __init__(self, model: str, clips: int, steps: int, sprites: Path | None) -> None:
         self.pipe = sora_core.load(model)
         self.world, self.preset = World(PRESETS["starter"], sprites), PRESETS["starter"]
-        self.model, self.clips, self.how = model, clips, {"steps": steps}
+        self.sprites, self.model, self.clips, self.how = sprites, model, clips, {"steps": steps}
 
     def clip(self, seed: int, frames: int = 17, **fixed) -> tuple[torch.Tensor, str, dict]:
         """A true clip `[T,H,W,3]`, its caption and its facts."""
@@ -232,7 +232,7 @@ class Bench:
 
     def permanence(self) -> dict:
         palettes, pairs = self.palettes(), []
-        world = World(PRESETS["full"], None)
+        world = World(PRESETS["full"], self.sprites)
         for i in range(self.clips):
             subject = list(palettes)[i % len(palettes)]
             fixed = {"event": "occlusion", "subject": subject, "shots": "1", "n_subjects": "1", "camera": "static"}
@@ -321,8 +321,9 @@ def main() -> None:
             parser.error(f"there is no measurement {name!r}: use {', '.join(names)}")
         start = time.monotonic()
         result[name] = getattr(bench, name)()
-        if not args.json:
-            print(f"{name} ({time.monotonic() - start:.0f} s)", json.dumps(result[name], indent=2), flush=True)
+        # Each as soon as it is there: all of them together take an hour.
+        told = f"{name} ({time.monotonic() - start:.0f} s) {json.dumps(result[name], indent=2)}"
+        print(told, file=sys.stderr if args.json else sys.stdout, flush=True)
     if args.json:
         print(json.dumps(result, indent=2))
 
