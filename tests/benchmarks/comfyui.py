@@ -133,7 +133,7 @@ def api_graph(host: Host, path: Path, steps: int | None) -> dict:
 
 def workflows(comfy: Comfy, host: Host, args: argparse.Namespace) -> dict:
     """Every shared workflow by POST /prompt against `sora run`: latents, or frames of the file for a long video."""
-    for path in (WORKFLOWS / "inputs").iterdir():
+    for path in filter(Path.is_file, (WORKFLOWS / "inputs").iterdir()):
         comfy.upload(path)
     made = {}
     for path in sorted(WORKFLOWS.glob("*.json")):
@@ -141,6 +141,7 @@ def workflows(comfy: Comfy, host: Host, args: argparse.Namespace) -> dict:
         sampler = named(graph, "SoraSampler")
         if sampler:
             made[path.stem] = {"latent": difference(comfy.latent(graph, sampler), own_latent(host, graph, sampler))}
+            print(path.stem, made[path.stem], file=sys.stderr, flush=True)
             continue
         outputs = comfy.run(graph)
         with tempfile.TemporaryDirectory() as folder:
