@@ -21,7 +21,7 @@ from .carrier import LUMA, SMALLEST_SIDE, TILE, WAVES, Carrier, carrier_of, key_
 FALSE_POSITIVE_RATE = 1e-6
 # A step from one pixel to the next is an edge above EDGE (8-bit units), in noise above EDGE times the median step.
 EDGE = 4.0
-CLIP = 1.5  # projections count at most this many times the root mean square of their like
+CLIP = 1.5  # a projection counts at most this many times the median of its like
 SCALES = tuple(0.8 * 1.0075**i for i in range(84))
 LISTED = 4  # alignments that are listed for each scale; of all, LISTED_IN_ALL are decoded
 LISTED_IN_ALL = 48
@@ -97,22 +97,24 @@ class Reader:
     def __init__(self, picture: np.ndarray, carrier: Carrier) -> None:
         self.picture, self.carrier = picture, carrier
         count = len(carrier.u)
-        radius = np.hypot(carrier.u, carrier.v)
-        alike = (abs(radius[:, None] - radius) < 1).astype(float)
-        self.alike = alike / alike.sum(1, keepdims=True)
+        ring = np.hypot(carrier.u, carrier.v).round()
+        self.rings = [np.flatnonzero(ring == radius) for radius in np.unique(ring)]
         pilot = np.where(carrier.carries < 0, carrier.signs, 0)
         self.pilot = pilot[:count] - 1j * pilot[count:]
 
     def project(self, scale: float, mirrored: bool) -> np.ndarray:
-        """Complex `[n]` of norm 1: the picture on each wave, whitened by the waves of like length."""
+        """Complex `[n]` of norm 1: the picture on each wave, over the median of the waves of like length."""
         picture = self.picture[:, ::-1] if mirrored else self.picture
         top = int(WAVES[1])
         side = tile_side(*picture.shape) * scale
         down, across = (plane_waves(length, side, top, -1) for length in picture.shape)
         waves = (down @ picture @ across[top:].T)[self.carrier.u + top, self.carrier.v]
-        power = abs(waves) ** 2
-        waves = waves / np.sqrt(self.alike @ power + 1e-12)
-        waves = waves * np.minimum(1, CLIP / np.maximum(abs(waves), 1e-12))
+        # The median, because a scene's own stripes stand out in few waves: those are cut to CLIP, the others count.
+        size = abs(waves) + 1e-12
+        for ring in self.rings:
+            size[ring] /= np.median(size[ring])
+            waves[ring] /= abs(waves[ring]) + 1e-12
+        waves = waves * np.minimum(size, CLIP)
         return waves / max(np.linalg.norm(waves), 1e-12)
 
     def align(self, waves: np.ndarray) -> list[tuple[float, tuple[int, int]]]:

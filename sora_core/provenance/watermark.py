@@ -36,14 +36,16 @@ from torch import Tensor
 
 from ..errors import expect
 from . import ecc
-from .carrier import DEFAULT_KEY, LUMA, SMALLEST_SIDE, WAVES, carrier_of, key_bytes, plane_waves, tile_side
+from .carrier import DEFAULT_KEY, SMALLEST_SIDE, WAVES, carrier_of, key_bytes, plane_waves, tile_side
 from .reading import FALSE_POSITIVE_RATE, Accumulator, WatermarkReport, read
 
 __all__ = ["DEFAULT_KEY", "Accumulator", "Embedder", "WatermarkReport", "detect", "embed", "embed_stream", "read"]
 
 MEAN_SQUARE = 3.7  # of the mark in small frames, in 8-bit units: 42.4 dB
-SSIM_LOSS = 0.0068
-SSIM_C2 = (0.03 * 255) ** 2
+SSIM_LOSS = 0.0073  # what rounding to 8 bits adds comes on top
+SSIM_C1, SSIM_C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+TILT = 0.6  # amplitudes fall with the frequency to this power: long waves cost less SSIM and survive more
+MASK = 0.05, 3.0  # power of the mark relative to a flat mid-grey, from and to
 
 
 def check_payload(payload: int) -> int:
@@ -84,33 +86,38 @@ class Embedder:
         carrier, top, side = self.carrier, int(WAVES[1]), tile_side(height, width)
         count = len(carrier.u)
         grid = np.zeros((2 * top + 1, 2 * top + 1), complex)
-        grid[carrier.u + top, carrier.v + top] = self.signs[:count] + 1j * self.signs[count:]
+        strength = np.hypot(carrier.u, carrier.v) ** -TILT
+        grid[carrier.u + top, carrier.v + top] = strength * (self.signs[:count] + 1j * self.signs[count:])
         pattern = (plane_waves(height, side, top, 1).T @ grid @ plane_waves(width, side, top, 1)).real
-        self._pattern = torch.from_numpy((pattern / math.sqrt(count)).astype(np.float32))
-        self._spread = _local_variance(self._pattern)
+        self._pattern = torch.from_numpy((pattern / math.sqrt((strength**2).sum())).astype(np.float32))
+        level, self._spread = _local(self._pattern[None])
+        self._level = level.square()
         self._mean_square = MEAN_SQUARE / min(max(side / 256, 1.0), 2.0)
         self._size = height, width
 
     def _gain(self, frame: Tensor) -> Tensor:
         """How strong the mark is at each pixel `[H,W]`, in 8-bit units.
 
-        With d the mark and x the frame, 1 - SSIM is var(d) / (2 var(x) + C2) to first order, variances over the
-        window of SSIM (Wang et al., IEEE Trans. Image Process. 13(4), 2004). So where x varies, d may be stronger;
-        the whole is then scaled to the tighter of the two limits, on SSIM and on the mean square.
+        With d the mark and x the frame, 1 - SSIM is to first order var(d) / (2 var(x) + C2) + mean(d)^2 / (2 mean(x)^2
+        + C1), means and variances over the window of SSIM (Wang et al., IEEE Trans. Image Process. 13(4), 2004). So d
+        may be stronger where x varies, and must be weaker where a colour is dark; the whole is then scaled to the
+        tighter of the two limits, on SSIM and on the mean square.
         """
-        luma = (frame[..., :3].detach().float().cpu() * 255) @ torch.tensor(LUMA)
-        room = 2 * _local_variance(luma) + SSIM_C2
-        mask = (room / SSIM_C2).clamp(max=3.0).sqrt()
-        loss = (mask.square() * self._spread / room).mean()
-        power = (mask * self._pattern).square().mean()
-        return mask * torch.minimum(SSIM_LOSS / loss, self._mean_square / power).sqrt()
+        mean, variance = _local(frame[..., :3].detach().float().cpu().movedim(-1, 0) * 255)
+        of_spread = 1 / (2 * variance + SSIM_C2)
+        of_level = 1 / (2 * mean.square() + SSIM_C1)
+        spread, level = self._spread.mean(), self._level.mean()
+        cost = (spread * of_spread + level * of_level).mean(0)
+        power = (spread / SSIM_C2 / cost).clamp(*MASK)
+        loss = (power * (self._spread * of_spread + self._level * of_level)).mean()
+        square = (power * self._pattern.square()).mean()
+        return (power * torch.minimum(SSIM_LOSS / loss, self._mean_square / square)).sqrt()
 
 
-def _local_variance(picture: Tensor) -> Tensor:
-    """Variance `[H,W]` in a window of 5x5, which has the spread of SSIM's Gaussian."""
-    both = torch.stack((picture, picture.square()))[None]
-    mean, square = F.avg_pool2d(both, 5, 1, 2, count_include_pad=False)[0]
-    return (square - mean.square()).clamp_min(0)
+def _local(planes: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance of `[C,H,W]` in a window of 5x5, which has the spread of SSIM's Gaussian."""
+    mean, square = F.avg_pool2d(torch.stack((planes, planes.square())), 5, 1, 2, count_include_pad=False)
+    return mean, (square - mean.square()).clamp_min(0)
 
 
 def embed(frames: Tensor, payload: int, key: bytes | str | None = None) -> Tensor:

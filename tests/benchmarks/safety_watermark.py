@@ -3,7 +3,7 @@
 The clips are rendered by the training world and, every other one, painted by the embedded VAE. bits: share of payload
 bits that are right, where half of them count for a clip in which nothing is found. found: share of clips whose mark is
 detected at a false-positive rate of 1e-6. unmarked: clips that have no mark, as they are and after H.264 at crf 28.
-Half of each world's seeds are of the starter preset, half of the full one.
+Half of the clips are of the starter preset, half of the full one with its styles and weather.
 """
 
 from __future__ import annotations
@@ -37,13 +37,12 @@ def rendered(count: int, first: int, frames: int = 17) -> Iterator[np.ndarray]:
     worlds = [World(PRESETS[name]) for name in ("starter", "full")]
     for i in range(count):
         height, width = SIZES[i % 3]
-        yield worlds[i % 2].sample(first + i, height=height, width=width, frames=frames).frames
+        yield worlds[i // 2 % 2].sample(first + i, height=height, width=width, frames=frames).frames
 
 
 def measure(args: argparse.Namespace) -> dict:
-    return {
-        "clips": args.marked, **survival(args.marked, args.attacks.split()), "unmarked": unmarked(args.unmarked),
-    }  # fmt: skip
+    marked = survival(args.marked, args.attacks.split()) if args.marked else {}
+    return {"clips": args.marked, **marked, **({"unmarked": unmarked(args.unmarked)} if args.unmarked else {})}
 
 
 def survival(count: int, words: list[str]) -> dict:
