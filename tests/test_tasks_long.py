@@ -33,6 +33,14 @@ from sora_core.video import probe, read_video
 HOW = {"steps": 2, "cfg": 1.0, "width": 32, "height": 32}
 
 
+@pytest.fixture(autouse=True)
+def unmarked(tmp_path_factory, monkeypatch):
+    """Videos without a watermark: what is compared here is the render."""
+    policy = tmp_path_factory.mktemp("policy") / "unmarked.toml"
+    policy.write_text('name = "unmarked"\n[provenance]\nwatermark = false\n')
+    monkeypatch.setenv("SORA_POLICY", str(policy))
+
+
 def tiny_pipeline() -> Pipeline:
     parts = {name: part.eval().requires_grad_(False) for name, part in tiny_parts().items()}
     info = {"name": "tiny", "shift": 3.0, "fps": 8, "width": 32, "height": 32, "frames": 17}

@@ -13,6 +13,14 @@ from sora_core.errors import SoraError
 from sora_core.video import probe, read_video, write_video
 
 
+@pytest.fixture(autouse=True)
+def unmarked(tmp_path_factory, monkeypatch):
+    """Videos without a watermark: what is compared here is the render."""
+    policy = tmp_path_factory.mktemp("policy") / "unmarked.toml"
+    policy.write_text('name = "unmarked"\n[provenance]\nwatermark = false\n')
+    monkeypatch.setenv("SORA_POLICY", str(policy))
+
+
 def clip(frames: int, seed: int = 0, size=(32, 32)) -> torch.Tensor:
     small = torch.rand(frames, 3, 4, 4, generator=torch.Generator().manual_seed(seed))
     return torch.nn.functional.interpolate(small, size, mode="bilinear").movedim(1, -1).clamp(0, 1)

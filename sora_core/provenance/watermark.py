@@ -45,6 +45,7 @@ MEAN_SQUARE = 3.7  # of the mark in small frames, in 8-bit units: 42.4 dB
 SSIM_LOSS = 0.0073  # what rounding to 8 bits adds comes on top
 SSIM_C1, SSIM_C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 TILT = 0.6  # amplitudes fall with the frequency to this power: long waves cost less SSIM and survive more
+STEPS = 1024  # of the pattern and of its gain, per 8-bit unit
 MASK = 0.05, 3.0  # power of the mark relative to a flat mid-grey, from and to
 
 
@@ -89,7 +90,10 @@ class Embedder:
         strength = np.hypot(carrier.u, carrier.v) ** -TILT
         grid[carrier.u + top, carrier.v + top] = strength * (self.signs[:count] + 1j * self.signs[count:])
         pattern = (plane_waves(height, side, top, 1).T @ grid @ plane_waves(width, side, top, 1)).real
-        self._pattern = torch.from_numpy((pattern / math.sqrt((strength**2).sum())).astype(np.float32))
+        # In steps, as the gain is: the last bits of a product depend on where its factors lie in memory, and a frame
+        # that is made twice must be marked the same.
+        steps = np.round(pattern / math.sqrt((strength**2).sum()) * STEPS) / STEPS
+        self._pattern = torch.from_numpy(steps)
         level, self._spread = _local(self._pattern[None])
         self._level = level.square()
         self._mean_square = MEAN_SQUARE / min(max(side / 256, 1.0), 2.0)
@@ -103,7 +107,7 @@ class Embedder:
         may be stronger where x varies, and must be weaker where a colour is dark; the whole is then scaled to the
         tighter of the two limits, on SSIM and on the mean square.
         """
-        mean, variance = _local(frame[..., :3].detach().float().cpu().movedim(-1, 0) * 255)
+        mean, variance = _local(frame[..., :3].detach().double().cpu().movedim(-1, 0) * 255)
         of_spread = 1 / (2 * variance + SSIM_C2)
         of_level = 1 / (2 * mean.square() + SSIM_C1)
         spread, level = self._spread.mean(), self._level.mean()
@@ -111,7 +115,8 @@ class Embedder:
         power = (spread / SSIM_C2 / cost).clamp(*MASK)
         loss = (power * (self._spread * of_spread + self._level * of_level)).mean()
         square = (power * self._pattern.square()).mean()
-        return (power * torch.minimum(SSIM_LOSS / loss, self._mean_square / square)).sqrt()
+        gain = (power * torch.minimum(SSIM_LOSS / loss, self._mean_square / square)).sqrt()
+        return (gain * STEPS).round() / STEPS
 
 
 def _local(planes: Tensor) -> tuple[Tensor, Tensor]:
