@@ -94,8 +94,10 @@ def _encode(part: Path, frames: Iterator[np.ndarray], rate: Fraction, metadata: 
             container.metadata[key] = value
         stream = container.add_stream("libx264", rate=rate)
         stream.pix_fmt = "yuv420p"
+        # The macroblock tree's vector code reads past the end of a row, so that what it decides depends on what lies
+        # in memory there. Without it the same frames make the same file.
         stream.options = {"crf": str(crf), "colorspace": "bt709", "color_primaries": "bt709",
-                          "color_trc": "bt709", "color_range": "tv"}
+                          "color_trc": "bt709", "color_range": "tv", "x264-params": "mbtree=0"}
         sound = container.add_stream("aac", rate=int(audio["sample_rate"])) if audio else None
         shape: tuple[int, ...] | None = None
         count = 0

@@ -47,16 +47,19 @@ def shape_name(frames: int, height: int, width: int) -> str:
 def _render(job: tuple) -> list[tuple]:
     """Worker: render the clips of `seeds`. Imported lazily so that only rendering needs OpenCV."""
     from .world import PRESETS, World
+    from .world.split import REDRAWS, shows_held_out
 
-    preset, sprites, seeds, frames, height, width, excerpts = job
+    preset, sprites, seeds, frames, height, width, excerpts, whole = job
     config = PRESETS[preset]
     world = World(config, sprites)
     out = []
-    for seed in seeds:
-        if frames > 1 and np.random.default_rng([seed, 17]).random() < excerpts:
-            clip = world.excerpt(seed, height, width, frames)
-        else:
-            clip = world.sample(seed, height, width, frames)
+    for first in seeds:
+        cut = frames > 1 and np.random.default_rng([first, 17]).random() < excerpts
+        draw = world.excerpt if cut else world.sample
+        for seed in (first, *(first + n * REDRAWS for n in range(1, 100))):
+            clip = draw(seed, height, width, frames)
+            if whole or not shows_held_out(clip.facts):
+                break
         alpha = clip.alpha[:, 2::4, 2::4]
         out.append((clip.frames, alpha, token_labels(clip.labels, len(config.subjects)), clip.facts))
     return out
@@ -71,8 +74,11 @@ def render_shards(
     workers: int = 1,
     label: str = "",
     excerpts: float = 0.0,
+    whole: bool = False,
 ) -> None:
     """Render `shapes[(frames, height, width)]` clips of the world of `preset` into `out`.
+
+    whole: of the whole world; without it, combinations that are kept for tests (`world.split`) are drawn anew.
 
     label: ends the folders' names, so that clips of several presets lie side by side. excerpts: share of clips that
     are cut out of longer ones. A shape's folder appears under its final name only when complete.
@@ -92,7 +98,7 @@ def render_shards(
         )
         first = seed * 10_000_000 + frames * 100_000 + height * 1000 + width
         chunks = [range(i, min(i + 16, count)) for i in range(0, count, 16)]
-        jobs = [(preset, sprites, [first * 1000 + i for i in c], frames, height, width, excerpts) for c in chunks]
+        jobs = [(preset, sprites, [first * 1000 + i for i in c], frames, height, width, excerpts, whole) for c in chunks]
         with (part / "facts.jsonl").open("w") as facts, ProcessPoolExecutor(workers) as pool:
             for chunk, clips in zip(chunks, pool.map(_render, jobs), strict=True):
                 for i, (*pixels, fact) in zip(chunk, clips, strict=True):

@@ -93,7 +93,7 @@ class WorldConfig:
 
 _SINGLE_MOVES = tuple((name, 3.5) for name in CAMERAS[1:7])
 _DOUBLE_MOVES = tuple((name, 0.75) for name in CAMERAS[7:])
-# What sora-mini's weights have seen: everything that can happen, to a cast that a small model can hold.
+# Everything that can happen, to a small cast.
 _STAGE = WorldConfig(
     subjects=(*STARTER, "cookie", "donut", "candle", "tower", "owl", "robot", "airplane", "snowman"),
     motions=(*WorldConfig.motions, ("fall", 5)),
@@ -106,17 +106,31 @@ _STAGE = WorldConfig(
     animate=0.3,
 )
 
+# 64 subjects that differ in shape or colour at a few dozen pixels, and more of what has lasting effects.
+_CAST = replace(
+    _STAGE,
+    subjects=(
+        *_STAGE.subjects,
+        *("rabbit", "giraffe", "lion", "tiger", "horse", "cow", "sheep", "chick", "flamingo", "parrot", "snake"),
+        *("dinosaur", "whale", "dolphin", "shark", "octopus", "snail", "bee", "ladybug", "bear", "fox", "frog"),
+        *("monkey", "koala", "unicorn", "bus", "helicopter", "ufo", "ship", "pizza", "watermelon", "pumpkin"),
+    ),
+    events=(("none", 72), ("bite", 6), ("pop", 4), ("blow out", 4), ("knock over", 4), ("occlusion", 10)),
+)
+_SHOTS = {
+    "cameras": (("static", 90), *((name, 2.5) for name in ("pan left", "pan right", "zoom in", "zoom out"))),
+    "n_subjects": (("1", 1.0),),
+    "events": (("none", 1.0),),
+    "shots": (("2", 40), ("3", 60)),
+}
+
 PRESETS: dict[str, WorldConfig] = {
     "starter": WorldConfig(),
     "stage": _STAGE,
+    "cast": _CAST,
     # The same cast in two or three shots, each cut to another scene.
-    "shots": replace(
-        _STAGE,
-        cameras=(("static", 90), *((name, 2.5) for name in ("pan left", "pan right", "zoom in", "zoom out"))),
-        n_subjects=(("1", 1.0),),
-        events=(("none", 1.0),),
-        shots=(("2", 40), ("3", 60)),
-    ),
+    "shots": replace(_STAGE, **_SHOTS),
+    "cast-shots": replace(_CAST, **_SHOTS),
     "full": WorldConfig(
         subjects=tuple(subject.name for subject in ALL),
         motions=(

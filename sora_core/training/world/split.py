@@ -6,6 +6,7 @@ import zlib
 from typing import Any
 
 SHARE = 10  # one combination in ten
+REDRAWS = 10**15  # beyond every seed of a data set: where the clips come from that take a held-out one's place
 
 
 def held_out(subject: str, scene: str, motion: str) -> bool:
