@@ -172,8 +172,7 @@ if trainer.rank == 0:
     from safetensors.torch import save_file
     grads = {n: p.grad for n, p in trainer.model.named_parameters() if p.grad is not None}
     save_file(grads, root / (sys.argv[3] + ".grads"))
-if trainer.world_size > 1:
-    torch.distributed.destroy_process_group()
+trainer.close()
 """
 
 
@@ -189,7 +188,7 @@ def test_two_processes_equal_one_with_twice_the_batch(world):
     ]
     for job in jobs:
         done = subprocess.run(job, env=env, capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stderr[-2000:]
+        assert done.returncode == 0, done.stderr
     one, two = load_file(world / "one.grads"), load_file(world / "two.grads")
     assert one.keys() == two.keys() and len(one) > 20
     for name, grad in one.items():

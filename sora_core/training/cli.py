@@ -146,6 +146,11 @@ def flags(args: argparse.Namespace) -> list[str]:
     return [*(f"{key}={json.dumps(value)}" for key, value in given.items()), *args.overrides]
 
 
+def trained(trainer) -> None:
+    trainer.train()
+    trainer.close()
+
+
 def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     if args.stage == "data":
@@ -169,7 +174,7 @@ def main(argv: list[str] | None = None) -> int:
     elif args.stage == "vae":
         from .vae import VAETrainer, VAETraining
 
-        VAETrainer(load_config(VAETraining, args.config or "vae-mini", args.overrides)).train()
+        trained(VAETrainer(load_config(VAETraining, args.config or "vae-mini", args.overrides)))
     elif args.stage == "dit":
         from .dit import DiTTrainer, DiTTraining
 
@@ -178,7 +183,7 @@ def main(argv: list[str] | None = None) -> int:
 
             print(finetune(load_config(DiTTraining, args.config or "tune-mini", flags(args)), args.data, args.caption))
             return 0
-        DiTTrainer(load_config(DiTTraining, args.config or "dit-mini", flags(args))).train()
+        trained(DiTTrainer(load_config(DiTTraining, args.config or "dit-mini", flags(args))))
     elif args.stage == "lora":
         from .lora import LoRATraining, train_lora
 
@@ -186,7 +191,7 @@ def main(argv: list[str] | None = None) -> int:
     elif args.stage == "observer":
         from .observer import ObserverTrainer, ObserverTraining
 
-        ObserverTrainer(load_config(ObserverTraining, args.config or "observer-mini", args.overrides)).train()
+        trained(ObserverTrainer(load_config(ObserverTraining, args.config or "observer-mini", args.overrides)))
     elif args.stage == "prompts":
         from ..safety.prompts.classifier import WEIGHTS
         from .prompt_safety.train import train

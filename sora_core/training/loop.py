@@ -205,6 +205,12 @@ class Trainer:
                 self.sheet(self.step)
                 self.export(self.out / "model.safetensors")
 
+    def close(self) -> None:
+        """Leave the process group together: a process that goes while another still talks to it aborts both."""
+        if self.world_size > 1:
+            dist.barrier()
+            dist.destroy_process_group()
+
     def log(self, metrics: dict[str, float], factor: float) -> None:
         row = {"step": self.step, "seconds": round(self.seconds, 1), "lr_factor": round(factor, 4)}
         row |= {k: round(v, 5) for k, v in sorted(metrics.items())}
