@@ -198,18 +198,24 @@ class Editing:
         )  # fmt: skip
 
     # -- insides ---------------------------------------------------------------------------------------------
+    def habits(self, steps: int | None, cfg: float | None) -> tuple[int, float]:
+        """Steps and guidance as given, or the model's own: 25 and 4, or what a few-step LoRA asks for."""
+        info = self.info
+        return info.get("steps", 25) if steps is None else steps, info.get("cfg", 4.0) if cfg is None else cfg
+
     def _contexts(self, shots: Sequence[Shot]) -> list[Tensor]:
         with torch.no_grad():
             return encode_shots(lambda prompt: self.text.encode([prompt]), shots)
 
     def _edit(
-        self, latent: dict, prompt: str | list, *, negative: str = "", seed: int = 0, steps: int = 25,
-        sampler: str = "euler", scheduler: str = "simple", cfg: float = 4.0, denoise: float = 1.0,
+        self, latent: dict, prompt: str | list, *, negative: str = "", seed: int = 0, steps: int | None = None,
+        sampler: str = "euler", scheduler: str = "simple", cfg: float | None = None, denoise: float = 1.0,
         options: dict | None = None, progress: Callable[[int, int], None] | None = None, fps: float | None = None,
     ) -> VideoResult:  # fmt: skip
         """Sample a task's LATENT, decode it, and put the user's pixels back."""
         from .pipeline import VideoResult
 
+        steps, cfg = self.habits(steps, cfg)
         if isinstance(prompt, str):
             expect(bool(prompt.strip()), "The prompt is empty: say what the video should show.")
             with torch.no_grad():
@@ -231,10 +237,11 @@ class Editing:
 
     def _roller(
         self, story: LongVideo, size: tuple[int, int], rolling: Rolling, seed: int, *, negative: str = "",
-        steps: int = 25, sampler: str = "euler", scheduler: str = "simple", cfg: float = 4.0,
+        steps: int | None = None, sampler: str = "euler", scheduler: str = "simple", cfg: float | None = None,
         options: dict | None = None,
     ) -> tuple[Roller, dict]:  # fmt: skip
         """What makes a long video's segments, and what it depends on."""
+        steps, cfg = self.habits(steps, cfg)
         with torch.no_grad():
             unconditional = self.text.encode([negative])
         sigmas = get_sigmas(scheduler, steps, shift=self.model.shift)

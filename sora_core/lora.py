@@ -35,6 +35,7 @@ from .model.text import SPECIALS, UNKNOWN, TextEncoder, Vocabulary, split
 
 PREFIXES = {"dit": "diffusion_model.", "text": "text_encoders."}
 EMBEDDING = "embedding.weight"
+HABITS = ("steps", "cfg")
 _KOHYA = "lora_unet_"
 _PAIRS = (("lora_up.weight", "lora_down.weight"), ("lora_B.weight", "lora_A.weight"))
 
@@ -55,16 +56,24 @@ class Change:
 
 @dataclass(frozen=True)
 class LoRA:
-    """changes: by name of the module, as in the file without "lora_up.weight" and the like. words: what it teaches."""
+    """changes: by name of the module, as in the file without "lora_up.weight" and the like. words: what it teaches.
+    habits: how a model with it samples best, "steps" and "cfg", where the file says so.
+    """
 
     name: str
     changes: Mapping[str, Change]
     words: tuple[str, ...] = ()
+    habits: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+
+def embedded_loras() -> dict[str, Path]:
+    """The LoRAs that come with the package, by name."""
+    return {path.stem: path for path in sorted((checkpoint.WEIGHTS / "loras").glob("*.safetensors"))}
 
 
 def read_lora(path: str | Path) -> LoRA:
-    """Read a LoRA file. Raises SoraError for what is none."""
-    path = Path(path)
+    """Read a LoRA: a file, or the name of one that comes with the package. Raises SoraError for what is none."""
+    path = embedded_loras().get(str(path), Path(path))
     expect(path.is_file(), f"There is no LoRA file {str(path)!r}: check the name.")
     try:
         with safe_open(path, "pt") as f:
@@ -86,7 +95,8 @@ def read_lora(path: str | Path) -> LoRA:
         bool(changes) and not rest,
         f"{path.name} is no LoRA that can be read here: it holds {', '.join((rest or ['nothing'])[:3])}.",
     )
-    return LoRA(path.stem, changes, tuple(meta.get("words", ())))
+    habits = {key: meta[key] for key in HABITS if isinstance(meta.get(key), (int, float))}
+    return LoRA(path.stem, changes, tuple(meta.get("words", ())), habits)
 
 
 def save_lora(
@@ -139,7 +149,8 @@ def apply_lora(bundle: ModelBundle, lora: LoRA, strength: float = 1.0) -> ModelB
         parts[part] = checkpoint.assign(module, {**weights[part], **new}, part)
     if lora.words:
         parts["text"] = add_words(parts["text"], lora.words, rows)
-    return dataclasses.replace(bundle, dit=parts["dit"], text=parts["text"])
+    info = {**bundle.info, **(lora.habits if strength else {})}
+    return dataclasses.replace(bundle, dit=parts["dit"], text=parts["text"], info=info)
 
 
 def _keys(weights: dict[str, dict[str, Tensor]]) -> dict[str, tuple[str, str]]:

@@ -13,14 +13,18 @@ from .options import count
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="sora-mini", metavar="NAME_OR_FILE", help="which model (default: sora-mini)")
+    parser.add_argument("--lora", action="append", default=[], metavar="FILE[:STRENGTH]",
+                        help="a LoRA to merge into the model (repeatable)")
+    parser.add_argument("--preset", choices=("stage", "cast"), default="cast",
+                        help="the world's cast: stage has 32 subjects, cast 64 (default: cast)")
     parser.add_argument("--observer", default="observer", metavar="NAME_OR_FILE", help="the network that names things")
     parser.add_argument("--sprites", type=Path, metavar="FOLDER",
                         help="the sprite package that the model was trained on; without it, subjects drawn by code")
     parser.add_argument("--only", metavar="A,B", help="abilities: vae, words, motions, company, camera, gravity, "
                                                       "effects, occlusion, shots, chinese, free (default: all)")
     parser.add_argument("--clips", type=count, default=100, help="clips an ability (default: 100)")
-    parser.add_argument("--steps", type=count, default=25, help="steps of the sampler (default: 25)")
-    parser.add_argument("--cfg", type=float, default=4.0, help="guidance; 1 is none (default: 4)")
+    parser.add_argument("--steps", type=count, help="steps of the sampler (default: the model's)")
+    parser.add_argument("--cfg", type=float, help="guidance; 1 is none (default: the model's)")
     parser.add_argument("--sampler", default="euler", metavar="NAME", help="default: euler")
     parser.add_argument("--scheduler", default="simple", metavar="NAME", help="default: simple")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="default: fp32")
@@ -39,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
     import sora_core
 
     from ..captioning.observer import load_observer
+    from ..lora import parse_lora
     from ..training.evaluate import report
     from ..training.evaluate.run import NAMES, evaluate
 
@@ -50,12 +55,15 @@ def run(args: argparse.Namespace) -> int:
         expect(path is None or path.parent.is_dir(), f"There is no folder for {str(path)!r}: make it first.")
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[args.precision]
     pipe = sora_core.load(args.model, dtype=dtype)
+    for given in args.lora:
+        pipe = pipe.with_lora(*parse_lora(given))
+    args.steps, args.cfg = pipe.habits(args.steps, args.cfg)
     observer = load_observer(args.observer)
     results = evaluate(
         pipe, observer, only=only, clips=args.clips, steps=args.steps, cfg=args.cfg, sampler=args.sampler,
-        scheduler=args.scheduler, sprites=args.sprites, progress=lambda text: print(text, file=sys.stderr, flush=True),
+        scheduler=args.scheduler, sprites=args.sprites, preset=args.preset, progress=lambda text: print(text, file=sys.stderr, flush=True),
     )  # fmt: skip
-    keys = ("model", "observer", "steps", "cfg", "sampler", "scheduler", "precision")
+    keys = ("model", "lora", "preset", "observer", "steps", "cfg", "sampler", "scheduler", "precision")
     about = {key: getattr(args, key) for key in keys} | {"subjects": "sprites" if args.sprites else "drawn by code"}
     report.write(results, about, args.html, args.sheet)
     if args.json:

@@ -11,6 +11,9 @@ from .expand import add_language_model, expanded
 from .options import add_policy, count, positive, seed, size
 
 
+FAST = "sora-mini-4step"
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("prompt", help="what the video should show, in English or Chinese")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.mp4",
@@ -31,6 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="a model that comes with the package, or a checkpoint file")
     parser.add_argument("--lora", action="append", default=[], metavar="FILE[:STRENGTH]",
                         help="a LoRA to merge into the model (repeatable)")
+    parser.add_argument("--fast", action="store_true",
+                        help=f"4 steps without guidance: a few-step LoRA of sora-mini, as --lora {FAST} does")
     parser.add_argument("--expand", action="store_true",
                         help="tell the prompt again in the words that the model knows best (see sora expand)")
     parser.add_argument("--no-credentials", action="store_true", help="write no Content Credentials (C2PA)")
@@ -82,7 +87,7 @@ def _generate(args: argparse.Namespace) -> int:
     if args.size:
         options["width"], options["height"] = args.size
     model = sora_core.load(args.model) if args.model else sora_core.load()
-    for given in args.lora:
+    for given in [*args.lora, *([FAST] if args.fast else [])]:
         from ..lora import parse_lora
 
         model = model.with_lora(*parse_lora(given))

@@ -17,7 +17,7 @@ from ..diffusion.sampling import DiffusionModel, sample
 from ..diffusion.schedules import SCHEDULERS, get_sigmas, ksampler_sigmas
 from ..emphasis import encode_prompt, plain_text
 from ..errors import expect
-from ..lora import apply_lora, read_lora
+from ..lora import apply_lora, embedded_loras, read_lora
 from ..model.text import TextEncoder
 from ..model.vae import VideoVAE
 from ..patches import forward_flops
@@ -74,8 +74,8 @@ class StandaloneBackend:
         return embedded_models() | own
 
     def lora_files(self) -> dict[str, Path]:
-        """Files in the folder `models/loras`."""
-        return {p.name: p for p in sorted(Path("models/loras").glob("*.safetensors"))}
+        """The embedded LoRAs, and files in the folder `models/loras`."""
+        return embedded_loras() | {p.name: p for p in sorted(Path("models/loras").glob("*.safetensors"))}
 
     def load_model(
         self, path: Path, dtype: str, lora: Path | None = None, lora_strength: float = 1.0

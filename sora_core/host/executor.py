@@ -48,6 +48,10 @@ def _explain(error: BaseException) -> str:
         return str(error)
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error):
         return "not enough memory: use a smaller size or fewer frames."
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        # Installed or not is a matter of the user's machine; only what needs the library stops.
+        package = error.name.split(".")[0]
+        return f"this needs the package {package}, which is not installed: pip install {package}."
     first_line = (str(error).strip().splitlines() or [""])[0]
     return f"{type(error).__name__}: {first_line} (this is a fault in the node; --debug shows where)"
 

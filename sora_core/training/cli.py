@@ -1,4 +1,4 @@
-"""`sora train data | vae | latents | dit | lora | observer | assemble`: the recipe's stages (training/README.md)."""
+"""`sora train data | vae | latents | dit | lora | distill | observer | assemble`: the recipe's stages (training/README.md)."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def parser() -> argparse.ArgumentParser:
     latents.add_argument("--out", type=Path, required=True)
     latents.add_argument("--vae", type=Path, required=True)
     latents.add_argument("--device", default="cpu")
-    for name in ("vae", "dit", "observer", "lora"):
+    for name in ("vae", "dit", "observer", "lora", "distill"):
         stage = stages.add_parser(name, help=f"train the {name}; resumes when its folder holds a state")
         stage.add_argument("--config", help=f"TOML file or a name in training/configs (default: {name}-mini)")
         stage.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
@@ -188,6 +188,10 @@ def main(argv: list[str] | None = None) -> int:
         from .lora import LoRATraining, train_lora
 
         print(train_lora(load_config(LoRATraining, args.config or "lora-mini", flags(args)), args.data, args.caption))
+    elif args.stage == "distill":
+        from .distill import DistillTraining, distill
+
+        print(distill(load_config(DistillTraining, args.config or "distill-mini", args.overrides)))
     elif args.stage == "observer":
         from .observer import ObserverTrainer, ObserverTraining
 

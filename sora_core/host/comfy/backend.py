@@ -20,7 +20,7 @@ from torch import Tensor
 from ... import checkpoint
 from ...diffusion.masks import to_latent_grid
 from ...errors import expect
-from ...lora import apply_lora, read_lora
+from ...lora import apply_lora, embedded_loras, read_lora
 from ...model.patch import check_divisible
 from ...patches import forward_flops
 from ...previews import PreviewLoop, latent_preview
@@ -46,9 +46,10 @@ class ComfyBackend:
         return embedded_models() | {name: Path(folder_paths.get_full_path(FOLDER, name)) for name in names}
 
     def lora_files(self) -> dict[str, Path]:
-        """Those in ComfyUI's folder models/loras, which its LoraLoader offers too."""
+        """The embedded ones, and those in ComfyUI's folder models/loras, which its LoraLoader offers too."""
         names = folder_paths.get_filename_list("loras")
-        return {n: Path(folder_paths.get_full_path("loras", n)) for n in names if n.endswith(".safetensors")}
+        own = {n: Path(folder_paths.get_full_path("loras", n)) for n in names if n.endswith(".safetensors")}
+        return embedded_loras() | own
 
     def load_model(
         self, path: Path, dtype: str, lora: Path | None = None, lora_strength: float = 1.0

@@ -41,10 +41,11 @@ class Case:
 class Draw:
     """Makes cases of a preset's world. Scenes in their natural light, so that a prompt's silence means that."""
 
-    def __init__(self, sprites: Path | None, preset: str = "stage") -> None:
+    def __init__(self, sprites: Path | None, preset: str = "cast") -> None:
         self.sprites = sprites
+        self.shots = "shots" if preset == "stage" else f"{preset}-shots"
         self.worlds = {
-            name: World(replace(PRESETS[name], times=0.0, weathers=0.0), sprites) for name in (preset, "shots")
+            name: World(replace(PRESETS[name], times=0.0, weathers=0.0), sprites) for name in (preset, self.shots)
         }
         self.preset = preset
         self.subjects = tuple(n for n in PRESETS[preset].subjects if self.worlds[preset].bank.available(n))
@@ -155,7 +156,7 @@ def shots(draw: Draw, n: int) -> list[Case]:
     for i in range(n):
         seed = FIRST_SEED + 70_000 + i
         fixed = {"style": "plain", "camera": "static", "shots": ("2", "3")[i % 2]}
-        facts = draw.worlds["shots"].facts(seed, fixed=fixed)
+        facts = draw.worlds[draw.shots].facts(seed, fixed=fixed)
         rng = np.random.default_rng([i, 4])
         length = ("short", "medium")[i // 2 % 2]
         texts = tuple(caption(shot_facts(facts, k), rng, "en", length) for k in range(len(facts["shots"])))
@@ -166,7 +167,7 @@ def shots(draw: Draw, n: int) -> list[Case]:
             "scenes": [shot["scene"] for shot in facts["shots"]],
         }
         latents = tuple(int(k) for k in np.diff([0, *ends]))
-        cases.append(Case(texts, must, 70_000 + i, ("shots", seed, fixed), facts, latents))
+        cases.append(Case(texts, must, 70_000 + i, (draw.shots, seed, fixed), facts, latents))
     return cases
 
 

@@ -1,0 +1,148 @@
+"""Few-step distillation: a LoRA with which the transformer makes in 4 calls, without guidance, what it makes in 32.
+
+A teacher (the model itself with guidance) is followed from noise to picture once, by a second-order solver, and its
+state kept at the few noise levels that the student will stop at. Between two of them the student must cross in one
+straight line: its target is the teacher's mean velocity over the interval, which is the regression of progressive
+distillation (Salimans & Ho 2022, arXiv 2202.00512) on whole trajectories, with guidance folded in (Meng et al. 2023,
+arXiv 2210.03142). A student's own first steps end beside the teacher's path, so half of the time it starts from where
+it really gets to and must come back (as in DAgger, Ross et al. 2011, arXiv 1011.0686).
+
+Masks are drawn as in training, so that every task has its few-step form.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ..diffusion.samplers import get_sampler
+from ..diffusion.schedules import get_sigmas
+from ..errors import expect
+from ..lora import save_lora
+from .dit import Batch
+from .lora import LoRATrainer, LoRATraining
+
+
+@dataclass(frozen=True)
+class DistillTraining(LoRATraining):
+    """few: model calls of the student. substeps: of the teacher between two of its stops. batches: trajectories to
+    follow, in batches of `tokens`. own: share of steps that start from where the student itself gets to.
+    """
+
+    few: int = 4
+    substeps: int = 4
+    cfg: float = 4.0
+    sampler: str = "dpmpp_2m"
+    batches: int = 120
+    own: float = 0.5
+    text_drop: float = 0.0
+
+
+class DistillTrainer(LoRATrainer):
+    """Follows the teacher first (once, kept in the run's folder), then trains; both resume."""
+
+    config: DistillTraining
+
+    def __init__(self, config: DistillTraining) -> None:
+        expect(config.few >= 1 and config.substeps >= 1, "few and substeps must be at least 1.")
+        super().__init__(config)
+        shift = float(self.base.info.get("shift", 1.0))
+        fine = get_sigmas("simple", config.few * config.substeps, shift=shift)
+        self.fine, self.sigmas = fine, fine[:: config.substeps].tolist()
+
+    # -- the teacher -----------------------------------------------------------------------------------------
+    @torch.no_grad()
+    def follow(self, b: Batch) -> Tensor:
+        """The teacher's states at the student's noise levels `[few+1,B,C,T,H,W]`, from noise to picture."""
+        generate = b.generate[:, None, :, None, None]
+        empty = torch.zeros_like(b.ids)
+
+        def denoised(x: Tensor, sigma: Tensor, **_) -> Tensor:
+            level = float(sigma.flatten()[0])
+            x = torch.where(generate, x, b.latents)
+            t = (1000 * level * b.generate).repeat(2, 1)
+            with self.autocast():
+                v = self.model(x.repeat(2, 1, 1, 1, 1), t, torch.cat((b.ids, empty)), b.shot.repeat(2, 1))[0].float()
+            cond, uncond = v.chunk(2)
+            return torch.where(generate, x - level * (uncond + self.config.cfg * (cond - uncond)), b.latents)
+
+        states = []
+
+        def keep(state: dict) -> None:
+            if state["i"] % self.config.substeps == 0:
+                states.append(torch.where(generate, state["x"], b.latents))
+
+        x = get_sampler(self.config.sampler).fn(denoised, b.noise, self.fine, callback=keep, disable=True)
+        return torch.stack([*states, torch.where(generate, x, b.latents)])
+
+    def trajectories(self) -> list[Path]:
+        """Follow the teacher on `batches` batches of the training data; returns their files."""
+        folder = self.out / "trajectories"
+        folder.mkdir(exist_ok=True)
+        files = [folder / f"{i:04d}.safetensors" for i in range(self.config.batches)]
+        changed = [m for m in self.model.modules() if hasattr(m, "parametrizations")]
+        saved = [[(p, p[0].scale) for p in m.parametrizations.values() if hasattr(p[0], "scale")] for m in changed]
+        for group in saved:  # the teacher is the model without its changes, also when training is resumed
+            for p, _ in group:
+                p[0].scale = 0.0
+        for i, file in enumerate(files):
+            if file.exists():
+                continue
+            # Batches of training steps that are never trained on: the end of a run draws the shapes that last.
+            b = self.batch(self.config.steps - 1 + i)
+            part = file.with_suffix(".part")
+            save_file({"states": self.follow(b).half(), "ids": b.ids, "shot": b.shot, "generate": b.generate}, part)
+            os.replace(part, file)
+            if i % 10 == 0:
+                print(f"teacher: {i} of {len(files)} batches", flush=True)
+        for group in saved:
+            for p, scale in group:
+                p[0].scale = scale
+        return files
+
+    # -- the student -----------------------------------------------------------------------------------------
+    def train(self) -> None:
+        self.files = self.trajectories()
+        super().train()
+
+    def velocity(self, x: Tensor, level: float, data: dict[str, Tensor]) -> Tensor:
+        with self.autocast():
+            return self.model(x, 1000 * level * data["generate"], data["ids"], data["shot"])[0].float()
+
+    def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
+        generator = torch.Generator().manual_seed((self.config.seed * 1_000_003 + step) % 2**63)
+        pick, k = (int(torch.randint(n, (), generator=generator)) for n in (len(self.files), self.config.few))
+        data = {name: value.to(self.device) for name, value in load_file(self.files[pick]).items()}
+        states, generate = data["states"].float(), data["generate"][:, None, :, None, None]
+        x = states[k]
+        if float(torch.rand((), generator=generator)) < self.config.own:
+            x = states[0]
+            with torch.no_grad():
+                for now, after in zip(self.sigmas[:k], self.sigmas[1 : k + 1], strict=True):
+                    x = torch.where(generate, x + (after - now) * self.velocity(x, now, data), x)
+        length = self.sigmas[k + 1] - self.sigmas[k]
+        target = (states[k + 1] - x) / length
+        error = (self.velocity(x, self.sigmas[k], data) - target).pow(2).mean(1, keepdim=True)
+        share = generate.expand_as(error).float()
+        # In states, not velocities: a long step's error is in the picture at full length.
+        loss = (error * share).sum() / share.sum() * length**2
+        return loss, {f"state_{k + 1}": float(loss.detach())}
+
+    def export(self, path: Path) -> None:
+        info = {"base": self.base.info.get("name", "model"), "step": self.step, "rank": self.config.rank}
+        save_lora(self.file, self.changes(), (), info | {"steps": self.config.few, "cfg": 1.0})
+
+    def sheet(self, step: int) -> None:
+        """Nothing: `sora generate --lora` shows what the student makes."""
+
+
+def distill(config: DistillTraining) -> Path:
+    """Train a few-step LoRA of `config.init` on the latents in `config.data`; returns its file."""
+    trainer = DistillTrainer(replace(config, label_weight=0.0))
+    trainer.train()
+    return trainer.file
