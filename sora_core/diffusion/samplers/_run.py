@@ -8,6 +8,7 @@ Samplers work on x_sigma = (1 - sigma) * x0 + sigma * eps. Two variables measure
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -34,6 +35,33 @@ def default_noise_sampler(x: torch.Tensor, seed: int | None = None) -> NoiseSamp
     )
 
 
+def brownian_noise_sampler(x: torch.Tensor, sigmas: torch.Tensor, seed: int | None = None) -> NoiseSampler:
+    """Unit noise like `x` from increments of one Brownian motion over `sigmas`, the same path for any number of steps.
+
+    The motion is drawn on the CPU and its time is sigma, as in ComfyUI: same seed, same numbers. Raises SoraError
+    where torchsde is not installed.
+    """
+    try:
+        from torchsde import BrownianTree
+    except ImportError as error:
+        raise SoraError("This sampler draws its noise with the package torchsde, which is not installed "
+                        f"({error}): pip install torchsde, set eta to 0, or use another sampler.") from error
+    if seed is None:
+        seed = int(torch.randint(0, 2**63 - 1, ()))
+    low, high = (edge.detach().float().cpu() for edge in (sigmas[sigmas > 0].min(), sigmas.max()))
+    tree = BrownianTree(low, torch.zeros_like(x, device="cpu"), high, entropy=seed)
+
+    def noise(sigma: float, sigma_next: float) -> torch.Tensor:
+        start, end = (torch.tensor(s, dtype=torch.float32) for s in (sigma_next, sigma))
+        with warnings.catch_warnings():
+            # Its own rounding of the lowest time lets it warn that the last step begins before it.
+            warnings.filterwarnings("ignore", message="Should have")
+            # The tree runs upwards and the sampler down: the increment changes its sign.
+            return (-tree(start, end) / (end - start).sqrt()).to(x)
+
+    return noise
+
+
 def _percent_to_sigma(model, percent: float) -> float:
     """The model's sigma at `percent` of the way, whichever host wraps it; without a host, an unshifted
     flow's.
@@ -57,12 +85,14 @@ def below_one(model, sigmas: torch.Tensor) -> torch.Tensor:
 class Run:
     """One run over `sigmas` (descending, `[n + 1]`): model calls, callbacks and noise."""
 
-    def __init__(self, model, x, sigmas, extra_args=None, callback=None, noise_sampler=None):
+    def __init__(
+        self, model, x, sigmas, extra_args=None, callback=None, noise_sampler=None, make_noise=default_noise_sampler
+    ):
         self.model, self.extra_args, self.callback = model, extra_args or {}, callback
         self._tensor = sigmas
         # Python floats: coefficients in double precision, and no waiting for a GPU at each comparison.
         self.sigmas: list[float] = [float(s) for s in sigmas]
-        self._noise_sampler = noise_sampler
+        self._noise_sampler, self._make_noise = noise_sampler, make_noise
         self._like = x
 
     def __iter__(self):
@@ -83,7 +113,7 @@ class Run:
     def noise(self, sigma: float, sigma_next: float) -> torch.Tensor:
         """Fresh unit noise for the step from `sigma` to `sigma_next`."""
         if self._noise_sampler is None:
-            self._noise_sampler = default_noise_sampler(self._like, self.extra_args.get("seed"))
+            self._noise_sampler = self._make_noise(self._like, self.extra_args.get("seed"))
         return self._noise_sampler(sigma, sigma_next)
 
 

@@ -1,8 +1,7 @@
 """The DPM-Solver++ family (Lu et al. 2022, arXiv:2211.01095): multistep solvers that predict x0.
 
-The SDE solvers work in the flow's log-SNR. ComfyUI draws their noise from a Brownian tree, which needs
-another package; here each step draws independent seeded noise. Its distribution is the same, the numbers are
-not, so these two agree with ComfyUI's exactly only at eta 0 or with the same `noise_sampler`.
+The SDE solvers work in the flow's log-SNR. Their noise is one Brownian motion over the whole run, so that more steps
+refine the same video instead of making another; the numbers are ComfyUI's.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import math
 import torch
 
 from ...errors import SoraError
-from ._run import LogVariable, Run, below_one
+from ._run import LogVariable, Run, below_one, brownian_noise_sampler
 
 
 @torch.no_grad()
@@ -44,6 +43,14 @@ def sample_dpmpp_2m(
     return x
 
 
+def _sde_run(model, x, sigmas, extra_args, callback, noise_sampler) -> Run:
+    """The motion spans the sigmas as they were asked for, not the first one moved below 1."""
+    return Run(
+        model, x, below_one(model, sigmas), extra_args, callback, noise_sampler,
+        lambda like, seed: brownian_noise_sampler(like, sigmas, seed),
+    )  # fmt: skip
+
+
 def _sde_step(run: Run, x, denoised, correction, sigma, sigma_next, h, eta, s_noise):
     """Exact solution of the linear part over a step of half-log-SNR `h`, with the noise that eta asks for."""
     alpha = 1 - sigma_next
@@ -66,7 +73,7 @@ def sample_dpmpp_2m_sde(
     """
     if solver_type not in ("midpoint", "heun"):
         raise SoraError(f"solver_type is {solver_type!r}. Use midpoint or heun.")
-    run = Run(model, x, below_one(model, sigmas), extra_args, callback, noise_sampler)
+    run = _sde_run(model, x, sigmas, extra_args, callback, noise_sampler)
     variable = LogVariable("log_snr")
     previous, h_previous = None, None
     for i, sigma, sigma_next in run:
@@ -98,7 +105,7 @@ def sample_dpmpp_3m_sde(
     The second difference has the published weight, which is half of what the third order takes; so the order
     is 2, with a smaller constant than 2M's, and the numbers are those of the other implementations.
     """
-    run = Run(model, x, below_one(model, sigmas), extra_args, callback, noise_sampler)
+    run = _sde_run(model, x, sigmas, extra_args, callback, noise_sampler)
     variable = LogVariable("log_snr")
     past: list[tuple[torch.Tensor, float]] = []  # (x0, h of the step that followed it), newest first
     for i, sigma, sigma_next in run:
