@@ -223,7 +223,7 @@ def core_model(kind: str, layout: str, **attributes):
     """A MODEL as ComfyUI would hold it: the class names and attributes that a family is told by."""
     from types import SimpleNamespace
 
-    network = SimpleNamespace(**attributes)
+    network = SimpleNamespace(**{"forward": lambda x, timestep, context: None} | attributes)
     model = type(kind, (comfy_standin.BaseModel,), {"__init__": lambda self: None})()
     shape = {"latent_channels": 16, "latent_dimensions": 3}
     model.__dict__.update(diffusion_model=network, latent_format=type(layout, (), shape)())
@@ -266,6 +266,21 @@ def test_the_width_of_a_core_models_prompt_is_checked(hosts):
     check_text(wan, [[torch.zeros(1, 8, 4096), {}]], "positive")
     with pytest.raises(SoraError, match="32 wide, Wan 2.1 .* reads 4096"):
         check_text(wan, [[torch.zeros(1, 8, 32), {}]], "positive")
+
+
+def test_a_prompt_that_lacks_what_the_model_needs_is_refused(hosts):
+    from sora_core.host.comfy.families import check_text
+
+    def forward(x, timestep, context, attention_mask, frame_rate=25): ...
+
+    ltx = core_model("LTXV", "LTXV", caption_channels=32, forward=forward)
+    with pytest.raises(SoraError, match="positive: LTX-Video.*attention_mask.*encoded without"):
+        check_text(ltx, [[torch.zeros(1, 8, 32), {}]], "positive")
+    hunyuan = core_model("Unheard", "HunyuanVideo", vector_in=object())
+    with pytest.raises(SoraError, match="negative: HunyuanVideo.*pooled_output.*encoded without"):
+        check_text(hunyuan, [[torch.zeros(1, 8, 32), {"pooled_output": None}]], "negative")
+    check_text(ltx, [[torch.zeros(1, 8, 32), {"attention_mask": torch.ones(1, 8)}]], "positive")
+    check_text(hunyuan, [[torch.zeros(1, 8, 32), {"pooled_output": torch.zeros(1, 8)}]], "negative")
 
 
 def test_the_vae_table_names_families_of_the_table(hosts):

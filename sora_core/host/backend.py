@@ -203,7 +203,7 @@ def check_family(family: Family, latent: dict, what: str, refit: bool = False) -
         samples = samples.unsqueeze(2)
     expect(
         samples.ndim == 5,
-        f"The latent has shape {list(samples.shape)}; {what} works on [B,{family.channels},T,H,W].",
+        f"The latent has shape {list(samples.shape)}; {what} ({family.name}) works on [B,{family.channels},T,H,W].",
     )
     advice = "use the VAE and the empty latent that go with it."
     expect(

@@ -30,26 +30,63 @@ def random_weights(network: torch.nn.Module) -> dict[str, torch.Tensor]:
     return state
 
 
-def core_networks() -> dict[str, tuple[str, torch.nn.Module]]:
-    """Name -> (models folder, network)."""
+LTX = {"num_attention_heads": 2, "attention_head_dim": 32, "cross_attention_dim": 64, "caption_channels": 4096}
+# Three halvings of time, and of space after patches of four: 8 and 32, as the real one has.
+LTX_VAE = {
+    "dims": 3, "in_channels": 3, "out_channels": 3, "latent_channels": 128, "norm_layer": "pixel_norm", "patch_size": 4,
+    "latent_log_var": "uniform", "use_quant_conv": False, "causal_decoder": False, "encoder_base_channels": 16,
+    "decoder_base_channels": 16,
+    "blocks": [["res_x", 1], ["compress_all", 1], ["res_x", 1], ["compress_all", 1], ["res_x", 1], ["compress_all", 1],
+               ["res_x", 1]],
+}  # fmt: skip
+
+
+def core_networks() -> dict[str, tuple[str, torch.nn.Module, dict[str, str]]]:
+    """Name -> (models folder, network, metadata of its file)."""
+    import comfy.ldm.hunyuan_video.model as hunyuan
+    import comfy.ldm.lightricks.model as ltx
+    import comfy.ldm.lightricks.vae.causal_video_autoencoder as ltx_vae
     import comfy.ldm.wan.model as wan
     import comfy.ldm.wan.vae as wan_vae
     import comfy.ops
 
     layers = {"operations": comfy.ops.disable_weight_init, "dtype": torch.float32, "device": "cpu"}
-    network = wan.WanModel(dim=256, ffn_dim=256, num_heads=2, num_layers=2, in_dim=16, out_dim=16, **layers)
+    wan_network = wan.WanModel(dim=256, ffn_dim=256, num_heads=2, num_layers=2, in_dim=16, out_dim=16, **layers)
     vae = wan_vae.WanVAE(
         dim=16, z_dim=16, dim_mult=[1, 2, 4, 4], num_res_blocks=2, attn_scales=[],
         temperal_downsample=[False, True, True], image_channels=3, conv_out_channels=3, dropout=0.0,
     )  # fmt: skip
-    return {"wan": ("diffusion_models", network), "wan_vae": ("vae", vae)}
+    shared = {
+        "vec_in_dim": None, "context_in_dim": 4096, "hidden_size": 256, "mlp_ratio": 4.0, "num_heads": 2, "depth": 1,
+        "depth_single_blocks": 1, "theta": 256, "qkv_bias": True, "guidance_embed": False, "byt5": False,
+        "meanflow": False, "use_cond_type_embedding": False,
+    }  # fmt: skip
+    # HunyuanVideo 1.5: latents, those of a picture to start from, and a mask go in.
+    video = hunyuan.HunyuanVideo(
+        in_channels=32 + 32 + 1, out_channels=32, patch_size=[1, 1, 1], axes_dim=[16, 56, 56], vision_in_dim=1152,
+        meanflow_sum=True, **shared, **layers,
+    )  # fmt: skip
+    # With flat patches and no pictures to look at, ComfyUI takes the same class for a model of pictures.
+    picture = hunyuan.HunyuanVideo(
+        in_channels=64, out_channels=64, patch_size=[1, 1], axes_dim=[64, 64], vision_in_dim=None, meanflow_sum=False,
+        **shared, **layers,
+    )  # fmt: skip
+    config = {"config": json.dumps({"transformer": LTX, "vae": LTX_VAE})}
+    return {
+        "wan": ("diffusion_models", wan_network, {}),
+        "wan_vae": ("vae", vae, {}),
+        "ltx": ("diffusion_models", ltx.LTXVModel(num_layers=2, **LTX, **layers), config),
+        "ltx_vae": ("vae", ltx_vae.VideoVAE(config=LTX_VAE), config),
+        "hunyuan": ("diffusion_models", video, {}),
+        "picture": ("diffusion_models", picture, {}),
+    }
 
 
 def save_core(models: Path) -> list[Path]:
     files = []
-    for name, (folder, network) in core_networks().items():
+    for name, (folder, network, metadata) in core_networks().items():
         path = models / folder / f"{NAME}_{name}.safetensors"
-        save_file(random_weights(network), path)
+        save_file(random_weights(network), path, metadata)
         files.append(path)
     return files
 

@@ -113,8 +113,23 @@ def vae_family(vae: Any) -> Family:
 
 
 def check_text(patcher: Any, conditioning: list | None, which: str) -> None:
-    """Refuse a prompt of another width than the model reads, where the model's width is known."""
+    """Refuse a prompt of another width than the model reads, where the model's width is known, and one that lacks what
+    the model does not run without.
+    """
     model = patcher.model
+    read = inspect.signature(model.diffusion_model.forward).parameters if conditioning else {}
+    if "attention_mask" in read and read["attention_mask"].default is inspect.Parameter.empty:
+        expect(
+            all(options.get("attention_mask") is not None for _, options in conditioning),
+            f"{which}: {model_family(patcher).name} reads which tokens hold words (attention_mask), and this prompt "
+            "was encoded without. Use the text encoder that goes with this model.",
+        )
+    if getattr(model.diffusion_model, "vector_in", None) is not None:
+        expect(
+            all(options.get("pooled_output") is not None for _, options in conditioning or []),
+            f"{which}: {model_family(patcher).name} reads a prompt as a whole beside its words (pooled_output), and "
+            "this one was encoded without. Use the text encoders that go with this model.",
+        )
     place = next((TEXT_WIDTHS[name] for name in ancestors(type(model)) if name in TEXT_WIDTHS), None)
     if place is None:
         return
