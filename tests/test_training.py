@@ -18,7 +18,7 @@ from sora_core.model.text import TextConfig
 from sora_core.model.vae import VAEConfig
 from sora_core.training import cli
 from sora_core.training.data import BucketSampler, open_buckets, render_shards, token_labels
-from sora_core.training.dit import DiTTrainer, DiTTraining
+from sora_core.training.dit import DiTTrainer, DiTTraining, parts
 from sora_core.training.latents import encode_shards
 from sora_core.training.vae import VAETrainer, VAETraining
 
@@ -129,8 +129,8 @@ def test_dit_learns_and_exports(world):
     trainer.train()
     after = np.mean([float(trainer.loss(s)[0].detach()) for s in range(1000, 1006)])
     assert after < 0.9 * before
-    parts, info = load_parts(world / "dit-learn" / "model.safetensors")
-    assert set(parts) == {"dit", "text"} and info["step"] == 40
+    exported, info = load_parts(world / "dit-learn" / "model.safetensors")
+    assert set(exported) == {"dit", "text"} and info["step"] == 40
     assert (world / "dit-learn" / "sheet_000040.png").exists()
     assert (world / "dit-learn" / "metrics.csv").read_text().count("\n") == 41
     cli.main(
@@ -148,6 +148,17 @@ def test_dit_learns_and_exports(world):
     )
     model = load_model(world / "whole.safetensors")
     assert model.info["latent_rgb"] and model.text.unknown_words("a cat and a qwxz") == ["qwxz"]
+
+
+def test_parts_tell_where_in_its_subject_a_token_lies():
+    labels = torch.zeros(1, 2, 4, 6, dtype=torch.long)
+    labels[0, 1, 1:3, 2:5] = 7
+    labels[0, 1, 3, 0] = 2
+    found = parts(labels)
+    assert found.shape == (1, 2, 4, 6, 4)
+    assert torch.allclose(found[0, 1, 1, 2], torch.tensor([1 / 6, 1 / 4, 3 / 6, 2 / 4]))  # the top left of a 3 x 2 box
+    assert torch.allclose(found[0, 1, 2, 4], torch.tensor([5 / 6, 3 / 4, 3 / 6, 2 / 4]))
+    assert torch.allclose(found[0, 1, 3, 0], torch.tensor([1 / 2, 1 / 2, 1 / 6, 1 / 4]))
 
 
 def test_kept_frames_do_not_enter_the_loss(world):
@@ -200,7 +211,7 @@ def test_ranks_share_one_draw():
     parts = [BucketSampler([100, 50], [4, 3], [1, 1], seed=1, rank=r, world_size=2) for r in (0, 1)]
     for step in range(5):
         bucket, indices = whole.draw(step)
-        draws = [p.draw(step) for p in parts]
+        draws = [p.draw(step) for p in drawn]
         assert [d[0] for d in draws] == [bucket, bucket]
         assert np.concatenate([d[1] for d in draws]).tolist() == indices.tolist()
 

@@ -2,8 +2,9 @@
 
 Rectified flow (arXiv 2209.03003) with logit-normal timesteps (SD3, arXiv 2403.03206) shifted towards noise. Two
 things that the world's ground truth makes possible speed learning up: tokens that show a subject count more in
-the loss, and a small head on the features of a middle block must name the subject of each token, which asks of
-the features what REPA (arXiv 2410.06940) takes from a pretrained encoder.
+the loss, and a small head on the features of a middle block must name the subject of each token and tell which part
+of it the token shows, which asks of the features what REPA (arXiv 2410.06940) takes from a pretrained encoder. Without
+the second, tokens agree on what they show and not on who shows which end of it: textures are right, shapes are not.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from .loop import LoopConfig, Trainer, ranked, step_generator
 from .masks import frame_mask
 from .sheets import save_sheet
 from .world.facts import shot_facts
+
+PARTS = 4  # figures that `parts` gives a token
 
 PROMPTS = (
     "a cat moving right on a beach",
@@ -90,10 +93,11 @@ class Denoiser(nn.Module):
         super().__init__()
         self.dit, self.text, self.tap = dit, text, tap
         self.labels = nn.Sequential(
-            nn.Linear(dit.config.dim, dit.config.dim), nn.SiLU(), nn.Linear(dit.config.dim, classes)
+            nn.Linear(dit.config.dim, dit.config.dim), nn.SiLU(), nn.Linear(dit.config.dim, classes + PARTS)
         )
 
     def forward(self, x: Tensor, t: Tensor, ids: Tensor, shot: Tensor) -> tuple[Tensor, Tensor]:
+        """Velocity, and of every token logits of the classes and its part `[B,N,classes+PARTS]`."""
         count = ids.shape[1]
         text, mask = self.dit.text_keys(self.text(ids.flatten(0, 1))), None
         if count > 1:
@@ -102,6 +106,22 @@ class Denoiser(nn.Module):
             mask = own_shot(tokens, count, text[0][0].shape[1])
         v, features = self.dit(x, t, text=text, text_mask=mask, tap=self.tap)
         return v, self.labels(features)
+
+
+def parts(labels: Tensor) -> Tensor:
+    """Subject class per token `[B,T,h,w]`, 0 = none -> `[B,T,h,w,PARTS]` in 0..1: where in the box of its subject in
+    its frame a token lies (x, y), and how large that box is (width, height, as parts of the frame's)."""
+    h, w = labels.shape[2:]
+    flat = labels.flatten(2)
+    same = flat[..., None] == flat[..., None, :]
+    out = []
+    for place, size in ((torch.arange(w).repeat(h), w), (torch.arange(h).repeat_interleave(w), h)):
+        place = place.to(labels.device).float()
+        first = torch.where(same, place, size).amin(-1)
+        last = torch.where(same, place, -1).amax(-1)
+        out.append(((place - first + 0.5) / (last - first + 1), (last - first + 1) / size))
+    (x, width), (y, height) = out
+    return torch.stack((x, y, width, height), -1).unflatten(2, (h, w))
 
 
 def initialize(dit: DiT) -> None:
@@ -239,14 +259,19 @@ class DiTTrainer(Trainer):
         # Most tokens show no subject: weigh that class down, or naming nothing is a good guess.
         classes = torch.ones(cfg.classes + 1, device=self.device)
         classes[0] = 0.2
-        naming = F.cross_entropy(logits.float().flatten(0, 1), b.labels.flatten(), classes, reduction="none")
+        names, where = logits.float().split((cfg.classes + 1, PARTS), -1)
+        naming = F.cross_entropy(names.flatten(0, 1), b.labels.flatten(), classes, reduction="none")
         # Not the weighted mean, whose divisor would differ between ranks.
         naming = naming.mean() / 0.4
+        shown = (b.labels > 0).unsqueeze(-1)
+        wanted = parts(b.labels.view(len(b.labels), t, h // 2, w // 2)).flatten(1, 3)
+        part = ((where - wanted).abs() * shown).mean() / 0.4
         metrics = {
             "flow": float((error * generated).sum().detach() / generated.sum()),
             "naming": float(naming.detach()),
+            "part": float(part.detach()),
         }
-        return flow + cfg.label_weight * naming, metrics
+        return flow + cfg.label_weight * (naming + 5 * part), metrics
 
     # -- evaluation ------------------------------------------------------------------------------------------
     def averaged(self) -> tuple[DiT, TextEncoder]:

@@ -7,8 +7,8 @@ infill: frames 5-12 hidden, PSNR and the subject's path error against a linear c
 static scene: drift, sharpness, motion, memory, time. kill: kill -9 at random moments. story: same subject and right
 scene in each of three shots. permanence: the subject before and after it passes behind something.
 
-Evaluators are plain measurements; those that name a subject or scene are first scored on truth. What a model makes of
-its prompts is for `sora eval`.
+Evaluators are plain measurements, but for who and where, which the observer of `sora eval` names; it is scored on truth
+through the VAE beside. What a model makes of its prompts is for `sora eval`.
 """
 
 from __future__ import annotations
@@ -25,32 +25,35 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import av
 import numpy as np
 import torch
-from adherence import PLACES, layout, score
+from adherence import PLACES, score
 
 import sora_core
 from sora_core import tasks
 from sora_core.captioning import caption
+from sora_core.captioning.observer import load_observer
+from sora_core.captioning.watch import watch
 from sora_core.diffusion.masks import to_latent_grid
 from sora_core.training.world import PRESETS, World
 from sora_core.video import read_video
 
-CELLS = 6  # levels per colour channel of a subject's histogram
-
 
 class Bench:
-    def __init__(self, model: str, clips: int, steps: int, sprites: Path | None) -> None:
-        self.pipe = sora_core.load(model)
-        self.world, self.preset = World(PRESETS["starter"], sprites), PRESETS["starter"]
-        self.sprites, self.model, self.clips, self.how = sprites, model, clips, {"steps": steps}
+    def __init__(self, model: str, observer: str, clips: int, how: dict, sprites: Path | None) -> None:
+        self.pipe, self.observer = sora_core.load(model), load_observer(observer)
+        plain = {"n_subjects": (("1", 1.0),), "styles": (("plain", 1.0),), "times": 0.0, "weathers": 0.0}
+        self.preset = replace(PRESETS["cast"], **plain)
+        self.world = World(self.preset, sprites)
+        self.model, self.clips, self.how = model, clips, how
 
     def clip(self, seed: int, frames: int = 17, **fixed) -> tuple[torch.Tensor, str, dict]:
         """A true clip `[T,H,W,3]`, its caption and its facts."""
-        made = self.world.sample(seed, frames=frames, fixed={"camera": "static", **fixed})
+        made = self.world.sample(seed, frames=frames, fixed={"camera": "static", "event": "none", **fixed})
         text = caption(made.facts, np.random.default_rng(seed), "en", "medium")
         return torch.from_numpy(made.frames).float() / 255, text, made.facts
 
@@ -186,61 +189,45 @@ class Bench:
         return {"kills": times, "identical": same, "resumed_at_segment": starts}
 
     # -- subjects and scenes --------------------------------------------------------------------------------
-    def palettes(self) -> dict[str, np.ndarray]:
-        return {s: self.mean_palette(s) for s in self.preset.subjects if self.world.bank.available(s)}
+    def seen(self, frames: torch.Tensor) -> tuple[str, str]:
+        """Subject and scene of a shot `[T,H,W,3]`, as the observer names them."""
+        sight = watch(frames, 8, self.observer)
+        config = self.observer.config
+        scene = config.scenes[int(sight.tracks["scenes"].mean(0).argmax())]
+        return config.subjects[int(sight.tracks["subjects"].sum(0).argmax())], scene
 
-    def mean_palette(self, subject: str) -> np.ndarray:
-        found = []
-        for i in range(6):
-            made = self.world.sample(95_000 + i, fixed={"subject": subject, "camera": "static", "motion": "right"})
-            found.append(histogram(made.frames[made.alpha > 200] / 255.0))
-        return np.mean(found, 0)
-
-    def subject(self, frames: np.ndarray, palettes: dict[str, np.ndarray]) -> str | None:
-        """Which subject moves: the nearest palette of the pixels that differ from the median over time."""
-        change = np.abs(frames - np.median(frames, 0)).sum(-1)
-        if (change > 0.35).sum() < 50:
-            return None
-        seen = histogram(frames[change > 0.35])
-        return max(palettes, key=lambda name: float(np.minimum(seen, palettes[name]).sum()))
-
-    def scenes(self) -> dict[str, np.ndarray]:
-        return {
-            name: np.mean([layout(self.clip(9000 + i, scene=name)[0].numpy()) for i in range(8)], 0) for name in PLACES
-        }
+    def through(self, frames: torch.Tensor) -> torch.Tensor:
+        """The world's frames as the VAE gives them back: what a perfect model would be judged by."""
+        with torch.no_grad():
+            return self.pipe.decode(self.pipe.codec.encode(frames))[: len(frames)]
 
     def story(self) -> dict:
-        palettes, layouts, places = self.palettes(), self.scenes(), list(PLACES)
         rng, rows = random.Random(1), {"truth_subject": [], "same_subject": [], "scene": []}
-
-        def nearest(frames: np.ndarray) -> str:
-            return min(layouts, key=lambda name: float(np.abs(layout(frames) - layouts[name]).mean()))
-
         for i in range(self.clips):
-            subject, three = rng.choice(list(palettes)), rng.sample(places, 3)
-            truth = self.clip(60_000 + i, subject=subject, motion="right")[0].numpy()
-            rows["truth_subject"].append((self.subject(truth, palettes), subject))
+            subject, three = rng.choice(self.preset.subjects), rng.sample(list(PLACES), 3)
+            truth = self.clip(60_000 + i, subject=subject, scene=three[0], motion="right")[0]
+            rows["truth_subject"].append((self.seen(self.through(truth))[0], subject))
             shots = [(f"a {subject} moving right {PLACES[place]}", 1.5) for place in three]
             counts = tasks.plan_shots([tasks.Shot(*s) for s in shots], 8)
-            frames = self.pipe.storyboard(shots, seed=i, **self.how).frames.numpy()
+            frames = self.pipe.storyboard(shots, seed=i, **self.how).frames
             cuts = np.cumsum([0, counts[0] * 4 - 3, *[4 * n for n in counts[1:]]])
-            parts = [frames[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
-            named = [self.subject(part, palettes) for part in parts]
-            rows["same_subject"].append((named, [subject] * 3))
-            rows["scene"] += [(nearest(part), place) for part, place in zip(parts, three, strict=True)]
+            named = [self.seen(frames[a:b]) for a, b in zip(cuts, cuts[1:], strict=False)]
+            rows["same_subject"].append(([who for who, _ in named], [subject] * 3))
+            rows["scene"] += [(where, place) for (_, where), place in zip(named, three, strict=True)]
         return {name: score(pairs) for name, pairs in rows.items()}
 
     def permanence(self) -> dict:
-        palettes, pairs = self.palettes(), []
-        world = World(PRESETS["full"], self.sprites)
+        rows = {"truth": [], "same_subject": []}
         for i in range(self.clips):
-            subject = list(palettes)[i % len(palettes)]
-            fixed = {"event": "occlusion", "subject": subject, "shots": "1", "n_subjects": "1", "camera": "static"}
-            facts = world.facts(65_000 + i, fixed={**fixed, "style": "plain"})
-            text = caption(facts, np.random.default_rng(i), "en", "medium")
-            frames = self.pipe.generate(text, seed=i, **self.how).frames.numpy()
-            pairs.append(([self.subject(frames[:6], palettes), self.subject(frames[-6:], palettes)], [subject] * 2))
-        return score(pairs)
+            subject = self.preset.subjects[i % len(self.preset.subjects)]
+            clip, text, _ = self.clip(65_000 + i, event="occlusion", subject=subject)
+            made = self.pipe.generate(text, seed=i, **self.how).frames
+            for name, frames in (("truth", self.through(clip)), ("same_subject", made)):
+                sight = watch(frames, 8, self.observer)
+                ends = (sight.tracks["subjects"][:2], sight.tracks["subjects"][-2:])
+                named = [self.observer.config.subjects[int(end.sum(0).argmax())] for end in ends]
+                rows[name].append((named, [subject] * 2))
+        return {name: score(pairs) for name, pairs in rows.items()}
 
 
 # -- measures ---------------------------------------------------------------------------------------------------
@@ -286,12 +273,6 @@ def packets(path: Path) -> list[bytes]:
         return [bytes(packet) for packet in container.demux(video=0)]
 
 
-def histogram(pixels: np.ndarray) -> np.ndarray:
-    """Colours `[n,3]` 0..1 -> shares of CELLS^3 colour cells."""
-    cells = np.clip((pixels * CELLS).astype(int), 0, CELLS - 1) @ np.array([CELLS * CELLS, CELLS, 1])
-    return np.bincount(cells, minlength=CELLS**3) / max(len(pixels), 1)
-
-
 def child(model: str, out: str, steps: int) -> None:
     pipe = sora_core.load(model, device="cpu")
     pipe.long_video(
@@ -307,15 +288,18 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(names), help=f"any of {', '.join(names)}")
     parser.add_argument("--clips", type=int, default=20)
     parser.add_argument("--steps", type=int, default=25)
+    parser.add_argument("--cfg", type=float, help="guidance (default: the model's)")
     parser.add_argument("--model", default="sora-mini")
+    parser.add_argument("--observer", default="observer")
     parser.add_argument("--sprites", type=Path, help="the sprite package that the model was trained on")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--out", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
         return child(args.child, args.out, args.steps)
-    bench = Bench(args.model, args.clips, args.steps, args.sprites)
-    result = {"model": args.model, "steps": args.steps, "cores": os.cpu_count()}
+    how = {"steps": args.steps} | ({} if args.cfg is None else {"cfg": args.cfg})
+    bench = Bench(args.model, args.observer, args.clips, how, args.sprites)
+    result = {"model": args.model, **how, "cores": os.cpu_count()}
     for name in args.only.split(","):
         if name not in names:
             parser.error(f"there is no measurement {name!r}: use {', '.join(names)}")
