@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .pipeline import VideoResult
 
 MAX_LONG_SHOTS = 200
+USUAL = {"steps": 25, "cfg": 4.0, "sampler": "euler"}  # of a model whose file says nothing else
 Video = str | Path | Tensor | Clip
 
 
@@ -198,10 +199,13 @@ class Editing:
         )  # fmt: skip
 
     # -- insides ---------------------------------------------------------------------------------------------
-    def habits(self, steps: int | None, cfg: float | None) -> tuple[int, float]:
-        """Steps and guidance as given, or the model's own: 25 and 4, or what a few-step LoRA asks for."""
-        info = self.info
-        return info.get("steps", 25) if steps is None else steps, info.get("cfg", 4.0) if cfg is None else cfg
+    def habits(
+        self, steps: int | None = None, cfg: float | None = None, sampler: str | None = None
+    ) -> tuple[int, float, str]:
+        """Steps, guidance and sampler as given, or the model's own: what its file says, or a few-step LoRA's."""
+        given = {"steps": steps, "cfg": cfg, "sampler": sampler}
+        own = {key: self.info.get(key, usual) for key, usual in USUAL.items()}
+        return tuple(own[key] if given[key] is None else given[key] for key in USUAL)
 
     def _contexts(self, shots: Sequence[Shot]) -> list[Tensor]:
         with torch.no_grad():
@@ -209,13 +213,13 @@ class Editing:
 
     def _edit(
         self, latent: dict, prompt: str | list, *, negative: str = "", seed: int = 0, steps: int | None = None,
-        sampler: str = "euler", scheduler: str = "simple", cfg: float | None = None, denoise: float = 1.0,
+        sampler: str | None = None, scheduler: str = "simple", cfg: float | None = None, denoise: float = 1.0,
         options: dict | None = None, progress: Callable[[int, int], None] | None = None, fps: float | None = None,
     ) -> VideoResult:  # fmt: skip
         """Sample a task's LATENT, decode it, and put the user's pixels back."""
         from .pipeline import VideoResult
 
-        steps, cfg = self.habits(steps, cfg)
+        steps, cfg, sampler = self.habits(steps, cfg, sampler)
         if isinstance(prompt, str):
             expect(bool(prompt.strip()), "The prompt is empty: say what the video should show.")
             with torch.no_grad():
@@ -237,11 +241,11 @@ class Editing:
 
     def _roller(
         self, story: LongVideo, size: tuple[int, int], rolling: Rolling, seed: int, *, negative: str = "",
-        steps: int | None = None, sampler: str = "euler", scheduler: str = "simple", cfg: float | None = None,
+        steps: int | None = None, sampler: str | None = None, scheduler: str = "simple", cfg: float | None = None,
         options: dict | None = None,
     ) -> tuple[Roller, dict]:  # fmt: skip
         """What makes a long video's segments, and what it depends on."""
-        steps, cfg = self.habits(steps, cfg)
+        steps, cfg, sampler = self.habits(steps, cfg, sampler)
         with torch.no_grad():
             unconditional = self.text.encode([negative])
         sigmas = get_sigmas(scheduler, steps, shift=self.model.shift)

@@ -21,6 +21,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -35,7 +36,7 @@ from .model.text import SPECIALS, UNKNOWN, TextEncoder, Vocabulary, split
 
 PREFIXES = {"dit": "diffusion_model.", "text": "text_encoders."}
 EMBEDDING = "embedding.weight"
-HABITS = ("steps", "cfg")
+HABITS = {"steps": int, "cfg": (int, float), "sampler": str}
 _KOHYA = "lora_unet_"
 _PAIRS = (("lora_up.weight", "lora_down.weight"), ("lora_B.weight", "lora_A.weight"))
 
@@ -57,13 +58,13 @@ class Change:
 @dataclass(frozen=True)
 class LoRA:
     """changes: by name of the module, as in the file without "lora_up.weight" and the like. words: what it teaches.
-    habits: how a model with it samples best, "steps" and "cfg", where the file says so.
+    habits: how a model with it samples best, "steps", "cfg" and "sampler", where the file says so.
     """
 
     name: str
     changes: Mapping[str, Change]
     words: tuple[str, ...] = ()
-    habits: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    habits: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def embedded_loras() -> dict[str, Path]:
@@ -95,7 +96,7 @@ def read_lora(path: str | Path) -> LoRA:
         bool(changes) and not rest,
         f"{path.name} is no LoRA that can be read here: it holds {', '.join((rest or ['nothing'])[:3])}.",
     )
-    habits = {key: meta[key] for key in HABITS if isinstance(meta.get(key), (int, float))}
+    habits = {key: meta[key] for key, kind in HABITS.items() if isinstance(meta.get(key), kind)}
     return LoRA(path.stem, changes, tuple(meta.get("words", ())), habits)
 
 

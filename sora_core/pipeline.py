@@ -108,7 +108,7 @@ class Pipeline(Editing):
         height: int | None = None,
         seed: int = 0,
         steps: int | None = None,
-        sampler: str = "euler",
+        sampler: str | None = None,
         scheduler: str = "simple",
         cfg: float | None = None,
         shift: float | None = None,
@@ -117,13 +117,13 @@ class Pipeline(Editing):
     ) -> VideoResult:
         """Text to video. `progress(step, steps)` is called after every step; what it raises stops the run.
 
-        Sizes, duration and frame rate default to the model's own; steps and cfg too (25 and 4, or what a few-step
-        LoRA asks for). Raises SoraError for values out of range, an
+        Sizes, duration and frame rate default to the model's own; steps, cfg and sampler too (see
+        `habits`). Raises SoraError for values out of range, an
         empty or overlong prompt, unknown sampler or scheduler names.
         """
         expect(bool(prompt.strip()), "The prompt is empty: say what the video should show.")
         info, vae = self.info, self.vae
-        steps, cfg = self.habits(steps, cfg)
+        steps, cfg, sampler = self.habits(steps, cfg, sampler)
         fps = info.get("fps", 8) if fps is None else fps
         check_rate(fps)
         ratio = vae.config.temporal_ratio

@@ -208,7 +208,7 @@ def test_two_processes_equal_one_with_twice_the_batch(world):
 
 def test_ranks_share_one_draw():
     whole = BucketSampler([100, 50], [8, 6], [1, 1], seed=1)
-    parts = [BucketSampler([100, 50], [4, 3], [1, 1], seed=1, rank=r, world_size=2) for r in (0, 1)]
+    drawn = [BucketSampler([100, 50], [4, 3], [1, 1], seed=1, rank=r, world_size=2) for r in (0, 1)]
     for step in range(5):
         bucket, indices = whole.draw(step)
         draws = [p.draw(step) for p in drawn]

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clips", type=count, default=100, help="clips an ability (default: 100)")
     parser.add_argument("--steps", type=count, help="steps of the sampler (default: the model's)")
     parser.add_argument("--cfg", type=float, help="guidance; 1 is none (default: the model's)")
-    parser.add_argument("--sampler", default="euler", metavar="NAME", help="default: euler")
+    parser.add_argument("--sampler", metavar="NAME", help="default: the model's")
     parser.add_argument("--scheduler", default="simple", metavar="NAME", help="default: simple")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="default: fp32")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -57,11 +57,12 @@ def run(args: argparse.Namespace) -> int:
     pipe = sora_core.load(args.model, dtype=dtype)
     for given in args.lora:
         pipe = pipe.with_lora(*parse_lora(given))
-    args.steps, args.cfg = pipe.habits(args.steps, args.cfg)
+    args.steps, args.cfg, args.sampler = pipe.habits(args.steps, args.cfg, args.sampler)
     observer = load_observer(args.observer)
     results = evaluate(
         pipe, observer, only=only, clips=args.clips, steps=args.steps, cfg=args.cfg, sampler=args.sampler,
-        scheduler=args.scheduler, sprites=args.sprites, preset=args.preset, progress=lambda text: print(text, file=sys.stderr, flush=True),
+        scheduler=args.scheduler, sprites=args.sprites, preset=args.preset,
+        progress=lambda text: print(text, file=sys.stderr, flush=True),
     )  # fmt: skip
     keys = ("model", "lora", "preset", "observer", "steps", "cfg", "sampler", "scheduler", "precision")
     about = {key: getattr(args, key) for key in keys} | {"subjects": "sprites" if args.sprites else "drawn by code"}

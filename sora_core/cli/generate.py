@@ -10,7 +10,6 @@ from ..errors import expect
 from .expand import add_language_model, expanded
 from .options import add_policy, count, positive, seed, size
 
-
 FAST = "sora-mini-4step"
 
 

@@ -1,4 +1,4 @@
-"""`sora train data | vae | latents | dit | lora | distill | observer | assemble`: the recipe's stages (training/README.md)."""
+"""`sora train data | vae | latents | dit | lora | distill | observer | assemble`: the stages of training/README.md."""
 
 from __future__ import annotations
 

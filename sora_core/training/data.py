@@ -98,7 +98,8 @@ def render_shards(
         )
         first = seed * 10_000_000 + frames * 100_000 + height * 1000 + width
         chunks = [range(i, min(i + 16, count)) for i in range(0, count, 16)]
-        jobs = [(preset, sprites, [first * 1000 + i for i in c], frames, height, width, excerpts, whole) for c in chunks]
+        how = (frames, height, width, excerpts, whole)
+        jobs = [(preset, sprites, [first * 1000 + i for i in c], *how) for c in chunks]
         with (part / "facts.jsonl").open("w") as facts, ProcessPoolExecutor(workers) as pool:
             for chunk, clips in zip(chunks, pool.map(_render, jobs), strict=True):
                 for i, (*pixels, fact) in zip(chunk, clips, strict=True):

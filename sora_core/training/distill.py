@@ -1,11 +1,11 @@
 """Few-step distillation: a LoRA with which the transformer makes in 4 calls, without guidance, what it makes in 32.
 
 A teacher (the model itself with guidance) is followed from noise to picture once, by a second-order solver, and its
-state kept at the few noise levels that the student will stop at. Between two of them the student must cross in one
-straight line: its target is the teacher's mean velocity over the interval, which is the regression of progressive
-distillation (Salimans & Ho 2022, arXiv 2202.00512) on whole trajectories, with guidance folded in (Meng et al. 2023,
-arXiv 2210.03142). A student's own first steps end beside the teacher's path, so half of the time it starts from where
-it really gets to and must come back (as in DAgger, Ross et al. 2011, arXiv 1011.0686).
+state kept at the few noise levels that the student will be called at. From each of them the student must name, in one
+call, the picture that the teacher's path ends in: a consistency model (Song et al. 2023, arXiv 2303.01469) on the
+noise levels that are used, with guidance folded in (Meng et al. 2023, arXiv 2210.03142) and the path's true end as the
+target in place of the student's own next guess. It is sampled as consistency models are: the named picture is noised
+afresh to the next level (`lcm`), which lets later calls put right what earlier ones got wrong.
 
 Masks are drawn as in training, so that every task has its few-step form.
 """
@@ -31,7 +31,7 @@ from .lora import LoRATrainer, LoRATraining
 @dataclass(frozen=True)
 class DistillTraining(LoRATraining):
     """few: model calls of the student. substeps: of the teacher between two of its stops. batches: trajectories to
-    follow, in batches of `tokens`. own: share of steps that start from where the student itself gets to.
+    follow, in batches of `tokens`.
     """
 
     few: int = 4
@@ -39,7 +39,6 @@ class DistillTraining(LoRATraining):
     cfg: float = 4.0
     sampler: str = "dpmpp_2m"
     batches: int = 120
-    own: float = 0.5
     text_drop: float = 0.0
 
 
@@ -119,23 +118,16 @@ class DistillTrainer(LoRATrainer):
         pick, k = (int(torch.randint(n, (), generator=generator)) for n in (len(self.files), self.config.few))
         data = {name: value.to(self.device) for name, value in load_file(self.files[pick]).items()}
         states, generate = data["states"].float(), data["generate"][:, None, :, None, None]
-        x = states[k]
-        if float(torch.rand((), generator=generator)) < self.config.own:
-            x = states[0]
-            with torch.no_grad():
-                for now, after in zip(self.sigmas[:k], self.sigmas[1 : k + 1], strict=True):
-                    x = torch.where(generate, x + (after - now) * self.velocity(x, now, data), x)
-        length = self.sigmas[k + 1] - self.sigmas[k]
-        target = (states[k + 1] - x) / length
-        error = (self.velocity(x, self.sigmas[k], data) - target).pow(2).mean(1, keepdim=True)
+        level = self.sigmas[k]
+        named = states[k] - level * self.velocity(states[k], level, data)
+        error = (named - states[-1]).pow(2).mean(1, keepdim=True)
         share = generate.expand_as(error).float()
-        # In states, not velocities: a long step's error is in the picture at full length.
-        loss = (error * share).sum() / share.sum() * length**2
-        return loss, {f"state_{k + 1}": float(loss.detach())}
+        loss = (error * share).sum() / share.sum()
+        return loss, {f"from_{level:.2f}": float(loss.detach())}
 
     def export(self, path: Path) -> None:
         info = {"base": self.base.info.get("name", "model"), "step": self.step, "rank": self.config.rank}
-        save_lora(self.file, self.changes(), (), info | {"steps": self.config.few, "cfg": 1.0})
+        save_lora(self.file, self.changes(), (), info | {"steps": self.config.few, "cfg": 1.0, "sampler": "lcm"})
 
     def sheet(self, step: int) -> None:
         """Nothing: `sora generate --lora` shows what the student makes."""

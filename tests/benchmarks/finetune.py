@@ -78,7 +78,7 @@ def held_out_loss(bundle, data: Path, draws: int = 8) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sprites", type=Path, help="unpacked sprite package (see training); drawn by code without it")
-    parser.add_argument("--subject", default="dinosaur", help="one that the model has never seen")
+    parser.add_argument("--subject", default="peacock", help="one that the model has never seen")
     parser.add_argument("--word", default="blorbo", help="what it is called")
     parser.add_argument("--model", default="sora-mini")
     parser.add_argument("--clips", type=int, default=20)

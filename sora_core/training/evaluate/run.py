@@ -174,7 +174,8 @@ def _bytes(frames: np.ndarray | Tensor) -> np.ndarray:
 
 def evaluate(
     pipe: Pipeline, observer: Observer, *, only: tuple[str, ...], clips: int, steps: int, cfg: float, sampler: str,
-    scheduler: str = "simple", sprites: Path | None = None, preset: str = "cast", progress: Callable[[str], None] = print,
+    scheduler: str = "simple", sprites: Path | None = None, preset: str = "cast",
+    progress: Callable[[str], None] = print,
 ) -> dict[str, Result]:  # fmt: skip
     """Results by ability, in the order of `NAMES`."""
     draw, maker = Draw(sprites, preset), Maker(pipe, steps, cfg, sampler, scheduler)
