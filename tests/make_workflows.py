@@ -72,6 +72,11 @@ def graphs() -> dict[str, dict]:
     story["sample"][1].update(positive=("edit", 0), latent=("edit", 1))
     story["save"][1]["fps"] = ("edit", 2)
     made["storyboard"] = story
+    quick = edit_graph("SoraImageToVideo", {}, PROMPT)
+    quick["load"] = ("SoraLoadModel", {"lora": "sora-mini-4step"})
+    quick["edit"] = ("SoraEmptyLatent", {})
+    quick["sample"][1].update(steps=4, cfg=1.0, sampler="lcm")
+    made["text_to_video_4step"] = quick
     parts = {"model": ("load", 0), "clip": ("load", 1), "vae": ("load", 2)}
     made["long_video"] = {
         "load": ("SoraLoadModel", {}),

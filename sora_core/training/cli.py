@@ -98,6 +98,7 @@ def parser() -> argparse.ArgumentParser:
     data.add_argument(
         "--excerpts", type=float, default=0.0, help="share of clips that begin and end in mid-motion, 0 to 1"
     )
+    data.add_argument("--whole", action="store_true", help="keep the combinations that `sora eval` asks for")
     latents = stages.add_parser("latents", help="encode rendered clips with a VAE")
     latents.add_argument("--data", type=Path, required=True)
     latents.add_argument("--out", type=Path, required=True)
@@ -165,7 +166,7 @@ def main(argv: list[str] | None = None) -> int:
             raise SoraError("Say what to make: --shape 17x128x128=6000 (repeatable), or --videos FOLDER.")
         shapes = parse_shapes(args.shape)
         render_shards(
-            args.out, args.preset, args.sprites, shapes, args.seed, args.workers, args.label, args.excerpts
+            args.out, args.preset, args.sprites, shapes, args.seed, args.workers, args.label, args.excerpts, args.whole
         )
     elif args.stage == "latents":
         from .latents import encode_shards

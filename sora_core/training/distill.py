@@ -1,7 +1,8 @@
 """Few-step distillation: a LoRA with which the transformer makes in 4 calls, without guidance, what it makes in 32.
 
-A teacher (the model itself with guidance) is followed from noise to picture once, by a second-order solver, and its
-state kept at the few noise levels that the student will be called at. From each of them the student must name, in one
+A teacher (the model itself with guidance) is followed from noise to picture once, and its state kept at the few noise
+levels that the student will be called at: with fresh noise down to the last of them, as a small model finds better
+shapes so, and from there by a second-order solver, so that the end follows from the state. From each of them the student must name, in one
 call, the picture that the teacher's path ends in: a consistency model (Song et al. 2023, arXiv 2303.01469) on the
 noise levels that are used, with guidance folded in (Meng et al. 2023, arXiv 2210.03142) and the path's true end as the
 target in place of the student's own next guess. It is sampled as consistency models are: the named picture is noised
@@ -30,14 +31,15 @@ from .lora import LoRATrainer, LoRATraining
 
 @dataclass(frozen=True)
 class DistillTraining(LoRATraining):
-    """few: model calls of the student. substeps: of the teacher between two of its stops. batches: trajectories to
-    follow, in batches of `tokens`.
+    """few: model calls of the student. substeps: of the teacher between two of its stops. sampler, ending: the
+    teacher's, to the last stop and after it. batches: trajectories to follow, in batches of `tokens`.
     """
 
     few: int = 4
     substeps: int = 4
     cfg: float = 4.0
-    sampler: str = "dpmpp_2m"
+    sampler: str = "euler_ancestral"
+    ending: str = "dpmpp_2m"
     batches: int = 120
     text_drop: float = 0.0
 
@@ -56,7 +58,7 @@ class DistillTrainer(LoRATrainer):
 
     # -- the teacher -----------------------------------------------------------------------------------------
     @torch.no_grad()
-    def follow(self, b: Batch) -> Tensor:
+    def follow(self, b: Batch, seed: int = 0) -> Tensor:
         """The teacher's states at the student's noise levels `[few+1,B,C,T,H,W]`, from noise to picture."""
         generate = b.generate[:, None, :, None, None]
         empty = torch.zeros_like(b.ids)
@@ -76,7 +78,10 @@ class DistillTrainer(LoRATrainer):
             if state["i"] % self.config.substeps == 0:
                 states.append(torch.where(generate, state["x"], b.latents))
 
-        x = get_sampler(self.config.sampler).fn(denoised, b.noise, self.fine, callback=keep, disable=True)
+        x, last = b.noise, len(self.fine) - 1 - self.config.substeps
+        for name, sigmas in ((self.config.sampler, self.fine[: last + 1]), (self.config.ending, self.fine[last:])):
+            if len(sigmas) > 1:
+                x = get_sampler(name).fn(denoised, x, sigmas, {"seed": seed}, callback=keep, disable=True)
         return torch.stack([*states, torch.where(generate, x, b.latents)])
 
     def trajectories(self) -> list[Path]:
@@ -95,7 +100,7 @@ class DistillTrainer(LoRATrainer):
             # Batches of training steps that are never trained on: the end of a run draws the shapes that last.
             b = self.batch(self.config.steps - 1 + i)
             part = file.with_suffix(".part")
-            save_file({"states": self.follow(b).half(), "ids": b.ids, "shot": b.shot, "generate": b.generate}, part)
+            save_file({"states": self.follow(b, i).half(), "ids": b.ids, "shot": b.shot, "generate": b.generate}, part)
             os.replace(part, file)
             if i % 10 == 0:
                 print(f"teacher: {i} of {len(files)} batches", flush=True)

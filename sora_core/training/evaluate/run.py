@@ -51,7 +51,8 @@ class Result:
 
 
 class Maker:
-    """Samples cases in batches, each from the noise of its own seed: a clip does not depend on its neighbours."""
+    """Samples cases in batches, each from the noise of its own seed (a stochastic sampler's later noise is the
+    batch's)."""
 
     def __init__(self, pipe: Pipeline, steps: int, cfg: float, sampler: str, scheduler: str) -> None:
         self.pipe, self.steps, self.cfg = pipe, steps, cfg
