@@ -2,11 +2,12 @@
 
 A teacher (the model itself with guidance) is followed from noise to picture once, and its state kept at the few noise
 levels that the student will be called at: with fresh noise down to the last of them, as a small model finds better
-shapes so, and from there by a second-order solver, so that the end follows from the state. From each of them the student must name, in one
-call, the picture that the teacher's path ends in: a consistency model (Song et al. 2023, arXiv 2303.01469) on the
-noise levels that are used, with guidance folded in (Meng et al. 2023, arXiv 2210.03142) and the path's true end as the
-target in place of the student's own next guess. It is sampled as consistency models are: the named picture is noised
-afresh to the next level (`lcm`), which lets later calls put right what earlier ones got wrong.
+shapes so, and from there by a second-order solver, so that the end follows from the state. From each of them the
+student must name, in one call, the picture that the teacher's path ends in: a consistency model (Song et al. 2023,
+arXiv 2303.01469) on the noise levels that are used, with guidance folded in (Meng et al. 2023, arXiv 2210.03142) and
+the path's true end as the target in place of the student's own next guess. It is sampled as consistency models are:
+the named picture is noised afresh to the next level (`lcm`), which lets later calls put right what earlier ones got
+wrong.
 
 Masks are drawn as in training, so that every task has its few-step form.
 """
