@@ -35,8 +35,12 @@ def latent_rgb(vae: VideoVAE, bucket: Bucket, clips: int = 24) -> dict[str, list
     return {"factors": solution[:-1].tolist(), "bias": solution[-1].tolist()}
 
 
-def assemble(vae_path: Path, dit_path: Path, data: Path, out: Path, name: str, shift: float = 3.0) -> None:
-    """Write `out` with dit, vae and text, and what a user of the model must know: fps, size, shift, preview colours."""
+def assemble(
+    vae_path: Path, dit_path: Path, data: Path, out: Path, name: str, shift: float = 3.0,
+    steps: int | None = None, cfg: float | None = None, sampler: str | None = None,
+) -> None:  # fmt: skip
+    """Write `out` with dit, vae and text, and what a user of the model must know: fps, size, shift, preview colours,
+    and how it samples best, where that is not as usual (`sora_core.editing.USUAL`)."""
     vae_parts, _ = load_parts(vae_path)
     dit_parts, dit_info = load_parts(dit_path)
     parts = {**dit_parts, **{k: v for k, v in vae_parts.items() if k == "vae"}}
@@ -52,6 +56,7 @@ def assemble(vae_path: Path, dit_path: Path, data: Path, out: Path, name: str, s
         "width": 128,
         "height": 128,
         "frames": 17,
+        **{k: v for k, v in (("steps", steps), ("cfg", cfg), ("sampler", sampler)) if v is not None},
         "latent_rgb": latent_rgb(parts["vae"], bucket),
         "provenance": {
             "trained_on": "procedural video world of this project",

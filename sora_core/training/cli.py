@@ -137,6 +137,9 @@ def parser() -> argparse.ArgumentParser:
     assemble.add_argument("--data", type=Path, required=True, help="rendered clips, for the preview colours")
     assemble.add_argument("--out", type=Path, required=True)
     assemble.add_argument("--name", default="sora-mini")
+    assemble.add_argument("--steps", type=int, help="that the model samples best with")
+    assemble.add_argument("--cfg", type=float, help="guidance that suits it")
+    assemble.add_argument("--sampler", help="sampler that suits it")
     return top
 
 
@@ -212,5 +215,6 @@ def main(argv: list[str] | None = None) -> int:
     else:
         from .assemble import assemble
 
-        assemble(args.vae, args.dit, args.data, args.out, args.name)
+        habits = {key: getattr(args, key) for key in ("steps", "cfg", "sampler")}
+        assemble(args.vae, args.dit, args.data, args.out, args.name, **habits)
     return 0
