@@ -82,7 +82,11 @@ def fit_frames(frames: Tensor, size: tuple[int, int] | None = None, multiple: in
     wide, high = fitted_size(width, height, size, multiple)
     scale = max(wide / width, high / height)
     if size is not None and (width, height) != (wide, high) and not (scale == 1 and width >= wide and height >= high):
-        from kornia.geometry.transform import resize
+        try:
+            from kornia.geometry.transform import resize
+        except ImportError as error:
+            raise SoraError(f"Scaling {width}x{height} to {wide}x{high} needs the package kornia, which is not installed "
+                            f"({error}): pip install kornia, or use frames of that size.") from error
 
         inner = max(high, round(height * scale)), max(wide, round(width * scale))
         frames = resize(frames.movedim(-1, 1), inner, interpolation="bicubic", antialias=scale < 1)

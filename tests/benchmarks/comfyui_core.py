@@ -113,10 +113,12 @@ def bad_graphs() -> dict[str, tuple[dict, list[str]]]:
     }  # fmt: skip
     encoded = {"images": ["picture", 0], "vae": ["other", 0]}
     ours_encoded = {"images": ["picture", 0], "vae": ["other", 2]}
+    pictures = node("UNETLoader", unet_name=f"{NAME}_picture.safetensors", weight_dtype="default")
+    of_picture = node("EmptyLatentImage", width=64, height=64, batch_size=1)
     return {
-        "a model of pictures": (
-            {**good, "model": node("UNETLoader", unet_name=f"{NAME}_picture.safetensors", weight_dtype="default")},
-            ["HunyuanImage21", "not a video model"],
+        "a model of pictures": ({**good, "model": pictures}, ["HunyuanImage21", "not a video model"]),
+        "a model of pictures with a latent of its own": (
+            {**good, "model": pictures, "edit": of_picture}, ["SoraSampler", "HunyuanImage21", "not a video model"],
         ),
         "a VAE for pictures": (with_latent("SoraVAEEncode", pixels, **encoded), ["pictures", "video"]),
         "a VAE for pictures in an edit": (
