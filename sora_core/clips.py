@@ -85,8 +85,8 @@ def fit_frames(frames: Tensor, size: tuple[int, int] | None = None, multiple: in
         try:
             from kornia.geometry.transform import resize
         except ImportError as error:
-            raise SoraError(f"Scaling {width}x{height} to {wide}x{high} needs the package kornia, which is not installed "
-                            f"({error}): pip install kornia, or use frames of that size.") from error
+            raise SoraError(f"Scaling {width}x{height} to {wide}x{high} needs the package kornia, which is not "
+                            f"installed ({error}): pip install kornia, or use frames of that size.") from error
 
         inner = max(high, round(height * scale)), max(wide, round(width * scale))
         frames = resize(frames.movedim(-1, 1), inner, interpolation="bicubic", antialias=scale < 1)
