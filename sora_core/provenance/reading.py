@@ -19,8 +19,7 @@ from . import ecc
 from .carrier import LUMA, SMALLEST_SIDE, TILE, WAVES, Carrier, carrier_of, key_bytes, plane_waves, tile_side
 
 FALSE_POSITIVE_RATE = 1e-6
-# A step from one pixel to the next is an edge above EDGE (8-bit units), in noise above EDGE times the median step.
-EDGE = 4.0
+FLAT = 1.1  # a step from one pixel to the next (8-bit units) that is as large as the mark's own
 CLIP = 1.5  # a projection counts at most this many times the median of its like
 SCALES = tuple(0.8 * 1.0075**i for i in range(84))
 LISTED = 4  # alignments that are listed for each scale; of all, LISTED_IN_ALL are decoded
@@ -49,7 +48,11 @@ class WatermarkReport:
 
 
 class Accumulator:
-    """Sums up what frames have in common: mean differences of neighbouring pixels, edges left out."""
+    """Sums up what frames have in common: differences of neighbouring pixels, those in flat places above all.
+
+    A step s counts as s / (v + FLAT^2), v the mean square of the steps around it: the weight of a Gaussian of that
+    variance, so that edges and textures, which are far larger than the mark, do not drown it.
+    """
 
     def __init__(self) -> None:
         self.frames = 0
@@ -74,19 +77,17 @@ class Accumulator:
             )
             height, width = self._size = tuple(luma.shape)
             shapes = ((height, width - 1), (height - 1, width))
-            self._sums = [torch.zeros(2, *shape) for shape in shapes]
+            self._sums = [torch.zeros(shape) for shape in shapes]
         expect(tuple(luma.shape) == self._size, "The frames have different sizes: give one video at a time.")
         for axis, sums in zip((1, 0), self._sums, strict=True):
             step = luma.diff(dim=axis)
-            size = step.abs()
-            flat = F.max_pool2d(size[None], 3, 1, 1)[0] <= EDGE * float(size.median().clamp_min(1))
-            sums[0] += step * flat
-            sums[1] += flat
+            around = F.avg_pool2d(step.square()[None], 3, 1, 1, count_include_pad=False)[0]
+            sums += step / (around + FLAT**2)
         self.frames += 1
 
     def picture(self) -> np.ndarray:
-        """`[h,w]`: minus the divergence of the mean differences, which holds the mark and little of the scene."""
-        across, down = (sums[0] / sums[1].clamp_min(1) for sums in self._sums)
+        """`[h,w]`: minus the divergence of the summed differences, which holds the mark and little of the scene."""
+        across, down = self._sums
         out = F.pad(across, (1, 0)) - F.pad(across, (0, 1))
         return (out + F.pad(down, (0, 0, 1, 0)) - F.pad(down, (0, 0, 0, 1))).numpy()
 

@@ -5,12 +5,15 @@ square tile with 4 to 13 periods a side, the tile as large as the frame (side = 
 is made larger or smaller takes its mark along. Each wave has two signs (cosine and sine). A fifth of the signs, the
 pilot, is fixed by the key; the others are the key's signs times the 128 signs of the error-correcting code
 (`.ecc`), each repeated over several waves. The waves are too long for an eye or a codec to throw away, and short enough
-to differ from the picture; their strength follows what the frame hides (PSNR >= 42 dB, SSIM >= 0.99).
+to differ from the picture; their strength follows what the frame hides, and each frame is measured as it is marked, so
+that it keeps PSNR >= 42 dB and SSIM >= 0.99, in its colours and in its luminance. Where a colour is near black, and a
+little more of it would show, the others carry the mark.
 
-How it is read (`.reading`). Differences of neighbouring pixels, without those that are edges, are averaged over the
-frames (motion averages out, the mark stays: this is why dropped frames and another speed do not matter) and projected
-on the waves. Cropping shifts and enlarges the tile: all shifts and 84 scales, mirrored or not, are tried by a Fourier
-transform of the pilot's correlation; the best few are decoded.
+How it is read (`.reading`). Differences of neighbouring pixels are added up over the frames (motion averages out, the
+mark stays: this is why dropped frames and another speed do not matter), each weighted by how flat its surroundings are:
+the mark's own differences are small, so what lies beside an edge or in a texture says little about it. The sum is
+projected on the waves. Cropping shifts and enlarges the tile: all shifts and 84 scales, mirrored or not, are tried by a
+Fourier transform of the pilot's correlation; the best few are decoded.
 
 The false-positive rate is a bound, not an estimate. Let y in R^n be the projections at one alignment, a function of
 the video alone, and S = <c, y> / |y| for signs c. If the video was made without the key, the signs of any one payload
@@ -36,17 +39,21 @@ from torch import Tensor
 
 from ..errors import expect
 from . import ecc
-from .carrier import DEFAULT_KEY, SMALLEST_SIDE, WAVES, carrier_of, key_bytes, plane_waves, tile_side
+from .carrier import DEFAULT_KEY, LUMA, SMALLEST_SIDE, WAVES, carrier_of, key_bytes, plane_waves, tile_side
 from .reading import FALSE_POSITIVE_RATE, Accumulator, WatermarkReport, read
 
 __all__ = ["DEFAULT_KEY", "Accumulator", "Embedder", "WatermarkReport", "detect", "embed", "embed_stream", "read"]
 
-MEAN_SQUARE = 3.7  # of the mark in small frames, in 8-bit units: 42.4 dB
-SSIM_LOSS = 0.0073  # what rounding to 8 bits adds comes on top
+MEAN_SQUARE = 4.0  # of the mark in small frames, in 8-bit units, rounded to them: 42.1 dB
+SSIM_LOSS = 0.0094  # the same, in SSIM
 SSIM_C1, SSIM_C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+PRICE = SSIM_LOSS / MEAN_SQUARE  # what a unit of mean square costs beside a unit of SSIM when both are short
 TILT = 0.6  # amplitudes fall with the frequency to this power: long waves cost less SSIM and survive more
-STEPS = 1024  # of the pattern and of its gain, per 8-bit unit
-MASK = 0.05, 3.0  # power of the mark relative to a flat mid-grey, from and to
+STEPS = 1024  # of the mark, per 8-bit unit
+MASK = 0.2, 1.5  # power of the mark relative to a flat mid-grey, from and to
+ROUNDS = 2  # of measuring and correcting the strength; the second leaves an error of less than 0.0002 of SSIM
+WINDOW = torch.exp(-torch.arange(-5.0, 6.0, dtype=torch.float64).square() / (2 * 1.5**2))  # SSIM's
+WINDOW = WINDOW / WINDOW.sum()
 
 
 def check_payload(payload: int) -> int:
@@ -78,9 +85,8 @@ class Embedder:
         )
         if size != self._size:
             self._prepare(*size)
-        gain = self._gain(frame)
         marked = frame.clone()
-        marked[..., :3] = (frame[..., :3] + (gain * self._pattern).to(frame)[..., None] / 255).clamp(0, 1)
+        marked[..., :3] = (frame[..., :3] + self._mark(frame).to(frame) / 255).clamp(0, 1)
         return marked
 
     def _prepare(self, height: int, width: int) -> None:
@@ -90,39 +96,66 @@ class Embedder:
         strength = np.hypot(carrier.u, carrier.v) ** -TILT
         grid[carrier.u + top, carrier.v + top] = strength * (self.signs[:count] + 1j * self.signs[count:])
         pattern = (plane_waves(height, side, top, 1).T @ grid @ plane_waves(width, side, top, 1)).real
-        # In steps, as the gain is: the last bits of a product depend on where its factors lie in memory, and a frame
+        # In steps, as the mark is: the last bits of a product depend on where its factors lie in memory, and a frame
         # that is made twice must be marked the same.
         steps = np.round(pattern / math.sqrt((strength**2).sum()) * STEPS) / STEPS
         self._pattern = torch.from_numpy(steps)
-        level, self._spread = _local(self._pattern[None])
-        self._level = level.square()
+        level, spread = _local(self._pattern[None])
+        self._level, self._spread = level.square().mean(), spread.mean()
         self._mean_square = MEAN_SQUARE / min(max(side / 256, 1.0), 2.0)
         self._size = height, width
 
-    def _gain(self, frame: Tensor) -> Tensor:
-        """How strong the mark is at each pixel `[H,W]`, in 8-bit units.
+    def _mark(self, frame: Tensor) -> Tensor:
+        """What is added to the frame's colours `[H,W,3]`, in 8-bit units.
 
-        With d the mark and x the frame, 1 - SSIM is to first order var(d) / (2 var(x) + C2) + mean(d)^2 / (2 mean(x)^2
+        With d the mark and x a colour, 1 - SSIM is to first order var(d) / (2 var(x) + C2) + mean(d)^2 / (2 mean(x)^2
         + C1), means and variances over the window of SSIM (Wang et al., IEEE Trans. Image Process. 13(4), 2004). So d
-        may be stronger where x varies, and must be weaker where a colour is dark; the whole is then scaled to the
-        tighter of the two limits, on SSIM and on the mean square.
+        may be stronger where x varies, and must be weaker where a colour is dark: that decides how the mark is shared
+        out over places and colours. How strong the whole may be is then measured on the marked frame itself.
         """
-        mean, variance = _local(frame[..., :3].detach().double().cpu().movedim(-1, 0) * 255)
-        of_spread = 1 / (2 * variance + SSIM_C2)
-        of_level = 1 / (2 * mean.square() + SSIM_C1)
-        spread, level = self._spread.mean(), self._level.mean()
-        cost = (spread * of_spread + level * of_level).mean(0)
-        power = (spread / SSIM_C2 / cost).clamp(*MASK)
-        loss = (power * (self._spread * of_spread + self._level * of_level)).mean()
-        square = (power * self._pattern.square()).mean()
-        gain = (power * torch.minimum(SSIM_LOSS / loss, self._mean_square / square)).sqrt()
-        return (gain * STEPS).round() / STEPS
+        colours = frame[..., :3].detach().double().cpu().movedim(-1, 0) * 255
+        luma = torch.tensor(LUMA, dtype=torch.float64)[:, None, None]
+        mean, variance = _local(colours)
+        cost = self._spread / (2 * variance + SSIM_C2) + self._level / (2 * mean.square() + SSIM_C1)
+        share = 1 / (cost / (self._spread + self._level) + PRICE)
+        share = share / (luma * share).sum(0)  # of each colour, so that the luminance takes all of the mark
+        cost = (share.square() * cost).mean(0)
+        power = (self._spread / SSIM_C2 / cost).clamp(*MASK)
+        mark = power.sqrt() * share * self._pattern
+        square = torch.maximum(mark.square().mean(), (luma * mark).sum(0).square().mean())
+        strength = torch.minimum(SSIM_LOSS / (power * cost).mean(), self._mean_square / square).sqrt()
+        before = colours.round()
+        before = torch.cat((before, (luma * before).sum(0, keepdim=True)))
+        known = _windowed(before), _windowed(before.square())
+        for _ in range(ROUNDS):
+            seen = (colours + strength * mark).clamp(0, 255).round()
+            seen = torch.cat((seen, (luma * seen).sum(0, keepdim=True)))
+            loss, square = _loss(before, seen, *known), (seen - before).square().mean((1, 2))
+            # Colours together and luminance, each within both limits.
+            loss, square = (torch.maximum(value[:3].mean(), value[3]).clamp_min(1e-9) for value in (loss, square))
+            strength = strength * torch.minimum(SSIM_LOSS / loss, self._mean_square / square).sqrt().clamp(0.5, 2)
+        return ((strength * mark * STEPS).round() / STEPS).movedim(0, -1)
 
 
 def _local(planes: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and variance of `[C,H,W]` in a window of 5x5, which has the spread of SSIM's Gaussian."""
     mean, square = F.avg_pool2d(torch.stack((planes, planes.square())), 5, 1, 2, count_include_pad=False)
     return mean, (square - mean.square()).clamp_min(0)
+
+
+def _windowed(planes: Tensor) -> Tensor:
+    """Mean of `[C,H,W]` in SSIM's window; of large frames at some 128 x 128 places."""
+    kernel, step = WINDOW.view(1, 1, 1, -1), max(1, round(tile_side(*planes.shape[1:]) / 128))
+    return F.conv2d(F.conv2d(planes[:, None], kernel.mT, stride=(step, 1)), kernel, stride=(1, step))[:, 0]
+
+
+def _loss(x: Tensor, y: Tensor, mean_x: Tensor, square_x: Tensor) -> Tensor:
+    """1 - SSIM `[C]` of planes `[C,H,W]`; mean_x, square_x: x and its square in the window."""
+    mean_y = _windowed(y)
+    var_x, var_y = square_x - mean_x.square(), _windowed(y * y) - mean_y.square()
+    both = _windowed(x * y) - mean_x * mean_y
+    value = (2 * mean_x * mean_y + SSIM_C1) * (2 * both + SSIM_C2)
+    return 1 - (value / ((mean_x.square() + mean_y.square() + SSIM_C1) * (var_x + var_y + SSIM_C2))).mean((1, 2))
 
 
 def embed(frames: Tensor, payload: int, key: bytes | str | None = None) -> Tensor:

@@ -21,13 +21,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from video_attacks import ATTACKS, WITHIN, h264, psnr, ssim
 
+from sora_core.provenance.carrier import LUMA
+
 SIZES = ((128, 128), (96, 160), (160, 96))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--marked", type=int, default=100, help="clips to mark and attack (watermark)")
     parser.add_argument("--unmarked", type=int, default=2000, help="clips without a mark (watermark)")
-    parser.add_argument("--attacks", default="", metavar="WORDS", help="only those whose names have one of these words")
+    parser.add_argument("--first", type=int, default=11_000_000, help="seed of the first marked clip (watermark)")
+    parser.add_argument("--attacks", default="", metavar="WORDS", help="only those with one of these words: a,b")
 
 
 def rendered(count: int, first: int, frames: int = 17) -> Iterator[np.ndarray]:
@@ -41,21 +44,21 @@ def rendered(count: int, first: int, frames: int = 17) -> Iterator[np.ndarray]:
 
 
 def measure(args: argparse.Namespace) -> dict:
-    marked = survival(args.marked, args.attacks.split()) if args.marked else {}
+    marked = survival(args.marked, args.first, args.attacks.split(",")) if args.marked else {}
     return {"clips": args.marked, **marked, **({"unmarked": unmarked(args.unmarked)} if args.unmarked else {})}
 
 
-def survival(count: int, words: list[str]) -> dict:
+def survival(count: int, first: int, words: list[str]) -> dict:
     from sora_core.checkpoint import load_parts
     from sora_core.provenance.watermark import Embedder, detect
     from sora_core.training.detector import through_vae
 
     vae = load_parts("sora-mini")[0]["vae"]
-    chosen = {name: attack for name, attack in ATTACKS.items() if not words or any(word in name for word in words)}
+    chosen = {name: attack for name, attack in ATTACKS.items() if any(word in name for word in words)}
     bits, found = ({name: [] for name in chosen} for _ in range(2))
-    seen: list[tuple[float, float]] = []
+    seen: list[tuple[float, ...]] = []
     rng, clock, painted = np.random.default_rng(1), 0.0, 0
-    for i, clip in enumerate(rendered(count, 900_000)):
+    for i, clip in enumerate(rendered(count, first)):
         frames = through_vae(vae, clip) if i % 2 else clip
         payload = int(rng.integers(2**32))
         embedder = Embedder(payload)
@@ -65,7 +68,8 @@ def survival(count: int, words: list[str]) -> dict:
         marked = embedder(video)
         clock, painted = clock + time.process_time() - start, painted + len(frames)
         made = (marked * 255).round().byte().numpy()
-        seen.append((psnr(frames, made), ssim(frames, made)))
+        greys = grey(frames), grey(made)
+        seen.append((psnr(frames, made), ssim(frames, made), psnr(*greys), ssim(*greys)))
         for name, attack in chosen.items():
             report = detect(attack(made))
             wrong = 16 if report.payload is None else (report.payload ^ payload).bit_count()
@@ -79,10 +83,17 @@ def survival(count: int, words: list[str]) -> dict:
     return {
         "psnr_min": round(float(quality[:, 0].min()), 2), "psnr_mean": round(float(quality[:, 0].mean()), 2),
         "ssim_min": round(float(quality[:, 1].min()), 4), "ssim_mean": round(float(quality[:, 1].mean()), 4),
+        "luminance_psnr_min": round(float(quality[:, 2].min()), 2),
+        "luminance_ssim_min": round(float(quality[:, 3].min()), 4),
         "embed_cpu_ms_per_frame": round(1000 * clock / painted, 2),
         "survives": {name: row for name, row in rows.items() if name in WITHIN},
         "beyond": {name: row for name, row in rows.items() if name not in WITHIN},
     }  # fmt: skip
+
+
+def grey(frames: np.ndarray) -> np.ndarray:
+    """Luminance `[T,H,W,1]`, in 8-bit units, not rounded."""
+    return frames.astype(np.float32) @ np.asarray(LUMA, np.float32)[:, None]
 
 
 def unmarked(count: int) -> dict:
