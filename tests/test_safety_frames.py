@@ -320,7 +320,17 @@ def test_a_locked_policy_reads_every_prompt(tmp_path, monkeypatch):
         with pytest.raises(SoraError, match="sexual"):
             host.run(text_to_video(positive__text=text), listener=lambda event, data: ran.append(event))
     assert not ran, "what stands in the graph is judged before anything runs"
-    host.run(text_to_video(sample__steps=1, sample__cfg=1.0, negative__text="nudity, blood"))
+    host.run(text_to_video(sample__steps=1, sample__cfg=1.0, negative__text="nsfw, nudity, gore"))
+    # Where guidance turns the negative into what is asked for, or does not say how strong it is, its words count.
+    for cfg in (0.0, 0.5, ["number", 0]):
+        turned = text_to_video(sample__steps=1, sample__cfg=cfg, negative__text="nsfw, nudity, gore")
+        turned["number"] = {"class_type": "PrimitiveFloat", "inputs": {"value": 1.0}}
+        with pytest.raises(SoraError, match="sexual"):
+            host.run(turned)
+    both = text_to_video(sample__steps=1, sample__cfg=2.0, negative__text="nsfw, nudity, gore")
+    both["sample"]["inputs"]["positive"] = both["sample"]["inputs"]["negative"]
+    with pytest.raises(SoraError, match="sexual"):
+        host.run(both)
     linked = text_to_video(positive__text=["words", 0])
     linked["words"] = {"class_type": "PrimitiveString", "inputs": {"value": "a naked woman having sex"}}
     with pytest.raises(SoraError, match="sexual"):

@@ -41,7 +41,7 @@ def texts(plan: Plan, planned: PlannedNode, values: dict[str, list[Any]]) -> Abs
     said = {True: [], False: []}
     for name, listed in values.items():
         if _is_prompt(planned, name):
-            negative = "negative" in name or _feeds_negative(plan, planned)
+            negative = _steers_away(plan, planned) if "negative" in name else _feeds_negative(plan, planned)
             said[negative] += [text for text in listed if isinstance(text, str)]
     told = gate.Negatives(frozenset(said[True]) - frozenset(said[False]), _prompts(plan))
     for text in [*said[False], *said[True]]:
@@ -73,10 +73,27 @@ def _is_prompt(planned: PlannedNode, name: str) -> bool:
     return isinstance(planned.inputs.get(name), Link) or bool(getattr(planned.active.get(name), "multiline", False))
 
 
-def _feeds_negative(plan: Plan, planned: PlannedNode) -> bool:
-    """Whether all that follows takes this node's output as its negative."""
-    names = [name for other in plan.nodes.values() for name, link in other.links() if link.node == planned.node.id]
-    return bool(names) and all("negative" in name for name in names)
+def _feeds_negative(plan: Plan, planned: PlannedNode, slot: int | None = None) -> bool:
+    """Whether all that follows steers away from this node's output (from its `slot`, if given)."""
+    uses = [(other, name) for other in plan.nodes.values() for name, link in other.links()
+            if link.node == planned.node.id and slot in (None, link.slot)]
+    return bool(uses) and all("negative" in name and _steers_away(plan, other) for other, name in uses)
+
+
+def _steers_away(plan: Plan, planned: PlannedNode) -> bool:
+    """Whether a node's negative is what its video will not show.
+
+    Guidance gives negative + cfg (positive - negative): below 1 it asks for the negative, so a cfg that is lower, not
+    known yet or not there counts as if it were. A node that passes conditioning on says what becomes of it where the
+    name of an output says which one is the negative.
+    """
+    passed = {i: output.display_name or "" for i, output in enumerate(planned.schema.outputs)
+              if output.get_io_type() == "CONDITIONING"}
+    if passed:
+        slots = [i for i, name in passed.items() if "negative" in name.lower()]
+        return bool(slots) and all(_feeds_negative(plan, planned, i) for i in slots)
+    strengths = [value for name, value in planned.inputs.items() if "cfg" in name]
+    return bool(strengths) and all(isinstance(value, (int, float)) and value >= 1 for value in strengths)
 
 
 def _prompts(plan: Plan) -> str:
