@@ -1,7 +1,8 @@
 """Was this video made here? Asks the credentials, then the watermark, then a classifier, and says which one speaks.
 
 The credentials are signed and say what was done; the watermark survives re-encoding and has a p-value that is a bound;
-the classifier only recognises how a decoder paints, with the error rates that its training measured. So the first that
+the classifier only recognises how a decoder paints, with error rates that tests/benchmarks/safety.py measures; its
+probability is meant for even numbers of clips that are ours and that are not. So the first that
 has an answer speaks, and the others are reported beside it.
 """
 
@@ -19,7 +20,9 @@ from . import traces
 from .classifier import WEIGHTS, load_classifier
 from .watermark import Accumulator, WatermarkReport, read
 
-MARKED = 0.5  # probability from which the classifier's answer is yes
+# Probability from which the classifier's answer is yes. Not 0.5: most videos are not ours, so a yes that is wrong one
+# time in ten among even numbers of both would mostly be wrong.
+MARKED = 0.9
 GENERATOR = "Sora Nodes"  # what our credentials name as the writing software
 
 

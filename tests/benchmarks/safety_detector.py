@@ -2,7 +2,9 @@
 
 ours: rendered clips through the embedded VAE, and (--generated) clips that the model makes of prompts. truth: the same
 rendered clips. photographs: pans and zooms over the pictures inside scikit-learn and scikit-image (found as files; the
-packages are not imported). Training saw none of these clips and no photograph. Each as it is, and after H.264 crf 28.
+packages are not imported). Training saw none of these clips and no photograph. Each as it is, and after H.264 at crf 23
+and 28. called_ours: at the probability from which `sora detect` says so. calibration: of the painted and rendered clips
+whose probability lies in a range, how many there are, their mean probability, and the share that is painted.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import argparse
 import importlib.util
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +23,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from video_attacks import h264, resized
 
 FRAMES = 9
+CRFS = 23, 28
+BINS = 0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.01
 # Package, folder inside it, pictures of a camera. Drawings, scans and micrographs are left out.
 PHOTOGRAPHS = (
     ("sklearn", "datasets/images", ("china.jpg", "flower.jpg")),
@@ -35,6 +40,7 @@ PROMPTS = ("a cat moving right on a beach", "a rocket flies up in outer space", 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--truths", type=int, default=100, help="rendered clips, each with the VAE's (detector)")
+    parser.add_argument("--first-truth", type=int, default=5_000_000, help="seed of the first of them (detector)")
     parser.add_argument("--photo-clips", type=int, default=6, help="clips of each photograph (detector)")
     parser.add_argument("--generated", type=int, default=12, help="clips made of prompts (detector)")
     parser.add_argument("--classifier", type=Path, help="weights of `sora train detector` (detector)")
@@ -45,6 +51,7 @@ def measure(args: argparse.Namespace) -> dict:
 
     from sora_core.checkpoint import load_parts
     from sora_core.provenance.classifier import WEIGHTS, load_classifier
+    from sora_core.provenance.detector import MARKED
     from sora_core.provenance.traces import frame_traces
     from sora_core.training.detector import auc, through_vae
 
@@ -53,11 +60,11 @@ def measure(args: argparse.Namespace) -> dict:
     scores: dict[tuple[str, str], list[float]] = {}
 
     def add(kind: str, frames: np.ndarray) -> None:
-        for coding, clip in (("as it is", frames), ("crf 28", h264(28)(frames))):
+        for coding, clip in (("as it is", frames), *((f"crf {crf}", h264(crf)(frames)) for crf in CRFS)):
             logits = network.frame_logits(np.stack([frame_traces(frame) for frame in clip]))
             scores.setdefault((kind, coding), []).append(float(logits.mean()))
 
-    for clip in rendered(args.truths, 5_000_000, FRAMES):
+    for clip in rendered(args.truths, args.first_truth, FRAMES):
         add("truth", clip)
         add("painted", through_vae(vae, clip))
     for clip in photographs(args.photo_clips):
@@ -67,17 +74,28 @@ def measure(args: argparse.Namespace) -> dict:
     rows = {}
     for ours in ("painted", "generated"):
         for other in ("truth", "photograph"):
-            for coding in ("as it is", "crf 28"):
+            for coding in ("as it is", *(f"crf {crf}" for crf in CRFS)):
                 made, not_made = (np.asarray(scores.get((kind, coding), [])) for kind in (ours, other))
                 if len(made) and len(not_made):
                     labels = np.repeat([1, 0], [len(made), len(not_made)])
                     rows[f"{ours} against {other}, {coding}"] = round(auc(np.append(made, not_made), labels), 4)
     shares = {
-        f"{kind}, {coding}": round(float((network.probability(np.asarray(values)) >= 0.5).mean()), 3)
+        f"{kind}, {coding}": round(float((network.probability(np.asarray(values)) >= MARKED).mean()), 3)
         for (kind, coding), values in scores.items()
     }
+    both = {label: np.concatenate([values for (kind, _), values in scores.items() if kind == name])
+            for label, name in ((1, "painted"), (0, "truth"))}
+    chance = network.probability(np.concatenate([both[1], both[0]]))
+    painted = np.repeat([1, 0], [len(both[1]), len(both[0])])
+    calibration = {}
+    for low, high in pairwise(BINS):
+        inside = (chance >= low) & (chance < high)
+        if inside.any():
+            calibration[f"{low} to {min(high, 1)}"] = [
+                int(inside.sum()), round(float(chance[inside].mean()), 3), round(float(painted[inside].mean()), 3)]
     counts = {kind: len(values) for (kind, coding), values in scores.items() if coding == "crf 28"}
-    return {"clips": counts, "auc": rows, "called_ours": shares, "trained": network.info}
+    return {"clips": counts, "auc": rows, "called_ours": shares, "calibration": calibration,
+            "trained": network.info}
 
 
 def photographs(each: int) -> Iterator[np.ndarray]:
