@@ -289,6 +289,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=20)
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--cfg", type=float, help="guidance (default: the model's)")
+    parser.add_argument("--sampler", help="default: the model's")
     parser.add_argument("--model", default="sora-mini")
     parser.add_argument("--observer", default="observer")
     parser.add_argument("--sprites", type=Path, help="the sprite package that the model was trained on")
@@ -297,7 +298,8 @@ def main() -> None:
     args = parser.parse_args()
     if args.child:
         return child(args.child, args.out, args.steps)
-    how = {"steps": args.steps} | ({} if args.cfg is None else {"cfg": args.cfg})
+    given = {"cfg": args.cfg, "sampler": args.sampler}
+    how = {"steps": args.steps} | {key: value for key, value in given.items() if value is not None}
     bench = Bench(args.model, args.observer, args.clips, how, args.sprites)
     result = {"model": args.model, **how, "cores": os.cpu_count()}
     for name in args.only.split(","):
