@@ -128,7 +128,7 @@ def parser() -> argparse.ArgumentParser:
     detector.add_argument("--vae", default="sora-mini", help="a model or the export of a VAE run (default: sora-mini)")
     detector.add_argument("--name", help="what reports call the decoder (default: the model's name)")
     detector.add_argument("--out", type=Path, help="where to write the weights; without it, into the package")
-    detector.add_argument("--clips", type=int, default=48, help="scenes, each painted by the decoder and not")
+    detector.add_argument("--clips", type=int, default=160, help="scenes, each painted by the decoder and not")
     detector.add_argument("--sprites", type=Path, help="unpacked sprite package; without it, subjects drawn by code")
     detector.add_argument("--seed", type=int, default=0)
     assemble = stages.add_parser("assemble", help="join VAE and DiT weights into one model file")

@@ -1,6 +1,6 @@
 """Training of the detector's classifier: clips of a VAE's decoder against the pictures that they were made from.
 
-    sora train detector [--vae FILE] [--clips 48] [--sprites FOLDER] [--out FILE]
+    sora train detector [--vae FILE] [--clips 160] [--sprites FOLDER] [--out FILE]
 
 Made here: rendered clips that went through the VAE, with some noise on the latents, as sampling leaves it. Not made
 here: the same rendered clips as they are and blurred (a soft edge alone proves nothing), and pictures with the
@@ -147,7 +147,7 @@ def auc(scores: np.ndarray, labels: np.ndarray) -> float:
 
 
 def train_detector(
-    vae_file: str | Path = "sora-mini", out: Path = WEIGHTS, *, count: int = 48, sprites: Path | None = None,
+    vae_file: str | Path = "sora-mini", out: Path = WEIGHTS, *, count: int = 160, sprites: Path | None = None,
     name: str | None = None, seed: int = 0, report=print,
 ) -> Classifier:
     """Train on `count` scenes through the VAE in `vae_file` and write `out`. Raises SoraError when it holds no VAE.
