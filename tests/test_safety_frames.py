@@ -197,7 +197,7 @@ def load_quick(host: Host, path):
     import json
 
     types = {node["type"] for node in json.loads(path.read_text("utf-8"))["nodes"]}
-    settings = [f"SoraLoadModel.model={TINY}"]
+    settings = [f"SoraLoadModel.model={TINY}", "SoraLoadModel.lora=none"]
     if "SoraLongVideo" in types:
         settings += ["SoraLongVideo.steps=1", "SoraLongVideo.seconds=1", "SoraLongVideo.cfg=1"]
     if "SoraSampler" in types:
