@@ -16,12 +16,27 @@ from ..world.config import CAMERAS
 from . import measures
 from .camera import named_camera
 
-THERE = 0.12  # a second subject needs this share of the evidence of the first
+NEAR = 11 / 16  # side of what is looked at closely, of the frame's: small subjects fill it as large ones do a frame
 SAME_CUT = 1  # frames that a cut may be off
 
 
-def judge(must: dict[str, Any], frames: np.ndarray, sight: Sight, v: ObserverConfig) -> dict[str, bool]:
-    """Which of the facts of `must` are seen in frames float `[T,H,W,3]`. Keys of must:
+def closely(must: dict[str, Any]) -> bool:
+    """Whether a clip of these facts has to be seen in its `corners` too: its subjects are small."""
+    return "subjects" in must or "relation" in must or "passes" in must
+
+
+def corners(video: np.ndarray) -> list[np.ndarray]:
+    """`[T,H,W,...]` -> its four corners of NEAR of each side, which overlap: left top, left bottom, right top,
+    right bottom."""
+    h, w = (round(NEAR * side) for side in video.shape[1:3])
+    return [video[:, rows, columns] for columns in (slice(w), slice(-w, None)) for rows in (slice(h), slice(-h, None))]
+
+
+def judge(
+    must: dict[str, Any], frames: np.ndarray, sight: Sight, v: ObserverConfig, near: list[Sight] | None = None
+) -> dict[str, bool]:
+    """Which of the facts of `must` are seen in frames float `[T,H,W,3]`. near: sights of the four `corners`, where
+    `closely(must)`. Keys of must:
 
     subject, scene, style, time, weather, motion, camera: names, or several that will do. subjects: two names,
     "subjects". relation: [a, "left" | "right", b]. ground: height at which a fall ends, gives "parabola", "ground" and
@@ -44,14 +59,14 @@ def judge(must: dict[str, Any], frames: np.ndarray, sight: Sight, v: ObserverCon
     if "camera" in must:
         out["camera"] = _one_of(named_camera(frames, CAMERAS), must["camera"])
     if "subjects" in must:
-        out["both"] = _both(must["subjects"], sight, v)
+        out["both"] = {most(seen, v) for seen in _sides(near)} == set(must["subjects"])
     if "relation" in must:
-        out["relation"] = _relation(must["relation"], sight, v)
+        out["relation"] = _relation(must["relation"], near, v)
     if "ground" in must:
         out |= measures.falls(sight.tracks["centre"][:, 1], must["ground"])
         out["gravity"] = out["parabola"] and out["ground"]
     if "passes" in must:
-        out["same subject"] = _passes(must["passes"], must["to"], sight, v)
+        out["same subject"] = _passes(must["passes"], must["to"], sight, near, v)
     if "cuts" in must:
         out |= _shots(must, frames, sight, v)
     return out
@@ -66,25 +81,19 @@ def most(subjects: np.ndarray, v: ObserverConfig) -> str:
     return v.subjects[int(subjects.sum(0).argmax())]
 
 
-def _both(names: list[str], sight: Sight, v: ObserverConfig) -> bool:
-    """The two with the most evidence are these, and both are really there."""
-    evidence = sight.tracks["subjects"].sum(0)
-    first, second = np.argsort(-evidence)[:2]
-    return {v.subjects[first], v.subjects[second]} == set(names) and bool(
-        evidence[second] > THERE * evidence[first]
-    )
+def _sides(near: list[Sight]) -> tuple[np.ndarray, np.ndarray]:
+    """The evidence `[G,S]` of each subject on the left and on the right, seen from nearby."""
+    seen = [sight.tracks["subjects"] for sight in near]
+    return seen[0] + seen[1], seen[2] + seen[3]
 
 
-def _relation(relation: list[str], sight: Sight, v: ObserverConfig) -> bool:
-    """Both are there, and the first is on its side of the second."""
+def _relation(relation: list[str], near: list[Sight], v: ObserverConfig) -> bool:
+    """Of the two that are named, each is rather on its own side than the other one is."""
     a, side, b = relation
-    i, j = v.subjects.index(a), v.subjects.index(b)
-    evidence = sight.tracks["subjects"].sum(0)
-    share = sight.tracks["subjects"][..., None]
-    place = (sight.tracks["places"] * share).sum(0) / np.maximum(share.sum(0), 1e-9)
-    there = min(evidence[i], evidence[j]) > THERE * evidence.max()
-    apart = place[j, 0] - place[i, 0]
-    return bool(there and (apart if side == "left" else -apart) > 0.1)
+    left, right = (seen.sum(0)[[v.subjects.index(a), v.subjects.index(b)]] for seen in _sides(near))
+    if side == "right":
+        left, right = right, left
+    return bool(left[0] > left[1] and right[0] < right[1])
 
 
 def _effect(must: dict[str, Any], frames: np.ndarray, sight: Sight, v: ObserverConfig) -> dict[str, bool]:
@@ -97,10 +106,13 @@ def _effect(must: dict[str, Any], frames: np.ndarray, sight: Sight, v: ObserverC
     return {"effect lasts": lasts, "nothing before": before, "effect": lasts and before and subject}
 
 
-def _passes(name: str, to: str, sight: Sight, v: ObserverConfig) -> bool:
-    """The same, right subject at both ends, gone from one side of the picture to the other."""
-    subjects = sight.tracks["subjects"]
-    if not most(subjects[:2], v) == most(subjects[-2:], v) == name:
+def _passes(name: str, to: str, sight: Sight, near: list[Sight], v: ObserverConfig) -> bool:
+    """The same, right subject at both ends, gone from one side of the picture to the other. It walks on the ground:
+    at either end it is seen from afar and in that lower corner."""
+    whole = sight.tracks["subjects"]
+    left, right = (2 * whole + near[corner].tracks["subjects"] for corner in (1, 3))
+    first, last = (left, right) if to == "right" else (right, left)
+    if not most(first[:2], v) == most(last[-2:], v) == name:
         return False
     x = sight.tracks["places"][:, v.subjects.index(name), 0]
     gone = x[-1] - x[0]
