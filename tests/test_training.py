@@ -20,6 +20,7 @@ from sora_core.training import cli
 from sora_core.training.data import BucketSampler, open_buckets, render_shards, token_labels
 from sora_core.training.dit import DiTTrainer, DiTTraining, parts
 from sora_core.training.latents import encode_shards
+from sora_core.training.masks import frame_mask
 from sora_core.training.vae import VAETrainer, VAETraining
 
 TINY_VAE = VAEConfig(width=(16, 24), encoder_blocks=(1, 1), decoder_blocks=(1, 1))
@@ -159,6 +160,15 @@ def test_parts_tell_where_in_its_subject_a_token_lies():
     assert torch.allclose(found[0, 1, 1, 2], torch.tensor([1 / 6, 1 / 4, 3 / 6, 2 / 4]))  # the top left of a 3 x 2 box
     assert torch.allclose(found[0, 1, 2, 4], torch.tensor([5 / 6, 3 / 4, 3 / 6, 2 / 4]))
     assert torch.allclose(found[0, 1, 3, 0], torch.tensor([1 / 2, 1 / 2, 1 / 6, 1 / 4]))
+
+
+def test_masks_hide_gaps_of_every_size_between_what_moves():
+    rng = np.random.default_rng(3)
+    masks = [frame_mask(rng, 5, 1.0) for _ in range(600)]
+    assert all(mask.any() and not mask.all() for mask in masks)
+    gaps = {tuple(np.flatnonzero(mask)) for mask in masks}
+    assert {(1,), (2,), (3,), (1, 2), (2, 3), (1, 2, 3)} <= gaps, "one and more frames are kept on either side"
+    assert frame_mask(rng, 1, 1.0).all() and frame_mask(rng, 5, 0.0).all()
 
 
 def test_kept_frames_do_not_enter_the_loss(world):

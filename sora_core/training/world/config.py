@@ -124,6 +124,18 @@ _SHOTS = {
     "shots": (("2", 40), ("3", 60)),
 }
 
+# What a clip of the cast seldom shows, often: falls, moving cameras, things that pass behind a tree.
+_PRACTICE = replace(
+    _CAST,
+    motions=(
+        *(("fall", 35), ("bounce", 30), ("spin", 7)),
+        *(("left", 7), ("right", 7), ("up", 4), ("down", 4), ("still", 6)),
+    ),
+    cameras=(("static", 45), *((name, 4) for name in CAMERAS[1:7]), *((name, 4) for name in CAMERAS[7:])),
+    n_subjects=(("1", 1.0),),
+    events=(("none", 82), ("bite", 3), ("pop", 1.5), ("blow out", 1.5), ("knock over", 2), ("occlusion", 10)),
+)
+
 PRESETS: dict[str, WorldConfig] = {
     "starter": WorldConfig(),
     "stage": _STAGE,
@@ -131,6 +143,14 @@ PRESETS: dict[str, WorldConfig] = {
     # The same cast in two or three shots, each cut to another scene.
     "shots": replace(_STAGE, **_SHOTS),
     "cast-shots": replace(_CAST, **_SHOTS),
+    "cast-practice": _PRACTICE,
+    # Two of the cast in every clip.
+    "cast-pairs": replace(
+        _CAST,
+        n_subjects=(("2", 1.0),),
+        relations=(("left", 3), ("right", 3), ("above", 1), ("behind", 1), ("follow", 1), ("orbit", 1)),
+        events=(("none", 1.0),),
+    ),
     "full": WorldConfig(
         subjects=tuple(subject.name for subject in ALL),
         motions=(
