@@ -1,4 +1,4 @@
-"""`sora train data | vae | latents | dit | lora | distill | observer | assemble`: the stages of training/README.md."""
+"""The stages of training/README.md: `sora train data | vae | latents | dit | lora | distill | match | observer | ...`."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def parser() -> argparse.ArgumentParser:
     latents.add_argument("--out", type=Path, required=True)
     latents.add_argument("--vae", type=Path, required=True)
     latents.add_argument("--device", default="cpu")
-    for name in ("vae", "dit", "observer", "lora", "distill"):
+    for name in ("vae", "dit", "observer", "lora", "distill", "match"):
         stage = stages.add_parser(name, help=f"train the {name}; resumes when its folder holds a state")
         stage.add_argument("--config", help=f"TOML file or a name in training/configs (default: {name}-mini)")
         stage.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
@@ -196,6 +196,10 @@ def main(argv: list[str] | None = None) -> int:
         from .distill import DistillTraining, distill
 
         print(distill(load_config(DistillTraining, args.config or "distill-mini", args.overrides)))
+    elif args.stage == "match":
+        from .match import MatchTraining, match
+
+        print(match(load_config(MatchTraining, args.config or "match-mini", args.overrides)))
     elif args.stage == "observer":
         from .observer import ObserverTrainer, ObserverTraining
 

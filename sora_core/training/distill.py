@@ -53,6 +53,7 @@ class DistillTrainer(LoRATrainer):
     def __init__(self, config: DistillTraining) -> None:
         expect(config.few >= 1 and config.substeps >= 1, "few and substeps must be at least 1.")
         super().__init__(config)
+        expect(self.world_size == 1, "A few-step LoRA is trained in one process: run it without torchrun.")
         shift = float(self.base.info.get("shift", 1.0))
         fine = get_sigmas("simple", config.few * config.substeps, shift=shift)
         self.fine, self.sigmas = fine, fine[:: config.substeps].tolist()

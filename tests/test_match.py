@@ -1,0 +1,93 @@
+"""Distribution matching: the student is moved towards what the teacher finds likely, and by nothing else."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from test_distill import root  # noqa: F401
+
+from sora_core.errors import SoraError
+from sora_core.training import cli
+from sora_core.training.match import MatchTrainer, MatchTraining
+
+
+def config(root, **changes):  # noqa: F811
+    return MatchTraining(**{
+        "out": str(root / "match"), "init": str(root / "tiny.safetensors"), "data": str(root / "latents"),
+        "device": "cpu", "bf16": False, "few": 2, "tokens": 64, "warmup": 1, "decay": 2, "steps": 2, "alone": 0,
+        "log_every": 1, "save_every": 100, "sheet_every": 100, "rank": 4, "label_block": 1, "label_weight": 0.0,
+        "text_drop": 0.0, "lr": 1e-2, **changes,
+    })  # fmt: skip
+
+
+def test_a_critic_that_agrees_with_the_teacher_moves_nothing(root):  # noqa: F811
+    trainer = MatchTrainer(config(root, cfg=1.0, mask_share=1.0))
+    step = next(s for s in range(50) if not trainer.batch(s).generate.all())
+    b = trainer.batch(step)
+    level, noise = torch.rand(len(b.latents)), torch.randn_like(b.latents)
+    assert float(trainer.direction(b.latents, b, level, noise).abs().max()) < 1e-3
+    with torch.no_grad():
+        trainer.model.critic.dit.head.head.weight.add_(0.3)
+    way = trainer.direction(b.latents, b, level, noise)
+    generate = b.generate[:, None, :, None, None].expand_as(way)
+    assert float(way[generate].abs().mean()) > 0.01 and float(way[~generate].abs().max()) == 0
+
+
+def test_the_student_samples_as_it_will_be_sampled(root):  # noqa: F811
+    trainer = MatchTrainer(config(root, mask_share=1.0))
+    b = trainer.batch(next(s for s in range(50) if not trainer.batch(s).generate.all()))
+    clip = trainer.made(b, 2, torch.Generator().manual_seed(1), learn=True)
+    kept = ~b.generate[:, None, :, None, None].expand_as(clip)
+    assert torch.equal(clip[kept], b.latents[kept]) and clip.requires_grad
+    assert not trainer.made(b, 2, torch.Generator().manual_seed(1), learn=False).requires_grad
+
+
+def test_only_student_and_critic_learn(root):  # noqa: F811
+    trainer = MatchTrainer(config(root, ahead=2))
+    before = {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
+    teacher = {name: p.clone() for name, p in trainer.teacher.state_dict().items()}
+    trainer.train()
+    moved = {name for name, p in trainer.model.named_parameters() if not torch.equal(p, before[name])}
+    assert any(name.endswith(".up") for name in moved) and any(name.startswith("critic.dit.blocks") for name in moved)
+    assert all(".parametrizations." in name or name.startswith("critic.dit.") for name in moved)
+    assert all(torch.equal(p, teacher[name]) for name, p in trainer.teacher.state_dict().items())
+
+
+def test_the_student_comes_closer_to_what_the_teacher_makes(root):  # noqa: F811
+    """One call from noise: the mean of its clips, which an untrained one call misses, comes to the teacher's."""
+    how = {"few": 1, "cfg": 1.0, "mask_share": 0.0, "steps": 120, "decay": 60, "alone": 20, "lr": 3e-3, "tokens": 512}
+    trainer = MatchTrainer(config(root, out=str(root / "closer"), log_every=60, ahead=1, **how))
+    b = trainer.batch(3)
+    noise = torch.randn(b.noise.shape, generator=torch.Generator().manual_seed(2))
+    b = replace(b, ids=b.ids[:1].expand(len(b.ids), -1, -1), noise=noise)
+    with torch.no_grad():
+        x, steps = b.noise, 24
+        for i in range(steps):
+            level = torch.full((len(x),), 1 - i / steps)
+            clean = trainer.named(trainer.teacher, x, level, b)
+            x = clean + (1 - 1 / (steps - i)) * (x - clean)
+
+        def far() -> float:
+            clip = trainer.made(b, 1, torch.Generator(), learn=False)
+            return float((clip.mean(0) - x.mean(0)).square().mean())
+
+        before = far()
+    trainer.train()
+    with torch.no_grad():
+        assert far() < 0.7 * before
+
+
+def test_it_goes_on_from_what_distillation_made(root, tmp_path):  # noqa: F811
+    argv = [f"{k}={v}" for k, v in {"out": tmp_path / "a", "init": root / "tiny.safetensors",
+                                    "data": root / "latents"}.items()]  # fmt: skip
+    argv += ["device=cpu", "bf16=false", "few=2", "tokens=64", "warmup=1", "decay=1", "steps=2", "lr=1e-2", "rank=4"]
+    argv += ["label_block=1", "alone=0", "ahead=1", "log_every=1", "save_every=2", "compile=false", "start="]
+    assert cli.main(["match", *argv]) == 0
+    file = tmp_path / "a" / "lora.safetensors"
+    trainer = MatchTrainer(config(root, out=str(tmp_path / "b"), start=str(file)))
+    first, second = trainer.changes(), MatchTrainer(config(root, out=str(tmp_path / "a"))).changes()
+    for name, change in first.items():
+        shape = (change.up.shape[0], change.down.shape[1])
+        assert torch.allclose(change.delta(shape), second[name].delta(shape), atol=2e-3)
+    with pytest.raises(SoraError, match="rank"):
+        MatchTrainer(config(root, out=str(tmp_path / "c"), start=str(file), rank=8))
