@@ -1,4 +1,4 @@
-"""The stages of training/README.md: `sora train data | vae | latents | dit | lora | distill | match | observer | ...`."""
+"""`sora train STAGE`: the stages of training/README.md."""
 
 from __future__ import annotations
 
