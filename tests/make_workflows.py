@@ -1,9 +1,9 @@
 """Writes the editing workflows of `workflows/`, the stills and clips that they start from, and their pictures.
 
-    python tests/make_workflows.py [--pictures] [--sprites FOLDER]
+    python tests/make_workflows.py [--inputs] [--pictures] [--sprites FOLDER]
 
-The workflows are saved as the frontend saves them; a picture is the workflow's own result, run on the embedded host,
-so `--pictures` takes a while.
+The workflows are saved as the frontend saves them. --inputs draws the stills and clips anew. A picture is the
+workflow's own result, run on the embedded host, so `--pictures` takes a while.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from sora_core.host.widgets import default_of, widget_of  # noqa: E402
 
 WORKFLOWS, INPUTS = ROOT / "workflows", ROOT / "workflows" / "inputs"
 PROMPT = "a cat moving right on a beach"
+SAMPLER = "euler_ancestral"  # finds better shapes than euler with a model as small as sora-mini
 CLIPS = {
     "sora_cat.mp4": {"subject": "cat", "scene": "beach", "motion": "right"},
     "sora_car.mp4": {"subject": "car", "scene": "desert", "motion": "right"},
@@ -55,7 +56,8 @@ def edit_graph(kind: str, inputs: dict, prompt: str) -> dict:
         "negative": ("SoraTextEncode", {"clip": ("load", 1), "text": ""}),
         "edit": (kind, {**inputs, "vae": ("load", 2)}),
         "sample": ("SoraSampler", {"model": ("load", 0), "positive": ("positive", 0), "negative": ("negative", 0),
-                                   "latent": ("edit", 0), **({"denoise": ("edit", 1)} if remix else {})}),
+                                   "latent": ("edit", 0), "sampler": SAMPLER,
+                                   **({"denoise": ("edit", 1)} if remix else {})}),
         "decode": ("SoraVAEDecode", {"latent": ("sample", 0), "vae": ("load", 2)}),
         "save": ("SoraSaveVideo", {"images": ("decode", 0), "fps": ("edit", 2 if remix else 1)}),
     }  # fmt: skip
@@ -80,7 +82,7 @@ def graphs() -> dict[str, dict]:
     parts = {"model": ("load", 0), "clip": ("load", 1), "vae": ("load", 2)}
     made["long_video"] = {
         "load": ("SoraLoadModel", {}),
-        "long": ("SoraLongVideo", {**parts, "shots": PROMPT, "seconds": 60.0}),
+        "long": ("SoraLongVideo", {**parts, "shots": PROMPT, "seconds": 60.0, "sampler": SAMPLER}),
     }
     return made
 
@@ -176,10 +178,12 @@ def make_picture(host: Host, name: str, settings: list[str]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--inputs", action="store_true", help="draw the stills and clips anew")
     parser.add_argument("--pictures", action="store_true", help="run every workflow for its picture")
     parser.add_argument("--sprites", type=Path, help="emoji pictures for the inputs; drawn stand-ins without")
     args = parser.parse_args()
-    make_inputs(args.sprites)
+    if args.inputs:
+        make_inputs(args.sprites)
     with tempfile.TemporaryDirectory() as folder:
         host = Host(Folders(INPUTS, Path(folder) / "output", Path(folder) / "temp"))
         schemas = {kind: node.GET_SCHEMA() for kind, node in host.registry.nodes.items()}
