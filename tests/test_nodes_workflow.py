@@ -19,8 +19,8 @@ def test_its_values_land_on_their_widgets(tmp_path, monkeypatch):
     host = make_host(tmp_path)
     prompt = host.load(WORKFLOW).prompt()
     inputs = {node["class_type"]: node["inputs"] for node in prompt.values()}
-    assert {k: inputs["SoraSampler"][k] for k in ("seed", "steps", "cfg", "scheduler", "sampler", "denoise")} == {
-        "seed": 7, "steps": 25, "cfg": 4, "scheduler": "simple", "sampler": "euler_ancestral", "denoise": 1}  # fmt: skip
+    wanted = {"seed": 7, "steps": 25, "cfg": 4, "scheduler": "simple", "sampler": "euler_ancestral", "denoise": 1}
+    assert {k: inputs["SoraSampler"][k] for k in wanted} == wanted
     assert inputs["SoraSaveVideo"]["crf"] == 16 and inputs["SoraEmptyLatent"]["aspect"] == "as set"
     small = ["SoraLoadModel.model=" + TINY, "SoraEmptyLatent.width=32", "SoraEmptyLatent.height=32",
              "SoraSampler.steps=2", "SoraSampler.sampler=dpmpp_2m"]  # fmt: skip
