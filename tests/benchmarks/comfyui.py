@@ -1,7 +1,7 @@
 """The pack inside a real ComfyUI, against this package on its own: latents, samplers, LoRA, core's models, refusals.
 
     python tests/benchmarks/comfyui.py --url http://127.0.0.1:8188 --comfyui FOLDER [--python ITS_PYTHON]
-        [--only workflows,samplers,lora,models,refusals] [--steps 4]
+        [--only workflows,samplers,lora,native,models,refusals] [--steps 4]
 
 A ComfyUI with the pack and comfyui_words.py in custom_nodes must run at --url, from FOLDER; start it with --cpu to
 compare with the CPU here. Tiny models are written into FOLDER/models and removed again. --steps shortens the workflows;
@@ -28,6 +28,7 @@ import torch
 from comfyui_client import NAME, Comfy, difference, named, node
 from comfyui_core import FAMILIES, family_in_our_nodes, ksampler
 from comfyui_core import refusals as core_refusals
+from comfyui_native import native as native_nodes
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
@@ -182,7 +183,15 @@ def refusals(comfy: Comfy, host: Host, args: argparse.Namespace) -> dict:
     return core_refusals(comfy)
 
 
-SECTIONS = {"workflows": workflows, "samplers": samplers, "lora": lora, "models": models, "refusals": refusals}
+def native(comfy: Comfy, host: Host, args: argparse.Namespace) -> dict:
+    """sora-mini in core's own samplers, guiders, patches, CLIP and VAE nodes."""
+    return native_nodes(comfy, args.steps or 6)
+
+
+SECTIONS = {
+    "workflows": workflows, "samplers": samplers, "lora": lora, "native": native, "models": models,
+    "refusals": refusals,
+}  # fmt: skip
 NEED_MODELS = {"lora", "models", "refusals"}
 
 
@@ -193,6 +202,7 @@ def missed(made: dict[str, Any]) -> list[str]:
         short += [f"{name}: {value}"] if not value <= LOOSE.get(name, SAME_SAMPLER) else []
     if "lora" in made and not (made["lora"]["against_merged"] <= SAME_SAMPLER < made["lora"]["changes"]):
         short.append(f"lora: {made['lora']}")
+    short += [f"{name}: {found}" for name, found in made.get("native", {}).items() if not found["right"]]
     for family, found in made.get("models", {}).items():
         short += [f"{family}: {found['KSampler']}"] if not found["KSampler"] <= SAME_SAMPLER else []
         edits = {k: v for k, v in found.items() if k.startswith("Sora")}
