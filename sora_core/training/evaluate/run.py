@@ -51,11 +51,13 @@ class Result:
 
 
 class Maker:
-    """Samples cases in batches, each from the noise of its own seed (a stochastic sampler's later noise is the
-    batch's)."""
+    """Samples cases in batches, as clips of `side`x`side`, each from the noise of its own seed (a stochastic sampler's
+    later noise is the batch's)."""
 
-    def __init__(self, pipe: Pipeline, steps: int, cfg: float, sampler: str, scheduler: str) -> None:
-        self.pipe, self.steps, self.cfg = pipe, steps, cfg
+    def __init__(
+        self, pipe: Pipeline, steps: int, cfg: float, sampler: str, scheduler: str, side: int = SIDE
+    ) -> None:
+        self.pipe, self.steps, self.cfg, self.side = pipe, steps, cfg, side
         self.sampler, self.scheduler = sampler, scheduler
 
     @torch.no_grad()
@@ -63,7 +65,7 @@ class Maker:
         """Cases of one layout of shots -> float `[B,T,H,W,3]` 0..1."""
         pipe, vae = self.pipe, self.pipe.vae
         cell = vae.config.spatial_ratio
-        shape = (vae.config.latent_channels, vae.latent_frames(FRAMES), SIDE // cell, SIDE // cell)
+        shape = (vae.config.latent_channels, vae.latent_frames(FRAMES), self.side // cell, self.side // cell)
         noise = torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(c.seed)) for c in cases])
         contexts = [pipe.text.encode([c.prompts[k] for c in cases]) for k in range(len(cases[0].prompts))]
         latents = cases[0].latents
