@@ -172,7 +172,7 @@ def test_training_learns_and_the_file_holds_what_it_learned(folder, model, train
     with torch.no_grad():
         start = sum(fresh.loss(s)[0] for s in range(100, 106))
         learned = sum(trainer.loss(s)[0] for s in range(100, 106))
-        first, _ = fresh.model(*_inputs(fresh))
+        first, *_ = fresh.model(*_inputs(fresh))
         plain = bundle.dit(_inputs(fresh)[0], _inputs(fresh)[1], bundle.text.encode([CAPTION] * 2))
     assert learned < start
     torch.testing.assert_close(first, plain, rtol=1e-4, atol=1e-5)  # before a step it is the base model
@@ -199,7 +199,7 @@ def test_what_is_merged_is_what_was_trained(model, trained):
     merged = apply_lora(load_model(model), read_lora(trained / "lora.safetensors"))
     with torch.no_grad():
         inputs = _inputs(trainer)
-        trained_v, _ = trainer.model(*inputs)
+        trained_v, *_ = trainer.model(*inputs)
         merged_v = merged.dit(inputs[0], inputs[1], merged.text.encode([CAPTION] * 2))
         base = load_model(model)
         base_v = base.dit(inputs[0], inputs[1], base.text.encode([CAPTION] * 2))

@@ -13,6 +13,7 @@ from sora_core.errors import SoraError
 from sora_core.model.dit import DiT, DiTConfig
 from sora_core.model.text import TextConfig, TextEncoder, Tokenizer, Vocabulary
 from sora_core.model.vae import VAEConfig, VideoVAE
+from sora_core.training.dit import widened
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +30,23 @@ def parts(vocabulary):
                                   latent_std=(2.0,) * 16)),
         "text": TextEncoder(TextConfig(16, 2, 1, 64), vocabulary),
     }  # fmt: skip
+
+
+def test_words_that_see_their_neighbours(vocabulary, tmp_path):
+    """It begins as it was; then order counts, and what a prompt is encoded beside does not."""
+    torch.manual_seed(1)
+    blind = TextEncoder(TextConfig(16, 2, 1, 64), vocabulary)
+    text = widened(blind, 2)
+    prompts = ["a cat on the left of a dog", "a dog on the left of a cat", "a cat " * 12]
+    assert torch.equal(text.encode(prompts), blind.encode(prompts)) and widened(text, 3) is text
+    torch.nn.init.normal_(text.neighbours.weight, std=0.1)
+    together, alone = text.encode(prompts), torch.cat([text.encode([prompt]) for prompt in prompts])
+    torch.testing.assert_close(together, alone)
+    cat = [int((ids == Tokenizer(vocabulary).ids("cat", 2)[0]).nonzero()[0]) for ids in text.token_ids(prompts[:2])]
+    assert not torch.allclose(together[0, cat[0]], together[1, cat[1]], atol=0.1)
+    checkpoint.save_part(tmp_path / "text.safetensors", "text", text, dtype=torch.float32)
+    loaded = checkpoint.load_parts(tmp_path / "text.safetensors")[0]["text"]
+    torch.testing.assert_close(loaded.encode(prompts), together)
 
 
 @pytest.fixture()

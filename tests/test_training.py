@@ -171,6 +171,20 @@ def test_masks_hide_gaps_of_every_size_between_what_moves():
     assert frame_mask(rng, 1, 1.0).all() and frame_mask(rng, 5, 0.0).all()
 
 
+def test_a_subjects_word_is_told_where_it_is(world):
+    trainer = DiTTrainer(dit_config(world, "dit-place", steps=1, text_drop=0.0, tokens=4096))
+    batch = trainer.batch(0)
+    assert len(batch.words) >= 1
+    for (clip, at), place in zip(batch.words.tolist(), batch.places, strict=True):
+        fact = batch.facts[clip]
+        named = {trainer.model.text.tokenizer.ids(s["name"], 2)[0]: s for s in fact["subjects"]}
+        subject = named[int(batch.ids[clip, 0, at])]
+        (x, y, size), (end_x, *_) = subject["path"][0], subject["path"][-1]
+        side = min(fact["width"], fact["height"])
+        wanted = [x / fact["width"], y / fact["height"], size / side, end_x / fact["width"]]
+        assert place[:4].tolist() == pytest.approx(np.clip(wanted, 0, 1).tolist(), abs=1e-4)
+
+
 def test_kept_frames_do_not_enter_the_loss(world):
     trainer = DiTTrainer(dit_config(world, "dit-mask", steps=1, mask_share=1.0))
     step = next(s for s in range(100) if not trainer.batch(s).generate.all())
@@ -262,12 +276,12 @@ def test_a_latent_reads_the_prompt_of_its_shot(tmp_path, world):
         torch.nn.init.normal_(model.dit.head.head.weight)
         torch.nn.init.normal_(model.dit.blocks[0].cross_attn.o.weight)
         x, t = batch.latents[:1], torch.full((1, 5), 500.0)
-        trained, _ = model(x, t, batch.ids[:1], batch.shot[:1])
+        trained, *_ = model(x, t, batch.ids[:1], batch.shot[:1])
         counts = torch.bincount(batch.shot[0]).tolist()
         contexts = model.text(batch.ids[0, : len(counts)])
         told = model.dit(x, t, **read_shots(model.dit, contexts, counts, x.shape))
         changed = batch.ids[:1].clone()
         changed[0, 1] = 0
-        other, _ = model(x, t, changed, batch.shot[:1])
+        other, *_ = model(x, t, changed, batch.shot[:1])
     torch.testing.assert_close(trained, told, atol=1e-4, rtol=1e-4)
     assert not torch.equal(other[:, :, counts[0] :], trained[:, :, counts[0] :])

@@ -109,6 +109,9 @@ class TextConfig:
     num_heads: int = 4
     num_layers: int = 2
     length: int = 64
+    # Words on either side that a convolution lets a word see before the first layer, 0 for none. Attention with learned
+    # positions finds out who is on the left of whom, and which of two moves comes first, only after very long.
+    reach: int = 0
 
 
 class Layer(nn.Module):
@@ -137,6 +140,10 @@ class TextEncoder(nn.Module):
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_layers))
         self.norm = nn.LayerNorm(config.dim)
         nn.init.normal_(self.embedding.weight, std=0.5)
+        if config.reach:
+            size = 2 * config.reach + 1
+            self.neighbours = nn.Conv1d(config.dim, config.dim, size, padding=config.reach, bias=False)
+            nn.init.zeros_(self.neighbours.weight)
 
     def token_ids(self, prompts: Sequence[str]) -> Tensor:
         """`[B, length]` int64, padded with 0."""
@@ -155,6 +162,9 @@ class TextEncoder(nn.Module):
         # An empty prompt attends to its padding, so that its softmax is defined; its output is zeroed below.
         mask = (valid | ~valid.any(1, keepdim=True))[:, None, None, :]
         x = self.embedding(ids) + self.position[: ids.shape[1]]
+        if self.config.reach:
+            # Padding is nobody's neighbour: a prompt reads the same however long those beside it are.
+            x = x + self.neighbours((x * valid[..., None]).mT).mT
         for layer in self.layers:
             x = layer(x, mask)
         return F.pad(self.norm(x) * valid[..., None], (0, 0, 0, length - ids.shape[1]))

@@ -1,15 +1,17 @@
 """Training of the diffusion transformer and its text encoder on latent shards.
 
-Rectified flow (arXiv 2209.03003) with logit-normal timesteps (SD3, arXiv 2403.03206) shifted towards noise. Two
+Rectified flow (arXiv 2209.03003) with logit-normal timesteps (SD3, arXiv 2403.03206) shifted towards noise. Three
 things that the world's ground truth makes possible speed learning up: tokens that show a subject count more in
 the loss, and a small head on the features of a middle block must name the subject of each token and tell which part
 of it the token shows, which asks of the features what REPA (arXiv 2410.06940) takes from a pretrained encoder. Without
 the second, tokens agree on what they show and not on who shows which end of it: textures are right, shapes are not.
+And the text encoder must tell, at a subject's word, where that subject is at the start and at the end: without it,
+"a tiger on the left of a koala" makes a tiger and a koala, and who stands where is a matter of chance.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,7 @@ from .sheets import save_sheet
 from .world.facts import shot_facts
 
 PARTS = 4  # figures that `parts` gives a token
+PLACES = 6  # where a subject is and how large: x, y and size in the first frame, and in the last
 
 PROMPTS = (
     "a cat moving right on a beach",
@@ -65,13 +68,14 @@ class DiTTraining(LoopConfig):
     lengths: tuple[float, ...] = (0.4, 0.3, 0.3)
     subject_weight: float = 2.0
     label_weight: float = 0.1
+    place_weight: float = 1.0
     label_block: int = 3
     classes: int = 128
     init: str = ""
     sheet_steps: int = 20
     sheet_cfg: float = 4.0
     model: DiTConfig = DIT_CONFIGS["sora-mini"]
-    text: TextConfig = TextConfig()
+    text: TextConfig = TextConfig(reach=3)
 
 
 @dataclass
@@ -83,6 +87,8 @@ class Batch:
     generate: Tensor  # [B,T] bool
     noise: Tensor
     sigma: Tensor  # [B]
+    words: Tensor  # [n,2] clip and place in its prompt of the words that name a subject of a clip in one shot
+    places: Tensor  # [n,PLACES] where that subject is, 0..1
     facts: list[dict] = field(default_factory=list)
 
 
@@ -95,17 +101,20 @@ class Denoiser(nn.Module):
         self.labels = nn.Sequential(
             nn.Linear(dit.config.dim, dit.config.dim), nn.SiLU(), nn.Linear(dit.config.dim, classes + PARTS)
         )
+        self.places = nn.Linear(text.config.dim, PLACES)
 
-    def forward(self, x: Tensor, t: Tensor, ids: Tensor, shot: Tensor) -> tuple[Tensor, Tensor]:
-        """Velocity, and of every token logits of the classes and its part `[B,N,classes+PARTS]`."""
+    def forward(self, x: Tensor, t: Tensor, ids: Tensor, shot: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Velocity; of every token logits of the classes and its part `[B,N,classes+PARTS]`; of every word of the
+        first prompt, were it a subject's, where that subject is `[B,L,PLACES]`."""
         count = ids.shape[1]
-        text, mask = self.dit.text_keys(self.text(ids.flatten(0, 1))), None
+        words = self.text(ids.flatten(0, 1))
+        text, mask = self.dit.text_keys(words), None
         if count > 1:
             text = join_shots(text, count)
             tokens = shot.repeat_interleave(x.shape[-2] * x.shape[-1] // 4, 1)
             mask = own_shot(tokens, count, text[0][0].shape[1])
         v, features = self.dit(x, t, text=text, text_mask=mask, tap=self.tap)
-        return v, self.labels(features)
+        return v, self.labels(features), self.places(words.unflatten(0, (-1, count))[:, 0])
 
 
 def parts(labels: Tensor) -> Tensor:
@@ -138,13 +147,22 @@ def initialize(dit: DiT) -> None:
     nn.init.xavier_uniform_(dit.patch_embedding.weight.flatten(1))
 
 
+def widened(text: TextEncoder, reach: int) -> TextEncoder:
+    """`text` itself, or if its words do not see their neighbours, one that reads alike so far and can learn to."""
+    if text.config.reach or not reach:
+        return text
+    new = TextEncoder(replace(text.config, reach=reach), text.tokenizer.vocabulary)
+    new.load_state_dict(text.state_dict(), strict=False)
+    return new
+
+
 def shifted(sigma: Tensor, shift: float) -> Tensor:
     """Move noise levels towards noise: `s sigma / (1 + (s-1) sigma)` (SD3, eq. 23)."""
     return shift * sigma / (1 + (shift - 1) * sigma)
 
 
 class DiTTrainer(Trainer):
-    adam_names = ("embedding", "head", "labels", "position", "modulation", "time_")
+    adam_names = ("embedding", "head", "labels", "places", "position", "modulation", "time_")
     config: DiTTraining
 
     def __init__(self, config: DiTTraining) -> None:
@@ -161,7 +179,8 @@ class DiTTrainer(Trainer):
         cfg = self.config
         if cfg.init:
             parts, _ = load_parts(cfg.init)
-            dit, text = parts["dit"].train().requires_grad_(True), parts["text"].train().requires_grad_(True)
+            dit, text = parts["dit"].train().requires_grad_(True), widened(parts["text"], cfg.text.reach)
+            text.train().requires_grad_(True)
         else:
             dit = DiT(cfg.model)
             initialize(dit)
@@ -213,6 +232,23 @@ class DiTTrainer(Trainer):
             row[: len(ids)] = torch.from_numpy(ids)
         return out, reads
 
+    def told(self, facts: list[dict], ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Words that name a subject, and where that is: see `Batch`. Of clips of the world in one shot."""
+        words, places = [], []
+        for clip, fact in enumerate(facts):
+            for subject in fact.get("subjects", ()) if len(fact.get("shots", ())) == 1 else ():
+                path = np.asarray(subject.get("path", ()), float)
+                named = self.model.text.tokenizer.ids(subject["name"], 2)
+                if len(named) != 1 or path.ndim != 2 or not np.isfinite(path[[0, -1]]).all():
+                    continue
+                frame = (fact["width"], fact["height"], min(fact["width"], fact["height"]))
+                place = (path[[0, -1]] / frame).clip(0, 1).ravel()
+                for at in (ids[clip, 0] == named[0]).nonzero().flatten().tolist():
+                    words.append((clip, at))
+                    places.append(place)
+        shape = (len(words), PLACES)
+        return torch.tensor(words, dtype=torch.long).view(-1, 2), torch.tensor(np.array(places)).float().view(shape)
+
     def batch(self, step: int) -> Batch:
         cfg = self.config
         bucket_index, indices = self.sampler(step).draw(step)
@@ -232,14 +268,18 @@ class DiTTrainer(Trainer):
             self.prompt_ids(f, np.random.default_rng(s), slots, data.latents.shape[2])
             for f, s in zip(facts, seeds[part], strict=True)
         ]
+        ids = torch.stack([ids for ids, _ in prompts])
+        words, places = self.told(facts, ids)
         return Batch(
             torch.from_numpy(data.latents[indices].astype(np.float32)).to(self.device),
             torch.from_numpy(data.labels[indices].reshape(len(indices), -1).astype(np.int64)).to(self.device),
-            torch.stack([ids for ids, _ in prompts]).to(self.device),
+            ids.to(self.device),
             torch.tensor([reads for _, reads in prompts], device=self.device),
             torch.from_numpy(masks[part]).to(self.device),
             ranked(noise, self.rank, self.world_size).to(self.device),
             ranked(sigma, self.rank, self.world_size).to(self.device),
+            words.to(self.device),
+            places.to(self.device),
             facts,
         )
 
@@ -249,7 +289,7 @@ class DiTTrainer(Trainer):
         sigma = b.sigma[:, None] * b.generate  # [B,T]: kept frames enter clean, at sigma 0
         s = sigma[:, None, :, None, None]
         with self.autocast():
-            v, logits = self.wrapped((1 - s) * b.latents + s * b.noise, 1000 * sigma, b.ids, b.shot)
+            v, logits, told = self.wrapped((1 - s) * b.latents + s * b.noise, 1000 * sigma, b.ids, b.shot)
         t, h, w = b.latents.shape[2:]
         error = (v.float() - (b.noise - b.latents)).pow(2).mean(1)  # [B,T,H,W]
         error = error.view(-1, t, h // 2, 2, w // 2, 2).mean((3, 5)).flatten(1)
@@ -271,7 +311,10 @@ class DiTTrainer(Trainer):
             "naming": float(naming.detach()),
             "part": float(part.detach()),
         }
-        return flow + cfg.label_weight * (naming + 5 * part), metrics
+        # A mean over the clips of all ranks, as the flow is: not over the words, of which a rank may have none.
+        place = (told.float()[b.words[:, 0], b.words[:, 1]] - b.places).abs().sum() / (PLACES * len(b.ids))
+        metrics["place"] = float(place.detach())
+        return flow + cfg.label_weight * (naming + 5 * part) + cfg.place_weight * place, metrics
 
     # -- evaluation ------------------------------------------------------------------------------------------
     def averaged(self) -> tuple[DiT, TextEncoder]:

@@ -32,6 +32,7 @@ class LoRATraining(DiTTraining):
     rank: int = 8
     alpha: float = 0.0
     adapt_text: bool = False
+    place_weight: float = 0.0  # its head is the trainer's own, and frozen here
 
 
 def train_lora(config: LoRATraining, folder: Path, caption: str = "") -> Path:
