@@ -17,14 +17,14 @@ PROMPTS = (
     "a balloon rises over a meadow",
     "a penguin walks left in the snowy mountains",
     "a star spins above a volcano",
-    "a pig stands still in the meadow, the camera zooms in",
-    "a turtle moves right on the beach",
+    "a pig stands still in the meadow, the camera pans right, then zooms in",
+    "a dog on the left of a koala on the beach",
     "一只熊猫在森林里向左走",
     "a soccer ball bounces in the city at night",
     "a butterfly flies right at sunset",
-    "a sailboat grows on the beach",
-    "a tractor drives right in the meadow",
-    "an astronaut moves down in outer space",
+    "an apple to the right of a penguin in the snowy mountains",
+    "a bite is taken out of a cookie in the meadow",
+    "a robot falls to the ground in the desert",
 )
 
 

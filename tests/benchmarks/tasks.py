@@ -39,6 +39,9 @@ from sora_core.captioning import caption
 from sora_core.captioning.observer import load_observer
 from sora_core.captioning.watch import watch
 from sora_core.diffusion.masks import to_latent_grid
+from sora_core.training.evaluate.cases import Case
+from sora_core.training.evaluate.measures import proportion
+from sora_core.training.evaluate.run import judged
 from sora_core.training.world import PRESETS, World
 from sora_core.video import read_video
 
@@ -217,17 +220,18 @@ class Bench:
         return {name: score(pairs) for name, pairs in rows.items()}
 
     def permanence(self) -> dict:
-        rows = {"truth": [], "same_subject": []}
+        """The right subject before and after a tree, gone from one side to the other, as `sora eval` judges it."""
+        rows: dict[str, list[bool]] = {"truth": [], "same_subject": []}
         for i in range(self.clips):
             subject = self.preset.subjects[i % len(self.preset.subjects)]
-            clip, text, _ = self.clip(65_000 + i, event="occlusion", subject=subject)
+            to = ("left", "right")[i % 2]
+            clip, text, facts = self.clip(65_000 + i, event="occlusion", subject=subject, motion=to)
+            case = Case((text,), {"passes": subject, "to": to}, i, ("cast", i, {}), facts)
             made = self.pipe.generate(text, seed=i, **self.how).frames
             for name, frames in (("truth", self.through(clip)), ("same_subject", made)):
-                sight = watch(frames, 8, self.observer)
-                ends = (sight.tracks["subjects"][:2], sight.tracks["subjects"][-2:])
-                named = [self.observer.config.subjects[int(end.sum(0).argmax())] for end in ends]
-                rows[name].append((named, [subject] * 2))
-        return {name: score(pairs) for name, pairs in rows.items()}
+                (seen,) = judged([case], frames[None].numpy(), self.observer)
+                rows[name].append(seen["same subject"])
+        return {name: proportion(right) for name, right in rows.items()}
 
 
 # -- measures ---------------------------------------------------------------------------------------------------
