@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .pipeline import VideoResult
 
 MAX_LONG_SHOTS = 200
+BETWEEN = 2.0  # the most guidance between frames that are kept on both sides: they say more than the prompt does
 USUAL = {"steps": 25, "cfg": 4.0, "sampler": "euler"}  # of a model whose file says nothing else
 Video = str | Path | Tensor | Clip
 
@@ -46,7 +47,8 @@ class Editing:
     """Mixed into `Pipeline`, whose model, vae, text and info it uses.
 
     Every call takes `seed`, `steps`, `sampler`, `scheduler`, `cfg`, `negative`, `options` and `progress` as
-    `Pipeline.generate` does. Raises SoraError for input that cannot be worked on, before any work starts.
+    `Pipeline.generate` does; between kept frames (infill, connect, loop) guidance is at most BETWEEN where none is given.
+    Raises SoraError for input that cannot be worked on, before any work starts.
     """
 
     # -- inputs ----------------------------------------------------------------------------------------------
@@ -112,7 +114,7 @@ class Editing:
     ) -> VideoResult:  # fmt: skip
         """Frames (their numbers, `range(5, 13)`) or a painted region (`[T,H,W]` or `[1,H,W]`) made anew."""
         clip = self.read(video, fps, size)
-        return self._edit(tasks.infill(self.codec, clip.frames, hidden, region, clip.fps), prompt, **how)
+        return self._edit(tasks.infill(self.codec, clip.frames, hidden, region, clip.fps), prompt, **self._between(how))
 
     @recorded("SoraConnect", "first", "second")
     def connect(
@@ -123,7 +125,7 @@ class Editing:
         a = self.read(first, fps, size)
         b = self.read(second, a.fps, (a.frames.shape[2], a.frames.shape[1]))
         new = round(seconds * a.fps)
-        return self._edit(tasks.connect(self.codec, a.frames, b.frames, new, a.fps), prompt, **how)
+        return self._edit(tasks.connect(self.codec, a.frames, b.frames, new, a.fps), prompt, **self._between(how))
 
     @recorded("SoraLoop", "video")
     def loop(
@@ -132,7 +134,8 @@ class Editing:
     ) -> VideoResult:  # fmt: skip
         """The video and `seconds` that lead from its end back to its start: it plays round and round."""
         clip = self.read(video, fps, size)
-        return self._edit(tasks.loop(self.codec, clip.frames, round(seconds * clip.fps), clip.fps), prompt, **how)
+        latent = tasks.loop(self.codec, clip.frames, round(seconds * clip.fps), clip.fps)
+        return self._edit(latent, prompt, **self._between(how))
 
     @recorded("SoraRemix", "video")
     def remix(
@@ -206,6 +209,10 @@ class Editing:
         given = {"steps": steps, "cfg": cfg, "sampler": sampler}
         own = {key: self.info.get(key, usual) for key, usual in USUAL.items()}
         return tuple(own[key] if given[key] is None else given[key] for key in USUAL)
+
+    def _between(self, how: dict[str, Any]) -> dict[str, Any]:
+        """The settings of an edit between kept frames."""
+        return how if how.get("cfg") is not None else {**how, "cfg": min(BETWEEN, self.habits()[1])}
 
     def _contexts(self, shots: Sequence[Shot]) -> list[Tensor]:
         with torch.no_grad():

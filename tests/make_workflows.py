@@ -24,6 +24,7 @@ from sora_core.host.widgets import default_of, widget_of  # noqa: E402
 
 WORKFLOWS, INPUTS = ROOT / "workflows", ROOT / "workflows" / "inputs"
 PROMPT = "a cat moving right on a beach"
+BETWEEN = ("infill", "connect", "loop")  # kept frames on both sides, which say more than the prompt: less guidance
 SAMPLER = "euler_ancestral"  # finds better shapes than euler with a model as small as sora-mini
 CLIPS = {
     "sora_cat.mp4": {"subject": "cat", "scene": "beach", "motion": "right"},
@@ -68,6 +69,8 @@ def edit_graph(kind: str, inputs: dict, prompt: str) -> dict:
 
 def graphs() -> dict[str, dict]:
     made = {name: edit_graph(*edit) for name, edit in EDITS.items()}
+    for name in BETWEEN:
+        made[name]["sample"][1]["cfg"] = 2.0
     story = edit_graph("SoraImageToVideo", {}, "")
     del story["positive"]
     story["edit"] = ("SoraStoryboard", {"clip": ("load", 1), "shots": STORY})
