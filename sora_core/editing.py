@@ -47,8 +47,8 @@ class Editing:
     """Mixed into `Pipeline`, whose model, vae, text and info it uses.
 
     Every call takes `seed`, `steps`, `sampler`, `scheduler`, `cfg`, `negative`, `options` and `progress` as
-    `Pipeline.generate` does; between kept frames (infill, connect, loop) guidance is at most BETWEEN where none is given.
-    Raises SoraError for input that cannot be worked on, before any work starts.
+    `Pipeline.generate` does; between kept frames (infill, connect, loop) guidance is at most BETWEEN where none is
+    given. Raises SoraError for input that cannot be worked on, before any work starts.
     """
 
     # -- inputs ----------------------------------------------------------------------------------------------
