@@ -42,7 +42,8 @@ EDITS: dict[str, tuple[str, dict, str]] = {
 }
 # Two nodes of one type: titles tell them apart, to people and to `sora run --set "Prompt.text=..."`.
 TITLES = {"positive": "Prompt", "negative": "Negative prompt"}
-STORY = "2s: a cat moving right on a beach\n2s: a cat moving right in the forest\n2s: a cat moving right in the desert"
+SHOWN = "a penguin walks left in the snowy mountains"
+STORY = "\n".join(f"2s: a penguin moving left {place}" for place in ("on a beach", "in the forest", "in the desert"))
 
 
 def edit_graph(kind: str, inputs: dict, prompt: str) -> dict:
@@ -77,7 +78,7 @@ def graphs() -> dict[str, dict]:
     story["sample"][1].update(positive=("edit", 0), latent=("edit", 1))
     story["save"][1]["fps"] = ("edit", 2)
     made["storyboard"] = story
-    quick = edit_graph("SoraImageToVideo", {}, PROMPT)
+    quick = edit_graph("SoraImageToVideo", {}, SHOWN)
     quick["load"] = ("SoraLoadModel", {"lora": "sora-mini-4step"})
     quick["edit"] = ("SoraEmptyLatent", {})
     quick["sample"][1].update(steps=4, cfg=1.0, sampler="lcm")
@@ -85,7 +86,7 @@ def graphs() -> dict[str, dict]:
     parts = {"model": ("load", 0), "clip": ("load", 1), "vae": ("load", 2)}
     made["long_video"] = {
         "load": ("SoraLoadModel", {}),
-        "long": ("SoraLongVideo", {**parts, "shots": PROMPT, "seconds": 60.0, "sampler": SAMPLER}),
+        "long": ("SoraLongVideo", {**parts, "shots": SHOWN, "seconds": 60.0, "sampler": SAMPLER}),
     }
     return made
 
