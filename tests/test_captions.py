@@ -40,7 +40,7 @@ def test_every_word_is_known(facts, language):
         kinds |= {LEXICON[name].kind for name in known}
         longest = max(longest, len(text.split()))
     assert {"subject", "scene", "direction", "camera", "style", "event", "relation", "weather"} <= kinds
-    assert longest <= 52
+    assert longest <= 60  # of the 64 that the text encoder reads
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

@@ -20,6 +20,17 @@ PLACES = {
     "forest": ("in a forest", "in the forest", "in the woods"),
     "volcano": ("near a volcano", "by a volcano", "in front of an erupting volcano"),
 }
+# The same for what moves in the air. Without them, "over" would be a word of company alone: a second balloon appeared.
+SKIES = {
+    "meadow": ("over a meadow", "above a green meadow", "over the grass"),
+    "beach": ("over a beach", "above the beach", "over the sandy beach"),
+    "desert": ("over a desert", "above the desert", "over the sand dunes"),
+    "snowy mountains": ("over snowy mountains", "above the snowy mountains"),
+    "city at night": ("over a city at night", "above the night city"),
+    "forest": ("over a forest", "above the forest", "over the woods"),
+    "volcano": ("over a volcano", "above a volcano", "over an erupting volcano"),
+}
+IN_THE_AIR = ("aircraft", "insect", "face", "ball", "thing")  # kinds of subjects
 DETAILS = {
     "meadow": ("blue sky, white clouds and green grass", "white clouds over green hills"),
     "beach": ("blue sea, a palm tree and yellow sand", "waves behind the golden sand"),
@@ -157,6 +168,17 @@ def article(noun: str) -> str:
     return f"{'an' if vowel else 'a'} {noun}"
 
 
+def aloft(facts: dict[str, Any], shot: dict[str, Any], rng: np.random.Generator) -> bool:
+    """Whether the one subject is said to be over the place rather than in it."""
+    can = (
+        len(facts["subjects"]) == 1
+        and shot["scene"] in SKIES
+        and shot["motions"][0] != "fall"  # to fall over is something else
+        and (shot["motions"][0] in ("up", "down") or facts["subjects"][0]["kind"] in IN_THE_AIR)
+    )
+    return can and rng.random() < 0.3
+
+
 class English:
     """Composes one caption of `facts`."""
 
@@ -221,7 +243,7 @@ class English:
 
     def place(self, shot: dict[str, Any], natural: bool) -> str:
         """Where, and what is not ordinary about the time and weather."""
-        words = [self.pick(PLACES[shot["scene"]])]
+        words = [self.pick((SKIES if aloft(self.facts, shot, self.rng) else PLACES)[shot["scene"]])]
         if not natural or (
             self.length == "long"
             and len(self.facts["shots"]) == 1

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from sora_core.captioning.lexicon import load_lexicon
+from sora_core.captioning.phrases_en import aloft
 
 PLACES = {
     "meadow": ("草地上", "草原上", "绿草地上", "田野里"),
@@ -19,6 +20,16 @@ PLACES = {
     "sunset": ("夕阳下", "晚霞中", "日落时分"),
     "forest": ("森林里", "树林里", "林中"),
     "volcano": ("火山旁", "火山前", "火山附近"),
+}
+# Of scenes that English has words for the air above: see `phrases_en.SKIES`.
+SKIES = {
+    "meadow": ("草地上空", "草原上空"),
+    "beach": ("海滩上空", "沙滩上空"),
+    "desert": ("沙漠上空",),
+    "snowy mountains": ("雪山上空",),
+    "city at night": ("夜晚的城市上空",),
+    "forest": ("森林上空", "树林上空"),
+    "volcano": ("火山上空", "火山上方"),
 }
 DETAILS = {
     "meadow": ("蓝天白云和绿色的草地", "白云和绿色的山"),
@@ -193,7 +204,7 @@ class Chinese:
         )
         if said_by_light or shot["time_of_day"] != shot["usual_time"]:
             words += self.pick(TIMES[shot["time_of_day"]])
-        words += self.pick(PLACES[shot["scene"]])
+        words += self.pick((SKIES if aloft(self.facts, shot, self.rng) else PLACES)[shot["scene"]])
         return words + ("，" + self.pick(WEATHERS[shot["weather"]]) if shot["weather"] != "clear" else "")
 
     def camera(self, moves: str) -> str:

@@ -286,10 +286,10 @@ class _Reader:
                 while ahead >= 0 and clause[ahead].kind == "function":
                     ahead -= 1
                 last = at + 1
-                if ahead >= 0 and clause[ahead].concept == "in front":
+                if ahead >= 0 and clause[ahead].concept in ("in front", "above"):
                     first = ahead
-                    self.out.means("in front")
-                elif last < len(clause) and clause[last].concept in ("beside", "in front"):
+                    self.out.means(clause[ahead].concept)
+                elif last < len(clause) and clause[last].concept in ("beside", "in front", "above"):
                     self.out.means(clause[last].concept)
                     last += 1
                 del clause[first:last]
