@@ -8,6 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from ..captioning import caption
+from ..captioning.reading import read
+
 
 def contact_sheet(
     clips: Sequence[np.ndarray], columns: int = 6, labels: Sequence[str] | None = None, rows_across: int = 1
@@ -21,7 +24,7 @@ def contact_sheet(
         canvas = Image.new("RGB", (strip.width, strip.height + top), "white")
         canvas.paste(strip, (0, top))
         if labels:
-            ImageDraw.Draw(canvas).text((2, 1), labels[i], fill="black")
+            ImageDraw.Draw(canvas).text((2, 1), drawable(labels[i]), fill="black")
         strips.append(canvas)
     width = max(s.width for s in strips) + 4
     rows = [strips[i : i + rows_across] for i in range(0, len(strips), rows_across)]
@@ -31,6 +34,16 @@ def contact_sheet(
         for x, strip in enumerate(row):
             sheet.paste(strip, (x * width, y))
     return sheet
+
+
+def drawable(label: str) -> str:
+    """What Pillow's own font can show of a prompt: a Chinese one is told in English, after "zh:"."""
+    if label.isascii():
+        return label
+    facts = read(label).facts
+    if facts is None:
+        return label.encode("ascii", "replace").decode()
+    return f"zh: {caption(facts, np.random.default_rng(0), 'en', 'short')}"
 
 
 def save_sheet(path: Path, clips: Sequence[np.ndarray], **options) -> None:
