@@ -50,8 +50,9 @@ class Detection:
     def text(self) -> str:
         """The report in lines."""
         mark = self.watermark
+        says = "say so" if self.evidence == "credentials" else "says so"
         lines = [f"{'Made here' if self.made_here else 'No sign that it was made here'}: the {self.evidence} "
-                 f"{'says so' if self.made_here else 'found nothing'} (probability {self.probability:.4g})."]
+                 f"{says if self.made_here else 'found nothing'} (probability {self.probability:.4g})."]
         lines.append("Credentials: " + ("; ".join(self.credentials) or "none") + ".")
         if mark.found:
             placed = "" if mark.scale == 1 and mark.shift == (0, 0) else f", the picture cut to 1/{mark.scale:.2f}"
