@@ -36,7 +36,9 @@ from sora_core.training.evaluate.measures import proportion  # noqa: E402
 from sora_core.training.evaluate.run import Maker, batches, judged  # noqa: E402
 
 SIZES = {"0.8 M": (128, 3), "2.7 M": (192, 5), "7 M": (256, 6)}
-CAPTIONS = {"all short": (1.0, 0.0, 0.0), "a third descriptive": (0.4, 0.3, 0.3), "all descriptive": (0.0, 0.0, 1.0)}
+USUAL = DiTTraining.lengths  # short, medium, highly descriptive
+CAPTIONS = {"all short": (1.0, 0.0, 0.0), "a third descriptive": USUAL, "all descriptive": (0.0, 0.0, 1.0)}
+MIDDLE = "2.7 M"  # the size at which captions are compared
 SIDE, CHECKS = 96, (0.25, 0.5, 1.0)
 COLOURS = ("#c0504d", "#4f81bd", "#4a8a3f")
 
@@ -175,8 +177,11 @@ def main() -> None:
             if args.plot:
                 args.plot.write_text(plot(made["sizes"]), encoding="utf-8")
         if "captions" in args.only:
+            same = made.get("sizes", {}).get(MIDDLE)  # with the usual captions: the very same run
             made["captions"] = {
-                name: run(judge, settings(args, Path(folder) / name, *SIZES["2.7 M"], lengths=lengths), name)
+                name: same
+                if same and lengths == USUAL
+                else run(judge, settings(args, Path(folder) / name, *SIZES[MIDDLE], lengths=lengths), name)
                 for name, lengths in CAPTIONS.items()
             }
     print(json.dumps(made, indent=2))
