@@ -151,7 +151,7 @@ class SoraLongVideo(io.ComfyNode):
                     tooltip="Noise level from which the overlap is finished again.",
                 ),
                 io.Float.Input(
-                    "hold", default=0.1, min=0.0, max=1.0, step=0.01, advanced=True,
+                    "hold", default=0.3, min=0.0, max=1.0, step=0.01, advanced=True,
                     tooltip="How far colour and contrast of a segment may be pulled back to the shot's first one.",
                 ),
                 sampler_input(),

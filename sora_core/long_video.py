@@ -36,9 +36,9 @@ from .video import write_video
 if TYPE_CHECKING:
     from .provenance import Saving
 
-FORMAT = 1
+FORMAT = 2
 MAX_SECONDS = 3600.0
-_TENSORS = ("final", "context", "tail", "mean", "std")
+_TENSORS = ("final", "context", "tail", "mean", "std", "places")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sora_core.tasks.flow import follow, match, warp
+from sora_core.tasks import flow as flows
+from sora_core.tasks.flow import follow, match, smooth, warp
 from sora_core.tasks.splice import carry_in_time
 
 
@@ -59,3 +60,26 @@ def test_light_that_changes_is_left_alone():
     keep = torch.tensor([True] * 3 + [False] * 5)
     made = carry_in_time(truth, truth, keep)
     torch.testing.assert_close(made, truth, atol=0.01, rtol=0)
+
+
+def test_what_was_made_elsewhere_is_dissolved_into_and_does_not_jump():
+    """The made frames have the square far away from where the kept ones have it."""
+    kept, other = scene(10, 34), scene(58, 34)
+    video = torch.stack([kept] * 4 + [other] * 10)
+    made = carry_in_time(video, video, torch.tensor([True] * 4 + [False] * 10))
+    change = made.diff(dim=0).abs().mean((1, 2, 3))
+    jump = (kept - other).abs().mean()
+    assert change.max() < 0.4 * jump, change
+    assert (made[-1] - other).abs().mean() < 0.1 * jump
+
+
+def test_a_displacement_that_no_neighbour_shares_is_dropped(monkeypatch):
+    flow = torch.zeros(80, 40, 2)
+    flow[:, 20:, 0] = 3.0
+    lone = flow.clone()
+    lone[::7, ::7] = torch.tensor((-5.0, 5.0))
+    out = smooth(lone)
+    torch.testing.assert_close(out[:, 26:], flow[:, 26:])
+    torch.testing.assert_close(out[:, :14], flow[:, :14])
+    monkeypatch.setattr(flows, "BAND", 1000)
+    torch.testing.assert_close(smooth(lone), out, atol=0, rtol=0)

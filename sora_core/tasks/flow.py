@@ -14,6 +14,8 @@ SIDE = 64  # short side of the picture that is searched exhaustively
 RADIUS = 5  # of that search, in its pixels: 8% of the short side
 BLOCK = 5  # side of a block, at every size
 STAY = 0.002  # by how much (0..1) a displaced block must match better, per pixel that it moved
+AGREE = 9  # side of the neighbourhood that a displacement is the median of
+BAND = 64  # rows
 MARGIN = 0.004  # by how much a finer displacement must match better
 
 
@@ -84,6 +86,18 @@ def warp(image: Tensor, flow: Tensor) -> Tensor:
 def follow(step: Tensor, before: Tensor) -> Tensor:
     """Displacement over two steps: `step` from now to a frame, then `before` from there, both `[H,W,2]`."""
     return step + warp(before, step)
+
+
+def smooth(flow: Tensor) -> Tensor:
+    """Displacements `[H,W,2]` that neighbours agree on: the median of AGREE x AGREE, then a mean of those. A picture
+    whose every pixel came from elsewhere is dust."""
+    edge = AGREE // 2
+    padded = F.pad(flow.movedim(-1, 0)[:, None], (edge,) * 4, mode="replicate")
+    bands = []
+    for top in range(0, flow.shape[0], BAND):  # of a large picture, all windows at once would take gigabytes
+        windows = F.unfold(padded[:, :, top : top + BAND + 2 * edge], AGREE)
+        bands.append(windows.median(1).values.unflatten(1, (-1, flow.shape[1])))
+    return F.avg_pool2d(torch.cat(bands, 1)[None], 5, 1, 2, count_include_pad=False)[0].movedim(0, -1)
 
 
 def _fit(image: Tensor, size: tuple[int, int]) -> Tensor:

@@ -7,8 +7,9 @@ Latents are handed over, never decoded and encoded again. The overlap, the end o
 without knowing what follows: once the new latents have taken shape, it is noised to `renoise` and finished
 together with them. Context latents are kept bit by bit.
 
-Small errors add up from segment to segment, first of all in colour. So the mean and spread of each channel are
-pulled back to those of the shot's first segment, by no more than `hold`: see `hold_statistics`.
+Small errors add up from segment to segment, first of all in colour. So what is still there is pulled back to what it
+was in the shot's first segment, place by place (`hold_places`), and the mean and spread of each channel to what they
+were (`hold_statistics`), by no more than `hold`. What changes by much at once is meant, and stays changed.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..diffusion.sampling import prepare_noise
@@ -25,6 +27,8 @@ from ..errors import SoraError, expect
 
 # (LATENT, CONDITIONING, sigmas, seed) -> samples. A backend's sampler, with everything else bound.
 SampleFn = Callable[[dict, list, Tensor, int], Tensor]
+BROAD = 4  # latents: colours are compared as means over blocks of this side, 32 pixels of sora-mini's
+DRIFT = 0.5  # of the reference spread: a change of this size counts e^-1 as drift, and the rest as meant
 
 
 @dataclass(frozen=True)
@@ -32,14 +36,14 @@ class Rolling:
     """How segments follow each other, in latents.
 
     window: the clip length that the model was trained on. renoise: sigma at which the overlap joins in; 0 keeps
-    it. hold: the most that a segment's statistics are changed, as a part of the reference spread.
+    it. hold: the most that a segment's colours are changed, as a part of the reference spread.
     """
 
     window: int = 5
     context: int = 1
     overlap: int = 1
     renoise: float = 0.6
-    hold: float = 0.1
+    hold: float = 0.3
 
     def __post_init__(self) -> None:
         expect(self.context >= 1, f"context is {self.context}: a segment needs at least 1 latent to go on from.")
@@ -61,8 +65,8 @@ class Rolling:
 @dataclass(frozen=True)
 class Segment:
     """final: latents `[1,C,n,h,w]` that are finished; tail: the overlap, for now; context: what the next segment
-    goes on from; mean, std: of the shot, `[1,C,1,1,1]`; made: latents finished so far; shot: its number; stream:
-    whether the context begins with a single frame, as a clip does.
+    goes on from; mean, std: of the shot, `[1,C,1,1,1]`; places: its broad colours, see `broad`; made: latents finished
+    so far; shot: its number; stream: whether the context begins with a single frame, as a clip does.
     """
 
     final: Tensor
@@ -70,6 +74,7 @@ class Segment:
     tail: Tensor
     mean: Tensor
     std: Tensor
+    places: Tensor
     made: int
     shot: int = 0
     stream: bool = False
@@ -85,21 +90,57 @@ def statistics(latent: Tensor) -> tuple[Tensor, Tensor]:
     return latent.mean((2, 3, 4), keepdim=True), latent.std((2, 3, 4), keepdim=True).clamp_min(1e-4)
 
 
+def broad(latent: Tensor) -> Tensor:
+    """Mean colours of blocks of BROAD x BROAD latents: `[1,C,n,h,w]` -> `[1,C,n,h/BROAD,w/BROAD]`, rounded up."""
+    return F.avg_pool3d(latent, (1, BROAD, BROAD), ceil_mode=True, count_include_pad=False)
+
+
+def settled(latents: Tensor) -> Tensor:
+    """`broad` of what a shot shows most of the time `[1,C,1,..]`: the median, which what passes by does not touch."""
+    return broad(latents).median(2, keepdim=True).values
+
+
+def _ramp(latent: Tensor) -> Tensor:
+    """Nothing at the start, all at the last latent, so that no step shows where a segment begins."""
+    length = latent.shape[2]
+    return torch.arange(1, length + 1, device=latent.device, dtype=latent.dtype).view(1, 1, -1, 1, 1) / length
+
+
+def _drifted(change: Tensor, std: Tensor) -> Tensor:
+    """How far a change `[1,C,...]` is drift rather than meant, 1 to 0: small ones are."""
+    size = (change / std).square().mean(1, keepdim=True)
+    return torch.exp(-size / DRIFT**2)
+
+
+def hold_places(latent: Tensor, places: Tensor, std: Tensor, bound: float) -> tuple[Tensor, Tensor]:
+    """`latent` `[1,C,n,h,w]` with its broad colours moved back towards `places` by at most `bound` times `std`, and
+    the places for the next segment.
+
+    Where they differ by much, something else is seen there than was: that is left alone, and becomes the new place.
+    """
+    if bound == 0:
+        return latent, places
+    change = places - broad(latent)
+    drifted = _drifted(change, std)
+    back = drifted * torch.clamp(change, -bound * std, bound * std)
+    back = F.interpolate(back[0].movedim(0, 1), latent.shape[3:], mode="bilinear").movedim(0, 1)[None]
+    held = latent + _ramp(latent) * back
+    return held, torch.lerp(broad(held[:, :, -1:]), places, drifted[:, :, -1:])
+
+
 def hold_statistics(latent: Tensor, mean: Tensor, std: Tensor, bound: float) -> Tensor:
     """`latent` `[1,C,n,h,w]` with each channel's mean and spread moved towards `mean` and `std`.
 
-    The mean moves by at most `bound` times `std`, the spread by at most the factor 1 +- `bound`; nothing at the
-    start, all of it at the last latent, so that no step shows where the segment begins. What changes within a
-    segment, its motion, is scaled by that factor and otherwise left alone.
+    The mean moves by at most `bound` times `std`, the spread by at most the factor 1 +- `bound`; less, the more they
+    differ. What changes within a segment, its motion, is scaled by that factor and otherwise left alone.
     """
     if bound == 0:
         return latent
     own_mean, own_std = statistics(latent)
+    drifted = _drifted(mean - own_mean, std)
     gain = (std / own_std).clamp(1 - bound, 1 + bound)
     shift = torch.clamp(mean - own_mean, -bound * std, bound * std)
-    length = latent.shape[2]
-    ramp = torch.arange(1, length + 1, device=latent.device, dtype=latent.dtype).view(1, 1, -1, 1, 1) / length
-    return latent + ramp * ((latent - own_mean) * (gain - 1) + shift)
+    return latent + drifted * _ramp(latent) * ((latent - own_mean) * (gain - 1) + shift)
 
 
 class Roller:
@@ -133,18 +174,21 @@ class Roller:
         final, tail = made.split((length - overlap, overlap), 2)
         shot = self.shot_of(length - 1)
         # The first latent is a single frame and has statistics of its own.
-        mean, std = statistics(self._of_shot(made, 0, shot) if length > 1 else made)
+        own = self._of_shot(made, 0, shot) if length > 1 else made
         context = final[:, :, -self.rolling.context :]
-        return Segment(final, context, tail, mean, std, final.shape[2], shot, context.shape[2] == final.shape[2])
+        return Segment(
+            final, context, tail, *statistics(own), settled(own), final.shape[2], shot,
+            context.shape[2] == final.shape[2],
+        )  # fmt: skip
 
     def start(self, final: Tensor, context: Tensor) -> Segment:
         """A segment of what the user has: its latents, and the end of it as a stream of its own."""
         limit = self.rolling.window - self.rolling.new
-        mean, std = statistics(final[:, :, 1:] if final.shape[2] > 1 else final)
+        own = final[:, :, 1:] if final.shape[2] > 1 else final
         made, tail = final.shape[2], final[:, :, :0]
         if context.shape[2] > limit:
             raise SoraError(f"The context has {context.shape[2]} latents, a window takes {limit}.")
-        return Segment(final, context, tail, mean, std, made, self.shot_of(made), True)
+        return Segment(final, context, tail, *statistics(own), settled(own), made, self.shot_of(made), True)
 
     def next(self, before: Segment, index: int) -> Segment:
         """Segment `index`, after `before`."""
@@ -159,16 +203,18 @@ class Roller:
         made = self._sample(samples, known, overlap, prompt, index)
         overlap_made, new = made[:, :, known:].split((overlap, fresh), 2)
         begin = before.made + overlap
-        shot, mean, std = self.shot_of(begin + fresh - 1), before.mean, before.std
+        shot, mean, std, places = self.shot_of(begin + fresh - 1), before.mean, before.std, before.places
         if shot == before.shot:
+            new, places = hold_places(new, places, std, self.rolling.hold)
             new = hold_statistics(new, mean, std, self.rolling.hold)
         else:
-            mean, std = statistics(self._of_shot(new, begin, shot))
+            own = self._of_shot(new, begin, shot)
+            (mean, std), places = statistics(own), settled(own)
         ready = torch.cat((overlap_made, new), 2)
         final, tail = ready.split((ready.shape[2] - self.rolling.overlap, self.rolling.overlap), 2)
         history = torch.cat((before.context, final), 2)
         return Segment(
-            final, history[:, :, -self.rolling.context :], tail, mean, std, before.made + final.shape[2], shot
+            final, history[:, :, -self.rolling.context :], tail, mean, std, places, before.made + final.shape[2], shot
         )
 
     def _sample(self, samples: Tensor, known: int, overlap: int, prompt: list, index: int) -> Tensor:

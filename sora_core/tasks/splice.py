@@ -3,7 +3,8 @@
 A VAE does not give back what it was given. Where a kept frame meets a made one, the difference between the two
 (the kept frame's own residual: its pixels less its decoding) would show as a seam. So the made frames take that
 residual over: its mean, which is colour, as it is, and its detail along with what moves, as far as the picture
-there still is what it was in the kept frame; both fade with the distance.
+there still is what it was in the kept frame; both fade with the distance. What was made differently than it was kept
+is dissolved into over the first few frames.
 """
 
 from __future__ import annotations
@@ -16,11 +17,17 @@ from torch import Tensor
 
 from ..errors import expect
 from ..provenance.kept import remember
-from .flow import follow, match, warp
+from .flow import follow, match, smooth, warp
 
 SPLICE = "sora_splice"  # the key of a LATENT
 REACH = 16  # frames over which the residual fades
 TOLERANCE = 0.12  # change of a pixel (0..1) at which the kept frame's own counts e^-1
+# Right after a kept frame, more of it is taken over, EASED frames later no more than that: where a made frame differs
+# from what it goes on from, the difference comes step by step and not at once.
+EASED = 6
+EASE = 4.0  # the tolerance is up to 1 + EASE times as large
+FLOOR = 0.9  # and the kept frame's own counts at least this much, whatever is made there
+STRANGE = 0.12  # difference (0..1) of a place from the best match of where it was, from which it is another picture
 LIGHT = 32  # pixels: a change that is broader than this is one of light
 
 
@@ -86,24 +93,37 @@ class Trail:
         if weight <= 0:
             return frame
         step = match(frame, self.before)
+        # Where nothing matches, the best match is a chance likeness: nothing has moved there, it is another picture.
+        step = smooth(torch.where(unlike(frame, warp(self.before, step)) > STRANGE, 0.0, step))
         self.way = step if self.way is None else follow(step, self.way)
+        ease = max(0.0, 1 - self.steps / EASED)
         self.before, self.steps = frame, self.steps + 1
-        return frame + weight * carry(frame, warp(self.anchor, self.way), warp(self.known, self.way))
+        return frame + weight * carry(frame, warp(self.anchor, self.way), warp(self.known, self.way), ease)
 
 
-def carry(current: Tensor, anchor: Tensor, known: Tensor) -> Tensor:
+def unlike(a: Tensor, b: Tensor) -> Tensor:
+    """How much two pictures `[H,W,3]` differ around each pixel, `[H,W,1]`: a lone pixel that happens to match is no
+    proof that the picture is the same."""
+    change = (a - b).abs().amax(-1)[None]
+    return F.avg_pool2d(change, 5, 1, 2, count_include_pad=False)[0][..., None]
+
+
+def carry(current: Tensor, anchor: Tensor, known: Tensor, ease: float = 0.0) -> Tensor:
     """What is added to `current` (decoded) for the sake of a kept frame `known`, decoded as `anchor`; all `[H,W,3]`.
+    ease: 1 right after the kept frame, down to 0 where it counts no more than its likeness says.
 
     All of the kept frame's mean residual; and where the pictures match, what makes `current` the kept frame's own
     pixels, less what has changed broadly since, which is light.
     """
     colour = (known - anchor).mean((-3, -2), keepdim=True)
     change = (current - anchor).movedim(-1, 0)[None]
-    # A lone pixel that happens to match is no proof that the picture is the same.
-    near = F.avg_pool2d(change.abs().amax(1, keepdim=True), 5, 1, 2, count_include_pad=False)
-    same = torch.exp(-((near / TOLERANCE) ** 2))[0].movedim(0, -1)
+    same = torch.exp(-((unlike(current, anchor) / (TOLERANCE * (1 + EASE * ease))) ** 2))
+    same = same.clamp_min(FLOOR * ease)
     light = F.avg_pool2d(change, min(LIGHT, *current.shape[:2]), ceil_mode=True, count_include_pad=False)
     light = F.interpolate(light, current.shape[:2], mode="bilinear")[0].movedim(0, -1)
+    # Light that is not that of the whole picture may as well be something that was made in another place.
+    whole = change[0].flatten(1).median(1).values
+    light = torch.lerp(light, whole, ease)
     return colour + (known - current + light - colour) * same
 
 
