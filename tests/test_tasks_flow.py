@@ -70,7 +70,7 @@ def test_what_was_made_elsewhere_is_dissolved_into_and_does_not_jump():
     change = made.diff(dim=0).abs().mean((1, 2, 3))
     jump = (kept - other).abs().mean()
     assert change.max() < 0.4 * jump, change
-    assert (made[-1] - other).abs().mean() < 0.1 * jump
+    assert (made[-1] - other).abs().mean() < 0.25 * jump
 
 
 def test_a_displacement_that_no_neighbour_shares_is_dropped(monkeypatch):

@@ -195,6 +195,22 @@ def test_kept_frames_do_not_enter_the_loss(world):
     assert trainer.loss(step)[1]["flow"] == base
 
 
+def test_what_is_kept_may_hold_a_little_noise_of_which_the_model_is_not_told(world):
+    trainer = DiTTrainer(dit_config(world, "dit-context", steps=1, mask_share=1.0, context_noise=0.2, tokens=768))
+    seen, run = [], trainer.wrapped
+    trainer.wrapped = lambda x, t, *rest: (seen.append((x, t)), run(x, t, *rest))[1]
+    noisy = clean = 0
+    for step in range(12):
+        batch = trainer.batch(step)
+        trainer.loss(step)
+        x, t = seen[-1]
+        kept = ~batch.generate
+        assert not t[kept].any() and t[batch.generate].all()
+        off = ((x - batch.latents).abs().amax((1, 3, 4)) * kept).amax(1)[kept.any(1)]
+        noisy, clean = noisy + int((off > 1e-4).sum()), clean + int((off <= 1e-4).sum())
+    assert noisy >= 3 and clean >= 3
+
+
 RANK = """
 import sys, torch
 sys.path.insert(0, sys.argv[1])

@@ -53,7 +53,9 @@ class DiTTraining(LoopConfig):
     """`tokens` is a batch's budget; `weights_start`/`weights_end` are shares of steps per bucket name.
 
     shot_prompts: share of the clips in several shots whose tokens read the prompt of their own shot; the others read
-    one caption of the whole.
+    one caption of the whole. context_noise: the most noise in what half of the masked clips keep, of which the
+    model is not told: what it goes on from at run time is its own work, and its small errors must not be gone on with
+    (GameNGen, arXiv 2408.14837).
     """
 
     vae: str = ""
@@ -63,6 +65,7 @@ class DiTTraining(LoopConfig):
     shift: float = 2.0
     text_drop: float = 0.1
     mask_share: float = 0.25
+    context_noise: float = 0.0
     shot_prompts: float = 0.75
     chinese: float = 0.25
     lengths: tuple[float, ...] = (0.4, 0.3, 0.3)
@@ -85,6 +88,7 @@ class Batch:
     ids: Tensor  # [B,S,L] text tokens of S prompts a clip, a dropped caption is empty
     shot: Tensor  # [B,T] which of the prompts a latent reads
     generate: Tensor  # [B,T] bool
+    context: Tensor  # [B] noise level of what is kept
     noise: Tensor
     sigma: Tensor  # [B]
     words: Tensor  # [n,2] clip and place in its prompt of the words that name a subject of a clip in one shot
@@ -261,6 +265,7 @@ class DiTTrainer(Trainer):
         generator = step_generator(cfg.seed, step)
         noise = torch.randn(whole, *data.latents.shape[1:], generator=generator)
         sigma = shifted(torch.sigmoid(torch.randn(whole, generator=generator)), cfg.shift)
+        context = torch.from_numpy(rng.random(whole) * (rng.random(whole) < 0.5)).float() * cfg.context_noise
         part = slice(self.rank * len(indices), (self.rank + 1) * len(indices))
         facts = [data.facts[i] for i in indices]
         slots = self.slots[bucket_index]
@@ -276,6 +281,7 @@ class DiTTrainer(Trainer):
             ids.to(self.device),
             torch.tensor([reads for _, reads in prompts], device=self.device),
             torch.from_numpy(masks[part]).to(self.device),
+            context[part].to(self.device),
             ranked(noise, self.rank, self.world_size).to(self.device),
             ranked(sigma, self.rank, self.world_size).to(self.device),
             words.to(self.device),
@@ -286,8 +292,9 @@ class DiTTrainer(Trainer):
     # -- loss ----------------------------------------------------------------------------------------------
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         cfg, b = self.config, self.batch(step)
-        sigma = b.sigma[:, None] * b.generate  # [B,T]: kept frames enter clean, at sigma 0
-        s = sigma[:, None, :, None, None]
+        sigma = b.sigma[:, None] * b.generate  # [B,T]: kept frames are at noise level 0
+        # ... or all but there.
+        s = torch.where(b.generate, sigma, b.context[:, None])[:, None, :, None, None]
         with self.autocast():
             v, logits, told = self.wrapped((1 - s) * b.latents + s * b.noise, 1000 * sigma, b.ids, b.shot)
         t, h, w = b.latents.shape[2:]

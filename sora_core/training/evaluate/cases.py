@@ -43,7 +43,7 @@ class Draw:
 
     def __init__(self, sprites: Path | None, preset: str = "cast") -> None:
         self.sprites = sprites
-        self.shots = "shots" if preset == "stage" else f"{preset}-shots"
+        self.shots = "shots" if preset in ("stage", "starter") else f"{preset}-shots"
         self.worlds = {
             name: World(replace(PRESETS[name], times=0.0, weathers=0.0), sprites) for name in (preset, self.shots)
         }
