@@ -307,7 +307,7 @@ def _after_source(pieces: Iterable[Tensor], source: Source) -> Iterator[Tensor]:
         new = []
         for frame in piece:
             if seen == covered - 1:
-                trail = Trail(frame, given[-1])
+                trail = Trail(frame, given[-1], given[-2] if len(given) > 1 else None)
             elif seen >= covered:
                 new.append(frame if trail is None else trail(frame).clamp(0, 1))
             seen += 1

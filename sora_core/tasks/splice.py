@@ -27,6 +27,7 @@ TOLERANCE = 0.12  # change of a pixel (0..1) at which the kept frame's own count
 EASED = 6
 EASE = 4.0  # the tolerance is up to 1 + EASE times as large
 FLOOR = 0.9  # and the kept frame's own counts at least this much, whatever is made there
+SLOWEST = 0.5  # pixels a frame: a pace that is always allowed
 STRANGE = 0.12  # difference (0..1) of a place from the best match of where it was, from which it is another picture
 LIGHT = 32  # pixels: a change that is broader than this is one of light
 
@@ -80,13 +81,19 @@ class Trail:
     """What decoded frames take over of a kept frame `known` `[H,W,3]`, decoded as `anchor`, on the way from it.
 
     Call with one frame after the other, away from the kept one: returns it with what it takes over, not clamped.
-    What moves takes its detail along: the way back to the kept frame is followed from frame to frame.
+    What moves takes its detail along: the way back to the kept frame is followed from frame to frame. beyond: the kept
+    frame on the other side of `known`, if there is one. What moves between the two sets the pace for the first frames:
+    a subject that was made too far away gets there by degrees.
     """
 
-    def __init__(self, anchor: Tensor, known: Tensor) -> None:
+    def __init__(self, anchor: Tensor, known: Tensor, beyond: Tensor | None = None) -> None:
         self.anchor, self.known, self.before = anchor, known, anchor
         self.way: Tensor | None = None
         self.steps = 0
+        self.pace = torch.inf
+        if beyond is not None:
+            speeds = smooth(match(known, beyond)).norm(dim=-1).flatten()
+            self.pace = SLOWEST + float(speeds.quantile(0.99))
 
     def __call__(self, frame: Tensor) -> Tensor:
         weight = 1 - self.steps / REACH
@@ -98,7 +105,10 @@ class Trail:
         self.way = step if self.way is None else follow(step, self.way)
         ease = max(0.0, 1 - self.steps / EASED)
         self.before, self.steps = frame, self.steps + 1
-        return frame + weight * carry(frame, warp(self.anchor, self.way), warp(self.known, self.way), ease)
+        way = self.way
+        if ease > 0:
+            way = way * (self.steps * self.pace / way.norm(dim=-1, keepdim=True).clamp_min(1e-6)).clamp_max(1)
+        return frame + weight * carry(frame, warp(self.anchor, way), warp(self.known, way), ease)
 
 
 def unlike(a: Tensor, b: Tensor) -> Tensor:
@@ -136,10 +146,12 @@ def carry_in_time(video: Tensor, known: Tensor, keep: Tensor) -> Tensor:
             continue
         sides = []
         if first > 0:
-            trail = Trail(video[first - 1], known[first - 1])
+            beyond = known[first - 2] if first > 1 and keep[first - 2] else None
+            trail = Trail(video[first - 1], known[first - 1], beyond)
             sides.append([trail(frame) for frame in video[first:end]])
         if end < length:
-            trail = Trail(video[end], known[end])
+            beyond = known[end + 1] if end + 1 < length and keep[end + 1] else None
+            trail = Trail(video[end], known[end], beyond)
             sides.append([trail(frame) for frame in video[first:end].flip(0)][::-1])
         if len(sides) == 2:
             # From all of the one right after it, to all of the other right before it.
