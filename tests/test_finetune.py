@@ -19,7 +19,7 @@ from sora_core.lora import Change, LoRA, add_words, apply_lora, parse_lora, read
 from sora_core.model.text import UNKNOWN
 from sora_core.training import cli
 from sora_core.training.data import open_buckets
-from sora_core.training.lora import LoRATrainer
+from sora_core.training.lora import LoRATrainer, mean_of
 from sora_core.training.videos import cut, import_videos, nearest_size
 from sora_core.video import read_video, write_video
 
@@ -239,6 +239,30 @@ def test_generate_takes_a_lora(model, trained, tmp_path, capsys):
     assert "no LoRA file" in capsys.readouterr().err
     assert main([*argv, "--steps", "1", "--expand"]) == 0
     assert "The model does not know: gryphon" in capsys.readouterr().err
+
+
+def test_the_mean_of_loras(tmp_path, capsys):
+    generator = torch.Generator().manual_seed(0)
+    name, files, whole = "diffusion_model.blocks.0.ffn.0", [], torch.zeros(12, 8)
+    for i in range(2):
+        change = Change(torch.randn(12, 3, generator=generator), torch.randn(3, 8, generator=generator), 0.5)
+        files.append(str(tmp_path / f"{i}.safetensors"))
+        save_lora(Path(files[-1]), {name: change}, (), {"steps": 4, "cfg": 1.0, "sampler": "lcm"})
+        whole += read_lora(files[-1]).changes[name].delta(torch.Size((12, 8))) / 2
+    out = tmp_path / "mean.safetensors"
+    assert main(["train", "average", *files, "--out", str(out), "--rank", "6"]) == 0
+    mean = read_lora(out)
+    assert mean.habits == {"steps": 4, "cfg": 1.0, "sampler": "lcm"}
+    torch.testing.assert_close(mean.changes[name].delta(whole.shape), whole, rtol=0, atol=5e-3)
+    # Cut to the rank of the first: the best approximation of that rank.
+    assert main(["train", "average", *files, "--out", str(out)]) == 0
+    cut = read_lora(out).changes[name]
+    assert cut.down.shape == (3, 8)
+    left = torch.linalg.svdvals(whole)[3:].norm()
+    torch.testing.assert_close((cut.delta(whole.shape) - whole).norm(), left, rtol=0.01, atol=1e-3)
+    save_lora(Path(files[1]), {name: change}, ("blorbo",))
+    with pytest.raises(SoraError, match="not of one kind"):
+        mean_of(files, out)
 
 
 def test_lora_files_that_do_not_fit(model, tmp_path):

@@ -6,6 +6,7 @@ merging makes (`sora_core.lora.apply_lora`). A new word is read as UNKNOWN; its 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from torch.nn.utils import parametrize
 
 from ..checkpoint import ModelBundle, load_model
 from ..errors import expect
-from ..lora import PREFIXES, Change, LoRA, apply_lora, save_lora
+from ..lora import PREFIXES, Change, LoRA, apply_lora, read_lora, save_lora
 from ..model.dit import DiT
 from ..model.text import UNKNOWN, TextEncoder
 from .dit import Denoiser, DiTTrainer, DiTTraining
@@ -128,3 +129,30 @@ class LoRATrainer(DiTTrainer):
     def export(self, path: Path) -> None:
         info = {"base": self.base.info.get("name", "model"), "step": self.step, "rank": self.config.rank}
         save_lora(self.file, self.changes(), self.words, info)
+
+
+def mean_of(files: Sequence[str | Path], out: Path, rank: int | None = None) -> Path:
+    """Write the mean of several LoRAs of one model to `out`, and return it: of students that were trained alike it is
+    often better than each (model soups, arXiv 2203.05482). Its changes are cut to `rank` by their singular values (by
+    default to the first file's). Raises SoraError for files of different layers, words or habits.
+    """
+    expect(len(files) >= 2, "A mean takes two LoRAs at least.")
+    expect(rank is None or rank >= 1, f"rank is {rank}: use 1 or more.")
+    loras = [read_lora(file) for file in files]
+    first = loras[0]
+    for other in loras[1:]:
+        alike = set(other.changes) == set(first.changes)
+        expect(
+            alike and (other.words, other.habits) == (first.words, first.habits),
+            f"{other.name} and {first.name} are not of one kind: their layers, words or sampling habits differ.",
+        )
+    changes = {}
+    for name, change in first.changes.items():
+        shape = torch.Size((change.up.shape[0], *change.down.shape[1:]))
+        whole = torch.stack([lora.changes[name].delta(shape).flatten(1) for lora in loras]).mean(0)
+        u, size, v = torch.linalg.svd(whole, full_matrices=False)
+        n = min(rank or change.down.shape[0], len(size))
+        root = size[:n].sqrt()
+        changes[name] = Change(u[:, :n] * root, (root[:, None] * v[:n]).reshape(n, *shape[1:]))
+    save_lora(out, changes, first.words, {**first.habits, "mean_of": [lora.name for lora in loras]})
+    return out
