@@ -42,7 +42,7 @@ PROMPTS = (
     "an elephant in a forest",
     "a rocket flies up in outer space",
     "a fish swims right underwater",
-    "a balloon falls over a meadow",
+    "a balloon rises over a meadow",
     "一只企鹅在雪山向左走",
     "a star spins above a volcano",
 )
