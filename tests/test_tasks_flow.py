@@ -73,6 +73,15 @@ def test_what_was_made_elsewhere_is_dissolved_into_and_does_not_jump():
     assert (made[-1] - other).abs().mean() < 0.25 * jump
 
 
+def test_a_subject_that_was_made_too_far_away_gets_there_by_degrees():
+    """It moves three pixels a frame where it is kept, and is made eighteen further on."""
+    video = torch.stack([scene(6 + 3 * t, 34) for t in range(4)] + [scene(21 + 3 * t, 34) for t in range(4, 12)])
+    made = carry_in_time(video, video, torch.tensor([True] * 4 + [False] * 8))
+    change = made.diff(dim=0).abs().mean((1, 2, 3))
+    assert change[3] < 1.3 * change[:3].max(), change
+    assert (video[4] - video[3]).abs().mean() > 2 * change[:3].max()
+
+
 def test_a_displacement_that_no_neighbour_shares_is_dropped(monkeypatch):
     flow = torch.zeros(80, 40, 2)
     flow[:, 20:, 0] = 3.0
