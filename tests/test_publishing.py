@@ -129,7 +129,8 @@ def test_without_a_library_only_what_needs_it_says_so(module, files):
 def test_the_pack_adds_little_to_the_start_of_its_host(tmp_path):
     """Besides what ComfyUI itself has imported by then; in processor time, so that a busy machine does not matter."""
     seconds = [load(tmp_path, first="torch,PIL.Image,av,einops")["seconds"] for _ in range(4)]
-    assert min(seconds) < 0.15, seconds
+    # 0.08 to 0.16 s, by machine; a library that should wait, such as diffusers or scipy, takes longer by itself.
+    assert min(seconds) < 0.25, seconds
 
 
 def test_what_the_registry_shows():
