@@ -286,7 +286,7 @@ class Editing:
         story = LongVideo(shots, self._contexts(shots), new / clip.fps, clip.fps, self.codec.ratio, source)
         roller, _ = self._roller(story, clip.frames.shape[1:3], rolling, seed, **how)
         total = story.total
-        segments: list[Segment] = [roller.start(source.final, source.context)]
+        segments: list[Segment] = [roller.start(source.final, source.context, source.reference)]
         with torch.no_grad():
             for segment in roll(roller, total, segments[0]):
                 segments.append(segment)

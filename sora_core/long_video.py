@@ -23,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from .clips import cuts
 from .errors import SoraError, expect
 from .files import ensure_writable, written_beside
 from .provenance.kept import remember
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from .provenance import Saving
 
 FORMAT = 2
+REMEMBERED = 12  # latents: two per residual block is all that a decoder of sora-mini's depth remembers
 MAX_SECONDS = 3600.0
 _TENSORS = ("final", "context", "tail", "mean", "std", "places")
 
@@ -153,21 +155,32 @@ def segments_beside(path: Path) -> Path:
 @dataclass(frozen=True)
 class Source:
     """What a long video goes on from. frames `[T,H,W,3]`, the user's; final: latents of the last `covered` of them
-    (1 + ratio * k); context: latents of their end, as a stream of its own.
+    (1 + ratio * k), no more than a decoder remembers; context: latents of their end, as a stream of its own;
+    reference: latents of how the last shot of them begins, which is how it should look later on.
     """
 
     frames: Tensor
     final: Tensor
     context: Tensor
     covered: int
+    reference: Tensor
 
 
 def make_source(codec: VAECodec, frames: Tensor, rolling: Rolling) -> Source:
-    """A user's video as something to go on from."""
-    ratio = codec.ratio
-    covered = 1 + (frames.shape[0] - 1) // ratio * ratio
-    shown = min(covered, 1 + ratio * (rolling.window - rolling.new - 1))
-    return Source(frames, codec.encode(frames[-covered:]), codec.encode(frames[-shown:]), covered)
+    """A user's video as something to go on from. What it takes does not grow with the video."""
+
+    def whole(count: int, most: int) -> int:
+        """Frames of the longest stream of whole groups among `count`, of at most `most` latents."""
+        return 1 + min((count - 1) // codec.ratio, most - 1) * codec.ratio
+
+    length = frames.shape[0]
+    covered = whole(length, REMEMBERED + 1)
+    shown = min(covered, whole(length, rolling.window - rolling.new))
+    begin = max(cuts(frames), default=0)
+    first = whole(length - begin, min(rolling.window, REMEMBERED))
+    final = codec.encode(frames[-covered:])
+    reference = final if (begin, first) == (length - covered, covered) else codec.encode(frames[begin : begin + first])
+    return Source(frames, final, codec.encode(frames[-shown:]), covered, reference)
 
 
 class LongVideo:
@@ -245,14 +258,14 @@ def render(
     fingerprint = digest(
         {**settings, "rolling": asdict(roller.rolling), "sigmas": roller.sigmas, "seed": roller.seed,
          "shape": roller.shape, "still": roller.still is not None, "total": total, "fps": float(fps),
-         "source": None if source is None else [source.final, source.context]}
+         "source": None if source is None else [source.final, source.context, source.reference]}
     )  # fmt: skip
     store = SegmentFolder(folder(fingerprint) if folder else segments_beside(path), fingerprint, count)
     done = store.finished()
     report = _Clock(count, done, progress)
     start = store.read(done - 1) if done else None
     if start is None and source is not None:
-        start = roller.start(source.final, source.context)
+        start = roller.start(source.final, source.context, source.reference)
         store.write(0, start)
         done = 1
         report(0)
@@ -316,12 +329,13 @@ def _after_source(pieces: Iterable[Tensor], source: Source) -> Iterator[Tensor]:
 
 
 def decode_with_history(
-    decode: Callable[[Tensor], Tensor], pieces: Iterable[Tensor], ratio: int = 4, history: int = 12, chunk: int = 12
+    decode: Callable[[Tensor], Tensor], pieces: Iterable[Tensor], ratio: int = 4, history: int = REMEMBERED,
+    chunk: int = 12,
 ) -> Iterator[Tensor]:
     """Latents in pieces -> frames in pieces, by any causal VAE that decodes whole clips: `decode(latent) -> IMAGE`.
 
-    Each chunk is decoded behind the `history` latents before it. Two per residual block is all that a decoder of
-    sora-mini's depth remembers, so the frames are those of decoding it all at once.
+    Each chunk is decoded behind the `history` latents before it: all that the decoder remembers, so the frames are
+    those of decoding it all at once.
     """
     past = None
     for whole in pieces:

@@ -16,12 +16,12 @@ from sora_core.captioning import load_lexicon
 from sora_core.captioning.observer import Observer, cell_centres, groups, save_observer
 from sora_core.captioning.watch import Sight
 from sora_core.cli import main
+from sora_core.clips import cuts
 from sora_core.training.evaluate import cases as asked
 from sora_core.training.evaluate.camera import named_camera
 from sora_core.training.evaluate.judge import corners, judge
 from sora_core.training.evaluate.measures import (
     change_for_good,
-    cuts,
     falls,
     interval,
     named_direction,

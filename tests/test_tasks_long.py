@@ -16,8 +16,9 @@ from nodes_support import tiny_parts
 
 from sora_core.checkpoint import ModelBundle
 from sora_core.errors import SoraError
-from sora_core.long_video import SegmentFolder, clock, segments_beside
+from sora_core.long_video import SegmentFolder, clock, make_source, segments_beside
 from sora_core.pipeline import Pipeline
+from sora_core.tasks import VAECodec
 from sora_core.tasks.rolling import (
     Roller,
     Rolling,
@@ -151,6 +152,41 @@ def test_what_is_still_there_keeps_its_colours_and_what_changes_is_let_go():
     assert (after - broad(latent)[:, :, -1:])[..., 3:, 3:].abs().max() < 1e-3
     assert (after[..., :2, :2] - places[..., :2, :2]).abs().max() < 0.02
     assert hold_places(latent, places, std, 0.0)[0] is latent
+
+
+def test_what_is_gone_on_from_is_compared_with_how_its_last_shot_began():
+    roller = toy_roller(Rolling())
+    first = torch.randn(1, 4, 5, 16, 16, generator=torch.Generator().manual_seed(0)) * 0.3
+    last = torch.cat((first, first + 0.05), 2)
+    last[:, :, 5:, 8:, 8:] += 2.0
+    start = roller.start(last, last[:, :, -1:], first)
+    # What has drifted is to look as at first, what has become another thing is to stay that.
+    assert (start.places - settled(first[:, :, 1:]))[..., :2, :2].abs().max() < 0.01
+    assert (start.places - settled(last[:, :, -4:]))[..., 3:, 3:].abs().max() < 0.01
+    alone = roller.start(first, first[:, :, -1:])
+    assert torch.equal(alone.places, settled(first[:, :, 1:]))
+    assert torch.equal(alone.mean, first[:, :, 1:].mean((2, 3, 4), True))
+
+
+def test_a_source_is_seen_in_its_last_shot_and_costs_no_more_when_it_is_long():
+    seen = []
+
+    def encode(frames):
+        seen.append(frames)
+        return frames[::4].movedim(-1, 0)[None]
+
+    codec = VAECodec(encode)
+    frames = torch.full((200, 16, 16, 3), 0.2)
+    frames[120:] = 0.7
+    frames[130:] += torch.linspace(0, 0.1, 70)[:, None, None, None]
+    source = make_source(codec, frames, Rolling())
+    assert sum(len(f) for f in seen) < 80 and source.covered == 49
+    assert torch.equal(source.final, encode(frames[-49:])) and torch.equal(source.reference, encode(frames[120:137]))
+    # A clip of one window is its own reference, and is encoded once.
+    seen.clear()
+    short = make_source(codec, frames[120:137], Rolling())
+    assert short.reference is short.final and len(seen) == 2
+    assert make_source(codec, frames[:2], Rolling()).reference.shape[2] == 1
 
 
 def same_video(a: Path, b: Path) -> bool:

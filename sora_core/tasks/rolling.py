@@ -181,14 +181,26 @@ class Roller:
             context.shape[2] == final.shape[2],
         )  # fmt: skip
 
-    def start(self, final: Tensor, context: Tensor) -> Segment:
-        """A segment of what the user has: its latents, and the end of it as a stream of its own."""
+    def start(self, final: Tensor, context: Tensor, reference: Tensor | None = None) -> Segment:
+        """A segment of what the user has: its latents, and the end of it as a stream of its own.
+
+        reference: latents of how its last shot begins, `final` without one. What has changed little since then has
+        drifted, as in a video that was made by extending it again and again; what has changed by much stays so.
+        """
         limit = self.rolling.window - self.rolling.new
-        own = final[:, :, 1:] if final.shape[2] > 1 else final
-        made, tail = final.shape[2], final[:, :, :0]
         if context.shape[2] > limit:
             raise SoraError(f"The context has {context.shape[2]} latents, a window takes {limit}.")
-        return Segment(final, context, tail, *statistics(own), settled(own), made, self.shot_of(made), True)
+        # The first latent is a single frame and has statistics of its own.
+        first = final if reference is None else reference
+        first = first[:, :, 1:] if first.shape[2] > 1 else first
+        last = final[:, :, -first.shape[2] :]
+        (mean, std), (mean_now, std_now) = statistics(first), statistics(last)
+        places, places_now = settled(first), settled(last)
+        same = _drifted(mean_now - mean, std)
+        places = torch.lerp(places_now, places, _drifted(places_now - places, std))
+        mean, std = torch.lerp(mean_now, mean, same), torch.lerp(std_now, std, same)
+        made, tail = final.shape[2], final[:, :, :0]
+        return Segment(final, context, tail, mean, std, places, made, self.shot_of(made), True)
 
     def next(self, before: Segment, index: int) -> Segment:
         """Segment `index`, after `before`."""

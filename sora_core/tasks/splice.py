@@ -20,7 +20,7 @@ from ..provenance.kept import remember
 from .flow import follow, match, smooth, warp
 
 SPLICE = "sora_splice"  # the key of a LATENT
-REACH = 16  # frames over which the residual fades
+REACH = 16  # frames over which the residual fades where there is a kept frame on one side only
 TOLERANCE = 0.12  # change of a pixel (0..1) at which the kept frame's own counts e^-1
 # Right after a kept frame, more of it is taken over, EASED frames later no more than that: where a made frame differs
 # from what it goes on from, the difference comes step by step and not at once.
@@ -80,14 +80,15 @@ def finish(latent: dict, decoded: Tensor) -> Tensor:
 class Trail:
     """What decoded frames take over of a kept frame `known` `[H,W,3]`, decoded as `anchor`, on the way from it.
 
-    Call with one frame after the other, away from the kept one: returns it with what it takes over, not clamped.
+    Call with one frame after the other, away from the kept one: returns it with what it takes over, not clamped; less
+    and less, and nothing after `reach` frames.
     What moves takes its detail along: the way back to the kept frame is followed from frame to frame. beyond: the kept
     frame on the other side of `known`, if there is one. What moves between the two sets the pace for the first frames:
     a subject that was made too far away gets there by degrees.
     """
 
-    def __init__(self, anchor: Tensor, known: Tensor, beyond: Tensor | None = None) -> None:
-        self.anchor, self.known, self.before = anchor, known, anchor
+    def __init__(self, anchor: Tensor, known: Tensor, beyond: Tensor | None = None, reach: float = REACH) -> None:
+        self.anchor, self.known, self.before, self.reach = anchor, known, anchor, reach
         self.way: Tensor | None = None
         self.steps = 0
         self.pace = torch.inf
@@ -96,7 +97,7 @@ class Trail:
             self.pace = SLOWEST + float(speeds.quantile(0.99))
 
     def __call__(self, frame: Tensor) -> Tensor:
-        weight = 1 - self.steps / REACH
+        weight = 1 - self.steps / self.reach
         if weight <= 0:
             return frame
         step = match(frame, self.before)
@@ -145,13 +146,15 @@ def carry_in_time(video: Tensor, known: Tensor, keep: Tensor) -> Tensor:
         if keep[first]:
             continue
         sides = []
+        # Between two kept frames each counts less, the nearer the other is; that is fading enough.
+        reach = torch.inf if first > 0 and end < length else REACH
         if first > 0:
             beyond = known[first - 2] if first > 1 and keep[first - 2] else None
-            trail = Trail(video[first - 1], known[first - 1], beyond)
+            trail = Trail(video[first - 1], known[first - 1], beyond, reach)
             sides.append([trail(frame) for frame in video[first:end]])
         if end < length:
             beyond = known[end + 1] if end + 1 < length and keep[end + 1] else None
-            trail = Trail(video[end], known[end], beyond)
+            trail = Trail(video[end], known[end], beyond, reach)
             sides.append([trail(frame) for frame in video[first:end].flip(0)][::-1])
         if len(sides) == 2:
             # From all of the one right after it, to all of the other right before it.

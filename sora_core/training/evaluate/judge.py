@@ -12,6 +12,7 @@ import numpy as np
 
 from ...captioning.observer import ObserverConfig, groups
 from ...captioning.watch import Sight
+from ...clips import cuts as cuts_of
 from ..world.config import CAMERAS
 from . import measures
 from .camera import named_camera
@@ -120,7 +121,7 @@ def _passes(name: str, to: str, sight: Sight, near: list[Sight], v: ObserverConf
 
 
 def _shots(must: dict[str, Any], frames: np.ndarray, sight: Sight, v: ObserverConfig) -> dict[str, bool]:
-    cuts = measures.cuts(frames)
+    cuts = cuts_of(frames)
     same = len(cuts) == len(must["cuts"]) and all(
         abs(a - b) <= SAME_CUT for a, b in zip(cuts, must["cuts"], strict=True)
     )

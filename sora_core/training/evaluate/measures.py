@@ -62,14 +62,6 @@ def speed(frames: np.ndarray) -> float:
     return float(np.abs(np.diff(frames, axis=0)).mean() * 255)
 
 
-def cuts(frames: np.ndarray, least: float = 0.55) -> list[int]:
-    """First frames of new shots: those in which at least this share of the pixels is not what it was. (On the world's
-    truth a cut changes 82% and more, what moves within a shot 33% at most.)"""
-    changed = (np.abs(np.diff(frames, axis=0)).max(-1) > 0.06).mean((1, 2))
-    peaks = [share == changed[max(0, i - 2) : i + 3].max() for i, share in enumerate(changed)]
-    return [i + 1 for i, share in enumerate(changed) if peaks[i] and share >= least]
-
-
 def change_for_good(frames: np.ndarray, least: float = 0.004) -> int | None:
     """The frame from which on a clip looks as at its end, before which it looked as at its start; None where nothing
     changes (less than `least` of the picture), or where it goes back and forth. Judged where start and end differ."""
