@@ -19,19 +19,8 @@ from sora_core.errors import SoraError
 from sora_core.long_video import SegmentFolder, clock, make_source, segments_beside
 from sora_core.pipeline import Pipeline
 from sora_core.tasks import VAECodec
-from sora_core.tasks.rolling import (
-    Roller,
-    Rolling,
-    Segment,
-    broad,
-    hold_places,
-    hold_statistics,
-    join,
-    roll,
-    segments_needed,
-    settled,
-    statistics,
-)
+from sora_core.tasks.holding import broad, hold_places, hold_statistics, settled, statistics
+from sora_core.tasks.rolling import Roller, Rolling, Segment, join, roll, segments_needed
 from sora_core.video import probe, read_video
 
 HOW = {"steps": 2, "cfg": 1.0, "width": 32, "height": 32}

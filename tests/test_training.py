@@ -18,7 +18,7 @@ from sora_core.model.text import TextConfig
 from sora_core.model.vae import VAEConfig
 from sora_core.training import cli
 from sora_core.training.data import BucketSampler, open_buckets, render_shards, token_labels
-from sora_core.training.dit import DiTTrainer, DiTTraining, parts
+from sora_core.training.dit import DiTTrainer, DiTTraining, importance, parts
 from sora_core.training.latents import encode_shards
 from sora_core.training.masks import frame_mask
 from sora_core.training.vae import VAETrainer, VAETraining
@@ -160,6 +160,12 @@ def test_parts_tell_where_in_its_subject_a_token_lies():
     assert torch.allclose(found[0, 1, 1, 2], torch.tensor([1 / 6, 1 / 4, 3 / 6, 2 / 4]))  # the top left of a 3 x 2 box
     assert torch.allclose(found[0, 1, 2, 4], torch.tensor([5 / 6, 3 / 4, 3 / 6, 2 / 4]))
     assert torch.allclose(found[0, 1, 3, 0], torch.tensor([1 / 2, 1 / 2, 1 / 6, 1 / 4]))
+
+
+def test_what_is_bitten_off_counts_more_than_what_was_never_there():
+    labels = torch.tensor([[[5, 5, 0], [5, 0, 0]]]).flatten(1)  # two latents of three tokens
+    assert importance(labels, 2, 0.5).tolist() == [[1, 1, 0, 1, 0.5, 0]]
+    assert importance(labels, 2, 0.0).tolist() == [[1, 1, 0, 1, 0, 0]]
 
 
 def test_masks_hide_gaps_of_every_size_between_what_moves():

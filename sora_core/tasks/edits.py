@@ -18,6 +18,7 @@ from .layout import VAECodec, Window, encode_kept, hold, to_latent
 from .splice import SPLICE, Splice
 
 MAX_NEW = 480  # frames: a minute at 8 frames per second
+HOLD = 0.3  # as long videos have it
 DIRECTIONS = ("forwards", "backwards", "both")
 
 
@@ -106,11 +107,12 @@ def animate(codec: VAECodec, images: Mapping[int, Tensor], frames: int, fps: flo
 
 
 def extend(
-    codec: VAECodec, frames: Tensor, new: int, direction: str = "forwards", fps: float = 8.0
+    codec: VAECodec, frames: Tensor, new: int, direction: str = "forwards", fps: float = 8.0, hold: float = HOLD
 ) -> dict:
-    """`new` more frames after `frames`, before them, or both (then a batch of two windows)."""
+    """`new` more frames after `frames`, before them, or both (then a batch of two windows). hold: see `Splice`."""
     _check_frames(frames, "The video")
     expect(direction in DIRECTIONS, f"direction is {direction!r}: use one of {', '.join(DIRECTIONS)}.")
+    expect(0 <= hold <= 1, f"hold is {hold}: use 0 to 1.")
     ratio, length = codec.ratio, frames.shape[0]
     count = _check_new(new, ratio)
     forwards, backwards = direction != "backwards", direction != "forwards"
@@ -137,7 +139,7 @@ def extend(
         inner, kept = _bridge(codec, None, back, head)
         shown = min(head.shape[0], length)
         windows.append(Window(inner, kept, _places((0, lead + shown, inner.shape[0]))))
-    return to_latent(codec, windows, video, keep, fps)
+    return to_latent(codec, windows, video, keep, fps, hold)
 
 
 def connect(codec: VAECodec, first: Tensor, second: Tensor, new: int, fps: float = 8.0) -> dict:

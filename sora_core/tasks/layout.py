@@ -72,15 +72,17 @@ def encode_kept(codec: VAECodec, frames: Tensor, keep: Tensor) -> Tensor:
     return samples
 
 
-def to_latent(codec: VAECodec, windows: list[Window], frames: Tensor, keep: Tensor, fps: float) -> dict:
+def to_latent(
+    codec: VAECodec, windows: list[Window], frames: Tensor, keep: Tensor, fps: float, hold: float = 0.0
+) -> dict:
     """LATENT of `windows`, one batch item each, all of one length.
 
-    frames, keep: of the finished video, see `Splice`.
+    frames, keep, hold: of the finished video, see `Splice`.
     """
     samples = torch.cat([encode_kept(codec, w.frames, w.keep) for w in windows])
     mask = torch.stack([~w.keep for w in windows]).float()[:, None, :, None, None]
     mask = mask.expand(-1, 1, -1, *samples.shape[3:]).contiguous()
-    splice = Splice(frames, keep, tuple(w.place for w in windows), fps)
+    splice = Splice(frames, keep, tuple(w.place for w in windows), fps, hold)
     return {"samples": samples, "noise_mask": mask, SPLICE: splice}
 
 

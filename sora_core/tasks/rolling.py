@@ -19,16 +19,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..diffusion.sampling import prepare_noise
 from ..errors import SoraError, expect
+from .holding import compare, hold_places, hold_statistics, settled, statistics
 
 # (LATENT, CONDITIONING, sigmas, seed) -> samples. A backend's sampler, with everything else bound.
 SampleFn = Callable[[dict, list, Tensor, int], Tensor]
-BROAD = 4  # latents: colours are compared as means over blocks of this side, 32 pixels of sora-mini's
-DRIFT = 0.5  # of the reference spread: a change of this size counts e^-1 as drift, and the rest as meant
 
 
 @dataclass(frozen=True)
@@ -85,64 +83,6 @@ def segment_seed(seed: int, index: int, phase: int = 0) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{index}/{phase}".encode()).digest()[:8], "big")
 
 
-def statistics(latent: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of each channel over time and space, `[1,C,1,1,1]`."""
-    return latent.mean((2, 3, 4), keepdim=True), latent.std((2, 3, 4), keepdim=True).clamp_min(1e-4)
-
-
-def broad(latent: Tensor) -> Tensor:
-    """Mean colours of blocks of BROAD x BROAD latents: `[1,C,n,h,w]` -> `[1,C,n,h/BROAD,w/BROAD]`, rounded up."""
-    return F.avg_pool3d(latent, (1, BROAD, BROAD), ceil_mode=True, count_include_pad=False)
-
-
-def settled(latents: Tensor) -> Tensor:
-    """`broad` of what a shot shows most of the time `[1,C,1,..]`: the median, which what passes by does not touch."""
-    return broad(latents).median(2, keepdim=True).values
-
-
-def _ramp(latent: Tensor) -> Tensor:
-    """Nothing at the start, all at the last latent, so that no step shows where a segment begins."""
-    length = latent.shape[2]
-    return torch.arange(1, length + 1, device=latent.device, dtype=latent.dtype).view(1, 1, -1, 1, 1) / length
-
-
-def _drifted(change: Tensor, std: Tensor) -> Tensor:
-    """How far a change `[1,C,...]` is drift rather than meant, 1 to 0: small ones are."""
-    size = (change / std).square().mean(1, keepdim=True)
-    return torch.exp(-size / DRIFT**2)
-
-
-def hold_places(latent: Tensor, places: Tensor, std: Tensor, bound: float) -> tuple[Tensor, Tensor]:
-    """`latent` `[1,C,n,h,w]` with its broad colours moved back towards `places` by at most `bound` times `std`, and
-    the places for the next segment.
-
-    Where they differ by much, something else is seen there than was: that is left alone, and becomes the new place.
-    """
-    if bound == 0:
-        return latent, places
-    change = places - broad(latent)
-    drifted = _drifted(change, std)
-    back = drifted * torch.clamp(change, -bound * std, bound * std)
-    back = F.interpolate(back[0].movedim(0, 1), latent.shape[3:], mode="bilinear").movedim(0, 1)[None]
-    held = latent + _ramp(latent) * back
-    return held, torch.lerp(broad(held[:, :, -1:]), places, drifted[:, :, -1:])
-
-
-def hold_statistics(latent: Tensor, mean: Tensor, std: Tensor, bound: float) -> Tensor:
-    """`latent` `[1,C,n,h,w]` with each channel's mean and spread moved towards `mean` and `std`.
-
-    The mean moves by at most `bound` times `std`, the spread by at most the factor 1 +- `bound`; less, the more they
-    differ. What changes within a segment, its motion, is scaled by that factor and otherwise left alone.
-    """
-    if bound == 0:
-        return latent
-    own_mean, own_std = statistics(latent)
-    drifted = _drifted(mean - own_mean, std)
-    gain = (std / own_std).clamp(1 - bound, 1 + bound)
-    shift = torch.clamp(mean - own_mean, -bound * std, bound * std)
-    return latent + drifted * _ramp(latent) * ((latent - own_mean) * (gain - 1) + shift)
-
-
 class Roller:
     """Makes one `Segment` after the other.
 
@@ -194,13 +134,8 @@ class Roller:
         first = final if reference is None else reference
         first = first[:, :, 1:] if first.shape[2] > 1 else first
         last = final[:, :, -first.shape[2] :]
-        (mean, std), (mean_now, std_now) = statistics(first), statistics(last)
-        places, places_now = settled(first), settled(last)
-        same = _drifted(mean_now - mean, std)
-        places = torch.lerp(places_now, places, _drifted(places_now - places, std))
-        mean, std = torch.lerp(mean_now, mean, same), torch.lerp(std_now, std, same)
         made, tail = final.shape[2], final[:, :, :0]
-        return Segment(final, context, tail, mean, std, places, made, self.shot_of(made), True)
+        return Segment(final, context, tail, *compare(first, last), made, self.shot_of(made), True)
 
     def next(self, before: Segment, index: int) -> Segment:
         """Segment `index`, after `before`."""

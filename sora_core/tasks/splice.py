@@ -15,9 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..clips import cuts
 from ..errors import expect
 from ..provenance.kept import remember
 from .flow import follow, match, smooth, warp
+from .holding import hold_end
 
 SPLICE = "sora_splice"  # the key of a LATENT
 REACH = 16  # frames over which the residual fades where there is a kept frame on one side only
@@ -30,6 +32,7 @@ FLOOR = 0.9  # and the kept frame's own counts at least this much, whatever is m
 SLOWEST = 0.5  # pixels a frame: a pace that is always allowed
 STRANGE = 0.12  # difference (0..1) of a place from the best match of where it was, from which it is another picture
 LIGHT = 32  # pixels: a change that is broader than this is one of light
+SHOWS = 16  # frames that show what a shot looks like
 
 
 @dataclass(frozen=True)
@@ -37,13 +40,15 @@ class Splice:
     """The finished video's frames `[T,H,W,3]`, and how a sampled LATENT fills in what is missing.
 
     keep: bool `[T]`, or `[T,H,W]` where parts of a frame are kept. places: per clip of the batch, long
-    `[window frames]`: where each decoded frame goes, -1 for nowhere.
+    `[window frames]`: where each decoded frame goes, -1 for nowhere. hold: the most that the broad colours of what is
+    made before the first and after the last kept frame are moved back to the shot's, as a part of their spread.
     """
 
     frames: Tensor
     keep: Tensor
     places: tuple[Tensor, ...]
     fps: float
+    hold: float = 0.0
 
 
 def finish(latent: dict, decoded: Tensor) -> Tensor:
@@ -74,7 +79,26 @@ def finish(latent: dict, decoded: Tensor) -> Tensor:
         else:
             video = carry_in_space(video, known, keep)
             out[index[shown]] = torch.where(keep[..., None], known, video)[shown]
+    if splice.hold > 0 and splice.keep.ndim == 1:
+        out = hold_ends(out, splice.keep, splice.hold)
     return out
+
+
+def hold_ends(video: Tensor, keep: Tensor, bound: float) -> Tensor:
+    """`video` `[T,H,W,3]` with what was made before and after all kept frames (bool `[T]`) in the broad colours of
+    their shot: of its far end, where it has drifted from that, see `holding`."""
+    for backwards in (False, True):
+        frames, kept = (x.flip(0) if backwards else x for x in (video, keep))
+        end = int(kept.nonzero()[-1]) + 1
+        if end == len(kept):
+            continue
+        known = frames[:end][kept[:end]]
+        shot = known[max(cuts(known), default=0) :]
+        first, last, made = (x.movedim(-1, 0)[None] for x in (shot[:SHOWS], shot[-SHOWS:], frames[end:]))
+        held = hold_end(first, last, made, bound, LIGHT)[0].movedim(0, -1).clamp(0, 1)
+        frames = torch.cat((frames[:end], held))
+        video = frames.flip(0) if backwards else frames
+    return video
 
 
 class Trail:

@@ -53,7 +53,8 @@ class DiTTraining(LoopConfig):
     """`tokens` is a batch's budget; `weights_start`/`weights_end` are shares of steps per bucket name.
 
     shot_prompts: share of the clips in several shots whose tokens read the prompt of their own shot; the others read
-    one caption of the whole. context_noise: the most noise in what half of the masked clips keep, of which the
+    one caption of the whole. left_behind: how much what a subject covers at another time counts, of what itself
+    does (`subject_weight`). context_noise: the most noise in what half of the masked clips keep, of which the
     model is not told: what it goes on from at run time is its own work, and its small errors must not be gone on with
     (GameNGen, arXiv 2408.14837).
     """
@@ -70,6 +71,7 @@ class DiTTraining(LoopConfig):
     chinese: float = 0.25
     lengths: tuple[float, ...] = (0.4, 0.3, 0.3)
     subject_weight: float = 2.0
+    left_behind: float = 0.0
     label_weight: float = 0.1
     place_weight: float = 1.0
     label_block: int = 3
@@ -135,6 +137,14 @@ def parts(labels: Tensor) -> Tensor:
         out.append(((place - first + 0.5) / (last - first + 1), (last - first + 1) / size))
     (x, width), (y, height) = out
     return torch.stack((x, y, width, height), -1).unflatten(2, (h, w))
+
+
+def importance(labels: Tensor, frames: int, left_behind: float) -> Tensor:
+    """How much each token of `frames` latents counts beside the background, 0..1 `[B,N]`: those that show a subject
+    (labels `[B,N]` > 0) wholly, those where one is at another time by `left_behind`. A bite is a change of the little
+    that is gone."""
+    shows = (labels > 0).float().unflatten(1, (frames, -1))
+    return torch.maximum(shows, left_behind * shows.amax(1, keepdim=True)).flatten(1)
 
 
 def initialize(dit: DiT) -> None:
@@ -301,7 +311,7 @@ class DiTTrainer(Trainer):
         error = (v.float() - (b.noise - b.latents)).pow(2).mean(1)  # [B,T,H,W]
         error = error.view(-1, t, h // 2, 2, w // 2, 2).mean((3, 5)).flatten(1)
         generated = b.generate.repeat_interleave(h * w // 4, 1)
-        weight = (1 + cfg.subject_weight * (b.labels > 0)) * generated
+        weight = (1 + cfg.subject_weight * importance(b.labels, t, cfg.left_behind)) * generated
         flow = (error * weight).mean()
         # Most tokens show no subject: weigh that class down, or naming nothing is a good guess.
         classes = torch.ones(cfg.classes + 1, device=self.device)

@@ -41,9 +41,10 @@ def judge(
 
     subject, scene, style, time, weather, motion, camera: names, or several that will do. subjects: two names,
     "subjects". relation: [a, "left" | "right", b]. ground: height at which a fall ends, gives "parabola", "ground" and
-    "gravity". event: gives "effect lasts", "nothing before" and "effect" (both, on the right subject). passes, to: a
-    subject that goes behind something, and where to, "same subject". cuts, cast, scenes: first frames of the later
-    shots, the subject of all, the scene of each; "cuts", "subject kept", "scenes", and "shots" for all three.
+    "gravity". event: gives "effect lasts", "nothing before" and "effect" (both, on the right subject), also as that of
+    its kind ("effect, bite"). passes, to: a subject that goes behind something, and where to, "same subject". cuts,
+    cast, scenes: first frames of the later shots, the subject of all, the scene of each; "cuts", "subject kept",
+    "scenes", and "shots" for all three.
     """
     facts, out = sight.facts, {}
     if "event" in must:
@@ -104,7 +105,8 @@ def _effect(must: dict[str, Any], frames: np.ndarray, sight: Sight, v: ObserverC
     change = measures.change_for_good(frames)
     before = change is not None and change >= 3
     lasts = change is not None and change <= len(frames) - 3 and bool(seen[-4:].mean() > 0.5)
-    return {"effect lasts": lasts, "nothing before": before, "effect": lasts and before and subject}
+    right = lasts and before and subject
+    return {"effect lasts": lasts, "nothing before": before, "effect": right, f"effect, {must['event']}": right}
 
 
 def _passes(name: str, to: str, sight: Sight, near: list[Sight], v: ObserverConfig) -> bool:

@@ -144,6 +144,13 @@ PRESETS: dict[str, WorldConfig] = {
     "shots": replace(_STAGE, **_SHOTS),
     "cast-shots": replace(_CAST, **_SHOTS),
     "cast-practice": _PRACTICE,
+    # Something happens in every clip, most often a bite: it changes least of a picture.
+    "cast-effects": replace(
+        _CAST,
+        cameras=(("static", 1.0),),
+        n_subjects=(("1", 1.0),),
+        events=(("bite", 64), ("pop", 9), ("blow out", 9), ("knock over", 9), ("occlusion", 9)),
+    ),
     # Two of the cast in every clip.
     "cast-pairs": replace(
         _CAST,
