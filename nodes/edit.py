@@ -81,18 +81,23 @@ class SoraExtend(io.ComfyNode):
                     tooltip="Where to add.",
                 ),
                 *working_inputs(),
+                io.Float.Input(
+                    "hold", default=0.3, min=0.0, max=1.0, step=0.01, advanced=True, optional=True,
+                    tooltip="How far the broad colours of what is made may be pulled back to the shot's own.",
+                ),
             ],
             outputs=edit_outputs(),
             hidden=[io.Hidden.unique_id],
         )  # fmt: skip
 
     @classmethod
-    def execute(cls, video, vae, seconds, direction, fps, width, height, window=5) -> io.NodeOutput:
+    def execute(cls, video, vae, seconds, direction, fps, width, height, window=5, hold=0.3) -> io.NodeOutput:
         from sora_core.clips import join_audio
         from sora_core.tasks import SPLICE, extend
 
         clip = take_video(video, vae, fps, wanted_size(width, height))
-        latent = extend(codec(vae, window), clip.frames, round(seconds * clip.fps) or 1, direction, clip.fps)
+        new = round(seconds * clip.fps) or 1
+        latent = extend(codec(vae, window), clip.frames, new, direction, clip.fps, hold)
         splice, notes = latent[SPLICE], clip.notes
         if latent["samples"].shape[2] > window + 1:
             notes += (f"That is more than {window} latents at once: Sora Long Video makes it in segments.",)

@@ -12,6 +12,7 @@ from sora_core.diffusion.masks import to_latent_grid
 from sora_core.diffusion.samplers import SAMPLERS
 from sora_core.errors import SoraError
 from sora_core.pipeline import Pipeline
+from sora_core.tasks.splice import hold_ends
 
 HOW = {"steps": 2, "cfg": 1.0}
 
@@ -195,3 +196,40 @@ def test_bad_input_is_named(pipe, call, words):
     with pytest.raises(SoraError) as error:
         call(pipe.codec)
     assert all(word in str(error.value) for word in words), str(error.value)
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_colours_that_drift_over_extensions_are_held_to_how_the_shot_began(backwards):
+    """Broad noise, a shot after a cut, whose end has drifted already; what is made drifts on, and a lamp goes on."""
+    picture = torch.nn.functional.interpolate(clip(1, size=4).movedim(-1, 1), (128, 128), mode="bilinear")
+    shot = picture.movedim(1, -1).expand(40, -1, -1, -1) * 0.8 + 0.05
+    drift = torch.linspace(0, 0.06, 40)[:, None, None, None]
+    shot = shot + drift
+    made = shot[-1:] + 0.03 * torch.ones(16, 1, 1, 1)
+    made[:, :32, :32] = 0.95
+    frames = torch.cat((1 - shot[:20], shot, made))
+    keep = torch.arange(len(frames)) < 60
+    if backwards:
+        frames, keep = frames.flip(0), keep.flip(0)
+    held = hold_ends(frames, keep, 0.3)
+    out, new = (x.flip(0) if backwards else x for x in (held, frames))
+    assert torch.equal(out[:60], new[:60])
+    was, now = ((frame - shot[0])[64:, 64:].mean() for frame in (new[-1], out[-1]))
+    assert now.abs() < 0.03 < 0.08 < was
+    assert (out[60] - new[60])[64:, 64:].abs().mean() < 0.02, "no step at the join"
+    assert (out[-1] - new[-1])[:16, :16].abs().max() < 0.01, "what is new stays"
+    assert torch.equal(hold_ends(frames, keep, 0.0), frames)
+
+
+def test_an_extension_holds_colours_unless_told_not_to(pipe):
+    frames = clip(1)[0].expand(9, -1, -1, -1) * 0.8
+    decoded = frames[:1].expand(17, -1, -1, -1) + torch.linspace(0, 0.1, 17)[:, None, None, None]
+    left = []
+    for hold in (0.0, 0.3):
+        latent = tasks.extend(pipe.codec, frames, 8, hold=hold)
+        out = tasks.finish(latent, decoded)
+        assert torch.equal(out[:9], frames)
+        left.append(float((out[-1] - frames[0]).mean()))
+    assert left[1] < 0.6 * left[0]
+    with pytest.raises(SoraError, match="hold is 2"):
+        tasks.extend(pipe.codec, frames, 8, hold=2)

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import expect
-from .layout import VAECodec, Window, encode_kept, hold, to_latent
+from .layout import VAECodec, Window, encode_kept, to_latent, with_last_held
 from .splice import SPLICE, Splice
 
 MAX_NEW = 480  # frames: a minute at 8 frames per second
@@ -66,7 +66,7 @@ def _bridge(codec: VAECodec, before: Tensor | None, new: int, after: Tensor | No
     keep += [False] * new
     if after is not None:
         groups = max(1, after.shape[0] // codec.ratio)
-        parts.append(hold(after[: groups * codec.ratio], groups * codec.ratio))
+        parts.append(with_last_held(after[: groups * codec.ratio], groups * codec.ratio))
         keep += [True] * groups
     return torch.cat(parts), torch.tensor(keep)
 
@@ -244,7 +244,7 @@ def infill(
 def _infill_scattered(codec: VAECodec, frames: Tensor, keep: Tensor, fps: float) -> dict:
     """Several gaps: the whole clip is one window; a group of which any frame is hidden is made anew."""
     total = 1 + codec.ratio * (codec.latents(frames.shape[0]) - 1)
-    padded = hold(frames, total)
+    padded = with_last_held(frames, total)
     groups = torch.cat((keep, keep[-1:].expand(total - len(keep))))
     kept = torch.cat((groups[:1], groups[1:].unflatten(0, (-1, codec.ratio)).all(1)))
     expect(
@@ -273,7 +273,8 @@ def _infill_region(codec: VAECodec, frames: Tensor, region: Tensor, fps: float) 
     expect(bool(hidden.any()), "The mask is empty: paint what is to be made anew.")
     expect(not bool(hidden.all()), "The mask covers everything: use text to video.")
     total = 1 + codec.ratio * (codec.latents(length) - 1)
-    inner, cover = hold(fill_hidden(frames, hidden), total), hold(hidden[..., None].float(), total)[..., 0]
+    inner = with_last_held(fill_hidden(frames, hidden), total)
+    cover = with_last_held(hidden[..., None].float(), total)[..., 0]
     samples = encode_kept(codec, inner, torch.ones(codec.latents(length), dtype=torch.bool))
     # A latent's neighbours have seen the region while encoding, and what replaces it there: made anew as well.
     rest = F.adaptive_max_pool2d(cover[:, None], samples.shape[3:])
@@ -317,4 +318,4 @@ def remix(codec: VAECodec, frames: Tensor, fps: float = 8.0) -> dict:
     splice = Splice(
         torch.zeros_like(frames), torch.zeros(length, dtype=torch.bool), (torch.where(place < length, place, -1),), fps
     )
-    return {"samples": codec.encode(hold(frames, total)), SPLICE: splice}
+    return {"samples": codec.encode(with_last_held(frames, total)), SPLICE: splice}

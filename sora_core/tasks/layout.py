@@ -86,7 +86,7 @@ def to_latent(
     return {"samples": samples, "noise_mask": mask, SPLICE: splice}
 
 
-def hold(frames: Tensor, length: int) -> Tensor:
+def with_last_held(frames: Tensor, length: int) -> Tensor:
     """`frames` with the last one repeated up to `length`."""
     missing = length - frames.shape[0]
     return frames if missing <= 0 else torch.cat((frames, frames[-1:].expand(missing, -1, -1, -1)))
