@@ -103,7 +103,8 @@ class Editing:
         """More of a video: `seconds` after it, before it, or on both sides ("forwards", "backwards", "both").
 
         hold: how far the broad colours of what is made may be pulled back to the shot's own, as a part of their
-        spread: 0 leaves them, 1 lets nothing drift."""
+        spread in it; 0 leaves them as they are.
+        """
         clip = self.read(video, fps, size)
         new = round(seconds * clip.fps)
         if direction == "forwards" and -(-new // self.codec.ratio) > self.codec.window - 1:
