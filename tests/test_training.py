@@ -10,13 +10,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sora_core.checkpoint import load_model, load_parts
+from sora_core.checkpoint import load_model, load_parts, save
 from sora_core.diffusion.shots import read_shots
 from sora_core.errors import SoraError
 from sora_core.model.dit import DiTConfig
 from sora_core.model.text import TextConfig
 from sora_core.model.vae import VAEConfig
 from sora_core.training import cli
+from sora_core.training.assemble import mean_parts
 from sora_core.training.data import BucketSampler, open_buckets, render_shards, token_labels
 from sora_core.training.dit import DiTTrainer, DiTTraining, importance, parts
 from sora_core.training.latents import encode_shards
@@ -149,6 +150,18 @@ def test_dit_learns_and_exports(world):
     )
     model = load_model(world / "whole.safetensors")
     assert model.info["latent_rgb"] and model.text.unknown_words("a cat and a qwxz") == ["qwxz"]
+    # Of several exports, the mean.
+    first = world / "dit-learn" / "model.safetensors"
+    other, doubled = load_parts(first)[0], world / "doubled.safetensors"
+    with torch.no_grad():
+        for weight in other["dit"].parameters():
+            weight.mul_(2)
+    save(doubled, other, info, dtype=torch.float32)
+    mean, _ = mean_parts([first, doubled])
+    for name, weight in mean["dit"].named_parameters():
+        torch.testing.assert_close(weight, 1.5 * exported["dit"].state_dict()[name])
+    with pytest.raises(SoraError, match="layers differ"):
+        mean_parts([first, world / "vae" / "model.safetensors"])
 
 
 def test_parts_tell_where_in_its_subject_a_token_lies():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,18 +36,31 @@ def latent_rgb(vae: VideoVAE, bucket: Bucket, clips: int = 24) -> dict[str, list
     return {"factors": solution[:-1].tolist(), "bias": solution[-1].tolist()}
 
 
+def mean_parts(paths: Sequence[Path]) -> tuple[dict, dict]:
+    """Parts and info of a model file, or of several of one training run: then the mean of their weights, which is often
+    better than each (model soups, arXiv 2203.05482). Raises SoraError for models of different layers."""
+    (parts, info), *others = [load_parts(path) for path in paths]
+    for name, part in parts.items():
+        states = [part.state_dict(), *(other.get(name, torch.nn.Module()).state_dict() for other, _ in others)]
+        shapes = [{key: value.shape for key, value in state.items()} for state in states]
+        if any(shape != shapes[0] for shape in shapes):
+            raise SoraError(f"{', '.join(path.name for path in paths)} are not of one kind: their layers differ.")
+        part.load_state_dict({key: torch.stack([s[key] for s in states]).mean(0) for key in states[0]})
+    return parts, info
+
+
 def assemble(
-    vae_path: Path, dit_path: Path, data: Path, out: Path, name: str, shift: float = 3.0,
+    vae_path: Path, dit_paths: Sequence[Path], data: Path, out: Path, name: str, shift: float = 3.0,
     steps: int | None = None, cfg: float | None = None, sampler: str | None = None,
 ) -> None:  # fmt: skip
     """Write `out` with dit, vae and text, and what a user of the model must know: fps, size, shift, preview colours,
-    and how it samples best, where that is not as usual (`sora_core.editing.USUAL`)."""
+    and how it samples best, where that is not as usual (`sora_core.editing.USUAL`). Several dit_paths: their mean."""
     vae_parts, _ = load_parts(vae_path)
-    dit_parts, dit_info = load_parts(dit_path)
+    dit_parts, dit_info = mean_parts(dit_paths)
     parts = {**dit_parts, **{k: v for k, v in vae_parts.items() if k == "vae"}}
     if lacking := sorted({"dit", "vae", "text"} - set(parts)):
         raise SoraError(
-            f"No {', '.join(lacking)} in {vae_path.name} and {dit_path.name}: give the exports of both runs."
+            f"No {', '.join(lacking)} in {vae_path.name} and {dit_paths[0].name}: give the exports of both runs."
         )
     bucket = next(b for b in open_buckets(data) if b.frames is not None and b.frames.shape[1] > 1)
     info = {

@@ -137,7 +137,7 @@ def parser() -> argparse.ArgumentParser:
     detector.add_argument("--seed", type=int, default=0)
     assemble = stages.add_parser("assemble", help="join VAE and DiT weights into one model file")
     assemble.add_argument("--vae", type=Path, required=True)
-    assemble.add_argument("--dit", type=Path, required=True)
+    assemble.add_argument("--dit", type=Path, required=True, nargs="+", help="or several: their mean")
     assemble.add_argument("--data", type=Path, required=True, help="rendered clips, for the preview colours")
     assemble.add_argument("--out", type=Path, required=True)
     assemble.add_argument("--name", default="sora-mini")
