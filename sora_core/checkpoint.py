@@ -151,9 +151,11 @@ def assign(module: nn.Module, state: dict[str, Tensor], what: str) -> nn.Module:
 def load_parts(
     name: str | Path, dtype: torch.dtype = torch.float32, device: str = "cpu"
 ) -> tuple[dict[str, nn.Module], dict]:
-    """Every part that a checkpoint holds, and its info."""
+    """Every part that a checkpoint holds, and its info. Raises `SoraError` for parts of something else."""
     path = resolve(name)
     meta, tensors = read(path, device)
+    if other := sorted(set(meta["parts"]) - {"dit", "vae", "text"}):
+        raise SoraError(f"{path.name} holds {', '.join(other)}: that is no part of a model that makes video.")
     parts = {}
     for part, data in meta["parts"].items():
         prefix = part + "."

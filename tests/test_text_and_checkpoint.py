@@ -128,6 +128,7 @@ def rewrite(path, change_state=None, change_meta=None):
         ),
         (lambda p: rewrite(p, None, lambda m: m.update(format=99)), "format 1"),
         (lambda p: rewrite(p, None, lambda m: m["parts"]["dit"].update(window=3)), "newer version"),
+        (lambda p: rewrite(p, None, lambda m: m["parts"].update(observer={})), "no part of a model"),
         (lambda p: rewrite(p, None, lambda m: m["parts"].pop("vae")), "lacks vae"),
         (lambda p: save_file({"a": torch.zeros(1)}, p), "no Sora Nodes config"),
     ],

@@ -131,6 +131,13 @@ EVENTS = {
         "passing behind a tree, the {s} reappears",
     ),
 }
+# What happens, with nothing else about the one that it happens to: "a balloon pops in the desert".
+BRIEF_EVENTS = {
+    "bite": ("a bite is taken out of {s}", "{s} is bitten"),
+    "pop": ("{s} pops", "{s} bursts"),
+    "blow out": ("{s} is blown out", "{s} goes out"),
+    "knock over": ("{s} falls over", "{s} topples"),
+}
 RELATIONS = {
     "left": ("to the left of", "on the left of"),
     "right": ("to the right of", "on the right of"),
@@ -187,6 +194,7 @@ class English:
         self.coloured = facts["style"] in ("plain", "pixel art", "watercolor")
         words = load_lexicon()
         self.names = [self.pick(words[s["name"]].say("en")) for s in facts["subjects"]]
+        self.in_brief = False
         wanted = {"short": 0.0, "medium": 0.6, "long": 1.0}[length]
         self.with_colour = self.coloured and len(facts["shots"]) < 3 and rng.random() < wanted
 
@@ -274,7 +282,9 @@ class English:
     def shot(self, shot: dict[str, Any], first: bool) -> list[str]:
         """The parts of a shot's description."""
         natural = shot["time_of_day"] == shot["usual_time"]
-        parts = [self.clause(shot, self.place(shot, natural))]
+        brief = self.brief()
+        place = self.place(shot, natural)
+        parts = [f"{brief} {place}" if brief else self.clause(shot, place)]
         if not first:
             parts[0] = parts[0].replace(self.noun(0), f"the same {self.names[0]}", 1)
         camera = (
@@ -291,6 +301,13 @@ class English:
             said.append(details.format(d=self.pick(DETAILS[shot["scene"]])))
         mood = self.pick(MOODS[shot["scene"]])
         return [*said, self.pick(("{m} mood", "the mood is {m}", "a {m} atmosphere")).format(m=mood)]
+
+    def brief(self) -> str:
+        """An event as all that is said: "a candle is blown out". "" where there is none, or it is said in full."""
+        events = self.facts["events"]
+        options = BRIEF_EVENTS.get(events[0]["kind"], ()) if events and self.length == "short" else ()
+        self.in_brief = bool(options) and self.facts["shots"][0]["motions"] == ["still"] and self.rng.random() < 0.5
+        return self.pick(options).format(s=self.noun(0)) if self.in_brief else ""
 
     def compose(self) -> str:
         facts, shots = self.facts, self.facts["shots"]
@@ -310,7 +327,7 @@ class English:
             parts[0] = (
                 f"{style} {parts[0]}" if len(shots) == 1 else f"{style.removesuffix(' of')}: {parts[0]}"
             )
-        for event in facts["events"]:
+        for event in () if self.in_brief else facts["events"]:
             parts.insert(1, self.pick(EVENTS[event["kind"]]).format(s=self.names[event["subject"]]))
         if self.length == "long" and len(shots) == 1 and len(facts["subjects"]) < 3:
             parts += self.atmosphere(shots[0])

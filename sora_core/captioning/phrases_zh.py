@@ -133,6 +133,13 @@ EVENTS = {
     "knock over": ("{s}倒下，再也不动", "然后{s}被撞倒，一直倒着"),
     "occlusion": ("{s}从树后面经过，再次出现", "{s}从大树后面穿过，又出来"),
 }
+# What happens, with nothing else about the one that it happens to.
+BRIEF_EVENTS = {
+    "bite": ("{s}被咬了一口", "{s}有了咬痕"),
+    "pop": ("{s}爆了", "{s}爆掉"),
+    "blow out": ("{s}被吹灭", "{s}熄灭"),
+    "knock over": ("{s}倒下", "{s}被撞倒"),
+}
 RELATIONS = {"left": "左边", "right": "右边", "above": "上方", "behind": "后面"}
 
 
@@ -144,6 +151,7 @@ class Chinese:
         self.coloured = facts["style"] in ("plain", "pixel art", "watercolor")
         self.words = load_lexicon()
         self.names = [self.pick(self.words[s["name"]].say("zh")) for s in facts["subjects"]]
+        self.in_brief = False
         wanted = {"short": 0.0, "medium": 0.6, "long": 1.0}[length]
         self.with_colour = self.coloured and len(facts["shots"]) < 3 and rng.random() < wanted
 
@@ -225,11 +233,19 @@ class Chinese:
             said.append(f"背景是{self.pick(DETAILS[shot['scene']])}")
         return [*said, f"{self.pick(('气氛', '氛围'))}{self.pick(MOODS[shot['scene']])}"]
 
+    def brief(self) -> str:
+        """An event as all that is said. "" where there is none, or it is said in full."""
+        events = self.facts["events"]
+        options = BRIEF_EVENTS.get(events[0]["kind"], ()) if events and self.length == "short" else ()
+        self.in_brief = bool(options) and self.facts["shots"][0]["motions"] == ["still"] and self.rng.random() < 0.5
+        return self.pick(options).format(s=self.noun(0)) if self.in_brief else ""
+
     def compose(self) -> str:
         facts, shots = self.facts, self.facts["shots"]
         parts: list[str] = []
         for n, shot in enumerate(shots):
-            said = self.clause(shot, self.place(shot), same=n > 0)
+            brief = self.brief()
+            said = f"{self.place(shot)}，{brief}" if brief else self.clause(shot, self.place(shot), same=n > 0)
             if len(shots) > 1:
                 lead = ("首先，", "第一个镜头，") if n == 0 else ("然后切换到", "接着镜头切换到")
                 said = self.pick(lead) + said
@@ -238,7 +254,7 @@ class Chinese:
             parts += [camera] if camera else []
         if facts["style"] != "plain":
             parts[0] = f"{self.pick(STYLES[facts['style']])}，{parts[0]}"
-        for event in facts["events"]:
+        for event in () if self.in_brief else facts["events"]:
             parts.insert(1, self.pick(EVENTS[event["kind"]]).format(s=self.names[event["subject"]]))
         if self.length == "long" and len(shots) == 1 and len(facts["subjects"]) < 3:
             parts += self.atmosphere(shots[0])

@@ -206,6 +206,8 @@ class _Reader:
             self.style = style
         grammar = Grammar(self.out.language, cast, self.left_over)
         motions, relations = grammar.parse(clauses)
+        if motions == [""] and any(event["kind"] != "occlusion" for event in events):
+            motions = ["still"]  # whom something happens to, and who does nothing else
         return {
             "scene": scene,
             "time_of_day": time,

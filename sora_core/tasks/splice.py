@@ -4,11 +4,13 @@ A VAE does not give back what it was given. Where a kept frame meets a made one,
 (the kept frame's own residual: its pixels less its decoding) would show as a seam. So the made frames take that
 residual over: its mean, which is colour, as it is, and its detail along with what moves, as far as the picture
 there still is what it was in the kept frame; both fade with the distance. What was made differently than it was kept
-is dissolved into over the first few frames.
+is dissolved into over the first few frames, and its light comes as slowly. Where the picture would still change faster
+into a made frame than it does elsewhere, that is spread over a few frames too.
 """
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -29,7 +31,10 @@ TOLERANCE = 0.12  # change of a pixel (0..1) at which the kept frame's own count
 EASED = 6
 EASE = 4.0  # the tolerance is up to 1 + EASE times as large
 FLOOR = 0.9  # and the kept frame's own counts at least this much, whatever is made there
-SLOWEST = 0.5  # pixels a frame: a pace that is always allowed
+EVEN = 1.05  # change from a kept frame to a made one, over the video's median change, from which it is spread
+LEVELLED = 4  # frames that it is spread over
+STILL = 0.001  # change (0..1) from frame to frame that nobody sees
+SLOWEST = 0.25  # pixels a frame: a pace that is always allowed
 STRANGE = 0.12  # difference (0..1) of a place from the best match of where it was, from which it is another picture
 LIGHT = 32  # pixels: a change that is broader than this is one of light
 SHOWS = 16  # frames that show what a shot looks like
@@ -79,8 +84,28 @@ def finish(latent: dict, decoded: Tensor) -> Tensor:
         else:
             video = carry_in_space(video, known, keep)
             out[index[shown]] = torch.where(keep[..., None], known, video)[shown]
-    if splice.hold > 0 and splice.keep.ndim == 1:
-        out = hold_ends(out, splice.keep, splice.hold)
+    if splice.keep.ndim == 1:
+        out = hold_ends(out, splice.keep, splice.hold) if splice.hold > 0 else out
+        last = len(out) - 1
+        wraps = any(bool(((place[:-1] == last) & (place[1:] == 0)).any()) for place in splice.places)
+        out = level_joins(out, splice.keep, wraps)
+    return out
+
+
+def level_joins(video: Tensor, keep: Tensor, wraps: bool = False) -> Tensor:
+    """`video` `[T,H,W,3]` whose picture changes no faster from a kept frame (bool `[T]`) to a made one than it does
+    elsewhere: what is too much there is spread over LEVELLED frames. wraps: the first frame follows the last.
+    """
+    out, length = video.clone(), len(video)
+    typical = float((video[1:] - video[:-1]).abs().mean((1, 2, 3)).median()) if length > 1 else 0.0
+    usual = EVEN * max(typical, STILL)
+    for kept, way in itertools.product(keep.nonzero().flatten().tolist(), (1, -1)):
+        next_ones = range(kept + way, kept + way * (LEVELLED + 1), way)
+        inside = [at % length for at in next_ones if wraps or 0 <= at < length]
+        made = list(itertools.takewhile(lambda at: not keep[at], inside))
+        step = float((video[made[0]] - video[kept]).abs().mean()) if made else 0.0
+        for i, at in enumerate(made if step > usual else ()):
+            out[at] = torch.lerp(out[at], video[kept], (1 - usual / step) * (1 - i / len(made)))
     return out
 
 
@@ -108,7 +133,7 @@ class Trail:
     and less, and nothing after `reach` frames.
     What moves takes its detail along: the way back to the kept frame is followed from frame to frame. beyond: the kept
     frame on the other side of `known`, if there is one. What moves between the two sets the pace for the first frames:
-    a subject that was made too far away gets there by degrees.
+    a subject that was made too far away gets there by degrees, and light that was made too different comes by degrees.
     """
 
     def __init__(self, anchor: Tensor, known: Tensor, beyond: Tensor | None = None, reach: float = REACH) -> None:
@@ -116,9 +141,11 @@ class Trail:
         self.way: Tensor | None = None
         self.steps = 0
         self.pace = torch.inf
+        self.dawn = known.new_zeros(known.shape[-1])
         if beyond is not None:
+            self.dawn = (known - beyond).flatten(0, -2).median(0).values.abs()
             speeds = smooth(match(known, beyond)).norm(dim=-1).flatten()
-            self.pace = SLOWEST + float(speeds.quantile(0.99))
+            self.pace = max(SLOWEST, float(speeds.quantile(0.97)))
 
     def __call__(self, frame: Tensor) -> Tensor:
         weight = 1 - self.steps / self.reach
@@ -133,7 +160,8 @@ class Trail:
         way = self.way
         if ease > 0:
             way = way * (self.steps * self.pace / way.norm(dim=-1, keepdim=True).clamp_min(1e-6)).clamp_max(1)
-        return frame + weight * carry(frame, warp(self.anchor, way), warp(self.known, way), ease)
+        dawn = self.steps * self.dawn
+        return frame + weight * carry(frame, warp(self.anchor, way), warp(self.known, way), ease, dawn)
 
 
 def unlike(a: Tensor, b: Tensor) -> Tensor:
@@ -143,9 +171,12 @@ def unlike(a: Tensor, b: Tensor) -> Tensor:
     return F.avg_pool2d(change, 5, 1, 2, count_include_pad=False)[0][..., None]
 
 
-def carry(current: Tensor, anchor: Tensor, known: Tensor, ease: float = 0.0) -> Tensor:
+def carry(
+    current: Tensor, anchor: Tensor, known: Tensor, ease: float = 0.0, dawn: Tensor | None = None
+) -> Tensor:
     """What is added to `current` (decoded) for the sake of a kept frame `known`, decoded as `anchor`; all `[H,W,3]`.
-    ease: 1 right after the kept frame, down to 0 where it counts no more than its likeness says.
+    ease: 1 right after the kept frame, down to 0 where it counts no more than its likeness says. dawn `[3]`: the most
+    change of light that is taken for granted; of the rest, 1 - ease.
 
     All of the kept frame's mean residual; and where the pictures match, what makes `current` the kept frame's own
     pixels, less what has changed broadly since, which is light.
@@ -159,6 +190,9 @@ def carry(current: Tensor, anchor: Tensor, known: Tensor, ease: float = 0.0) -> 
     # Light that is not that of the whole picture may as well be something that was made in another place.
     whole = change[0].flatten(1).median(1).values
     light = torch.lerp(light, whole, ease)
+    # Nor does it come all at once, or where two unlike clips meet the one's would be seen on the other.
+    if dawn is not None:
+        light = torch.lerp(light, light.clamp(-dawn, dawn), ease)
     return colour + (known - current + light - colour) * same
 
 

@@ -144,6 +144,7 @@ def parser() -> argparse.ArgumentParser:
     assemble.add_argument("--steps", type=int, help="that the model samples best with")
     assemble.add_argument("--cfg", type=float, help="guidance that suits it")
     assemble.add_argument("--sampler", help="sampler that suits it")
+    assemble.add_argument("--shift", type=float, default=3.0, help="of the noise levels that suits it (default: 3)")
     return top
 
 
@@ -227,6 +228,6 @@ def main(argv: list[str] | None = None) -> int:
     else:
         from .assemble import assemble
 
-        habits = {key: getattr(args, key) for key in ("steps", "cfg", "sampler")}
+        habits = {key: getattr(args, key) for key in ("steps", "cfg", "sampler", "shift")}
         assemble(args.vae, args.dit, args.data, args.out, args.name, **habits)
     return 0
