@@ -11,6 +11,7 @@ into a made frame than it does elsewhere, that is spread over a few frames too.
 from __future__ import annotations
 
 import itertools
+import statistics
 from dataclasses import dataclass
 
 import torch
@@ -96,16 +97,21 @@ def level_joins(video: Tensor, keep: Tensor, wraps: bool = False) -> Tensor:
     """`video` `[T,H,W,3]` whose picture changes no faster from a kept frame (bool `[T]`) to a made one than it does
     elsewhere: what is too much there is spread over LEVELLED frames. wraps: the first frame follows the last.
     """
-    out, length = video.clone(), len(video)
-    typical = float((video[1:] - video[:-1]).abs().mean((1, 2, 3)).median()) if length > 1 else 0.0
-    usual = EVEN * max(typical, STILL)
+    levelled: dict[int, Tensor] = {}
+    length = len(video)
+    changes = [float((b - a).abs().mean()) for a, b in itertools.pairwise(video)]
+    usual = EVEN * max(statistics.median(changes or [0.0]), STILL)
     for kept, way in itertools.product(keep.nonzero().flatten().tolist(), (1, -1)):
         next_ones = range(kept + way, kept + way * (LEVELLED + 1), way)
         inside = [at % length for at in next_ones if wraps or 0 <= at < length]
         made = list(itertools.takewhile(lambda at: not keep[at], inside))
         step = float((video[made[0]] - video[kept]).abs().mean()) if made else 0.0
         for i, at in enumerate(made if step > usual else ()):
-            out[at] = torch.lerp(out[at], video[kept], (1 - usual / step) * (1 - i / len(made)))
+            share = (1 - usual / step) * (1 - i / len(made))
+            levelled[at] = torch.lerp(levelled.get(at, video[at]), video[kept], share)
+    out = video.clone() if levelled else video
+    for at, frame in levelled.items():
+        out[at] = frame
     return out
 
 

@@ -144,6 +144,14 @@ PRESETS: dict[str, WorldConfig] = {
     "shots": replace(_STAGE, **_SHOTS),
     "cast-shots": replace(_CAST, **_SHOTS),
     "cast-practice": _PRACTICE,
+    # Nothing but falls and bounces, in front of a camera that does not move.
+    "cast-gravity": replace(
+        _CAST,
+        motions=(("fall", 55), ("bounce", 45)),
+        cameras=(("static", 1.0),),
+        n_subjects=(("1", 1.0),),
+        events=(("none", 1.0),),
+    ),
     # Something happens in every clip, most often a bite: it changes least of a picture.
     "cast-effects": replace(
         _CAST,
