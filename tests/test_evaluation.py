@@ -22,6 +22,7 @@ from sora_core.training.evaluate.camera import named_camera
 from sora_core.training.evaluate.judge import corners, judge
 from sora_core.training.evaluate.measures import (
     change_for_good,
+    contacts,
     falls,
     interval,
     named_direction,
@@ -104,6 +105,10 @@ def test_gravity_is_not_any_way_down():
     assert falls(fall, 0.7) == {"parabola": True, "ground": True}
     assert not falls(0.2 + 0.03 * t, 0.7)["parabola"], "a steady descent is no fall"
     assert not falls(np.minimum(0.2 + 0.005 * t**2, 0.45), 0.7)["ground"], "it stops in the air"
+    bounce = 0.25 + 0.45 * (((t + 8) % 13 - 6) / 6) ** 2
+    assert bounce[-2] < bounce[-1] < 0.7 - 0.12 and contacts(bounce) == [4], "in the last frame it has not landed yet"
+    assert falls(bounce, 0.7) == {"parabola": True, "ground": True}
+    assert not falls(bounce - 0.15, 0.7)["ground"], "it bounces off the air"
     pull, share = parabola(0.3 - 0.1 * t + 0.006 * t**2)
     assert pull == pytest.approx(0.012) and share == pytest.approx(1)
 

@@ -85,10 +85,11 @@ def parabola(y: np.ndarray) -> tuple[float, float]:
 
 
 def contacts(y: np.ndarray) -> list[int]:
-    """Frames at which a height `[n]` (growing downwards) is lowest for a moment: where a flight ends."""
+    """Frames at which a height `[n]` (growing downwards) is lowest for a moment: where a flight ends. What is still on
+    its way down in the last frame has not landed yet, unless it is about as low as ever."""
     deep = y.max() - 0.35 * np.ptp(y)
     found: list[int] = []
-    for i in range(1, len(y)):
+    for i in range(1, len(y) if y[-1] > y.max() - 0.1 * np.ptp(y) else len(y) - 1):
         around = y[max(0, i - 2) : i + 3]
         if y[i] >= around.max() and y[i] > deep and (not found or i - found[-1] > 2):
             found.append(i)
