@@ -23,7 +23,7 @@ PROMPTS = (
     "a soccer ball bounces in the city at night",
     "a butterfly flies right at sunset",
     "an apple to the right of a penguin in the snowy mountains",
-    "a cookie in the meadow, a bite is taken out of the cookie, the bite mark stays",
+    "a bite is taken out of a cookie in the meadow",
     "a robot falls to the ground in the desert",
 )
 
