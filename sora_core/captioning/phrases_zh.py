@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from sora_core.captioning.lexicon import load_lexicon
-from sora_core.captioning.phrases_en import aloft
+from sora_core.captioning.phrases_en import aloft, told_alone
 
 PLACES = {
     "meadow": ("草地上", "草原上", "绿草地上", "田野里"),
@@ -235,10 +235,8 @@ class Chinese:
 
     def brief(self) -> str:
         """An event as all that is said. "" where there is none, or it is said in full."""
-        events = self.facts["events"]
-        options = BRIEF_EVENTS.get(events[0]["kind"], ()) if events and self.length == "short" else ()
-        self.in_brief = bool(options) and self.facts["shots"][0]["motions"] == ["still"] and self.rng.random() < 0.5
-        return self.pick(options).format(s=self.noun(0)) if self.in_brief else ""
+        self.in_brief = told_alone(self.facts, self.rng, self.length)
+        return self.pick(BRIEF_EVENTS[self.facts["events"][0]["kind"]]).format(s=self.noun(0)) if self.in_brief else ""
 
     def compose(self) -> str:
         facts, shots = self.facts, self.facts["shots"]
