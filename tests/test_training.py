@@ -135,21 +135,15 @@ def test_dit_learns_and_exports(world):
     assert set(exported) == {"dit", "text"} and info["step"] == 40
     assert (world / "dit-learn" / "sheet_000040.png").exists()
     assert (world / "dit-learn" / "metrics.csv").read_text().count("\n") == 41
-    cli.main(
-        [
-            "assemble",
-            "--vae",
-            str(world / "vae" / "model.safetensors"),
-            "--dit",
-            str(world / "dit-learn" / "model.safetensors"),
-            "--data",
-            str(world / "data"),
-            "--out",
-            str(world / "whole.safetensors"),
-        ]
-    )
+    joining = ["assemble", "--data", str(world / "data"), "--out", str(world / "whole.safetensors")]
+    joining += ["--vae", str(world / "vae" / "model.safetensors")]
+    joining += ["--dit", str(world / "dit-learn" / "model.safetensors")]
+    with pytest.raises(SoraError, match="shift is -1"):
+        cli.main([*joining, "--shift", "-1"])
+    cli.main([*joining, "--shift", "5"])
     model = load_model(world / "whole.safetensors")
-    assert model.info["latent_rgb"] and model.text.unknown_words("a cat and a qwxz") == ["qwxz"]
+    assert model.info["shift"] == 5 and model.info["latent_rgb"]
+    assert model.text.unknown_words("a cat and a qwxz") == ["qwxz"]
     # Of several exports, the mean.
     first = world / "dit-learn" / "model.safetensors"
     other, doubled = load_parts(first)[0], world / "doubled.safetensors"

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..checkpoint import load_parts, save
-from ..errors import SoraError
+from ..errors import SoraError, expect
 from ..model.vae import VideoVAE
 from .data import Bucket, open_buckets
 from .latents import to_video
@@ -54,7 +54,9 @@ def assemble(
     steps: int | None = None, cfg: float | None = None, sampler: str | None = None,
 ) -> None:  # fmt: skip
     """Write `out` with dit, vae and text, and what a user of the model must know: fps, size, shift, preview colours,
-    and how it samples best, where that is not as usual (`sora_core.editing.USUAL`). Several dit_paths: their mean."""
+    and how it samples best, where that is not as usual (`sora_core.editing.USUAL`). Several dit_paths: their mean.
+    Raises SoraError for a shift out of range, and for parts that lack or do not fit."""
+    expect(0 < shift <= 100, f"shift is {shift}. Use a number above 0, at most 100 (1 is no shift).")
     vae_parts, _ = load_parts(vae_path)
     dit_parts, dit_info = mean_parts(dit_paths)
     parts = {**dit_parts, **{k: v for k, v in vae_parts.items() if k == "vae"}}
