@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,7 @@ PREFIXES = {"dit": "diffusion_model.", "text": "text_encoders."}
 EMBEDDING = "embedding.weight"
 HABITS = {"steps": int, "cfg": (int, float), "sampler": str}
 _KOHYA = "lora_unet_"
+_BLOCK = re.compile(r"\bblocks\.(\d+)\.")
 _PAIRS = (("lora_up.weight", "lora_down.weight"), ("lora_B.weight", "lora_A.weight"))
 
 
@@ -58,13 +60,15 @@ class Change:
 @dataclass(frozen=True)
 class LoRA:
     """changes: by name of the module, as in the file without "lora_up.weight" and the like. words: what it teaches.
-    habits: how a model with it samples best, "steps", "cfg" and "sampler", where the file says so.
+    habits: how a model with it samples best, "steps", "cfg" and "sampler", where the file says so. base: what it was
+    trained on by our own trainer, which changes every block of it.
     """
 
     name: str
     changes: Mapping[str, Change]
     words: tuple[str, ...] = ()
     habits: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    base: str = ""
 
 
 def embedded_loras() -> dict[str, Path]:
@@ -97,7 +101,7 @@ def read_lora(path: str | Path) -> LoRA:
         f"{path.name} is no LoRA that can be read here: it holds {', '.join((rest or ['nothing'])[:3])}.",
     )
     habits = {key: meta[key] for key, kind in HABITS.items() if isinstance(meta.get(key), kind)}
-    return LoRA(path.stem, changes, tuple(meta.get("words", ())), habits)
+    return LoRA(path.stem, changes, tuple(meta.get("words", ())), habits, str(meta.get("base", "")))
 
 
 def save_lora(
@@ -128,6 +132,11 @@ def apply_lora(bundle: ModelBundle, lora: LoRA, strength: float = 1.0) -> ModelB
         not missing,
         f"The LoRA {lora.name} is of another model: this one has no {', '.join(missing[:3])} "
         f"({len(missing)} of {len(lora.changes)} names). Use the model that it was trained on.",
+    )
+    blocks, own = len(bundle.dit.blocks), {block[1] for name in lora.changes if (block := _BLOCK.search(name))}
+    expect(
+        not lora.base or len(own) in (0, blocks),
+        f"The LoRA {lora.name} was trained on a {lora.base} with {len(own)} in place of {blocks} blocks: train it again.",
     )
     changed: dict[str, dict[str, Tensor]] = {}
     rows: Tensor | None = None

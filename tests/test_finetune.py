@@ -282,6 +282,12 @@ def test_lora_files_that_do_not_fit(model, tmp_path):
     save_lora(path, {"diffusion_model.blocks.0.ffn.0": Change(torch.zeros(4, 1), torch.zeros(1, 4))})
     with pytest.raises(SoraError, match=r"another model.*\[4, 1\] x \[1, 4\]"):
         apply_lora(bundle, read_lora(path))
+    wide, narrow = bundle.dit.blocks[0].ffn[0].weight.shape
+    change = Change(torch.zeros(wide, 1), torch.zeros(1, narrow))
+    save_lora(path, {"diffusion_model.blocks.0.ffn.0": change}, (), {"base": "tiny"})
+    assert len(bundle.dit.blocks) == 2
+    with pytest.raises(SoraError, match="a tiny with 1 in place of 2 blocks"):
+        apply_lora(bundle, read_lora(path))
 
 
 def test_how_a_lora_is_named():

@@ -6,8 +6,10 @@ import pytest
 import torch
 from test_distill import root  # noqa: F401
 
+from sora_core.checkpoint import load_parts, save
 from sora_core.errors import SoraError
 from sora_core.training import cli
+from sora_core.training.dit import deepened
 from sora_core.training.match import MatchTrainer, MatchTraining
 
 
@@ -91,3 +93,22 @@ def test_it_goes_on_from_what_distillation_made(root, tmp_path):  # noqa: F811
         assert torch.allclose(change.delta(shape), second[name].delta(shape), atol=2e-3)
     with pytest.raises(SoraError, match="rank"):
         MatchTrainer(config(root, out=str(tmp_path / "c"), start=str(file), rank=8))
+
+
+def test_a_lora_goes_on_after_the_model_was_deepened(root, tmp_path):  # noqa: F811
+    """Each change stays with the block that it was made for, and the deeper model's clips are at first the same."""
+    file = tmp_path / "a" / "lora.safetensors"
+    MatchTrainer(config(root, out=str(file.parent), lr=1e-1)).train()
+    parts, info = load_parts(root / "tiny.safetensors")
+    count = len(parts["dit"].blocks)
+    after = [0, count - 1]
+    save(tmp_path / "deep.safetensors", parts | {"dit": deepened(parts["dit"], after)}, info, torch.float32)
+    shallow = MatchTrainer(config(root, out=str(tmp_path / "b"), start=str(file)))
+    how = {"init": str(tmp_path / "deep.safetensors"), "start": str(file)}
+    deep = MatchTrainer(config(root, out=str(tmp_path / "c"), deepened=after, **how))
+    b, clips = shallow.batch(0), []
+    for trainer in (shallow, deep):
+        clips.append(trainer.made(b, 2, torch.Generator().manual_seed(1), learn=False))
+    assert torch.allclose(*clips, atol=1e-4)
+    untold = MatchTrainer(config(root, out=str(tmp_path / "d"), **how))
+    assert not torch.allclose(untold.made(b, 2, torch.Generator().manual_seed(1), learn=False), clips[0], atol=1e-4)

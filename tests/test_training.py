@@ -121,6 +121,43 @@ def test_resume_is_exact(world, kind):
     assert all(torch.equal(whole[k], cut[k]) for k in whole)
 
 
+def test_a_decoder_that_is_trained_on_keeps_the_latents(world):
+    start, out = world / "vae" / "model.safetensors", world / "vae-decoder" / "model.safetensors"
+    with pytest.raises(SoraError, match="decoder_only needs init"):
+        VAETrainer(vae_config(world, "vae-decoder", decoder_only=True))
+    dit = world / "dit-alone.safetensors"
+    DiTTrainer(dit_config(world, "dit-alone", steps=1)).export(dit)
+    with pytest.raises(SoraError, match="holds no VAE"):
+        VAETrainer(vae_config(world, "vae-decoder", init=str(dit), decoder_only=True))
+    VAETrainer(vae_config(world, "vae-decoder", init=str(start), decoder_only=True, steps=3)).train()
+    before, after = load_parts(start)[0]["vae"], load_parts(out)[0]["vae"]
+    video = torch.rand(1, 3, 5, 32, 48) * 2 - 1
+    latent = before.encode(video)
+    assert torch.equal(after.encode(video), latent)
+    assert not torch.equal(after.decode(latent), before.decode(latent))
+
+
+def test_a_deeper_model_begins_as_the_one_it_is_made_of(world):
+    start, state_file = world / "dit-shallow.safetensors", world / "dit-shallow" / "state.safetensors"
+    shallow = DiTTrainer(dit_config(world, "dit-shallow", steps=3))
+    shallow.train()
+    shallow.export(start)
+    how = {"init": str(start), "heads": str(state_file), "deepen": (0, 1, 1)}
+    deep = DiTTrainer(dit_config(world, "dit-deep", steps=3, **how))
+    assert len(deep.model.dit.blocks) == len(shallow.model.dit.blocks) + 3 == deep.model.dit.config.num_layers
+    x, t, ids = torch.randn(2, 16, 3, 8, 8), torch.full((2, 3), 400.0), torch.randint(2, 9, (2, 1, 64))
+    shot = torch.zeros(2, 3, dtype=torch.long)
+    like = DiTTrainer(dit_config(world, "dit-like", init=str(start), heads=str(state_file)))
+    for ours, theirs in zip(deep.model(x, t, ids, shot), like.model(x, t, ids, shot), strict=True):
+        assert torch.equal(ours, theirs)
+    deep.train()
+    new = deep.model.dit.blocks[1].ffn[2].weight
+    assert bool(new.any()), "the new block has learned nothing"
+    assert load_parts(world / "dit-deep" / "model.safetensors")[0]["dit"].config.num_layers == 5
+    with pytest.raises(SoraError, match="has the blocks 0 to 1"):
+        DiTTrainer(dit_config(world, "dit-none", init=str(start), deepen=(2,)))
+
+
 def test_dit_learns_and_exports(world):
     trainer = DiTTrainer(
         dit_config(

@@ -65,7 +65,8 @@ def run(args: argparse.Namespace) -> int:
         progress=lambda text: print(text, file=sys.stderr, flush=True),
     )  # fmt: skip
     keys = ("model", "lora", "preset", "observer", "steps", "cfg", "sampler", "scheduler", "precision")
-    about = {key: getattr(args, key) for key in keys} | {"subjects": "sprites" if args.sprites else "drawn by code"}
+    about = {key: getattr(args, key) for key in keys}
+    about |= {"shift": pipe.model.shift, "subjects": "sprites" if args.sprites else "drawn by code"}
     report.write(results, about, args.html, args.sheet)
     if args.json:
         print(json.dumps(report.as_json(results, about), indent=2))

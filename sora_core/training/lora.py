@@ -154,5 +154,6 @@ def mean_of(files: Sequence[str | Path], out: Path, rank: int | None = None) -> 
         n = min(rank or change.down.shape[0], len(size))
         root = size[:n].sqrt()
         changes[name] = Change(u[:, :n] * root, (root[:, None] * v[:n]).reshape(n, *shape[1:]))
-    save_lora(out, changes, first.words, {**first.habits, "mean_of": [lora.name for lora in loras]})
+    about = {"base": first.base} if first.base else {}
+    save_lora(out, changes, first.words, {**first.habits, **about, "mean_of": [lora.name for lora in loras]})
     return out

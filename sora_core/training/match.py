@@ -20,17 +20,19 @@ from torch import Tensor, nn
 from ..errors import expect
 from ..lora import PREFIXES, read_lora
 from .distill import DistillTrainer, DistillTraining
-from .dit import Batch, Denoiser, shifted
+from .dit import Batch, Denoiser, deepened_name, shifted
 from .loop import step_generator
 
 
 @dataclass(frozen=True)
 class MatchTraining(DistillTraining):
-    """start: the LoRA to go on from, of `rank`. ahead: steps of the critic to one of the student. alone: steps at the
-    start that only the critic takes. cfg: the teacher's guidance.
+    """start: the LoRA to go on from, of `rank`. deepened: where the model was deepened since that was made, as in
+    `DiTTraining.deepen`. ahead: steps of the critic to one of the student. alone: steps at the start that only the
+    critic takes. cfg: the teacher's guidance.
     """
 
     start: str = ""
+    deepened: tuple[int, ...] = ()
     ahead: int = 2
     alone: int = 40
     cfg: float = 3.0
@@ -67,7 +69,8 @@ class MatchTrainer(DistillTrainer):
         layers = dict(model.named_modules())
         for name, change in lora.changes.items():
             part = next((p for p, prefix in PREFIXES.items() if name.startswith(prefix)), "")
-            layer = layers.get(f"{part}.{name.removeprefix(PREFIXES.get(part, ''))}")
+            known = f"{part}.{name.removeprefix(PREFIXES.get(part, ''))}"
+            layer = layers.get(deepened_name(known, self.config.deepened))
             low = layer.parametrizations.weight[0] if hasattr(layer, "parametrizations") else None
             expect(
                 low is not None and low.up.shape == change.up.shape and low.down.shape == change.down.shape,

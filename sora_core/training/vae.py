@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..checkpoint import load_parts, save_part
+from ..errors import expect
 from ..model.vae import VAEConfig, VideoVAE
 from .data import BucketSampler, open_buckets
 from .loop import LoopConfig, Trainer, ranked, step_generator
@@ -18,8 +20,10 @@ from .sheets import save_sheet
 
 @dataclass(frozen=True)
 class VAETraining(LoopConfig):
-    """Crops are `crop` pixels square and `frames` long; `subject_weight` is the extra loss on subjects."""
+    """Crops are `crop` pixels square and `frames` long; `subject_weight` is the extra loss on subjects. init: a model
+    whose VAE to go on from; with `decoder_only` its latents stay what they are, and what was learned on them holds."""
 
+    init: str = ""
     batch: int = 16
     crop: int = 64
     frames: int = 9
@@ -77,13 +81,22 @@ class VAETrainer(Trainer):
         )
 
     def build(self) -> nn.Module:
-        vae = VideoVAE(self.config.model)
+        vae = self.started()
         if self.config.decoder_only:
             vae.encoder.requires_grad_(False)
         if self.config.compile:
             vae.encoder.compile(dynamic=False)
             vae.decoder.compile(dynamic=False)
         return Autoencode(vae)
+
+    def started(self) -> VideoVAE:
+        """The VAE as it is before the first step."""
+        if not self.config.init:
+            expect(not self.config.decoder_only, "decoder_only needs init: name the model whose encoder to keep.")
+            return VideoVAE(self.config.model)
+        parts, _ = load_parts(self.config.init)
+        expect("vae" in parts, f"{self.config.init} holds no VAE. Give a model, or model.safetensors of a VAE run.")
+        return parts["vae"].train().requires_grad_(True)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Crops `[B,3,T,S,S]` in -1..1 and subject weights `[B,1,T,S,S]` in 0..1."""
@@ -122,7 +135,7 @@ class VAETrainer(Trainer):
         video, weight = self.batch(step)
         shape = (
             len(video) * self.world_size,
-            cfg.model.latent_channels,
+            self.model.vae.config.latent_channels,
             1 + (cfg.frames - 1) // 4,
             cfg.crop // 8,
             cfg.crop // 8,
@@ -148,7 +161,7 @@ class VAETrainer(Trainer):
 
     # -- evaluation ----------------------------------------------------------------------------------------
     def averaged(self) -> VideoVAE:
-        vae = VideoVAE(self.config.model)
+        vae = VideoVAE(self.model.vae.config)
         vae.load_state_dict({k.removeprefix("vae."): v for k, v in self.ema.state.items()})
         return vae.to(self.device).eval()
 
@@ -187,8 +200,11 @@ class VAETrainer(Trainer):
 
     @torch.no_grad()
     def export(self, path: Path) -> None:
-        """Weights of the moving average with measured latent statistics, as a checkpoint of a VAE alone."""
-        from ..checkpoint import save_part
+        """Weights of the moving average, as a checkpoint of a VAE alone, with measured latent statistics: those it
+        began with where the encoder is that of `init`."""
         from .latents import with_latent_statistics
 
-        save_part(path, "vae", with_latent_statistics(self.averaged(), self.buckets[0], self.device))
+        vae = self.averaged()
+        if not self.config.decoder_only:
+            vae = with_latent_statistics(vae, self.buckets[0], self.device)
+        save_part(path, "vae", vae)
