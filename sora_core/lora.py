@@ -136,7 +136,7 @@ def apply_lora(bundle: ModelBundle, lora: LoRA, strength: float = 1.0) -> ModelB
     blocks, own = len(bundle.dit.blocks), {block[1] for name in lora.changes if (block := _BLOCK.search(name))}
     expect(
         not lora.base or len(own) in (0, blocks),
-        f"The LoRA {lora.name} was trained on a {lora.base} with {len(own)} in place of {blocks} blocks: train it again.",
+        f"The LoRA {lora.name} is of a {lora.base} with {len(own)} in place of {blocks} blocks: train it again.",
     )
     changed: dict[str, dict[str, Tensor]] = {}
     rows: Tensor | None = None

@@ -260,6 +260,14 @@ def test_the_mean_of_loras(tmp_path, capsys):
     assert cut.down.shape == (3, 8)
     left = torch.linalg.svdvals(whole)[3:].norm()
     torch.testing.assert_close((cut.delta(whole.shape) - whole).norm(), left, rtol=0.01, atol=1e-3)
+    # One alone, made smaller.
+    assert main(["train", "average", files[0], "--out", str(out), "--rank", "2"]) == 0
+    alone = read_lora(files[0]).changes[name].delta(whole.shape)
+    left = torch.linalg.svdvals(alone)[2:].norm()
+    lost = read_lora(out).changes[name].delta(whole.shape) - alone
+    torch.testing.assert_close(lost.norm(), left, rtol=0.01, atol=1e-3)
+    with pytest.raises(SoraError, match="a rank to cut it to"):
+        mean_of(files[:1], out)
     save_lora(Path(files[1]), {name: change}, ("blorbo",))
     with pytest.raises(SoraError, match="not of one kind"):
         mean_of(files, out)

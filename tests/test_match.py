@@ -9,7 +9,7 @@ from test_distill import root  # noqa: F401
 from sora_core.checkpoint import load_parts, save
 from sora_core.errors import SoraError
 from sora_core.training import cli
-from sora_core.training.dit import deepened
+from sora_core.training.deepen import deepened
 from sora_core.training.match import MatchTrainer, MatchTraining
 
 

@@ -142,8 +142,15 @@ def test_a_deeper_model_begins_as_the_one_it_is_made_of(world):
     shallow = DiTTrainer(dit_config(world, "dit-shallow", steps=3))
     shallow.train()
     shallow.export(start)
-    how = {"init": str(start), "heads": str(state_file), "deepen": (0, 1, 1)}
-    deep = DiTTrainer(dit_config(world, "dit-deep", steps=3, **how))
+    deeper = world / "dit-deeper.safetensors"
+    with pytest.raises(SoraError, match="one or more of the blocks 0 to 1"):
+        cli.main(["deepen", str(start), "--after", "2", "--out", str(deeper)])
+    with pytest.raises(SoraError, match="holds no transformer"):
+        cli.main(["deepen", str(world / "vae" / "model.safetensors"), "--after", "0", "--out", str(deeper)])
+    assert cli.main(["deepen", str(start), "--after", "0", "1", "1", "--out", str(deeper)]) == 0
+    with pytest.raises(SoraError, match="There is no state"):
+        DiTTrainer(dit_config(world, "dit-deep", init=str(deeper), heads="nowhere.safetensors"))
+    deep = DiTTrainer(dit_config(world, "dit-deep", steps=3, init=str(deeper), heads=str(state_file)))
     assert len(deep.model.dit.blocks) == len(shallow.model.dit.blocks) + 3 == deep.model.dit.config.num_layers
     x, t, ids = torch.randn(2, 16, 3, 8, 8), torch.full((2, 3), 400.0), torch.randint(2, 9, (2, 1, 64))
     shot = torch.zeros(2, 3, dtype=torch.long)
@@ -154,8 +161,6 @@ def test_a_deeper_model_begins_as_the_one_it_is_made_of(world):
     new = deep.model.dit.blocks[1].ffn[2].weight
     assert bool(new.any()), "the new block has learned nothing"
     assert load_parts(world / "dit-deep" / "model.safetensors")[0]["dit"].config.num_layers == 5
-    with pytest.raises(SoraError, match="has the blocks 0 to 1"):
-        DiTTrainer(dit_config(world, "dit-none", init=str(start), deepen=(2,)))
 
 
 def test_dit_learns_and_exports(world):

@@ -119,10 +119,14 @@ def parser() -> argparse.ArgumentParser:
             stage.add_argument("--out", type=Path, metavar="DIR", help="the run's folder")
         if name == "lora":
             stage.add_argument("--rank", type=int, help="of the changes (default: 8)")
-    average = stages.add_parser("average", help="the mean of several LoRAs of one model")
+    average = stages.add_parser("average", help="the mean of several LoRAs of one model, or one cut to a rank")
     average.add_argument("files", nargs="+", metavar="FILE", help="LoRA files, or names of those inside the package")
     average.add_argument("--out", type=Path, required=True)
     average.add_argument("--rank", type=int, help="of the result (default: the first file's)")
+    deepen = stages.add_parser("deepen", help="a model with more blocks, which begins as the one it is made of")
+    deepen.add_argument("model", help="a name or a checkpoint")
+    deepen.add_argument("--after", type=int, nargs="+", required=True, metavar="BLOCK", help="where each new one goes")
+    deepen.add_argument("--out", type=Path, required=True)
     prompts = stages.add_parser("prompts", help="train the embedded check of prompts")
     prompts.add_argument("--out", type=Path, help="where to write the weights; without it, into the package")
     prompts.add_argument("--texts", type=int, default=36_000, help="sentences to train on")
@@ -213,6 +217,10 @@ def main(argv: list[str] | None = None) -> int:
         from .lora import mean_of
 
         print(mean_of(args.files, args.out, args.rank))
+    elif args.stage == "deepen":
+        from .deepen import deepen
+
+        print(deepen(args.model, args.after, args.out))
     elif args.stage == "prompts":
         from ..safety.prompts.classifier import WEIGHTS
         from .prompt_safety.train import train

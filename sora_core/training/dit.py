@@ -11,8 +11,6 @@ And the text encoder must tell, at a subject's word, where that subject is at th
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -60,8 +58,7 @@ class DiTTraining(LoopConfig):
     does (`subject_weight`). context_noise: the most noise in what half of the masked clips keep, of which the
     model is not told: what it goes on from at run time is its own work, and its small errors must not be gone on with
     (GameNGen, arXiv 2408.14837).
-    init: a model to go on from. deepen: after which of its blocks another one is put, see `deepened`. heads: the state
-    of the run that it is from, whose heads are gone on with too.
+    init: a model to go on from. heads: the state of the run that it is from, whose heads are gone on with too.
     """
 
     vae: str = ""
@@ -82,7 +79,6 @@ class DiTTraining(LoopConfig):
     label_block: int = 3
     classes: int = 128
     init: str = ""
-    deepen: tuple[int, ...] = ()
     heads: str = ""
     sheet_steps: int = 20
     sheet_cfg: float = 4.0
@@ -168,37 +164,6 @@ def initialize(dit: DiT) -> None:
     nn.init.xavier_uniform_(dit.patch_embedding.weight.flatten(1))
 
 
-def deepened(dit: DiT, after: Sequence[int]) -> DiT:
-    """`dit` with one block more after each of the blocks `after` (from 0): a copy of that block whose branches' last
-    layers are zero, so that it changes nothing yet (Net2DeeperNet, arXiv 1511.05641).
-    Raises SoraError where there is no such block."""
-    if not after:
-        return dit
-    count = len(dit.blocks)
-    expect(
-        all(0 <= i < count for i in after),
-        f"deepen is {list(after)}, and the model has the blocks 0 to {count - 1}.",
-    )
-    deeper = DiT(replace(dit.config, num_layers=count + len(after)))
-    deeper.load_state_dict({deepened_name(k, after): v for k, v in dit.state_dict().items()}, strict=False)
-    at = 0
-    for i, block in enumerate(dit.blocks):
-        at += 1
-        for _ in range(list(after).count(i)):
-            new = deeper.blocks[at]
-            new.load_state_dict(block.state_dict())
-            for layer in (new.self_attn.o, new.cross_attn.o, new.ffn[2]):
-                nn.init.zeros_(layer.weight)
-                nn.init.zeros_(layer.bias)
-            at += 1
-    return deeper
-
-
-def deepened_name(name: str, after: Sequence[int]) -> str:
-    """What a layer of a model, or a LoRA of it, is called once the model is `deepened`."""
-    return re.sub(r"\bblocks\.(\d+)\.", lambda m: f"blocks.{(n := int(m[1])) + sum(i < n for i in after)}.", name)
-
-
 def widened(text: TextEncoder, reach: int) -> TextEncoder:
     """`text` itself, or if its words do not see their neighbours, one that reads alike so far and can learn to."""
     if text.config.reach or not reach:
@@ -231,7 +196,7 @@ class DiTTrainer(Trainer):
         cfg = self.config
         if cfg.init:
             parts, _ = load_parts(cfg.init)
-            dit, text = deepened(parts["dit"], cfg.deepen), widened(parts["text"], cfg.text.reach)
+            dit, text = parts["dit"], widened(parts["text"], cfg.text.reach)
             dit.train().requires_grad_(True)
             text.train().requires_grad_(True)
         else:
@@ -246,6 +211,7 @@ class DiTTrainer(Trainer):
                 block.compile(dynamic=False)
         model = Denoiser(dit, text, cfg.classes + 1, cfg.label_block)
         if cfg.heads:
+            expect(Path(cfg.heads).is_file(), f"There is no state {cfg.heads!r}: heads takes a state.safetensors.")
             with safe_open(cfg.heads, "pt") as file:
                 names = [name for name in file.keys() if name.startswith(("ema/labels.", "ema/places."))]  # noqa: SIM118
                 model.load_state_dict({name[4:]: file.get_tensor(name) for name in names}, strict=False)

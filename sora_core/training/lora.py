@@ -134,9 +134,10 @@ class LoRATrainer(DiTTrainer):
 def mean_of(files: Sequence[str | Path], out: Path, rank: int | None = None) -> Path:
     """Write the mean of several LoRAs of one model to `out`, and return it: of students that were trained alike it is
     often better than each (model soups, arXiv 2203.05482). Its changes are cut to `rank` by their singular values (by
-    default to the first file's). Raises SoraError for files of different layers, words or habits.
+    default to the first file's); with a rank, one file may stand alone. Raises SoraError for files of different layers,
+    words or habits.
     """
-    expect(len(files) >= 2, "A mean takes two LoRAs at least.")
+    expect(len(files) + (rank is not None) >= 2, "A mean takes two LoRAs at least, or one and a rank to cut it to.")
     expect(rank is None or rank >= 1, f"rank is {rank}: use 1 or more.")
     loras = [read_lora(file) for file in files]
     first = loras[0]

@@ -19,15 +19,16 @@ from torch import Tensor, nn
 
 from ..errors import expect
 from ..lora import PREFIXES, read_lora
+from .deepen import deepened_name
 from .distill import DistillTrainer, DistillTraining
-from .dit import Batch, Denoiser, deepened_name, shifted
+from .dit import Batch, Denoiser, shifted
 from .loop import step_generator
 
 
 @dataclass(frozen=True)
 class MatchTraining(DistillTraining):
-    """start: the LoRA to go on from, of `rank`. deepened: where the model was deepened since that was made, as in
-    `DiTTraining.deepen`. ahead: steps of the critic to one of the student. alone: steps at the start that only the
+    """start: the LoRA to go on from, of `rank`. deepened: where the model was deepened since that was made, `after`
+    of `deepen`. ahead: steps of the critic to one of the student. alone: steps at the start that only the
     critic takes. cfg: the teacher's guidance.
     """
 
