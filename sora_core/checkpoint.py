@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from .errors import SoraError
+from .files import written_beside
 from .model.dit import DiT, DiTConfig
 from .model.text import TextConfig, TextEncoder, Vocabulary
 from .model.vae import VAEConfig, VideoVAE
@@ -87,9 +88,8 @@ def save(
         for k, v in m.state_dict().items()
     }
     meta = {"format": FORMAT, "info": info or {}, "parts": {p: describe(m) for p, m in parts.items()}}
-    part = Path(path).with_suffix(".part")
-    save_file(tensors, part, {"sora": json.dumps(meta, ensure_ascii=False)})
-    part.replace(path)
+    with written_beside(path) as part:
+        save_file(tensors, part, {"sora": json.dumps(meta, ensure_ascii=False)})
 
 
 def save_part(path: Path, name: str, module: nn.Module, **options) -> None:

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import SoraError
+from safetensors import SafetensorError
+
+from .errors import SoraError, expect
 
 
 def ensure_writable(folder: Path) -> None:
@@ -38,14 +40,17 @@ def write_error(path: Path, error: OSError) -> SoraError:
 def written_beside(path: str | Path) -> Iterator[Path]:
     """Yields a temporary path next to `path`, renamed to `path` on success and removed on any failure.
 
-    OSErrors become SoraErrors; Ctrl-C leaves nothing behind either.
+    OSErrors, and what safetensors makes of them, become SoraErrors; Ctrl-C leaves nothing behind either.
     """
     path = Path(path)
+    expect(path.parent.is_dir(), f"There is no folder {str(path.parent)!r}: make it first, or use another one.")
     part = path.with_name(f".{path.stem[:100]}.{os.getpid()}.part{path.suffix}")
     try:
         yield part
         os.replace(part, path)
     except OSError as error:
         raise write_error(path, error) from error
+    except SafetensorError as error:
+        raise SoraError(f"Writing {path} failed ({error}): free some space or use another folder.") from error
     finally:
         part.unlink(missing_ok=True)

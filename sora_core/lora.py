@@ -61,7 +61,7 @@ class Change:
 class LoRA:
     """changes: by name of the module, as in the file without "lora_up.weight" and the like. words: what it teaches.
     habits: how a model with it samples best, "steps", "cfg" and "sampler", where the file says so. base: what it was
-    trained on by our own trainer, which changes every block of it.
+    trained on. Files with either are of our own trainers, which change every block.
     """
 
     name: str
@@ -135,8 +135,9 @@ def apply_lora(bundle: ModelBundle, lora: LoRA, strength: float = 1.0) -> ModelB
     )
     blocks, own = len(bundle.dit.blocks), {block[1] for name in lora.changes if (block := _BLOCK.search(name))}
     expect(
-        not lora.base or len(own) in (0, blocks),
-        f"The LoRA {lora.name} is of a {lora.base} with {len(own)} in place of {blocks} blocks: train it again.",
+        len(own) in (0, blocks) or not (lora.base or lora.habits),
+        f"The LoRA {lora.name} is of another model: it was trained on {len(own)} blocks and this one has {blocks}. "
+        "Train it again.",
     )
     changed: dict[str, dict[str, Tensor]] = {}
     rows: Tensor | None = None

@@ -169,7 +169,11 @@ def test_the_command_scores_and_shows(tmp_path, monkeypatch, capsys):
     assert result["abilities"]["vae"]["figures"]["PSNR, whole (dB)"] < 30
     page = Path("page.html").read_text()
     assert page.count("data:image/jpeg") == 2 * (2 + 2 + 2) and "<script" not in page
+    assert "lora none" in page and "sampler euler" in page and "shift 3.0" in page
     assert Path("sheet.png").stat().st_size > 1000
+    assert main([*command[:-3], "--only", "words"]) == 0
+    said, *_ = capsys.readouterr().out.splitlines()
+    assert "steps 1, cfg 1" in said and "shift 3.0" in said and "lora none" in said
     assert main([*command[:-3], "--only", "words,gravty"]) == 1
     assert "gravty" in capsys.readouterr().err
     assert set(NAMES) == {"vae", *asked.ABILITIES}

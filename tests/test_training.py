@@ -147,9 +147,12 @@ def test_a_deeper_model_begins_as_the_one_it_is_made_of(world):
         cli.main(["deepen", str(start), "--after", "2", "--out", str(deeper)])
     with pytest.raises(SoraError, match="holds no transformer"):
         cli.main(["deepen", str(world / "vae" / "model.safetensors"), "--after", "0", "--out", str(deeper)])
+    with pytest.raises(SoraError, match="There is no folder"):
+        cli.main(["deepen", str(start), "--after", "0", "--out", str(world / "nowhere" / "deep.safetensors")])
     assert cli.main(["deepen", str(start), "--after", "0", "1", "1", "--out", str(deeper)]) == 0
-    with pytest.raises(SoraError, match="There is no state"):
-        DiTTrainer(dit_config(world, "dit-deep", init=str(deeper), heads="nowhere.safetensors"))
+    for heads, why in (("nowhere.safetensors", "cannot be read"), (str(deeper), "holds none")):
+        with pytest.raises(SoraError, match=why):
+            DiTTrainer(dit_config(world, "dit-deep", init=str(deeper), heads=heads))
     deep = DiTTrainer(dit_config(world, "dit-deep", steps=3, init=str(deeper), heads=str(state_file)))
     assert len(deep.model.dit.blocks) == len(shallow.model.dit.blocks) + 3 == deep.model.dit.config.num_layers
     x, t, ids = torch.randn(2, 16, 3, 8, 8), torch.full((2, 3), 400.0), torch.randint(2, 9, (2, 1, 64))

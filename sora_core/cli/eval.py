@@ -71,5 +71,6 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(report.as_json(results, about), indent=2))
     else:
+        print(report.told(about))
         print(report.table(results))
     return 0

@@ -119,7 +119,7 @@ def parser() -> argparse.ArgumentParser:
             stage.add_argument("--out", type=Path, metavar="DIR", help="the run's folder")
         if name == "lora":
             stage.add_argument("--rank", type=int, help="of the changes (default: 8)")
-    average = stages.add_parser("average", help="the mean of several LoRAs of one model, or one cut to a rank")
+    average = stages.add_parser("average", help="the mean of several LoRAs of one model")
     average.add_argument("files", nargs="+", metavar="FILE", help="LoRA files, or names of those inside the package")
     average.add_argument("--out", type=Path, required=True)
     average.add_argument("--rank", type=int, help="of the result (default: the first file's)")

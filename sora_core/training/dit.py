@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ..captioning import caption
@@ -173,6 +173,18 @@ def widened(text: TextEncoder, reach: int) -> TextEncoder:
     return new
 
 
+def heads_of(state: Path) -> dict[str, Tensor]:
+    """The heads of the run whose `state.safetensors` this is. Raises SoraError for what is none."""
+    try:
+        with safe_open(state, "pt") as file:
+            keys = [key for key in file.keys() if key.startswith(("ema/labels.", "ema/places."))]  # noqa: SIM118
+            heads = {key.removeprefix("ema/"): file.get_tensor(key) for key in keys}
+    except (OSError, SafetensorError) as error:
+        raise SoraError(f"heads: {state} cannot be read ({error}). Give a run's state.safetensors.") from None
+    expect(bool(heads), f"heads: {state.name} holds none. Give the state.safetensors of a DiT run.")
+    return heads
+
+
 def shifted(sigma: Tensor, shift: float) -> Tensor:
     """Move noise levels towards noise: `s sigma / (1 + (s-1) sigma)` (SD3, eq. 23)."""
     return shift * sigma / (1 + (shift - 1) * sigma)
@@ -211,10 +223,7 @@ class DiTTrainer(Trainer):
                 block.compile(dynamic=False)
         model = Denoiser(dit, text, cfg.classes + 1, cfg.label_block)
         if cfg.heads:
-            expect(Path(cfg.heads).is_file(), f"There is no state {cfg.heads!r}: heads takes a state.safetensors.")
-            with safe_open(cfg.heads, "pt") as file:
-                names = [name for name in file.keys() if name.startswith(("ema/labels.", "ema/places."))]  # noqa: SIM118
-                model.load_state_dict({name[4:]: file.get_tensor(name) for name in names}, strict=False)
+            model.load_state_dict(heads_of(Path(cfg.heads)), strict=False)
         return model
 
     # -- data ----------------------------------------------------------------------------------------------

@@ -134,10 +134,9 @@ class LoRATrainer(DiTTrainer):
 def mean_of(files: Sequence[str | Path], out: Path, rank: int | None = None) -> Path:
     """Write the mean of several LoRAs of one model to `out`, and return it: of students that were trained alike it is
     often better than each (model soups, arXiv 2203.05482). Its changes are cut to `rank` by their singular values (by
-    default to the first file's); with a rank, one file may stand alone. Raises SoraError for files of different layers,
-    words or habits.
+    default to the first file's). Raises SoraError for files of different layers, words or habits.
     """
-    expect(len(files) + (rank is not None) >= 2, "A mean takes two LoRAs at least, or one and a rank to cut it to.")
+    expect(len(files) >= 2, "A mean takes two LoRAs at least.")
     expect(rank is None or rank >= 1, f"rank is {rank}: use 1 or more.")
     loras = [read_lora(file) for file in files]
     first = loras[0]
@@ -155,6 +154,6 @@ def mean_of(files: Sequence[str | Path], out: Path, rank: int | None = None) -> 
         n = min(rank or change.down.shape[0], len(size))
         root = size[:n].sqrt()
         changes[name] = Change(u[:, :n] * root, (root[:, None] * v[:n]).reshape(n, *shape[1:]))
-    about = {"base": first.base} if first.base else {}
-    save_lora(out, changes, first.words, {**first.habits, **about, "mean_of": [lora.name for lora in loras]})
+    base = next((lora.base for lora in loras if lora.base), "")
+    save_lora(out, changes, first.words, {**first.habits, "base": base, "mean_of": [lora.name for lora in loras]})
     return out

@@ -17,9 +17,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from sora_core.checkpoint import load_parts
 from sora_core.errors import expect
+from sora_core.model.dit import DiT
+from sora_core.model.text import TextEncoder
 from sora_core.training.evaluate.cases import ABILITIES, Case, Draw
 
 SIGMAS = (0.3, 0.6, 0.8, 0.95)
@@ -27,18 +30,13 @@ BATCH = 10
 
 
 @torch.no_grad()
-def losses(parts: dict, latents: torch.Tensor, cases: list[Case]) -> np.ndarray:
-    """Flow loss of each clip `[B]`, a mean over SIGMAS."""
-    context = parts["text"].encode([case.prompts[0] for case in cases])
-    noise = torch.stack(
-        [torch.randn(latents.shape[1:], generator=torch.Generator().manual_seed(case.seed)) for case in cases]
-    )
-    found = []
+def losses(dit: DiT, text: TextEncoder, latents: Tensor, noise: Tensor, cases: list[Case]) -> Tensor:
+    """Flow loss of the clip of each case `[B]`, a mean over the noise levels SIGMAS."""
+    context, found = text.encode([case.prompts[0] for case in cases]), []
     for sigma in SIGMAS:
-        with torch.autocast("cpu", torch.bfloat16):
-            v = parts["dit"]((1 - sigma) * latents + sigma * noise, torch.full((len(cases),), 1000 * sigma), context)
+        v = dit((1 - sigma) * latents + sigma * noise, torch.full((len(noise),), 1000 * sigma), context)
         found.append((v.float() - (noise - latents)).square().flatten(1).mean(1))
-    return torch.stack(found).mean(0).numpy()
+    return torch.stack(found).mean(0)
 
 
 def main() -> None:
@@ -59,12 +57,14 @@ def main() -> None:
             video = torch.from_numpy(np.stack([draw.truth(case) for case in part])).movedim(-1, 1) * 2 - 1
             with torch.no_grad():
                 latents = models[0]["vae"].encode(video).float()
+            shape = latents.shape[1:]
+            noise = torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(c.seed)) for c in part])
             for row, model in zip(rows, models, strict=True):
-                row.append(losses(model, latents, part))
+                row.append(losses(model["dit"], model["text"], latents, noise, part).numpy())
         result[ability] = {}
-        first, *_ = every = [np.concatenate(row) for row in rows]
+        every = [np.concatenate(row) for row in rows]
         for name, loss in zip(args.models, every, strict=True):
-            change = loss - first
+            change = loss - every[0]
             result[ability][name] = {
                 "loss": round(float(loss.mean()), 4),
                 "change": round(float(change.mean()), 4),

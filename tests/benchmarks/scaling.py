@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from heldout import losses
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT)]
@@ -70,16 +71,10 @@ class Judge:
             video = torch.from_numpy(np.stack(clips)).movedim(-1, 1) * 2 - 1
             self.latents = torch.cat([self.pipe.vae.encode(part).float() for part in video.split(8)])
 
-    @torch.no_grad()
     def loss(self, dit, text) -> float:
         """Mean flow loss over noise levels, of prompts and noise that are the same every time."""
         noise = torch.randn(self.latents.shape, generator=torch.Generator().manual_seed(0))
-        context, losses = text.encode([case.prompts[0] for case in self.cases]), []
-        for sigma in (0.3, 0.6, 0.8, 0.95):
-            t = torch.full((len(noise),), 1000 * sigma)
-            v = dit((1 - sigma) * self.latents + sigma * noise, t, context)
-            losses.append(float((v.float() - (noise - self.latents)).square().mean()))
-        return float(np.mean(losses))
+        return float(losses(dit, text, self.latents, noise, self.cases).mean())
 
     def obeyed(self, dit, text) -> dict:
         """Share of clips that show all that they were asked for."""

@@ -82,9 +82,15 @@ def _bar(score: dict[str, Any]) -> str:
     )
 
 
+def told(about: dict[str, Any]) -> str:
+    """What was run, in a line."""
+    plain = {key: " + ".join(value) or "none" if isinstance(value, list) else value for key, value in about.items()}
+    return ", ".join(f"{key} {value}" for key, value in plain.items())
+
+
 def page(results: dict[str, Result], about: dict[str, Any]) -> str:
     """One HTML file that needs nothing else: figures, and clips of the model above the truth through the VAE."""
-    said = html.escape(", ".join(f"{key} {value}" for key, value in about.items()))
+    said = html.escape(told(about))
     rows, clips = [], []
     for name, result in results.items():
         what = (ABILITIES[name].__doc__ or "").splitlines()[0] if name in ABILITIES else "Through the VAE and back."
