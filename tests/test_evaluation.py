@@ -19,7 +19,7 @@ from sora_core.cli import main
 from sora_core.clips import cuts
 from sora_core.training.evaluate import cases as asked
 from sora_core.training.evaluate.camera import named_camera
-from sora_core.training.evaluate.judge import corners, judge
+from sora_core.training.evaluate.judge import Close, corners, judge, look_closely
 from sora_core.training.evaluate.measures import (
     change_for_good,
     contacts,
@@ -72,11 +72,45 @@ def test_judges_are_right_about_the_truth(draw, ability):
         preset, seed, fixed = case.truth
         clip = draw.worlds[preset].sample(seed, fixed=fixed)
         frames = clip.frames / np.float32(255)
-        near = [sight_of(clip, part) for part in corners(clip.labels)]
+        whole, *parts = (sight_of(clip, part).tracks["subjects"] for part in (clip.labels, *corners(clip.labels)))
+        near = Close(whole, tuple(parts))
         verdict = judge(case.must, frames, sight_of(clip), V, near)
         assert verdict and all(verdict.values()), (case.prompts, verdict)
         if other.must != case.must and ability not in ("gravity", "chinese"):
             assert not all(judge(other.must, frames, sight_of(clip), V, near).values()), (case.prompts, other.must)
+
+
+def test_what_is_seen_closely_stays_on_its_side():
+    """A mark in one corner is evidence of that corner alone, in a mirror as well, and of the whole."""
+    for corner, (y, x) in enumerate(((0, 0), (56, 0), (0, 56), (56, 56))):
+        video = np.zeros((17, 64, 64, 3), np.float32)
+        video[:, y : y + 8, x : x + 8] = 1
+        looks = []
+
+        def watch(views, looks=looks):
+            looks += views
+            return [Sight({}, {}, {"subjects": view.mean((1, 2))}) for view in views]
+
+        near = look_closely(video, watch)
+        assert len(looks) == 2 + 2 * 4 * 3 and near.whole.min() == pytest.approx(1 / 64)
+        seen = [part.min() for part in near.corners]
+        assert int(np.argmax(seen)) == corner and sum(value > 0 for value in seen) == 1
+        assert (near.sides[corner // 2] > 0).all() and not near.sides[1 - corner // 2].any()
+
+
+def test_two_of_one_kind_are_no_pair():
+    """The frame shows a cat twice and a dog a little: the pair is both."""
+    cat, dog, other = (np.eye(len(V.subjects))[[V.subjects.index(name)] * 5] for name in ("cat", "dog", "car"))
+    must = {"subjects": ["cat", "dog"], "relation": ["cat", "left", "dog"]}
+    frames = np.zeros((17, 64, 64, 3), np.float32)
+    nothing = Sight({"scene": None, "shots": [{"motions": ["still"]}]}, {}, {})
+
+    def verdict(left, right):
+        return judge(must, frames, nothing, V, Close(left + right, (left, left, right, right)))
+
+    assert verdict(cat, 0.8 * cat + 0.5 * dog)["both"] is True
+    assert verdict(cat, dog)["relation"] is True and verdict(dog, cat)["relation"] is False
+    assert verdict(cat, other)["both"] is False and verdict(cat, 0 * cat)["both"] is False
 
 
 @pytest.mark.parametrize("moves", CAMERAS)

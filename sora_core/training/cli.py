@@ -104,7 +104,21 @@ def parser() -> argparse.ArgumentParser:
     latents.add_argument("--out", type=Path, required=True)
     latents.add_argument("--vae", type=Path, required=True)
     latents.add_argument("--device", default="cpu")
-    for name in ("vae", "dit", "observer", "lora", "distill", "match"):
+    rollouts = stages.add_parser("rollouts", help="clips that a model makes of practice prompts, judged")
+    rollouts.add_argument("--out", type=Path, required=True)
+    rollouts.add_argument("--model", default="sora-mini", help="a name or a checkpoint (default: sora-mini)")
+    rollouts.add_argument("--only", default="company,gravity,occlusion", metavar="A,B", help="abilities")
+    rollouts.add_argument("--batches", type=int, default=30, help="files to make, 25 clips each at most (default: 30)")
+    rollouts.add_argument("--each", type=int, default=4, help="clips of a prompt (default: 4)")
+    rollouts.add_argument("--steps", type=int, help="of the sampler (default: the model's)")
+    rollouts.add_argument("--sprites", type=Path, help="unpacked sprite package; without it, subjects drawn by code")
+    rollouts.add_argument("--preset", default="cast")
+    rollouts.add_argument("--seed", type=int, default=0, help="number of the set of prompts, 0 to 1000")
+    merge = stages.add_parser("merge", help="a model with a LoRA merged into it")
+    merge.add_argument("model", help="a name or a checkpoint")
+    merge.add_argument("lora", metavar="FILE[:STRENGTH]")
+    merge.add_argument("--out", type=Path, required=True)
+    for name in ("vae", "dit", "observer", "lora", "distill", "match", "reward"):
         stage = stages.add_parser(name, help=f"train the {name}; resumes when its folder holds a state")
         stage.add_argument("--config", help=f"TOML file or a name in training/configs (default: {name}-mini)")
         stage.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
@@ -209,6 +223,21 @@ def main(argv: list[str] | None = None) -> int:
         from .match import MatchTraining, match
 
         print(match(load_config(MatchTraining, args.config or "match-mini", args.overrides)))
+    elif args.stage == "rollouts":
+        from .rollouts import rollouts_of
+
+        print(rollouts_of(
+            args.out, args.model, tuple(args.only.split(",")), args.batches, args.each, args.steps, args.sprites,
+            args.preset, args.seed,
+        ))  # fmt: skip
+    elif args.stage == "reward":
+        from .reward import RewardTraining, learn_from_rewards
+
+        print(learn_from_rewards(load_config(RewardTraining, args.config or "reward-mini", args.overrides)))
+    elif args.stage == "merge":
+        from .finetune import merge
+
+        print(merge(args.model, args.lora, args.out))
     elif args.stage == "observer":
         from .observer import ObserverTrainer, ObserverTraining
 

@@ -13,7 +13,7 @@ import torch
 
 from ..checkpoint import ModelBundle, load_model, resolve, save
 from ..errors import SoraError
-from ..lora import add_words
+from ..lora import add_words, apply_lora, parse_lora, read_lora
 from ..model.dit import DiT
 from ..model.text import TextEncoder
 from .data import open_buckets
@@ -81,3 +81,12 @@ def save_tuned(path: Path, base: ModelBundle, dit: DiT, text: TextEncoder, name:
     info |= {"name": name, "provenance": {**info.get("provenance", {}), "tuned_from": base.info.get("name", "model")}}
     save(path, {"dit": dit, "vae": base.vae, "text": text}, info)
     return path
+
+
+def merge(model: str | Path, lora: str, out: Path) -> Path:
+    """Write `model` with a LoRA (FILE[:STRENGTH]) merged into its weights to `out`, and return it. The model keeps its
+    name and habits."""
+    file, strength = parse_lora(lora)
+    base = load_model(model)
+    tuned = apply_lora(base, read_lora(file), strength)
+    return save_tuned(out, base, tuned.dit, tuned.text, base.info.get("name", "model"))

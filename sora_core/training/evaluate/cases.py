@@ -15,13 +15,16 @@ from typing import Any
 import numpy as np
 
 from ...captioning import caption
+from ...errors import expect
 from ..world import PRESETS, World
 from ..world.config import CAMERAS, EVENTS
 from ..world.facts import shot_facts
-from ..world.split import held_out
+from ..world.split import REDRAWS, held_out, shows_held_out
 from .measures import DIRECTIONS
 
 FIRST_SEED = 970_000_000
+PRACTICE_SEED = 800_000_000  # of what is asked in training, `practice` times PRACTICE_STEP apart
+PRACTICE_STEP = 100_000
 FREE_PROMPTS = Path(__file__).with_name("prompts_free.jsonl")
 
 
@@ -39,10 +42,16 @@ class Case:
 
 
 class Draw:
-    """Makes cases of a preset's world. Scenes in their natural light, so that a prompt's silence means that."""
+    """Makes cases of a preset's world. Scenes in their natural light, so that a prompt's silence means that.
 
-    def __init__(self, sprites: Path | None, preset: str = "cast") -> None:
-        self.sprites = sprites
+    practice: the number of a set of cases to train on, 0 to 1,000, of combinations and seeds that no test has; None
+    for the test's own.
+    """
+
+    def __init__(self, sprites: Path | None, preset: str = "cast", practice: int | None = None) -> None:
+        expect(practice is None or 0 <= practice <= 1000, f"practice is {practice}: use 0 to 1000.")
+        self.sprites, self.practice = sprites, practice
+        self.first_seed = FIRST_SEED if practice is None else PRACTICE_SEED + PRACTICE_STEP * practice
         self.shots = "shots" if preset in ("stage", "starter") else f"{preset}-shots"
         self.worlds = {
             name: World(replace(PRESETS[name], times=0.0, weathers=0.0), sprites) for name in (preset, self.shots)
@@ -56,20 +65,30 @@ class Draw:
         preset, seed, fixed = case.truth
         return self.worlds[preset].sample(seed, fixed=fixed).frames / np.float32(255)
 
+    def facts(self, world: str, seed: int, fixed: dict) -> tuple[int, dict[str, Any]]:
+        """Seed and facts of a clip: of that seed, or in practice of the first one after it that no test asks for."""
+        for again in range(100):
+            facts = self.worlds[world].facts(seed + again * REDRAWS, fixed=fixed)
+            if self.practice is None or not shows_held_out(facts):
+                break
+        return seed + again * REDRAWS, facts
+
     def one(self, i: int, must: dict, language: str = "en", **fixed) -> Case:
         fixed = {"style": "plain", "event": "none", "n_subjects": "1", "shots": "1", "camera": "static", **fixed}
-        seed = FIRST_SEED + i
-        facts = self.worlds[self.preset].facts(seed, fixed=fixed)
+        seed, facts = self.facts(self.preset, self.first_seed + i, fixed)
         length = ("short", "medium", "long")[i % 3]
         text = caption(facts, np.random.default_rng([i, 3]), language, length)
         return Case((text,), must, i, (self.preset, seed, fixed), facts)
 
     def combinations(self, motions: tuple[str, ...]) -> list[tuple[str, str, str]]:
-        """Held-out (subject, scene, motion), each motion as often as the others, shuffled once and for all."""
+        """Held-out (subject, scene, motion), in practice the others; each motion as often as the others, shuffled once
+        and for all (in practice once a set)."""
         by_motion = []
         for motion in motions:
-            found = [(s, p, motion) for s in self.subjects for p in self.scenes if held_out(s, p, motion)]
-            by_motion.append([found[k] for k in np.random.default_rng(5).permutation(len(found))])
+            asked = self.practice is None
+            found = [(s, p, motion) for s in self.subjects for p in self.scenes if held_out(s, p, motion) == asked]
+            rng = np.random.default_rng(5 if asked else [5, self.practice])
+            by_motion.append([found[k] for k in rng.permutation(len(found))])
         return [
             by_motion[i % len(motions)][i // len(motions) % len(by_motion[i % len(motions)])]
             for i in range(len(motions) * max(map(len, by_motion)))
@@ -154,9 +173,8 @@ def shots(draw: Draw, n: int) -> list[Case]:
     """Two and three shots of one subject, each with a prompt of its own, as a storyboard has them."""
     cases = []
     for i in range(n):
-        seed = FIRST_SEED + 70_000 + i
         fixed = {"style": "plain", "camera": "static", "shots": ("2", "3")[i % 2]}
-        facts = draw.worlds[draw.shots].facts(seed, fixed=fixed)
+        seed, facts = draw.facts(draw.shots, draw.first_seed + 70_000 + i, fixed)
         rng = np.random.default_rng([i, 4])
         length = ("short", "medium")[i // 2 % 2]
         texts = tuple(caption(shot_facts(facts, k), rng, "en", length) for k in range(len(facts["shots"])))

@@ -6,6 +6,8 @@ the model.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,8 @@ from ..world.config import CAMERAS
 from . import measures
 from .camera import named_camera
 
-NEAR = 11 / 16  # side of what is looked at closely, of the frame's: small subjects fill it as large ones do a frame
+# Sides of what is looked at closely, of the frame's: small subjects fill it as large ones do a frame.
+NEAR = (9 / 16, 11 / 16, 13 / 16)
 SAME_CUT = 1  # frames that a cut may be off
 
 
@@ -26,17 +29,43 @@ def closely(must: dict[str, Any]) -> bool:
     return "subjects" in must or "relation" in must or "passes" in must
 
 
-def corners(video: np.ndarray) -> list[np.ndarray]:
-    """`[T,H,W,...]` -> its four corners of NEAR of each side, which overlap: left top, left bottom, right top,
+def corners(video: np.ndarray, near: float = NEAR[1]) -> list[np.ndarray]:
+    """`[T,H,W,...]` -> its four corners of `near` of each side, which overlap: left top, left bottom, right top,
     right bottom."""
-    h, w = (round(NEAR * side) for side in video.shape[1:3])
+    h, w = (round(near * side) for side in video.shape[1:3])
     return [video[:, rows, columns] for columns in (slice(w), slice(-w, None)) for rows in (slice(h), slice(-h, None))]
 
 
+@dataclass(frozen=True)
+class Close:
+    """The evidence `[G,S]` of each subject in the whole frame and in each of its four `corners`: the mean over several
+    looks, as one network is surer of some sizes, and of some ways to face, than of others."""
+
+    whole: np.ndarray
+    corners: tuple[np.ndarray, ...]
+
+    @property
+    def sides(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of the left corners and of the right ones."""
+        a, b, c, d = self.corners
+        return a + b, c + d
+
+
+def look_closely(video: np.ndarray, watch: Callable[[list[np.ndarray]], list[Sight]]) -> Close:
+    """Look at a video float `[T,H,W,3]` from all that is `NEAR`, as it is and mirrored."""
+    mirrored = np.ascontiguousarray(video[:, :, ::-1])
+    views = [video, mirrored]
+    for near in NEAR:
+        a, b, c, d = corners(mirrored, near)
+        views += [*corners(video, near), c, d, a, b]  # what is left in a mirror is right
+    seen = [sight.tracks["subjects"] for sight in watch(views)]
+    return Close(np.mean(seen[:2], 0), tuple(np.mean(seen[2 + k :: 4], 0) for k in range(4)))
+
+
 def judge(
-    must: dict[str, Any], frames: np.ndarray, sight: Sight, v: ObserverConfig, near: list[Sight] | None = None
+    must: dict[str, Any], frames: np.ndarray, sight: Sight, v: ObserverConfig, near: Close | None = None
 ) -> dict[str, bool]:
-    """Which of the facts of `must` are seen in frames float `[T,H,W,3]`. near: sights of the four `corners`, where
+    """Which of the facts of `must` are seen in frames float `[T,H,W,3]`. near: what `look_closely` sees, where
     `closely(must)`. Keys of must:
 
     subject, scene, style, time, weather, motion, camera: names, or several that will do. subjects: two names,
@@ -61,7 +90,7 @@ def judge(
     if "camera" in must:
         out["camera"] = _one_of(named_camera(frames, CAMERAS), must["camera"])
     if "subjects" in must:
-        out["both"] = {most(seen, v) for seen in _sides(near)} == set(must["subjects"])
+        out["both"] = _pair(near, v) == set(must["subjects"])
     if "relation" in must:
         out["relation"] = _relation(must["relation"], near, v)
     if "ground" in must:
@@ -83,16 +112,18 @@ def most(subjects: np.ndarray, v: ObserverConfig) -> str:
     return v.subjects[int(subjects.sum(0).argmax())]
 
 
-def _sides(near: list[Sight]) -> tuple[np.ndarray, np.ndarray]:
-    """The evidence `[G,S]` of each subject on the left and on the right, seen from nearby."""
-    seen = [sight.tracks["subjects"] for sight in near]
-    return seen[0] + seen[1], seen[2] + seen[3]
+def _pair(near: Close, v: ObserverConfig) -> set[str]:
+    """The two subjects with the most evidence, one on the left and another on the right."""
+    left, right = ((near.whole + side).sum(0) for side in near.sides)
+    both = left[:, None] + right
+    np.fill_diagonal(both, -np.inf)
+    return {v.subjects[int(k)] for k in np.unravel_index(both.argmax(), both.shape)}
 
 
-def _relation(relation: list[str], near: list[Sight], v: ObserverConfig) -> bool:
+def _relation(relation: list[str], near: Close, v: ObserverConfig) -> bool:
     """Of the two that are named, each is rather on its own side than the other one is."""
     a, side, b = relation
-    left, right = (seen.sum(0)[[v.subjects.index(a), v.subjects.index(b)]] for seen in _sides(near))
+    left, right = (seen.sum(0)[[v.subjects.index(a), v.subjects.index(b)]] for seen in near.sides)
     if side == "right":
         left, right = right, left
     return bool(left[0] > left[1] and right[0] < right[1])
@@ -109,11 +140,10 @@ def _effect(must: dict[str, Any], frames: np.ndarray, sight: Sight, v: ObserverC
     return {"effect lasts": lasts, "nothing before": before, "effect": right, f"effect, {must['event']}": right}
 
 
-def _passes(name: str, to: str, sight: Sight, near: list[Sight], v: ObserverConfig) -> bool:
+def _passes(name: str, to: str, sight: Sight, near: Close, v: ObserverConfig) -> bool:
     """The same, right subject at both ends, gone from one side of the picture to the other. It walks on the ground:
     at either end it is seen from afar and in that lower corner."""
-    whole = sight.tracks["subjects"]
-    left, right = (2 * whole + near[corner].tracks["subjects"] for corner in (1, 3))
+    left, right = (2 * near.whole + near.corners[corner] for corner in (1, 3))
     first, last = (left, right) if to == "right" else (right, left)
     if not most(first[:2], v) == most(last[-2:], v) == name:
         return False

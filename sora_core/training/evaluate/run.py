@@ -20,7 +20,7 @@ from ...diffusion.schedules import get_sigmas
 from ...pipeline import Pipeline
 from ...tasks.storyboard import shots_conditioning
 from .cases import ABILITIES, FIRST_SEED, Case, Draw
-from .judge import closely, corners, judge
+from .judge import closely, judge, look_closely
 from .measures import proportion, speed
 
 BATCH = 25
@@ -60,9 +60,18 @@ class Maker:
         self.pipe, self.steps, self.cfg, self.side = pipe, steps, cfg, side
         self.sampler, self.scheduler = sampler, scheduler
 
-    @torch.no_grad()
     def make(self, cases: list[Case]) -> np.ndarray:
         """Cases of one layout of shots -> float `[B,T,H,W,3]` 0..1."""
+        return self.shown(self.latents(cases))
+
+    @torch.no_grad()
+    def shown(self, latents: Tensor) -> np.ndarray:
+        """Latents `[B,C,T,h,w]` -> float `[B,T,H,W,3]` 0..1."""
+        return decode(self.pipe.vae, latents).numpy()
+
+    @torch.no_grad()
+    def latents(self, cases: list[Case]) -> Tensor:
+        """Cases of one layout of shots -> `[B,C,T,h,w]`."""
         pipe, vae = self.pipe, self.pipe.vae
         cell = vae.config.spatial_ratio
         shape = (vae.config.latent_channels, vae.latent_frames(FRAMES), self.side // cell, self.side // cell)
@@ -70,7 +79,7 @@ class Maker:
         contexts = [pipe.text.encode([c.prompts[k] for c in cases]) for k in range(len(cases[0].prompts))]
         latents = cases[0].latents
         positive: Any = shots_conditioning(contexts, latents) if len(contexts) > 1 else contexts[0]
-        made = sample(
+        return sample(
             pipe.model,
             {"samples": torch.zeros_like(noise)},
             positive,
@@ -81,7 +90,6 @@ class Maker:
             cfg=self.cfg,
             noise=noise,
         )["samples"]
-        return decode(vae, made).numpy()
 
     @torch.no_grad()
     def through(self, clips: np.ndarray) -> np.ndarray:
@@ -89,7 +97,7 @@ class Maker:
         vae = self.pipe.vae
         first = next(vae.parameters())
         video = torch.from_numpy(clips).movedim(-1, 1).to(first.device, first.dtype) * 2 - 1
-        return decode(vae, vae.encode(video).float()).numpy()
+        return self.shown(vae.encode(video).float())
 
 
 def batches(cases: list[Case], size: int = BATCH) -> Iterator[list[Case]]:
@@ -146,7 +154,7 @@ def judged(cases: list[Case], videos: np.ndarray, observer: Observer) -> list[di
         return watch_batch(torch.stack([shrink(torch.from_numpy(clip)) for clip in clips]), observer)
 
     return [
-        judge(case.must, video, sight, observer.config, watch(corners(video)) if closely(case.must) else None)
+        judge(case.must, video, sight, observer.config, look_closely(video, watch) if closely(case.must) else None)
         for case, video, sight in zip(cases, videos, watch(list(videos)), strict=True)
     ]
 
