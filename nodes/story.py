@@ -151,8 +151,8 @@ class SoraLongVideo(io.ComfyNode):
                     tooltip="Noise level from which the overlap is finished again.",
                 ),
                 io.Float.Input(
-                    "hold", default=0.3, min=0.0, max=1.0, step=0.01, advanced=True,
-                    tooltip="How far colour and contrast of a segment may be pulled back to the shot's first one.",
+                    "hold", default=0.8, min=0.0, max=1.0, step=0.01, advanced=True,
+                    tooltip="How far what stands still in a segment may be pulled back to how its shot began.",
                 ),
                 sampler_input(),
                 io.Video.Input("video", optional=True, tooltip="A video to go on from. It comes back untouched."),

@@ -98,18 +98,20 @@ class Editing:
     @recorded("SoraExtend", "video")
     def extend(
         self, video: Video, prompt: str, *, seconds: float = 1.0, direction: str = "forwards",
-        fps: float | None = None, size: tuple[int, int] | None = None, hold: float = 0.3, **how: Any,
+        fps: float | None = None, size: tuple[int, int] | None = None, hold: float | None = None, **how: Any,
     ) -> VideoResult:  # fmt: skip
         """More of a video: `seconds` after it, before it, or on both sides ("forwards", "backwards", "both").
 
-        hold: how far the broad colours of what is made may be pulled back to the shot's own, as a part of their
-        spread in it; 0 leaves them as they are.
+        hold: how far what is made may be pulled back to what the shot has been like, as a part of its spread; 0 leaves
+        it as it is. By default 0.3, of its broad colours, and 0.8, of all that stands still, where it is longer than a
+        window and made in segments.
         """
         clip = self.read(video, fps, size)
         new = round(seconds * clip.fps)
         if direction == "forwards" and -(-new // self.codec.ratio) > self.codec.window - 1:
-            return self._extend_far(clip, prompt, new, hold, **how)
-        return self._edit(tasks.extend(self.codec, clip.frames, new, direction, clip.fps, hold), prompt, **how)
+            return self._extend_far(clip, prompt, new, {} if hold is None else {"hold": hold}, **how)
+        given = () if hold is None else (hold,)
+        return self._edit(tasks.extend(self.codec, clip.frames, new, direction, clip.fps, *given), prompt, **how)
 
     @recorded("SoraInfill", "video")
     def infill(
@@ -276,15 +278,15 @@ class Editing:
         return story.roller(run, sigmas, shape, seed, rolling), settings
 
     def _extend_far(
-        self, clip: Clip, prompt: str, new: int, hold: float, *, seed: int = 0, rolling: Rolling | None = None,
+        self, clip: Clip, prompt: str, new: int, changes: dict, *, seed: int = 0, rolling: Rolling | None = None,
         progress: Callable[[int, int], None] | None = None, **how: Any,
     ) -> VideoResult:  # fmt: skip
-        """Extension by more than a window, in segments. `progress` then counts those."""
+        """Extension by more than a window, in segments. `progress` then counts those. changes: of `Rolling`."""
         from .long_video import _after_source
         from .pipeline import VideoResult
 
         expect(bool(prompt.strip()), "The prompt is empty: say what the video should show.")
-        rolling = rolling or rolling_for(self.codec.window, hold=hold)
+        rolling = rolling or rolling_for(self.codec.window, **changes)
         source, shots = make_source(self.codec, clip.frames, rolling), [Shot(prompt, new / clip.fps)]
         given = source.final.shape[2]
         story = LongVideo(shots, self._contexts(shots), new / clip.fps, clip.fps, self.codec.ratio, source)

@@ -18,7 +18,7 @@ from .layout import VAECodec, Window, encode_kept, to_latent, with_last_held
 from .splice import SPLICE, Splice
 
 MAX_NEW = 480  # frames: a minute at 8 frames per second
-HOLD = 0.3  # as long videos have it
+HOLD = 0.3
 DIRECTIONS = ("forwards", "backwards", "both")
 
 

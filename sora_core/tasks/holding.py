@@ -1,6 +1,6 @@
-"""Colours that stay, however often a video is extended.
+"""Colours and shapes that stay, however often a video is extended.
 
-Small errors add up, first of all in colour. What is still there is pulled back to what it was, place by place, and what
+Small errors add up, in colour and in shape. What is still there is pulled back to what it was, place by place, and what
 changes by much at once is meant, and stays changed. All of it works on latents `[1,C,n,h,w]` and on pictures alike.
 """
 
@@ -10,7 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-BROAD = 4  # latents: colours are compared as means over blocks of this side, 32 pixels of sora-mini's
+# Latents: the side of the blocks that are compared, by their means. Each latent for itself: over blocks of 4, colours
+# stayed and shapes did not; a subject that stood still had come apart after a minute.
+SIDE = 1
 PERIOD = 8  # pictures: how often their colours are looked at
 DRIFT = 0.8  # of the reference spread: a change of this size counts e^-1 as drift, and the rest as meant
 
@@ -20,17 +22,17 @@ def statistics(latent: Tensor) -> tuple[Tensor, Tensor]:
     return latent.mean((2, 3, 4), keepdim=True), latent.std((2, 3, 4), keepdim=True).clamp_min(1e-4)
 
 
-def broad(latent: Tensor, side: int = BROAD) -> Tensor:
+def broad(latent: Tensor, side: int = SIDE) -> Tensor:
     """Mean colours of blocks of `side` x `side`: `[1,C,n,h,w]` -> `[1,C,n,h/side,w/side]`, rounded up."""
     return F.avg_pool3d(latent, (1, side, side), ceil_mode=True, count_include_pad=False)
 
 
-def settled(latents: Tensor, side: int = BROAD) -> Tensor:
+def settled(latents: Tensor, side: int = SIDE) -> Tensor:
     """`broad` of what a shot shows most of the time `[1,C,1,..]`: the median, which what passes by does not touch."""
     return broad(latents, side).median(2, keepdim=True).values
 
 
-def compare(first: Tensor, last: Tensor, side: int = BROAD) -> tuple[Tensor, Tensor, Tensor]:
+def compare(first: Tensor, last: Tensor, side: int = SIDE) -> tuple[Tensor, Tensor, Tensor]:
     """Mean, spread and places that a shot should keep which began as `first` and is now `last`, `[1,C,n,h,w]` each.
 
     What has changed little has drifted, as in a video that was made by extending it again and again, and should be as
@@ -57,7 +59,7 @@ def _drifted(change: Tensor, std: Tensor) -> Tensor:
 
 
 def hold_places(
-    latent: Tensor, places: Tensor, std: Tensor, bound: float, side: int = BROAD
+    latent: Tensor, places: Tensor, std: Tensor, bound: float, side: int = SIDE
 ) -> tuple[Tensor, Tensor]:
     """`latent` `[1,C,n,h,w]` with its broad colours (means of `side` x `side`) moved back towards `places` by at most
     `bound` times `std`, and the places for the next segment.

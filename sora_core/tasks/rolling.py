@@ -34,14 +34,14 @@ class Rolling:
     """How segments follow each other, in latents.
 
     window: the clip length that the model was trained on. renoise: sigma at which the overlap joins in; 0 keeps
-    it. hold: the most that a segment's colours are changed, as a part of the reference spread.
+    it. hold: the most that a segment is changed to stay as its shot began, as a part of the reference spread.
     """
 
     window: int = 5
     context: int = 1
     overlap: int = 1
     renoise: float = 0.6
-    hold: float = 0.3
+    hold: float = 0.8
 
     def __post_init__(self) -> None:
         expect(self.context >= 1, f"context is {self.context}: a segment needs at least 1 latent to go on from.")
@@ -63,7 +63,7 @@ class Rolling:
 @dataclass(frozen=True)
 class Segment:
     """final: latents `[1,C,n,h,w]` that are finished; tail: the overlap, for now; context: what the next segment
-    goes on from; mean, std: of the shot, `[1,C,1,1,1]`; places: its broad colours, see `broad`; made: latents finished
+    goes on from; mean, std: of the shot, `[1,C,1,1,1]`; places: what it shows where, see `settled`; made: latents finished
     so far; shot: its number; stream: whether the context begins with a single frame, as a clip does.
     """
 
