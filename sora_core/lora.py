@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -122,8 +123,10 @@ def save_lora(
 def apply_lora(bundle: ModelBundle, lora: LoRA, strength: float = 1.0) -> ModelBundle:
     """A model with the changes merged into its weights; `bundle` stays as it is, and both share what did not change.
 
-    Raises SoraError when the LoRA is of another model: names that it lacks, or shapes that do not fit.
+    Raises SoraError when the LoRA is of another model (names that it lacks, or shapes that do not fit), and for a
+    strength that is no number.
     """
+    expect(math.isfinite(strength), f"The strength of {lora.name} is {strength}: use a number (1: as it was trained).")
     parts: dict[str, nn.Module] = {"dit": bundle.dit, "text": bundle.text}
     weights = {part: module.state_dict() for part, module in parts.items()}
     keys = _keys(weights)

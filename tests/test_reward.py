@@ -17,6 +17,7 @@ from sora_core.errors import SoraError
 from sora_core.training import cli
 from sora_core.training.evaluate.cases import ABILITIES, Draw
 from sora_core.training.evaluate.run import Maker
+from sora_core.training.finetune import merge
 from sora_core.training.observer import observer_config
 from sora_core.training.reward import RewardTrainer, RewardTraining
 from sora_core.training.rollouts import JUDGED, advantages, practice_cases, read_rollouts, roll_out
@@ -69,6 +70,8 @@ def test_practice_is_no_test(draw):
         practice_cases(test, "words", 0, 1)
     with pytest.raises(SoraError, match="practice is -1"):
         Draw(None, "stage", practice=-1)
+    with pytest.raises(SoraError, match="no world"):
+        Draw(None, "nowhere")
 
 
 def test_clips_are_made_judged_and_kept_once(tmp_path, draw):
@@ -168,3 +171,19 @@ def test_a_lora_is_merged(root, tmp_path):  # noqa: F811
     with torch.no_grad():
         results = [pipe.model.dit(x, torch.full((1,), 500.0), keys) for pipe in (merged, wanted)]
     assert torch.allclose(*results, atol=2e-3) and merged.bundle.info["name"] == "tiny"
+    with pytest.raises(SoraError, match="strength.*nan"):
+        merge(root / "tiny.safetensors", f"{trainer.file}:nan", out)
+
+
+def test_the_command_makes_rollouts_and_refuses_what_it_cannot_make(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    save_tiny(tmp_path / "tiny.safetensors")
+    command = ["rollouts", "--model", "tiny.safetensors", "--steps", "1", "--batches", "1", "--each", "12"]
+    assert cli.main([*command, "--only", "words", "--out", "out"]) == 0
+    assert "0000-0000.safetensors: words" in capsys.readouterr().out
+    for bad, words in (
+        (["--only", "wrods"], "wrods"), (["--each", "1"], "1 clips"), (["--batches", "0"], "0 files"),
+        (["--seed", "1001"], "1001"), (["--sprites", "nowhere"], "nowhere"), (["--preset", "nix"], "nix"),
+    ):  # fmt: skip
+        with pytest.raises(SoraError, match=words):
+            cli.main([*command, "--out", "out", *bad])

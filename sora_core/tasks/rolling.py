@@ -63,8 +63,8 @@ class Rolling:
 @dataclass(frozen=True)
 class Segment:
     """final: latents `[1,C,n,h,w]` that are finished; tail: the overlap, for now; context: what the next segment
-    goes on from; mean, std: of the shot, `[1,C,1,1,1]`; places: what it shows where, see `settled`; made: latents finished
-    so far; shot: its number; stream: whether the context begins with a single frame, as a clip does.
+    goes on from; mean, std: of the shot, `[1,C,1,1,1]`; places: what it shows where, see `settled`; made: latents
+    finished so far; shot: its number; stream: whether the context begins with a single frame, as a clip does.
     """
 
     final: Tensor

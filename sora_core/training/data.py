@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import SoraError
+from ..errors import SoraError, expect
 
 
 def token_labels(labels: np.ndarray, classes: int, cover: float = 0.2) -> np.ndarray:
@@ -83,6 +83,9 @@ def render_shards(
     label: ends the folders' names, so that clips of several presets lie side by side. excerpts: share of clips that
     are cut out of longer ones. A shape's folder appears under its final name only when complete.
     """
+    from .world import PRESETS
+
+    expect(preset in PRESETS, f"There is no world {preset!r}. There are: {', '.join(PRESETS)}.")
     for (frames, height, width), count in shapes.items():
         final = out / (shape_name(frames, height, width) + (f"-{label}" if label else ""))
         if final.exists():

@@ -106,9 +106,8 @@ class RewardTrainer(LoRATrainer):
         return loss, {"along": along, "moved": float(moved.square().mean().detach())}
 
 
-def learn_from_rewards(config: RewardTraining, strength: float = 1.0) -> Path:
-    """Train a LoRA of `config.init` on its judged clips; returns its file. The model with it is `tuned.safetensors`
-    beside it."""
+def learn_from_rewards(config: RewardTraining) -> Path:
+    """Train a LoRA of `config.init` on its judged clips; returns its file. `finetune.merge` makes a model of both."""
     trainer = RewardTrainer(replace(config, label_weight=0.0))
     trainer.train()
     return trainer.file

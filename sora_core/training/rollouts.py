@@ -23,7 +23,7 @@ from torch import Tensor
 from ..captioning import caption
 from ..captioning.observer import Observer, load_observer
 from ..errors import SoraError, expect
-from ..files import written_beside
+from ..files import ensure_writable, written_beside
 from ..pipeline import load
 from .evaluate.cases import ABILITIES, Case, Draw
 from .evaluate.run import BATCH, Maker, judged
@@ -79,7 +79,7 @@ def roll_out(
     expect(bool(only) and not unknown, f"Abilities are {', '.join(JUDGED)}; not {', '.join(unknown) or 'none'}.")
     expect(2 <= each <= BATCH, f"{each} clips of a prompt: use 2 to {BATCH}.")
     expect(batches >= 1, f"{batches} files: use 1 or more.")
-    out.mkdir(parents=True, exist_ok=True)
+    ensure_writable(out)
     prompts = BATCH // each
     for number in range(batches):
         file = out / f"{draw.practice:04d}-{number:04d}.safetensors"

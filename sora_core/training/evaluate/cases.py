@@ -53,6 +53,7 @@ class Draw:
         self.sprites, self.practice = sprites, practice
         self.first_seed = FIRST_SEED if practice is None else PRACTICE_SEED + PRACTICE_STEP * practice
         self.shots = "shots" if preset in ("stage", "starter") else f"{preset}-shots"
+        expect({preset, self.shots} <= set(PRESETS), f"{preset!r} is no world that cases are drawn from: use 'cast'.")
         self.worlds = {
             name: World(replace(PRESETS[name], times=0.0, weathers=0.0), sprites) for name in (preset, self.shots)
         }
