@@ -121,12 +121,12 @@ def _pair(near: Close, v: ObserverConfig) -> set[str]:
 
 
 def _relation(relation: list[str], near: Close, v: ObserverConfig) -> bool:
-    """Of the two that are named, each is rather on its own side than the other one is."""
+    """Each of the two that are named is rather on its own side than on the other: more of it is seen from there."""
     a, side, b = relation
     left, right = (seen.sum(0)[[v.subjects.index(a), v.subjects.index(b)]] for seen in near.sides)
     if side == "right":
         left, right = right, left
-    return bool(left[0] > left[1] and right[0] < right[1])
+    return bool(left[0] > right[0] and right[1] > left[1])
 
 
 def _effect(must: dict[str, Any], frames: np.ndarray, sight: Sight, v: ObserverConfig) -> dict[str, bool]:
