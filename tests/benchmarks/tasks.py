@@ -146,7 +146,7 @@ class Bench:
             beyond.append(memory[-1] - (given + video.nbytes) / 2**20)
         steps = [float((b - a).abs().max()) * 255 for a, b in zip(colour, colour[1:], strict=False)]
         return {
-            "colour_drift_each_255": spread(steps),
+            "colour_drift_each_255": [round(step, 2) for step in steps],
             "colour_drift_in_all_255": round(float((colour[-1] - colour[0]).abs().max()) * 255, 2),
             "sharpness_last_over_first": round(sharp[-1] / sharp[0], 3),
             "motion_last_over_first": round(motion[-1] / max(motion[0], 1e-9), 3),
