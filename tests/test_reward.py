@@ -145,6 +145,30 @@ def test_a_group_shares_noise_and_level(root, tmp_path):  # noqa: F811
     assert not torch.equal(b["noise"], trainer.rewarded(4)["noise"])
 
 
+def test_a_stopped_run_goes_on_as_if_it_had_not_been(root, tmp_path):  # noqa: F811
+    for rewards in ([1, 0, 0], [0, 1]):
+        written(tmp_path / "rollouts", rewards, torch.randn(len(rewards), *SHAPE))
+    how = {"steps": 4, "decay": 2, "save_every": 2, "ordinary": 0.5}
+    whole = RewardTrainer(config(root, tmp_path, **how))
+    whole.train()
+    part = RewardTrainer(config(root, tmp_path, out=str(tmp_path / "part"), **how))
+    loss = part.loss
+
+    def stopped(step):
+        if step == 3:
+            raise KeyboardInterrupt
+        return loss(step)
+
+    part.loss = stopped
+    with pytest.raises(KeyboardInterrupt):
+        part.train()
+    part = RewardTrainer(config(root, tmp_path, out=str(tmp_path / "part"), **how))
+    assert part.step == 2
+    part.train()
+    for name, change in whole.changes().items():
+        assert torch.equal(change.up, part.changes()[name].up) and torch.equal(change.down, part.changes()[name].down)
+
+
 def test_what_cannot_be_learned_from_is_refused(root, tmp_path):  # noqa: F811
     written(tmp_path / "rollouts", [1, 1], torch.randn(2, *SHAPE))
     with pytest.raises(SoraError, match="sora train rollouts"):

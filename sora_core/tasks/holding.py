@@ -46,9 +46,11 @@ def compare(first: Tensor, last: Tensor, side: int = SIDE) -> tuple[Tensor, Tens
 
 
 def _ramp(latent: Tensor) -> Tensor:
-    """Nothing at the start, all at the last latent, so that no step shows where a segment begins."""
+    """Little at the start and all from the middle on, so that no step shows where a segment begins. Were it all only at
+    the end, every segment would be off by what its first latents are."""
     length = latent.shape[2]
-    return torch.arange(1, length + 1, device=latent.device, dtype=latent.dtype).view(1, 1, -1, 1, 1) / length
+    ramp = torch.arange(1, length + 1, device=latent.device, dtype=latent.dtype).view(1, 1, -1, 1, 1)
+    return (2 * ramp / length).clamp_max(1)
 
 
 def _drifted(change: Tensor, std: Tensor) -> Tensor:

@@ -6,8 +6,8 @@ by how much better than its prompt's mean the clip is:
 
     target = v_old + step_size * advantage * (v - v_old),   v = noise - clip
 
-It is what the loss of DiffusionNFT (Zheng et al., arXiv 2509.16117, eq. 5, with beta 1 and its reward 0.5 + advantage
-/ 2) has its minimum at, one regression in place of two: no likelihood, no gradient through the sampler or the judge,
+It is where the loss of DiffusionNFT (Zheng et al., arXiv 2509.16117; beta 1, its reward 0.5 + advantage / 2) has its
+minimum for each clip, one regression in place of two: no likelihood, no gradient through the sampler or the judge,
 and what all clips of a prompt share cancels, so that clips that were sampled with guidance can be used. The clips of a
 prompt get the same noise and noise level, which leaves their difference.
 

@@ -144,6 +144,6 @@ def read_rollouts(folder: Path) -> list[list[tuple[Rollout, Tensor]]]:
 
 def advantages(rewards: list[float]) -> Tensor:
     """How much better than its prompt's mean each clip is, in standard deviations of the group (GRPO, arXiv
-    2402.03300, section 4.1.1)."""
+    2402.03300)."""
     r = torch.tensor(rewards, dtype=torch.float32)
     return (r - r.mean()) / r.std(correction=0)
