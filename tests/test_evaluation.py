@@ -14,7 +14,7 @@ from nodes_support import tiny_parts
 from sora_core import checkpoint
 from sora_core.captioning import load_lexicon
 from sora_core.captioning.observer import Observer, cell_centres, groups, save_observer
-from sora_core.captioning.watch import Sight
+from sora_core.captioning.watch import Sight, watch
 from sora_core.cli import main
 from sora_core.clips import cuts
 from sora_core.training.evaluate import cases as asked
@@ -145,6 +145,21 @@ def test_gravity_is_not_any_way_down():
     assert not falls(bounce - 0.15, 0.7)["ground"], "it bounces off the air"
     pull, share = parabola(0.3 - 0.1 * t + 0.006 * t**2)
     assert pull == pytest.approx(0.012) and share == pytest.approx(1)
+
+
+def test_the_embedded_observer_tells_falls_from_other_ways():
+    """Also of subjects that it was not trained on: those that the world draws where it has no pictures of them."""
+    world = World(PRESETS["cast"])
+    fixed = {"style": "plain", "event": "none", "n_subjects": "1", "shots": "1", "camera": "static"}
+    right, errors = [], []
+    for seed, motion in enumerate(("fall", "bounce", "fall", "bounce", "fall", "bounce", "down", "up", "still", "left")):
+        clip = world.sample(3_000_000 + seed, fixed={**fixed, "motion": motion})
+        (subject,) = clip.facts["subjects"]
+        y = np.asarray(subject["path"])[:, 1] / clip.facts["height"]
+        seen = watch(torch.from_numpy(clip.frames / np.float32(255))).tracks["centre"][:, 1]
+        errors.append(np.abs(seen - y).mean())
+        right.append(all(falls(seen, y.max()).values()) == (motion in ("fall", "bounce")))
+    assert sum(right) >= 9 and np.mean(errors) < 0.06, (right, errors)
 
 
 def test_intervals_are_wilsons():

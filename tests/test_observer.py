@@ -83,12 +83,30 @@ def test_it_learns_and_is_written(clips, capsys):
     assert float(trainer.loss(1000)[0].detach()) < 0.6 * before
     observer = load_observer(clips / "run" / "model.safetensors")
     scores = evaluate(observer, trainer.buckets, 2)
-    assert scores["style"] > 0.5 and set(scores) >= {"subjects", "scene", "camera", "motion", "cuts", "event"}
+    assert scores["style"] > 0.5 and set(scores) >= {"subjects", "scene", "camera", "motion", "cuts", "event", "centre"}
     assert (clips / "run" / "held_out.csv").read_text().startswith("step,seconds,camera")
     # Half precision on disk changes next to nothing.
     video = torch.rand(1, 17, 3, 64, 64) * 2 - 1
     with torch.no_grad():
         torch.testing.assert_close(observer(video)["scene"], trainer.averaged()(video)["scene"], atol=0.05, rtol=0.05)
+
+
+def test_one_part_is_trained_alone(clips):
+    """The tracker learns where subjects are; what the observer names stays as it is, bit for bit."""
+    first = ObserverTrainer(training(clips, "whole", steps=1))
+    first.export(clips / "whole.safetensors")
+    whole = load_observer(clips / "whole.safetensors")
+    config = training(clips, "part", init=str(clips / "whole.safetensors"), only="tracker", steps=60, lr=0.01)
+    trainer = ObserverTrainer(config)
+    before = trainer.loss(1000)[1]["centre"]
+    trainer.train()
+    assert trainer.loss(1000)[1]["centre"] < 0.8 * before
+    tuned, old = trainer.averaged().state_dict(), whole.state_dict()
+    changed = {name.split(".")[0] for name in old if not torch.equal(old[name], tuned[name])}
+    assert changed == {"tracker"}
+    for wrong in ({"only": "eyes"}, {"preset": "cast"}):
+        with pytest.raises(SoraError, match="only|init"):
+            ObserverTrainer(replace(config, out=str(clips / "wrong"), **wrong))
 
 
 def test_half_of_the_clips_pass_through_the_vae(clips):

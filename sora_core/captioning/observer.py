@@ -2,8 +2,9 @@
 
 Pixels in, facts out: a convolutional trunk sees each frame and its change since the one before, channels that are
 shifted in time (Lin et al., TSM, ICCV 2019) let neighbouring frames see each other at no cost, and a small
-transformer over one vector a frame sees the whole clip. It never sees latents: a classifier of latents would
-flatter the model that made them.
+transformer over one vector a frame sees the whole clip. Where a lone subject is in a frame is told by a branch of its
+own (`Tracker`), of twice that resolution. It never sees latents: a classifier of latents would flatter the model that
+made them.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class ObserverConfig:
     events: tuple[str, ...]
     most_subjects: int = 2
     width: tuple[int, int, int] = (24, 48, 96)
+    track: tuple[int, int] = (24, 48)
     blocks: int = 3
     dim: int = 128
     depth: int = 2
@@ -123,10 +125,41 @@ def time_code(frames: int, dim: int) -> Tensor:
     return torch.cat((angle.sin(), angle.cos()), 1)
 
 
-def cell_centres() -> Tensor:
-    """x and y `[64,2]` of the map's cells, row by row, as fractions of the frame."""
-    y, x = torch.meshgrid(*[(torch.arange(GRID) + 0.5) / GRID] * 2, indexing="ij")
+def cell_centres(side: int = GRID) -> Tensor:
+    """x and y `[side*side,2]` of a map's cells, row by row, as fractions of the frame."""
+    y, x = torch.meshgrid(*[(torch.arange(side) + 0.5) / side] * 2, indexing="ij")
     return torch.stack((x.flatten(), y.flatten()), 1)
+
+
+class Tracker(nn.Module):
+    """Where a lone subject is in every frame: the mean of the places that 16x16 cells vote for (a soft argmax: Levine
+    et al., JMLR 17, 2016).
+
+    Frame by frame, and seen against what stays: a way that is judged by its fit to a parabola and by where it ends must
+    not be drawn to where things usually are, least of all at a touchdown, which lasts a frame.
+    """
+
+    def __init__(self, config: ObserverConfig) -> None:
+        super().__init__()
+        a, b = config.track
+        self.stem = nn.Conv2d(9, a, 3, stride=2, padding=1)
+        self.down = nn.Conv2d(a, b, 3, stride=2, padding=1)
+        self.hint = nn.Conv2d(config.width[-1], b, 1)
+        self.blocks = nn.ModuleList(Block(b) for _ in range(config.blocks))
+        self.head = nn.Conv2d(b, 3, 1)
+
+    def forward(self, video: Tensor, change: Tensor, seen: Tensor) -> Tensor:
+        """Video and its change since the frame before `[B,T,3,64,64]`, the trunk's maps `[B*T,C,8,8]` -> `[B,T,2]`, x
+        and y as fractions of the frame."""
+        frames = video.shape[1]
+        x = torch.cat((video, change, video - video.mean(1, keepdim=True)), 2).flatten(0, 1)
+        x = self.down(F.gelu(self.stem(x.contiguous(memory_format=torch.channels_last))))
+        x = F.gelu(x + F.interpolate(self.hint(seen), scale_factor=2))
+        for block in self.blocks:
+            x = block(x, frames)
+        votes, offsets = self.head(x).float().flatten(2).split((1, 2), 1)
+        places = cell_centres(2 * GRID).T.to(offsets) + offsets.tanh() / GRID
+        return (places * votes.softmax(-1)).sum(-1).unflatten(0, (-1, frames))
 
 
 class Observer(nn.Module):
@@ -153,8 +186,8 @@ class Observer(nn.Module):
         self.spread = nn.Linear(config.dim, c)
         self.map_mix = nn.Conv2d(c, c, 1)
         self.map_head = nn.Conv2d(c, 1 + len(config.subjects) + len(config.motions), 1)
-        self.frame_head = nn.Linear(config.dim, sum(config.heads().values()) + 1 + len(config.events) + 2)
-        self.where_head = nn.Conv2d(c, 1, 1)
+        self.frame_head = nn.Linear(config.dim, sum(config.heads().values()) + 1 + len(config.events))
+        self.tracker = Tracker(config)
 
     def forward(self, video: Tensor) -> dict[str, Tensor]:
         cfg, frames = self.config, video.shape[1]
@@ -170,16 +203,13 @@ class Observer(nn.Module):
             clip = layer(clip)
         clip = self.norm(clip)
         x = x + self.spread(clip).flatten(0, 1)[..., None, None].to(x.dtype)
-        where = self.where_head(x).float().flatten(1).softmax(-1).unflatten(0, (-1, frames))
+        centre = self.tracker(video, change, x)
         maps = to_groups(F.gelu(self.map_mix(x)).unflatten(0, (-1, frames)))
         maps = self.map_head(maps.flatten(0, 1)).unflatten(0, (-1, groups(frames))).float()
         subjects, motions = maps.split((1 + len(cfg.subjects), len(cfg.motions)), 2)
         heads = cfg.heads()
-        *said, cut, states, offset = self.frame_head(clip).float().split(
-            (*heads.values(), 1, len(cfg.events), 2), -1
-        )
+        *said, cut, states = self.frame_head(clip).float().split((*heads.values(), 1, len(cfg.events)), -1)
         out = dict(zip(heads, said, strict=True))
-        centre = where @ cell_centres().to(where) + 0.1 * offset.tanh()
         return {
             "subjects": subjects, "motions": motions, **out, "cut": cut[..., 0], "states": states, "centre": centre
         }  # fmt: skip

@@ -81,7 +81,7 @@ def describe_targets(fact: dict[str, Any], labels: np.ndarray, vocabulary: Obser
         "relation": np.array([RELATIONS.index(relations[n]) for n in shot_of]),
         "cut": cut,
         "states": states,
-        "centre": _centre(fact),
+        "centre": centre_of(fact),
     }
     maps = _maps(fact, labels, shot_of, v)
     whole = all(", " not in shot["camera"] for shot in fact["shots"])
@@ -95,8 +95,8 @@ def _relation(relations: list) -> str:
     return "side" if kind in ("left", "right") else kind
 
 
-def _centre(fact: dict[str, Any]) -> np.ndarray:
-    """Where a lone subject is; NaN for company, and while nothing of it is seen."""
+def centre_of(fact: dict[str, Any]) -> np.ndarray:
+    """Where a lone subject is `[T,2]`; NaN for company, and while nothing of it is seen."""
     total = fact["frames"]
     out = np.full((total, 2), np.nan, np.float32)
     if len(fact["subjects"]) == 1:
