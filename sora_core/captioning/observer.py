@@ -235,7 +235,8 @@ def load_observer(name: str | Path = "observer") -> Observer:
         raise SoraError(f"{path.name} holds {', '.join(meta['parts'])}, no observer. Train one: `sora train observer`.")
     known = {field.name for field in dataclasses.fields(ObserverConfig)}
     if set(data) != known:
-        raise SoraError(f"{path.name}: its config is of another version ({', '.join(sorted(set(data) ^ known))}).")
+        differ = ", ".join(sorted(set(data) ^ known))
+        raise SoraError(f"{path.name} is of another version ({differ}). Train one: `sora train observer`.")
     config = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
     with torch.device("meta"):
         observer = Observer(ObserverConfig(**config))
