@@ -53,6 +53,8 @@ def main() -> None:
     parser.add_argument("--sprites", type=Path, help="the sprite package that the observer was trained on")
     parser.add_argument("--json", action="store_true", help="print JSON only")
     args = parser.parse_args()
+    if args.clips < 1:
+        parser.error("--clips: at least 1.")
     observer, maker = load_observer(args.observer), Maker(load("sora-mini"), 1, 1.0, "euler", "simple")
     draw = Draw(args.sprites, practice=8)
     cases = practice_cases(draw, "gravity", 0, args.clips)
