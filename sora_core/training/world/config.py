@@ -159,6 +159,10 @@ PRESETS: dict[str, WorldConfig] = {
         n_subjects=(("1", 1.0),),
         events=(("bite", 64), ("pop", 9), ("blow out", 9), ("knock over", 9), ("occlusion", 9)),
     ),
+    # Something passes behind a tree in every clip.
+    "cast-occlusion": replace(
+        _CAST, cameras=(("static", 1.0),), n_subjects=(("1", 1.0),), events=(("occlusion", 1.0),)
+    ),
     # Two of the cast in every clip.
     "cast-pairs": replace(
         _CAST,
