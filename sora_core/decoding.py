@@ -4,13 +4,14 @@ in them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
 from .errors import SoraError, expect
-from .model.vae import VideoVAE
+from .model.vae import FeatureCache, VideoVAE
+from .refining import MAX_STEPS, Refiner
 
 CHUNK = 4  # latent frames decoded at a time
 SMALLEST_TILE = 8  # latents
@@ -133,18 +134,51 @@ def check_latent(vae: VideoVAE, latent: Tensor) -> None:
 
 
 @torch.no_grad()
-def encode(vae: VideoVAE, images: Tensor) -> Tensor:
+def encode(vae: VideoVAE, images: Tensor, refine: int = 0, report: Callable[[int, int], None] | None = None) -> Tensor:
     """IMAGE `[T,H,W,3]` float 0..1 -> normalised latent `[1,C,1+k,h,w]` float32 on the CPU.
 
-    T must be 1 + 4k, H and W multiples of the VAE's ratio: SoraError otherwise.
+    refine: steps that bring each chunk nearer to what decodes to `images`, see `refining`; each costs about three times
+    a decode. `report(done, total)` is called after each. T must be 1 + 4k, H and W multiples of the VAE's ratio, refine
+    0 to 200: SoraError otherwise, and when memory does not suffice to refine.
     """
     expect(
         images.ndim == 4 and images.shape[-1] >= 3,
         f"Frames have the shape [T,H,W,3], not {list(images.shape)}.",
     )
-    first = next(vae.parameters())
     video = images[None, ..., :3].movedim(-1, 1)
     vae.check_video(video)
-    chunk = 1 + CHUNK * vae.config.temporal_ratio
-    parts = (part.to(first.device, first.dtype) * 2 - 1 for part in video.split(chunk, 2))
-    return torch.cat(list(vae.stream_encode(parts)), 2).float().cpu()
+    return torch.cat(list(encode_stream(vae, video, refine, report)), 2).float().cpu()
+
+
+def encode_stream(
+    vae: VideoVAE, video: Tensor, refine: int = 0, report: Callable[[int, int], None] | None = None
+) -> Iterator[Tensor]:
+    """Encode `[B,3,1+4k,H,W]` in 0..1 a chunk at a time, see `encode`; yields latents in the VAE's precision."""
+    expect(0 <= refine <= MAX_STEPS, f"refine is {refine}: use 0 to {MAX_STEPS} steps.")
+    first, ratio = next(vae.parameters()), vae.config.temporal_ratio
+    head = 1 + CHUNK * ratio
+    chunks = [part for part in (video[:, :, :head], *video[:, :, head:].split(CHUNK * ratio, 2)) if part.shape[2]]
+    done = 0
+
+    def tick() -> None:
+        nonlocal done
+        done += 1
+        if report is not None:
+            report(done, len(chunks) * refine)
+
+    cache, refiner = FeatureCache(), Refiner(vae, refine, tick) if refine else None
+    for part in chunks:
+        part = part.to(first.device, first.dtype) * 2 - 1
+        with torch.no_grad():
+            (latent,) = vae.stream_encode([part], cache)
+        if refiner is not None:
+            try:
+                latent = refiner(part, latent)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                raise SoraError(
+                    f"Not enough memory to refine {video.shape[-1]}x{video.shape[-2]}: set refine to 0, or make the "
+                    "video smaller."
+                ) from error
+        yield latent

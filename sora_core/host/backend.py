@@ -120,8 +120,8 @@ class Backend(Protocol):
     def decode(self, vae: Any, latent: dict) -> Any:
         """IMAGE `[B*T,H,W,3]`."""
 
-    def encode(self, vae: Any, images: Any) -> dict:
-        """LATENT of IMAGE `[T,H,W,3]`."""
+    def encode(self, vae: Any, images: Any, refine: int = 0) -> dict:
+        """LATENT of IMAGE `[T,H,W,3]`; refine: see `sora_core.decoding.encode`."""
 
     def output_path(self, prefix: str, suffix: str, width: int, height: int) -> tuple[Path, str]:
         """A free file in the output folder, and its subfolder."""

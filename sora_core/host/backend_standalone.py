@@ -58,9 +58,9 @@ class Vae:
         latent = latent.unsqueeze(2) if latent.ndim == 4 else latent
         return decoding.decode(self.vae, latent, progress.report).flatten(0, 1)
 
-    def encode(self, images: Tensor) -> Tensor:
-        """IMAGE `[T,H,W,3]` -> latent `[1,C,T',h,w]`."""
-        return decoding.encode(self.vae, images)
+    def encode(self, images: Tensor, refine: int = 0) -> Tensor:
+        """IMAGE `[T,H,W,3]` -> latent `[1,C,T',h,w]`; refine: see `decoding.encode`."""
+        return decoding.encode(self.vae, images, refine, progress.report if refine else None)
 
 
 class StandaloneBackend:
@@ -170,8 +170,8 @@ class StandaloneBackend:
     def decode(self, vae: Vae, latent: dict) -> Tensor:
         return vae.decode(latent["samples"])
 
-    def encode(self, vae: Vae, images: Tensor) -> dict:
-        return {"samples": vae.encode(images)}
+    def encode(self, vae: Vae, images: Tensor, refine: int = 0) -> dict:
+        return {"samples": vae.encode(images, refine)}
 
     def output_path(self, prefix: str, suffix: str, width: int, height: int) -> tuple[Path, str]:
         return current().next_file(prefix, suffix, "output", width, height)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +24,7 @@ PARTS = ("encoder", "decoder")
 class VAETraining(LoopConfig):
     """Crops are `crop` pixels square and `frames` long; `subject_weight` is the extra loss on subjects. init: a model
     whose VAE to go on from. only: "decoder" leaves its latents what they are, and what was learned on them holds;
-    "encoder" leaves what every latent looks like, so that what was made with the model stays as it was. grow: blocks
-    that the encoder of `init` gets more, at 1/4 and at 1/8 of the resolution. loss: "pixels" weighs absolute and
-    squared errors and edges; "psnr" is the logarithm of the squared error of each crop and, times `subject_weight`,
-    of its subject. near: how much it costs to move latents away from those of `init`.
+    "encoder" leaves what every latent looks like, so that what was made with the model stays as it was.
     """
 
     init: str = ""
@@ -40,9 +37,6 @@ class VAETraining(LoopConfig):
     edge_weight: float = 0.5
     subject_weight: float = 2.0
     only: str = ""
-    grow: tuple[int, int] = (0, 0)
-    loss: str = "pixels"
-    near: float = 0.0
     model: VAEConfig = VAEConfig()
 
 
@@ -60,20 +54,6 @@ def psnr(a: Tensor, b: Tensor, weight: Tensor | None = None) -> float:
     return float(-10 * torch.log10(error.mean()))
 
 
-def log_errors(out: Tensor, video: Tensor, weight: Tensor, subject_weight: float) -> Tensor:
-    """Mean over clips `[B,3,T,H,W]` of ln(squared error), so that each counts by its PSNR: 1 is 4.3 dB.
-
-    To it comes `subject_weight` times the same over the pixels of `weight` `[B,1,T,H,W]`, where a clip has any.
-    """
-    error = (out - video).square().mean(1, keepdim=True)
-    area = weight.flatten(1).sum(1)
-    subject = (error * weight).flatten(1).sum(1) / area.clamp_min(1)
-    shown = (area > 0).float()
-    # What no eye can see (50 dB) is worth no further gain.
-    whole = (error.flatten(1).mean(1) + 4e-5).log().mean()
-    return whole + subject_weight * ((subject + 4e-5).log() * shown).sum() / shown.sum().clamp_min(1)
-
-
 class Autoencode(nn.Module):
     """Encode, add noise, decode, in one forward, so that DDP and the compiler see one module."""
 
@@ -88,28 +68,12 @@ class Autoencode(nn.Module):
         return self.vae.decode(z + noise.to(z.dtype)), z
 
 
-def grown(vae: VideoVAE, blocks: tuple[int, int]) -> VideoVAE:
-    """`vae` whose encoder has `blocks` more at each resolution. A new block adds nothing at first, so that latents are
-    what they were."""
-    if not any(blocks):
-        return vae
-    sizes = tuple(a + b for a, b in zip(vae.config.encoder_blocks, blocks, strict=True))
-    larger = VideoVAE(replace(vae.config, encoder_blocks=sizes))
-    larger.load_state_dict({**larger.state_dict(), **vae.float().state_dict()})
-    return larger
-
-
 class VAETrainer(Trainer):
     adam_names = ("stem", "head")
     config: VAETraining
 
     def __init__(self, config: VAETraining) -> None:
         expect(config.only in ("", *PARTS), f"only={config.only}: give encoder or decoder, or leave it out.")
-        expect(config.loss in ("pixels", "psnr"), f"loss={config.loss}: give pixels or psnr.")
-        expect(min(config.grow) >= 0, f"grow={list(config.grow)}: give two numbers of blocks, of at least 0.")
-        expect(
-            config.only != "decoder" or not any(config.grow), "only=decoder keeps the encoder: leave out grow."
-        )
         self.buckets = [
             b
             for b in open_buckets(Path(config.data))
@@ -123,11 +87,6 @@ class VAETrainer(Trainer):
 
     def build(self) -> nn.Module:
         vae = self.started()
-        if self.config.near:
-            expect(self.config.init, "near needs init: name the model whose latents to stay near.")
-            self.before = load_parts(self.config.init)[0]["vae"].float().eval().requires_grad_(False).to(self.device)
-            if self.config.compile:
-                self.before.encoder.compile(dynamic=False)
         for part in PARTS:
             getattr(vae, part).requires_grad_(self.config.only in ("", part))
         if self.config.compile:
@@ -138,12 +97,11 @@ class VAETrainer(Trainer):
     def started(self) -> VideoVAE:
         """The VAE as it is before the first step."""
         if not self.config.init:
-            expect(not self.config.only, f"only={self.config.only} needs init: name the model whose other half to keep.")
-            expect(not any(self.config.grow), "grow needs init: name the model to grow, or set the model's blocks.")
+            expect(not self.config.only, f"only={self.config.only} needs init: the model whose other half to keep.")
             return VideoVAE(self.config.model)
         parts, _ = load_parts(self.config.init)
         expect("vae" in parts, f"{self.config.init} holds no VAE. Give a model, or model.safetensors of a VAE run.")
-        return grown(parts["vae"], self.config.grow).train().requires_grad_(True)
+        return parts["vae"].train().requires_grad_(True)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Crops `[B,3,T,S,S]` in -1..1 and subject weights `[B,1,T,S,S]` in 0..1."""
@@ -192,28 +150,17 @@ class VAETrainer(Trainer):
         with self.autocast():
             out, z = self.wrapped(video, noise)
         out = out.float()
+        error = out - video
+        w = 1 + cfg.subject_weight * weight
+        pixel = (w * (error.abs() + 2 * error.pow(2))).mean()
+        edge = sum((a - b).abs().mean() for a, b in zip(edges(out), edges(video), strict=True))
         # The last group alone would hide drift along the causal chain, so all frames count alike.
-        if cfg.loss == "psnr":
-            loss = log_errors(out, video, (weight > 0.5).float(), cfg.subject_weight)
-        else:
-            error = out - video
-            w = 1 + cfg.subject_weight * weight
-            pixel = (w * (error.abs() + 2 * error.pow(2))).mean()
-            edge = sum((a - b).abs().mean() for a, b in zip(edges(out), edges(video), strict=True))
-            loss = pixel + cfg.edge_weight * edge
-        loss = loss + cfg.latent_penalty * z.float().pow(2).mean()
-        moved = 0.0
-        if cfg.near:
-            with torch.no_grad(), self.autocast():
-                before = self.before.encode(video)
-            away = (z.float() - before.float()).pow(2).mean()
-            loss, moved = loss + cfg.near * away, float(away.detach().sqrt())
+        loss = pixel + cfg.edge_weight * edge + cfg.latent_penalty * z.float().pow(2).mean()
         with torch.no_grad():
             metrics = {
                 "psnr": psnr(out, video),
                 "psnr_subject": psnr(out, video, (weight > 0.5).float()),
                 "latent_std": float(z.float().std()),
-                **({"moved": moved} if cfg.near else {}),
             }
         return loss, metrics
 

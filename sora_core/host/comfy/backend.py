@@ -18,6 +18,7 @@ from comfy.cli_args import args
 from torch import Tensor
 
 from ... import checkpoint
+from ...decoding import encode
 from ...diffusion.masks import to_latent_grid
 from ...errors import expect
 from ...lora import apply_lora, embedded_loras, read_lora
@@ -168,9 +169,23 @@ class ComfyBackend:
         expect(bool(torch.isfinite(images).all()), "The VAE decoded NaN or infinite values. Load it in fp32.")
         return images.flatten(0, 1) if images.ndim == 5 else images
 
-    def encode(self, vae: Any, images: Tensor) -> dict:
-        space = vae_family(vae).space
-        return {"samples": vae.encode(images[..., :3])} | ({SPACE: space} if space else {})
+    def encode(self, vae: Any, images: Tensor, refine: int = 0) -> dict:
+        family = vae_family(vae)
+        if refine:
+            expect(hasattr(vae, "sora_name"), f"refine: {family.name} has none. Set it to 0, or use sora-mini's VAE.")
+            samples = self._refined(vae, images[..., :3], refine)
+        else:
+            samples = vae.encode(images[..., :3])
+        return {"samples": samples} | ({SPACE: family.space} if family.space else {})
+
+    def _refined(self, vae: Any, images: Tensor, steps: int) -> Tensor:
+        # Core's own encode knows no gradients: here the VAE is put on its device, and called without it.
+        management.load_models_gpu([vae.patcher])
+        with self.wait(100) as report:
+            latent = encode(
+                vae.first_stage_model, images, steps, lambda done, total: report(round(100 * done / total))
+            )
+        return latent.to(management.intermediate_device())
 
     def output_path(self, prefix: str, suffix: str, width: int, height: int) -> tuple[Path, str]:
         folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(

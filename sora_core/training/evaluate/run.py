@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ...captioning.observer import Observer, shrink
 from ...captioning.watch import Sight, watch_batch
-from ...decoding import decode
+from ...decoding import decode, encode_stream
 from ...diffusion.sampling import sample
 from ...diffusion.schedules import get_sigmas
 from ...pipeline import Pipeline
@@ -23,6 +23,7 @@ from .cases import ABILITIES, FIRST_SEED, Case, Draw
 from .judge import closely, judge, look_closely
 from .measures import proportion, speed
 
+REFINE = 16  # steps of the VAE's measurement, beside that of the encoder alone
 BATCH = 25
 SIDE, FRAMES = 128, 17
 # In per cent, for a guess that knows the classes; None where a guess has nothing to hit.
@@ -92,12 +93,10 @@ class Maker:
         )["samples"]
 
     @torch.no_grad()
-    def through(self, clips: np.ndarray) -> np.ndarray:
-        """The world's clips `[B,T,H,W,3]` as the VAE gives them back."""
-        vae = self.pipe.vae
-        first = next(vae.parameters())
-        video = torch.from_numpy(clips).movedim(-1, 1).to(first.device, first.dtype) * 2 - 1
-        return self.shown(vae.encode(video).float())
+    def through(self, clips: np.ndarray, refine: int = 0) -> np.ndarray:
+        """The world's clips `[B,T,H,W,3]` as the VAE gives them back; refine: see `sora_core.decoding.encode`."""
+        video = torch.from_numpy(clips).movedim(-1, 1)
+        return self.shown(torch.cat(list(encode_stream(self.pipe.vae, video, refine)), 2).float())
 
 
 def batches(cases: list[Case], size: int = BATCH) -> Iterator[list[Case]]:
@@ -167,17 +166,21 @@ def verdict_of(ability: str, case: Case, seen: dict[str, bool]) -> dict[str, boo
 
 
 def reconstruction(draw: Draw, maker: Maker, clips: int) -> Result:
-    """PSNR of the VAE on clips that nobody trained on: whole, on the subject (alpha over one half), first frame."""
+    """PSNR of the VAE on clips that nobody trained on: whole, on the subject (alpha over one half), first frame; by
+    the encoder alone, and with its latents refined."""
     start, result = time.monotonic(), Result()
     rows = []
     for i in range(clips):
         clip = draw.worlds[draw.preset].sample(FIRST_SEED - 1 - i)
-        frames = clip.frames / np.float32(255)
-        error = (maker.through(frames[None])[0] - frames) ** 2
-        subject = clip.alpha > 127
-        rows.append((error.mean(), error[subject].mean() if subject.any() else np.nan, error[0].mean()))
+        frames, subject = clip.frames / np.float32(255), clip.alpha > 127
+        row = []
+        for refine in (0, REFINE):
+            error = (maker.through(frames[None], refine)[0] - frames) ** 2
+            row += [error.mean(), error[subject].mean() if subject.any() else np.nan, error[0].mean()]
+        rows.append(row)
     scores = -10 * np.log10(np.asarray(rows))
-    for name, column in zip(("whole", "subject", "first frame"), scores.T, strict=True):
+    names = ("whole", "subject", "first frame")
+    for name, column in zip((*names, *(f"{name}, refined in {REFINE} steps" for name in names)), scores.T, strict=True):
         spread = 1.96 * np.nanstd(column) / np.sqrt(max(len(column), 1))
         result.figures[f"PSNR, {name} (dB)"] = round(float(np.nanmean(column)), 2)
         result.figures[f"PSNR, {name}, 95% interval +-"] = round(float(spread), 2)
