@@ -12,7 +12,7 @@ import torch
 from comfyui_client import Comfy, Refused, difference, node
 from comfyui_core import ksampler
 
-CFG, SEED, SHIFT = 4.0, 7, 3.0
+CFG, SEED = 4.0, 7
 # Equal to the plain run up to this (latents of unit spread).
 SAME = 1e-4
 WINDOW = {"context_length": 5, "context_overlap": 2, "context_schedule": "standard_static", "context_stride": 1,
@@ -71,6 +71,9 @@ def patched(graph: dict, patch: dict) -> dict:
 
 def cases(graph: dict) -> dict[str, tuple[dict, dict | None]]:
     """What runs -> its graph, and the graph whose latent it must equal (None: it must differ from `graph`'s)."""
+    from sora_core.checkpoint import load_parts
+
+    own_shift = load_parts("sora-mini")[1]["shift"]
     model, positive, negative = ["model", 0], ["positive", 0], ["negative", 0]
     steps = graph["sample"]["inputs"]["steps"]
     halves = {
@@ -96,7 +99,7 @@ def cases(graph: dict) -> dict[str, tuple[dict, dict | None]]:
             guided(graph, node("DualModelGuider", model=model, model_negative=model, **pair, cfg=CFG)), graph,
         ),
         "CLIPTextEncode": ({**graph, **words}, graph),
-        "ModelSamplingSD3, own shift": (patched(graph, node("ModelSamplingSD3", model=model, shift=SHIFT)), graph),
+        "ModelSamplingSD3, own shift": (patched(graph, node("ModelSamplingSD3", model=model, shift=own_shift)), graph),
         "ModelSamplingSD3, shift 6": (patched(graph, node("ModelSamplingSD3", model=model, shift=6.0)), None),
         "EasyCache": (patched(graph, node("EasyCache", model=model, **CACHE)), None),
         "LazyCache": (patched(graph, node("LazyCache", model=model, **CACHE)), None),

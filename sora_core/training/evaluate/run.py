@@ -23,7 +23,7 @@ from .cases import ABILITIES, FIRST_SEED, Case, Draw
 from .judge import closely, judge, look_closely
 from .measures import proportion, speed
 
-REFINE = 16  # steps of the VAE's measurement, beside that of the encoder alone
+REFINE = 24  # steps of the VAE's measurement, beside that of the encoder alone
 BATCH = 25
 SIDE, FRAMES = 128, 17
 # In per cent, for a guess that knows the classes; None where a guess has nothing to hit.
