@@ -37,7 +37,7 @@ from .video import write_video
 if TYPE_CHECKING:
     from .provenance import Saving
 
-FORMAT = 3
+FORMAT = 4
 REMEMBERED = 12  # latents: two per residual block is all that a decoder of sora-mini's depth remembers
 MAX_SECONDS = 3600.0
 _TENSORS = ("final", "context", "tail", "mean", "std", "places")

@@ -120,11 +120,29 @@ def test_statistics_are_held_within_their_bound_and_motion_is_not_killed():
     latent = torch.randn(1, 4, 6, 8, 8, generator=torch.Generator().manual_seed(0)) + 0.2
     mean, std = torch.zeros(1, 4, 1, 1, 1), torch.ones(1, 4, 1, 1, 1)
     change = hold_statistics(latent, mean, std, 0.1) - latent
-    assert 0.07 < -change[:, :, -1].mean() < 0.1 and change[:, :, 0].abs().max() < change[:, :, -1].abs().max()
+    # In full from the first latent on: one that is held less than those beside it shows as a step.
+    assert all(0.06 < -change[:, :, i].mean() < 0.12 for i in range(6))
     # The lights went out: that is no drift.
     assert (hold_statistics(latent + 5, mean, std, 0.1) - latent - 5).abs().max() < 1e-3
     own = statistics(latent)
     assert torch.allclose(hold_statistics(latent, *own, 0.1), latent, atol=1e-5)
+
+
+def test_no_latent_of_a_segment_is_off_by_what_the_others_are_not():
+    """A model that is off wherever it goes on from what is kept: that is the overlap, made again, or the first new."""
+    scene = torch.randn(1, 4, 1, 6, 6, generator=torch.Generator().manual_seed(0))
+
+    def sample(latent, conditioning, sigmas, seed):
+        samples, mask = latent["samples"], latent["noise_mask"]
+        made = scene.expand_as(samples).clone()
+        made[:, :, int((mask[0, 0, :, 0, 0] == 0).sum())] -= 0.2
+        return torch.where(mask > 0, made, samples)
+
+    roller = Roller(sample, lambda *_: [], torch.tensor([1.0, 0.8, 0.5, 0.0]), (4, 6, 6), 7, Rolling())
+    given = scene.expand(-1, -1, 5, -1, -1)
+    start = roller.start(given, given[:, :, -1:])
+    video = join(list(roll(roller, 20, start)), 20)
+    assert (video - scene).abs().max() < 0.02
 
 
 def test_what_is_still_there_keeps_its_colours_and_what_changes_is_let_go():
@@ -136,7 +154,7 @@ def test_what_is_still_there_keeps_its_colours_and_what_changes_is_let_go():
     latent[..., :8, :8] += 0.08
     latent[..., 8:, 8:] += 2.0
     held, after = hold_places(latent, places, std, 0.1)
-    assert float((held - start)[:, :, -1, :4, :4].mean().abs()) < 0.02 < float((held - start)[:, :, 0, :4, :4].mean())
+    assert all(float((held - start)[:, :, i, :4, :4].mean().abs()) < 0.02 for i in range(5))
     assert torch.equal(held[..., 12:, 12:], latent[..., 12:, 12:])
     assert (after - latent[:, :, -1:])[..., 12:, 12:].abs().max() < 1e-3
     assert (after[..., :7, :7] - places[..., :7, :7]).abs().max() < 0.02

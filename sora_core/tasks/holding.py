@@ -45,14 +45,6 @@ def compare(first: Tensor, last: Tensor, side: int = SIDE) -> tuple[Tensor, Tens
     return torch.lerp(mean_now, mean, same), torch.lerp(std_now, std, same), places
 
 
-def _ramp(latent: Tensor) -> Tensor:
-    """Little at the start and all from the middle on, so that no step shows where a segment begins. Were it all only at
-    the end, every segment would be off by what its first latents are."""
-    length = latent.shape[2]
-    ramp = torch.arange(1, length + 1, device=latent.device, dtype=latent.dtype).view(1, 1, -1, 1, 1)
-    return (2 * ramp / length).clamp_max(1)
-
-
 def _drifted(change: Tensor, std: Tensor) -> Tensor:
     """How far a change `[1,C,...]` is drift rather than meant, 1 to 0: small ones are, and nearly all of them, or a
     little of each would be let go for good."""
@@ -71,7 +63,7 @@ def hold_places(
     if bound == 0:
         return latent, places
     back, drifted = _back(places - broad(latent, side), std, bound, latent.shape[3:])
-    held = latent + _ramp(latent) * back
+    held = latent + back
     return held, torch.lerp(broad(held[:, :, -1:], side), places, drifted[:, :, -1:])
 
 
@@ -108,4 +100,4 @@ def hold_statistics(latent: Tensor, mean: Tensor, std: Tensor, bound: float) -> 
     drifted = _drifted(mean - own_mean, std)
     gain = (std / own_std).clamp(1 - bound, 1 + bound)
     shift = torch.clamp(mean - own_mean, -bound * std, bound * std)
-    return latent + drifted * _ramp(latent) * ((latent - own_mean) * (gain - 1) + shift)
+    return latent + drifted * ((latent - own_mean) * (gain - 1) + shift)

@@ -148,16 +148,16 @@ class Roller:
         new = tail.new_zeros(*tail.shape[:2], fresh, *tail.shape[3:])
         samples = torch.cat((context, tail, new), 2)
         made = self._sample(samples, known, overlap, prompt, index)
-        overlap_made, new = made[:, :, known:].split((overlap, fresh), 2)
+        # The overlap too: it was held when it was new, and has been made again since.
+        ready = made[:, :, known:]
         begin = before.made + overlap
         shot, mean, std, places = self.shot_of(begin + fresh - 1), before.mean, before.std, before.places
         if shot == before.shot:
-            new, places = hold_places(new, places, std, self.rolling.hold)
-            new = hold_statistics(new, mean, std, self.rolling.hold)
+            ready, places = hold_places(ready, places, std, self.rolling.hold)
+            ready = hold_statistics(ready, mean, std, self.rolling.hold)
         else:
-            own = self._of_shot(new, begin, shot)
+            own = self._of_shot(ready[:, :, overlap:], begin, shot)
             (mean, std), places = statistics(own), settled(own)
-        ready = torch.cat((overlap_made, new), 2)
         final, tail = ready.split((ready.shape[2] - self.rolling.overlap, self.rolling.overlap), 2)
         history = torch.cat((before.context, final), 2)
         return Segment(
