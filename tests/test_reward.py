@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 from nodes_support import save_tiny
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from test_distill import root  # noqa: F401
 
 pytest.importorskip("cv2")
@@ -20,7 +20,14 @@ from sora_core.training.evaluate.run import Maker
 from sora_core.training.finetune import merge
 from sora_core.training.observer import observer_config
 from sora_core.training.reward import RewardTrainer, RewardTraining
-from sora_core.training.rollouts import JUDGED, advantages, practice_cases, read_rollouts, roll_out
+from sora_core.training.rollouts import (
+    JUDGED,
+    advantages,
+    practice_cases,
+    read_rollouts,
+    roll_out,
+    rollouts_of,
+)
 from sora_core.training.world.split import held_out, shows_held_out
 
 PROMPT = "a cat walks left on a beach"
@@ -195,6 +202,11 @@ def test_a_lora_is_merged(root, tmp_path):  # noqa: F811
     with torch.no_grad():
         results = [pipe.model.dit(x, torch.full((1,), 500.0), keys) for pipe in (merged, wanted)]
     assert torch.allclose(*results, atol=2e-3) and merged.bundle.info["name"] == "tiny"
+    asked = {"only": ("words",), "batches": 1, "each": 1, "steps": 1}
+    for name, model, loras in (("a", out, ()), ("b", root / "tiny.safetensors", [f"{trainer.file}:0.5"])):
+        rollouts_of(tmp_path / name, str(model), loras=loras, **asked)
+    by_file = [load_file(tmp_path / name / "0000-0000.safetensors")["latents"].float() for name in "ab"]
+    assert len(by_file[0]) == 25 and torch.allclose(*by_file, atol=0.2)
     with pytest.raises(SoraError, match="strength.*nan"):
         merge(root / "tiny.safetensors", f"{trainer.file}:nan", out)
 
@@ -206,7 +218,8 @@ def test_the_command_makes_rollouts_and_refuses_what_it_cannot_make(tmp_path, mo
     assert cli.main([*command, "--only", "words", "--out", "out"]) == 0
     assert "0000-0000.safetensors: words" in capsys.readouterr().out
     for bad, words in (
-        (["--only", "wrods"], "wrods"), (["--each", "1"], "1 clips"), (["--batches", "0"], "0 files"),
+        (["--only", "wrods"], "wrods"), (["--each", "0"], "0 clips"), (["--batches", "0"], "0 files"),
+        (["--lora", "nowhere.safetensors"], "nowhere"),
         (["--seed", "1001"], "1001"), (["--sprites", "nowhere"], "nowhere"), (["--preset", "nix"], "nix"),
     ):  # fmt: skip
         with pytest.raises(SoraError, match=words):

@@ -107,9 +107,10 @@ def parser() -> argparse.ArgumentParser:
     rollouts = stages.add_parser("rollouts", help="clips that a model makes of practice prompts, judged")
     rollouts.add_argument("--out", type=Path, required=True)
     rollouts.add_argument("--model", default="sora-mini", help="a name or a checkpoint (default: sora-mini)")
+    rollouts.add_argument("--lora", action="append", default=[], metavar="FILE[:STRENGTH]", help="can be repeated")
     rollouts.add_argument("--only", default="company,gravity,occlusion", metavar="A,B", help="abilities")
     rollouts.add_argument("--batches", type=int, default=30, help="files to make, 25 clips each at most (default: 30)")
-    rollouts.add_argument("--each", type=int, default=4, help="clips of a prompt (default: 4)")
+    rollouts.add_argument("--each", type=int, default=4, help="clips of a prompt, 1 to measure only (default: 4)")
     rollouts.add_argument("--steps", type=int, help="of the sampler (default: the model's)")
     rollouts.add_argument("--sprites", type=Path, help="unpacked sprite package; without it, subjects drawn by code")
     rollouts.add_argument("--preset", default="cast")
@@ -228,7 +229,7 @@ def main(argv: list[str] | None = None) -> int:
 
         print(rollouts_of(
             args.out, args.model, tuple(args.only.split(",")), args.batches, args.each, args.steps, args.sprites,
-            args.preset, args.seed,
+            args.preset, args.seed, args.lora,
         ))  # fmt: skip
     elif args.stage == "reward":
         from .reward import RewardTraining, learn_from_rewards

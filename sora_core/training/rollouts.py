@@ -10,7 +10,7 @@ the combinations that tests leave alone, and their seeds are no test's. Where a 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from ..captioning import caption
 from ..captioning.observer import Observer, load_observer
 from ..errors import SoraError, expect
 from ..files import ensure_writable, written_beside
+from ..lora import parse_lora
 from ..pipeline import load
 from .evaluate.cases import ABILITIES, Case, Draw
 from .evaluate.run import BATCH, Maker, judged
@@ -77,7 +78,7 @@ def roll_out(
     out of range."""
     unknown = [name for name in only if name not in JUDGED]
     expect(bool(only) and not unknown, f"Abilities are {', '.join(JUDGED)}; not {', '.join(unknown) or 'none'}.")
-    expect(2 <= each <= BATCH, f"{each} clips of a prompt: use 2 to {BATCH}.")
+    expect(1 <= each <= BATCH, f"{each} clips of a prompt: use 1 (to measure) or 2 (to learn from) to {BATCH}.")
     expect(batches >= 1, f"{batches} files: use 1 or more.")
     ensure_writable(out)
     prompts = BATCH // each
@@ -108,11 +109,13 @@ def roll_out(
 
 def rollouts_of(
     out: Path, model: str, only: tuple[str, ...], batches: int, each: int, steps: int | None = None,
-    sprites: Path | None = None, preset: str = "cast", seed: int = 0,
+    sprites: Path | None = None, preset: str = "cast", seed: int = 0, loras: Sequence[str] = (),
 ) -> Path:  # fmt: skip
-    """`roll_out` with a model as it samples best, computed in bfloat16; returns `out`."""
+    """`roll_out` with a model and LoRAs ("FILE[:STRENGTH]") as they sample best, in bfloat16; returns `out`."""
     expect(sprites is None or sprites.is_dir(), f"There is no folder {str(sprites)!r} of sprites.")
     pipe = load(model, dtype=torch.bfloat16)
+    for given in loras:
+        pipe = pipe.with_lora(*parse_lora(given))
     steps, cfg, sampler = pipe.habits(steps)
     draw, maker = Draw(sprites, preset, seed), Maker(pipe, steps, cfg, sampler, "simple")
     roll_out(out, maker, load_observer(), draw, only, batches, each, lambda text: print(text, flush=True))
