@@ -145,7 +145,10 @@ class Bench:
             # What is given and what comes back are in memory, and longer each time: that is the caller's.
             beyond.append(memory[-1] - (given + video.nbytes) / 2**20)
         steps = [float((b - a).abs().max()) * 255 for a, b in zip(colour, colour[1:], strict=False)]
+        # Of the frames that each latent decodes to: a latent that is off makes the video pulse.
+        each = torch.stack([part.mean((0, 1, 2)) for part in video[len(frames) :].split(4)])
         return {
+            "colour_step_from_latent_to_latent_255": round(float(each.diff(dim=0).abs().max()) * 255, 2),
             "colour_drift_each_255": [round(step, 2) for step in steps],
             "colour_drift_in_all_255": round(float((colour[-1] - colour[0]).abs().max()) * 255, 2),
             "sharpness_last_over_first": round(sharp[-1] / sharp[0], 3),
