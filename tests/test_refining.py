@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+pytest.importorskip("cv2")
+
 from sora_core.checkpoint import load_parts
 from sora_core.decoding import decode, encode
 from sora_core.errors import SoraError
