@@ -79,6 +79,33 @@ def test_the_student_comes_closer_to_what_the_teacher_makes(root):  # noqa: F811
         assert far() < 0.7 * before
 
 
+def test_a_discriminator_tells_the_students_clips_from_the_worlds_and_says_where_to_go(root):  # noqa: F811
+    how = {"adversarial": 0.5, "taps": (1, 2), "mask_share": 1.0, "tokens": 256, "lr": 1e-2}
+    trainer = MatchTrainer(config(root, out=str(root / "told"), steps=40, alone=40, log_every=40, ahead=1, **how))
+    b = trainer.batch(next(s for s in range(50) if not trainer.batch(s).generate.all()))
+    level, noise = torch.full((len(b.latents),), 0.3), torch.randn_like(b.latents)
+    clip = trainer.made(b, 1, torch.Generator(), learn=False)
+    before, right = trainer.discerned(clip, b, level, noise)
+    trainer.train()
+    after, then_right = trainer.discerned(clip, b, level, noise)
+    assert after.item() < 0.8 * before.item() and then_right > 0.75
+    way = torch.randn_like(clip) * b.generate[:, None, :, None, None]
+    step = trainer.towards_world(clip, b, level, noise, way)
+    kept = ~b.generate[:, None, :, None, None].expand_as(clip)
+    assert float(step[kept].abs().max()) == 0
+    assert torch.allclose(step.flatten(1).norm(dim=1), 0.5 * way.flatten(1).norm(dim=1), rtol=1e-4)
+    with torch.no_grad():
+        there, here = (trainer.looks(x, b, level, noise).mean() for x in (clip - 0.05 * step, clip))
+    assert there > here
+
+
+@pytest.mark.parametrize("bad", [{"adversarial": -1.0}, {"adversarial": 11.0}, {"taps": ()}, {"taps": (2, 1)},
+                                 {"taps": (0,)}, {"taps": (1, 99)}])  # fmt: skip
+def test_a_discriminator_that_cannot_be_is_refused(root, tmp_path, bad):  # noqa: F811
+    with pytest.raises(SoraError, match=next(iter(bad))):
+        MatchTrainer(config(root, out=str(tmp_path), **{"adversarial": 0.5, "taps": (1,), **bad}))
+
+
 def test_it_goes_on_from_what_distillation_made(root, tmp_path):  # noqa: F811
     argv = [f"{k}={v}" for k, v in {"out": tmp_path / "a", "init": root / "tiny.safetensors",
                                     "data": root / "latents"}.items()]  # fmt: skip

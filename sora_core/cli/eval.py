@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     for given in args.lora:
         pipe = pipe.with_lora(*parse_lora(given))
     args.steps, args.cfg, args.sampler = pipe.habits(args.steps, args.cfg, args.sampler)
-    observer = load_observer(args.observer)
+    observer = load_observer(args.observer).to(pipe.model.device)
     results = evaluate(
         pipe, observer, only=only, clips=args.clips, steps=args.steps, cfg=args.cfg, sampler=args.sampler,
         scheduler=args.scheduler, sprites=args.sprites, preset=args.preset,

@@ -249,17 +249,17 @@ class DiT(nn.Module):
         text: list,
         mask: Tensor | None = None,
         text_mask: Tensor | None = None,
-        tap: int = 0,
-    ) -> Tensor | tuple[Tensor, Tensor]:
-        """Blocks and head on embedded tokens `[B,N,dim]`; with `tap` = i also the features after block i."""
+        taps: tuple[int, ...] = (),
+    ) -> Tensor | tuple[Tensor, list[Tensor]]:
+        """Blocks and head on embedded tokens `[B,N,dim]`; with `taps` also the features after those blocks (from 1)."""
         e, e6 = self.time_vectors(t)
-        features = x
-        for i, (block, keys) in enumerate(zip(self.blocks, text, strict=True)):
+        features = []
+        for number, (block, keys) in enumerate(zip(self.blocks, text, strict=True), 1):
             x = block(x, e6, rope, keys, mask, text_mask)
-            if i + 1 == tap:
-                features = x
+            if number in taps:
+                features.append(x)
         out = self.head(x, e)
-        return (out, features) if tap else out
+        return (out, features) if taps else out
 
     def groups(self, t: Tensor, batch: int, tokens: int) -> Tensor:
         """Check timesteps `[B]` or `[B,G]` and return `[B,G]`."""
@@ -296,13 +296,13 @@ class DiT(nn.Module):
         return out.unflatten(-1, (-1, self.config.out_dim)).transpose(-1, -2).flatten(-2)
 
     def forward(
-        self, x: Tensor, t: Tensor, context: Tensor | None = None, text: list | None = None, tap: int = 0,
-        text_mask: Tensor | None = None,
-    ) -> Tensor | tuple[Tensor, Tensor]:
+        self, x: Tensor, t: Tensor, context: Tensor | None = None, text: list | None = None,
+        taps: tuple[int, ...] = (), text_mask: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, list[Tensor]]:
         """Noised latent `[B,C,T,H,W]`, timesteps `[B]`, `[B,T]` or `[B,N]`, text -> velocity `[B,C,T,H,W]`.
 
         Pass `context` `[B,L,text_dim]`, or `text` from `text_keys` to reuse its work; `text_mask` bool `[N,L]` or
-        `[B,N,L]` (True = attend) lets tokens read parts of it. Raises `SoraError` when
+        `[B,N,L]` (True = attend) lets tokens read parts of it; `taps` as in `run`. Raises `SoraError` when
         shapes do not fit the model.
         """
         cfg = self.config
@@ -318,10 +318,10 @@ class DiT(nn.Module):
         mask = text_mask
         if mask is not None:
             mask = mask[:, None] if mask.ndim == 3 else mask[None, None]
-        out = self.run(tokens, self.groups(t, *tokens.shape[:2]), rope, text, text_mask=mask, tap=tap)
-        out, features = out if tap else (out, None)
+        out = self.run(tokens, self.groups(t, *tokens.shape[:2]), rope, text, text_mask=mask, taps=taps)
+        out, features = out if taps else (out, [])
         gt, gh, gw = grid
         pt, ph, pw = cfg.patch_size
         v = out.view(-1, gt, gh, gw, pt, ph, pw, cfg.out_dim).permute(0, 7, 1, 4, 2, 5, 3, 6)
         v = v.reshape(x.shape[0], cfg.out_dim, *x.shape[2:])
-        return (v, features) if tap else v
+        return (v, features) if taps else v

@@ -104,6 +104,7 @@ def parser() -> argparse.ArgumentParser:
     latents.add_argument("--out", type=Path, required=True)
     latents.add_argument("--vae", type=Path, required=True)
     latents.add_argument("--device", default="cpu")
+    latents.add_argument("--batch", type=int, default=8, help="clips at a time (default: 8)")
     rollouts = stages.add_parser("rollouts", help="clips that a model makes of practice prompts, judged")
     rollouts.add_argument("--out", type=Path, required=True)
     rollouts.add_argument("--model", default="sora-mini", help="a name or a checkpoint (default: sora-mini)")
@@ -198,7 +199,7 @@ def main(argv: list[str] | None = None) -> int:
     elif args.stage == "latents":
         from .latents import encode_shards
 
-        encode_shards(args.data, args.out, args.vae, args.device)
+        encode_shards(args.data, args.out, args.vae, args.device, args.batch)
     elif args.stage == "vae":
         from .vae import VAETrainer, VAETraining
 

@@ -44,25 +44,30 @@ def shape_name(frames: int, height: int, width: int) -> str:
     return f"{frames}x{height}x{width}"
 
 
-def _render(job: tuple) -> list[tuple]:
-    """Worker: render the clips of `seeds`. Imported lazily so that only rendering needs OpenCV."""
+def _render(job: tuple) -> list[dict]:
+    """Worker: render the clips of `seeds` into the arrays of folder `part`, from row `first` on; returns their facts.
+    Imported lazily so that only rendering needs OpenCV.
+    """
     from .world import PRESETS, World
     from .world.split import REDRAWS, shows_held_out
 
-    preset, sprites, seeds, frames, height, width, excerpts, whole = job
+    part, row, preset, sprites, seeds, frames, height, width, excerpts, whole = job
     config = PRESETS[preset]
     world = World(config, sprites)
-    out = []
-    for first in seeds:
+    # Pixels go into the maps here: through the pool's pipe, one process would carry those of all.
+    arrays = {name: np.load(part / f"{name}.npy", mmap_mode="r+") for name in ("frames", "alpha", "labels")}
+    facts = []
+    for at, first in enumerate(seeds, row):
         cut = frames > 1 and np.random.default_rng([first, 17]).random() < excerpts
         draw = world.excerpt if cut else world.sample
         for seed in (first, *(first + n * REDRAWS for n in range(1, 100))):
             clip = draw(seed, height, width, frames)
             if whole or not shows_held_out(clip.facts):
                 break
-        alpha = clip.alpha[:, 2::4, 2::4]
-        out.append((clip.frames, alpha, token_labels(clip.labels, len(config.subjects)), clip.facts))
-    return out
+        arrays["frames"][at], arrays["alpha"][at] = clip.frames, clip.alpha[:, 2::4, 2::4]
+        arrays["labels"][at] = token_labels(clip.labels, len(config.subjects))
+        facts.append(clip.facts)
+    return facts
 
 
 def render_shards(
@@ -94,23 +99,22 @@ def render_shards(
         part.mkdir(parents=True, exist_ok=True)
         k = 1 + (frames - 1) // 4
         open_map = np.lib.format.open_memmap
-        arrays = (
-            open_map(part / "frames.npy", "w+", np.uint8, (count, frames, height, width, 3)),
-            open_map(part / "alpha.npy", "w+", np.uint8, (count, frames, height // 4, width // 4)),
-            open_map(part / "labels.npy", "w+", np.uint8, (count, k, height // 16, width // 16)),
-        )
-        first = seed * 10_000_000 + frames * 100_000 + height * 1000 + width
-        chunks = [range(i, min(i + 16, count)) for i in range(0, count, 16)]
+        for name, shape in (
+            ("frames", (count, frames, height, width, 3)),
+            ("alpha", (count, frames, height // 4, width // 4)),
+            ("labels", (count, k, height // 16, width // 16)),
+        ):
+            open_map(part / f"{name}.npy", "w+", np.uint8, shape)
+        first = (seed * 10_000_000 + frames * 100_000 + height * 1000 + width) * 1000
         how = (frames, height, width, excerpts, whole)
-        jobs = [(preset, sprites, [first * 1000 + i for i in c], *how) for c in chunks]
+        jobs = [
+            (part, i, preset, sprites, [first + n for n in range(i, min(i + 16, count))], *how)
+            for i in range(0, count, 16)
+        ]
         with (part / "facts.jsonl").open("w") as facts, ProcessPoolExecutor(workers) as pool:
-            for chunk, clips in zip(chunks, pool.map(_render, jobs), strict=True):
-                for i, (*pixels, fact) in zip(chunk, clips, strict=True):
-                    for array, value in zip(arrays, pixels, strict=True):
-                        array[i] = value
+            for chunk in pool.map(_render, jobs):
+                for fact in chunk:
                     facts.write(json.dumps(fact, ensure_ascii=False) + "\n")
-        for array in arrays:
-            array.flush()
         os.replace(part, final)
 
 

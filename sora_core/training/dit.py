@@ -11,7 +11,8 @@ And the text encoder must tell, at a subject's word, where that subject is at th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,7 @@ class DiTTraining(LoopConfig):
     does (`subject_weight`). context_noise: the most noise in what half of the masked clips keep, of which the
     model is not told: what it goes on from at run time is its own work, and its small errors must not be gone on with
     (GameNGen, arXiv 2408.14837).
+    compiled: with `compile`, the buckets that are worth it (none: all); others run as they are.
     init: a model to go on from. heads: the state of the run that it is from, whose heads are gone on with too.
     """
 
@@ -78,6 +80,7 @@ class DiTTraining(LoopConfig):
     place_weight: float = 1.0
     label_block: int = 3
     classes: int = 128
+    compiled: tuple[str, ...] = ()
     init: str = ""
     heads: str = ""
     sheet_steps: int = 20
@@ -98,7 +101,15 @@ class Batch:
     sigma: Tensor  # [B]
     words: Tensor  # [n,2] clip and place in its prompt of the words that name a subject of a clip in one shot
     places: Tensor  # [n,PLACES] where that subject is, 0..1
-    facts: list[dict] = field(default_factory=list)
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> Batch:
+        return self._each(lambda x: x.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Batch:
+        return self._each(lambda x: x.pin_memory())
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        return Batch(**{part.name: change(getattr(self, part.name)) for part in fields(self)})
 
 
 class Denoiser(nn.Module):
@@ -115,6 +126,13 @@ class Denoiser(nn.Module):
     def forward(self, x: Tensor, t: Tensor, ids: Tensor, shot: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Velocity; of every token logits of the classes and its part `[B,N,classes+PARTS]`; of every word of the
         first prompt, were it a subject's, where that subject is `[B,L,PLACES]`."""
+        v, (features,), words = self.tapped(x, t, ids, shot, (self.tap,))
+        return v, self.labels(features), self.places(words.unflatten(0, (-1, ids.shape[1]))[:, 0])
+
+    def tapped(
+        self, x: Tensor, t: Tensor, ids: Tensor, shot: Tensor, taps: tuple[int, ...]
+    ) -> tuple[Tensor, list[Tensor], Tensor]:
+        """Velocity, the features `[B,N,D]` after each block of `taps`, and the words of all prompts `[B*S,L,D]`."""
         count = ids.shape[1]
         words = self.text(ids.flatten(0, 1))
         text, mask = self.dit.text_keys(words), None
@@ -122,8 +140,8 @@ class Denoiser(nn.Module):
             text = join_shots(text, count)
             tokens = shot.repeat_interleave(x.shape[-2] * x.shape[-1] // 4, 1)
             mask = own_shot(tokens, count, text[0][0].shape[1])
-        v, features = self.dit(x, t, text=text, text_mask=mask, tap=self.tap)
-        return v, self.labels(features), self.places(words.unflatten(0, (-1, count))[:, 0])
+        v, features = self.dit(x, t, text=text, text_mask=mask, taps=taps)
+        return v, features, words
 
 
 def parts(labels: Tensor) -> Tensor:
@@ -282,7 +300,7 @@ class DiTTrainer(Trainer):
         shape = (len(words), PLACES)
         return torch.tensor(words, dtype=torch.long).view(-1, 2), torch.tensor(np.array(places)).float().view(shape)
 
-    def batch(self, step: int) -> Batch:
+    def draw(self, step: int) -> Batch:
         cfg = self.config
         bucket_index, indices = self.sampler(step).draw(step)
         data: Bucket = self.buckets[bucket_index]
@@ -305,18 +323,23 @@ class DiTTrainer(Trainer):
         ids = torch.stack([ids for ids, _ in prompts])
         words, places = self.told(facts, ids)
         return Batch(
-            torch.from_numpy(data.latents[indices].astype(np.float32)).to(self.device),
-            torch.from_numpy(data.labels[indices].reshape(len(indices), -1).astype(np.int64)).to(self.device),
-            ids.to(self.device),
-            torch.tensor([reads for _, reads in prompts], device=self.device),
-            torch.from_numpy(masks[part]).to(self.device),
-            context[part].to(self.device),
-            ranked(noise, self.rank, self.world_size).to(self.device),
-            ranked(sigma, self.rank, self.world_size).to(self.device),
-            words.to(self.device),
-            places.to(self.device),
-            facts,
+            torch.from_numpy(data.latents[indices].astype(np.float32)),
+            torch.from_numpy(data.labels[indices].reshape(len(indices), -1).astype(np.int64)),
+            ids,
+            torch.tensor([reads for _, reads in prompts]),
+            torch.from_numpy(masks[part]),
+            context[part],
+            ranked(noise, self.rank, self.world_size),
+            ranked(sigma, self.rank, self.world_size),
+            words,
+            places,
         )
+
+    def stance(self, step: int):
+        """Whether the compiler may see this step's batch."""
+        wanted = self.config.compiled
+        skip = wanted and self.buckets[self.sampler(step).draw(step)[0]].name not in wanted
+        return torch.compiler.set_stance("force_eager" if skip else "default")
 
     # -- loss ----------------------------------------------------------------------------------------------
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
@@ -324,7 +347,7 @@ class DiTTrainer(Trainer):
         sigma = b.sigma[:, None] * b.generate  # [B,T]: kept frames are at noise level 0
         # ... or all but there.
         s = torch.where(b.generate, sigma, b.context[:, None])[:, None, :, None, None]
-        with self.autocast():
+        with self.autocast(), self.stance(step):
             v, logits, told = self.wrapped((1 - s) * b.latents + s * b.noise, 1000 * sigma, b.ids, b.shot)
         t, h, w = b.latents.shape[2:]
         error = (v.float() - (b.noise - b.latents)).pow(2).mean(1)  # [B,T,H,W]

@@ -3,7 +3,8 @@
 Every random draw of a step comes from a generator seeded by (seed, step), so a checkpoint holds weights, moving
 average, optimiser moments and the step number, and nothing else: resuming is exact. The learning rate is warm-up,
 plateau, linear decay (arXiv 2405.18392), so a finished run can go on from before its decay.
-Several processes (`torchrun`) split each step's draw; DDP averages the gradients.
+Several processes (`torchrun`) split each step's draw; DDP averages the gradients. As a draw depends on its step alone,
+`workers` processes can make those to come while a GPU works on the present one; the result is the same.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ import csv
 import json
 import os
 import time
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -22,18 +25,23 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader, Dataset
 
-from ..errors import SoraError
+from ..errors import SoraError, expect
 from .optim import EMA, build_optimizers
 
 
 @dataclass(frozen=True)
 class LoopConfig:
-    """What every trainer needs. Times are in steps."""
+    """What every trainer needs. Times are in steps. budget: seconds after which a run ends before its steps (0: none);
+    its learning rate then falls by the clock, over as large a part as `decay` is of `steps`. workers: processes that
+    draw batches ahead; without any, they are drawn as they are needed.
+    """
 
     out: str = "runs/run"
     data: str = "data"
     steps: int = 10_000
+    budget: float = 0.0
     warmup: int = 100
     decay: int = 2_000
     lr: float = 1e-3
@@ -45,6 +53,7 @@ class LoopConfig:
     device: str = "auto"
     bf16: bool = True
     compile: bool = False
+    workers: int = 0
     log_every: int = 20
     save_every: int = 500
     sheet_every: int = 1_000
@@ -67,8 +76,27 @@ def ranked(draw: Tensor, rank: int, world_size: int) -> Tensor:
     return draw[rank * n : (rank + 1) * n]
 
 
+def moved(drawn: Any, device: torch.device) -> Any:
+    """A tensor, or what has `to` as it has, or a sequence or a dict of them, on `device`."""
+    if isinstance(drawn, (tuple, list)):
+        return tuple(moved(part, device) for part in drawn)
+    if isinstance(drawn, dict):
+        return {key: moved(part, device) for key, part in drawn.items()}
+    return drawn.to(device, non_blocking=True)
+
+
+class Draws(Dataset):
+    """Batches by their step, for the processes that draw them ahead."""
+
+    def __init__(self, draw: Callable[[int], Any]) -> None:
+        self.draw = draw
+
+    def __getitem__(self, step: int) -> tuple[int, Any]:
+        return step, self.draw(step)
+
+
 class Trainer:
-    """Subclasses give `build()`, `loss(step)` and may give `sheet(step)` and `export(path)`."""
+    """Subclasses give `build()`, `loss(step)` and may give `draw(step)`, `sheet(step)` and `export(path)`."""
 
     adam_names: tuple[str, ...] = ()
 
@@ -83,8 +111,11 @@ class Trainer:
             device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
             torch.cuda.set_device(device)
         self.device = torch.device(device)
+        torch.backends.cudnn.benchmark = True  # a run has few shapes, and many steps of each
         if self.world_size > 1 and not dist.is_initialized():
             dist.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
+        expect(config.budget >= 0 and config.workers >= 0, "budget and workers must be 0 or more.")
+        expect(not config.budget or self.world_size == 1, "A budget is for one process: the clocks of several differ.")
         self.out = Path(config.out)
         self.out.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(config.seed)
@@ -94,6 +125,7 @@ class Trainer:
             self.model, config.lr, config.adam_lr, config.weight_decay, self.adam_names
         )
         self.step, self.seconds = 0, 0.0
+        self.ahead: Iterator[tuple[int, Any]] | None = None
         if self.checkpoint.exists():
             self.restore()
         self.wrapped = (
@@ -108,6 +140,10 @@ class Trainer:
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         raise NotImplementedError
+
+    def draw(self, step: int) -> Any:
+        """What step `step` learns from, in main memory: see `moved`. What is no tensor has `pin_memory` too."""
+        return ()
 
     def sheet(self, step: int) -> None:
         """Write a contact sheet of the current weights."""
@@ -161,6 +197,35 @@ class Trainer:
         self.step, self.seconds = meta["step"], meta["seconds"]
 
     # -- the loop ------------------------------------------------------------------------------------------
+    def batch(self, step: int) -> Any:
+        """What `draw(step)` gives, on the device; from the workers where they run."""
+        if self.ahead is None:
+            drawn = self.draw(step)
+        else:
+            at, drawn = next(self.ahead)
+            expect(at == step, f"Step {step} was to be drawn, but the workers are at {at}.")
+        return moved(drawn, self.device)
+
+    def factor(self) -> float:
+        """Of the learning rate, for the step to come."""
+        cfg = self.config
+        factor = wsd(self.step, cfg.steps, cfg.warmup, cfg.decay)
+        left = 1 - self.seconds / cfg.budget if cfg.budget else 1.0
+        return min(factor, max(0.02, left * cfg.steps / max(1, cfg.decay)))
+
+    def drawn_ahead(self) -> Iterator[tuple[int, Any]] | None:
+        """The batches of the steps to come, or None without workers."""
+        cfg = self.config
+        if not cfg.workers:
+            return None
+        # They are forked: a draw reads maps of the data and the tokenizer, and touches no device.
+        return iter(
+            DataLoader(
+                Draws(self.draw), batch_size=None, sampler=range(self.step, cfg.steps), num_workers=cfg.workers,
+                prefetch_factor=4, pin_memory=self.device.type == "cuda", multiprocessing_context="fork",
+            )
+        )  # fmt: skip
+
     def autocast(self):
         return torch.autocast(self.device.type, torch.bfloat16) if self.config.bf16 else nullcontext()
 
@@ -174,10 +239,12 @@ class Trainer:
 
     def train(self) -> None:
         """Run to `config.steps`. Raises `SoraError` when the loss is not a number."""
-        cfg, totals, count = self.config, {}, 0
+        cfg, totals = self.config, {}
+        self.ahead = self.drawn_ahead()
         start = time.monotonic() - self.seconds
-        while self.step < cfg.steps:
-            factor = wsd(self.step, cfg.steps, cfg.warmup, cfg.decay)
+        last = False
+        while self.step < cfg.steps and not last:
+            factor = self.factor()
             for optimizer, lr in zip(self.optimizers, (cfg.lr, cfg.adam_lr), strict=True):
                 for group in optimizer.param_groups:
                     group["lr"] = lr * factor
@@ -195,15 +262,16 @@ class Trainer:
             metrics["grad_norm"] = float(norm)
             for key, value in metrics.items():
                 totals.setdefault(key, []).append(value)
-            count += 1
             if self.step % cfg.log_every == 0 and self.rank == 0:
                 self.log({k: sum(v) / len(v) for k, v in totals.items()}, factor)
                 totals = {}
-            if self.step % cfg.save_every == 0 or self.step == cfg.steps:
+            last = self.step == cfg.steps or bool(cfg.budget) and self.seconds >= cfg.budget
+            if self.step % cfg.save_every == 0 or last:
                 self.save()
-            if self.rank == 0 and (self.step % cfg.sheet_every == 0 or self.step == cfg.steps):
+            if self.rank == 0 and (self.step % cfg.sheet_every == 0 or last):
                 self.sheet(self.step)
                 self.export(self.out / "model.safetensors")
+        self.ahead = None
 
     def close(self) -> None:
         """Leave the process group together: a process that goes while another still talks to it aborts both."""

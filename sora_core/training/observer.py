@@ -148,7 +148,7 @@ class ObserverTrainer(Trainer):
             part.requires_grad_(True)
         return observer.to(memory_format=torch.channels_last)
 
-    def batch(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+    def draw(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Pixels `[B,T,3,64,64]` in -1..1 and targets, a pure function of (seed, step, rank)."""
         cfg = self.config
         rng = np.random.default_rng([cfg.seed, step, 5])
@@ -173,8 +173,7 @@ class ObserverTrainer(Trainer):
                 video, target = video.flip(-1), mirror(target, self.vocabulary)
             videos.append(video)
             targets.append(target)
-        stacked = Targets.stack(targets)
-        return torch.stack(videos).to(self.device), {k: v.to(self.device) for k, v in stacked.items()}
+        return torch.stack(videos), Targets.stack(targets)
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         video, target = self.batch(step)

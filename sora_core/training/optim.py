@@ -41,14 +41,17 @@ class Muon(torch.optim.Optimizer):
         for group in self.param_groups:
             # Matrices of one shape are orthogonalised together: one large product in place of many small ones.
             shapes: dict[tuple[int, int], list[tuple[Tensor, Tensor, bool]]] = {}
-            for p in group["params"]:
-                if p.grad is None:
-                    continue
-                state = self.state[p]
-                if not state:
-                    state["momentum"] = torch.zeros_like(p)
-                state["momentum"].lerp_(p.grad, 1 - group["momentum"])
-                update = p.grad.lerp(state["momentum"], group["momentum"]).flatten(1)
+            params = [p for p in group["params"] if p.grad is not None]
+            if not params:
+                continue
+            for p in params:
+                if not self.state[p]:
+                    self.state[p]["momentum"] = torch.zeros_like(p)
+            grads, momenta = [p.grad for p in params], [self.state[p]["momentum"] for p in params]
+            torch._foreach_lerp_(momenta, grads, 1 - group["momentum"])
+            torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
+            for p, update in zip(params, torch._foreach_lerp(grads, momenta, group["momentum"]), strict=True):
+                update = update.flatten(1)
                 tall = update.shape[0] > update.shape[1]
                 update = update.mT if tall else update
                 shapes.setdefault(tuple(update.shape), []).append((p, update, tall))
@@ -56,7 +59,6 @@ class Muon(torch.optim.Optimizer):
                 scale = 0.2 * math.sqrt(max(shape))
                 updates = orthogonalize(torch.stack([u for _, u, _ in entries]))
                 for (p, _, tall), update in zip(entries, updates, strict=True):
-                    p.mul_(1 - group["lr"] * group["weight_decay"])
                     update = (update.mT if tall else update).reshape(p.shape)
                     p.add_(update.to(p.dtype), alpha=-group["lr"] * scale)
 

@@ -22,7 +22,8 @@ PARTS = ("encoder", "decoder")
 
 @dataclass(frozen=True)
 class VAETraining(LoopConfig):
-    """Crops are `crop` pixels square and `frames` long; `subject_weight` is the extra loss on subjects. init: a model
+    """Crops are `crop` pixels square and `frames` long; `subject_weight` is the extra loss on subjects, square_weight
+    how much squared errors count beside absolute ones. init: a model
     whose VAE to go on from. only: "decoder" leaves its latents what they are, and what was learned on them holds;
     "encoder" leaves what every latent looks like, so that what was made with the model stays as it was.
     """
@@ -34,6 +35,7 @@ class VAETraining(LoopConfig):
     holdout: int = 64
     latent_noise: float = 0.2
     latent_penalty: float = 1e-3
+    square_weight: float = 2.0
     edge_weight: float = 0.5
     subject_weight: float = 2.0
     only: str = ""
@@ -103,8 +105,8 @@ class VAETrainer(Trainer):
         expect("vae" in parts, f"{self.config.init} holds no VAE. Give a model, or model.safetensors of a VAE run.")
         return parts["vae"].train().requires_grad_(True)
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Crops `[B,3,T,S,S]` in -1..1 and subject weights `[B,1,T,S,S]` in 0..1."""
+    def draw(self, step: int) -> tuple[Tensor, Tensor]:
+        """Crops uint8 `[B,T,S,S,3]` and how much of them is a subject's, uint8 `[B,T,S/4,S/4]`."""
         cfg = self.config
         bucket, indices = self.sampler.draw(step)
         data = self.buckets[bucket]
@@ -131,8 +133,13 @@ class VAETrainer(Trainer):
                 video, weight = video[:, :, ::-1], weight[:, :, ::-1]
             videos.append(torch.from_numpy(np.ascontiguousarray(video)))
             weights.append(torch.from_numpy(np.ascontiguousarray(weight)))
-        video = torch.stack(videos).to(self.device).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
-        weight = torch.stack(weights).to(self.device)[:, None].float() / 255
+        return torch.stack(videos), torch.stack(weights)
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Crops `[B,3,T,S,S]` in -1..1 and subject weights `[B,1,T,S,S]` in 0..1."""
+        video, weight = super().batch(step)
+        video = video.permute(0, 4, 1, 2, 3).float() / 127.5 - 1
+        weight = weight[:, None].float() / 255
         return video, weight.repeat_interleave(4, -1).repeat_interleave(4, -2)
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
@@ -145,14 +152,16 @@ class VAETrainer(Trainer):
             cfg.crop // 8,
             cfg.crop // 8,
         )
-        noise = torch.randn(shape, generator=step_generator(cfg.seed, step)) * cfg.latent_noise
-        noise = ranked(noise, self.rank, self.world_size).to(self.device)
+        # Drawn where it is used: the processor that feeds a GPU has enough to do.
+        generator = step_generator(cfg.seed, step, str(self.device))
+        noise = torch.randn(shape, generator=generator, device=self.device) * cfg.latent_noise
+        noise = ranked(noise, self.rank, self.world_size)
         with self.autocast():
             out, z = self.wrapped(video, noise)
         out = out.float()
         error = out - video
         w = 1 + cfg.subject_weight * weight
-        pixel = (w * (error.abs() + 2 * error.pow(2))).mean()
+        pixel = (w * (error.abs() + cfg.square_weight * error.pow(2))).mean()
         edge = sum((a - b).abs().mean() for a, b in zip(edges(out), edges(video), strict=True))
         # The last group alone would hide drift along the causal chain, so all frames count alike.
         loss = pixel + cfg.edge_weight * edge + cfg.latent_penalty * z.float().pow(2).mean()

@@ -159,6 +159,13 @@ PRESETS: dict[str, WorldConfig] = {
         n_subjects=(("1", 1.0),),
         events=(("bite", 64), ("pop", 9), ("blow out", 9), ("knock over", 9), ("occlusion", 9)),
     ),
+    # Candles above all: to be blown out is what a prompt's candle did least.
+    "cast-events": replace(
+        _CAST,
+        cameras=(("static", 1.0),),
+        n_subjects=(("1", 1.0),),
+        events=(("bite", 40), ("pop", 12), ("blow out", 36), ("knock over", 12)),
+    ),
     # Something passes behind a tree in every clip.
     "cast-occlusion": replace(
         _CAST, cameras=(("static", 1.0),), n_subjects=(("1", 1.0),), events=(("occlusion", 1.0),)
