@@ -115,6 +115,10 @@ class Trainer:
         if self.world_size > 1 and not dist.is_initialized():
             dist.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
         expect(config.budget >= 0 and config.workers >= 0, "budget and workers must be 0 or more.")
+        expect(
+            not config.workers or "fork" in torch.multiprocessing.get_all_start_methods(),
+            "workers are forked, which this system cannot do: leave them out.",
+        )
         expect(not config.budget or self.world_size == 1, "A budget is for one process: the clocks of several differ.")
         self.out = Path(config.out)
         self.out.mkdir(parents=True, exist_ok=True)

@@ -7,9 +7,9 @@ critic's, which is trained on the student's clips all along (DMD, Yin et al., ar
 regression loss, in several steps that are simulated as they are sampled, and with the critic ahead of the student:
 DMD2, arXiv 2405.14867).
 
-Scores tell what is likely, and a soft clip is likelier than one sharp in the wrong place. With `adversarial`, a
-discriminator also says what tells the student's clips from the world's: small heads on the frozen teacher's features of
-both, noised (LADD, arXiv 2403.12015).
+What four calls make so is still softer than the teacher's clips. With `adversarial`, a discriminator also says what
+tells them from the world's: small heads on the frozen teacher's features of both, noised (LADD, Sauer et al., arXiv
+2403.12015). Its direction is scaled to that of the scores, so that one setting says how much it counts.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from .deepen import deepened_name
 from .distill import DistillTrainer, DistillTraining
 from .dit import Batch, Denoiser, shifted
 from .loop import step_generator
+
+FAINT = 0.6  # the most noise in what a discriminator sees
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ class Discriminator(nn.Module):
             nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, dim // 2), nn.SiLU(), nn.Linear(dim // 2, 1))
             for _ in range(taps)
         )
+        for part in self.parts:
+            nn.init.zeros_(part[3].weight)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         return torch.stack([part(x.float())[..., 0] for part, x in zip(self.parts, features, strict=True)])
@@ -72,6 +76,7 @@ class MatchTrainer(DistillTrainer):
     """Student and critic are parts of one module, so that one state holds both; the teacher is the base model."""
 
     config: MatchTraining
+    adam_names = (*DistillTrainer.adam_names, "discriminator")
 
     def __init__(self, config: MatchTraining) -> None:
         expect(config.ahead >= 1 and config.alone >= 0, "ahead must be at least 1 and alone at least 0.")
@@ -199,6 +204,10 @@ class MatchTrainer(DistillTrainer):
             level = torch.rand(len(clip), generator=generator, device=self.device) * (high - low) + low
             return shifted(level, cfg.shift)
 
+        def faint() -> Tensor:
+            # Detail is what is asked of the discriminator, and much noise hides that.
+            return torch.rand(len(clip), generator=generator, device=self.device) * FAINT
+
         def noise() -> Tensor:
             return torch.randn(clip.shape, generator=generator, device=self.device)
 
@@ -212,12 +221,12 @@ class MatchTrainer(DistillTrainer):
         total = error.sum() / share.sum()
         metrics = {"critic": float(total.detach())}
         if cfg.adversarial:
-            told, metrics["told apart"] = self.discerned(fixed, b, levels(0.0, 0.9), noise())
+            told, metrics["told apart"] = self.discerned(fixed, b, faint(), noise())
             total = total + told
         if learn:
             way = self.direction(fixed, b, levels(0.02, 0.98), noise())
             if cfg.adversarial:
-                way = way + self.towards_world(fixed, b, levels(0.0, 0.9), noise(), way)
+                way = way + self.towards_world(fixed, b, faint(), noise(), way)
             # Its gradient is `way`; the value says nothing.
             total = total + (clip * (way * share)).sum() / share.sum()
             metrics["way"] = float((way.abs() * share).sum() / share.sum())

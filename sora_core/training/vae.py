@@ -22,10 +22,10 @@ PARTS = ("encoder", "decoder")
 
 @dataclass(frozen=True)
 class VAETraining(LoopConfig):
-    """Crops are `crop` pixels square and `frames` long; `subject_weight` is the extra loss on subjects, square_weight
-    how much squared errors count beside absolute ones. init: a model
-    whose VAE to go on from. only: "decoder" leaves its latents what they are, and what was learned on them holds;
-    "encoder" leaves what every latent looks like, so that what was made with the model stays as it was.
+    """Crops are `crop` pixels square and `frames` long. subject_weight: the extra loss on subjects. square_weight: of
+    squared errors beside absolute ones. init: a model whose VAE to go on from. only: "decoder" leaves its latents what
+    they are, and what was learned on them holds; "encoder" leaves what every latent looks like, so that what was made
+    with the model stays as it was.
     """
 
     init: str = ""
