@@ -256,6 +256,9 @@ def test_a_budget_ends_a_run_by_the_clock(world):
     trainer.train()
     assert 1 < trainer.step < 100_000 and 3.0 <= trainer.seconds < 10.0
     assert (trainer.out / "model.safetensors").exists() and trainer.checkpoint.exists()
+    again = DiTTrainer(dit_config(world, "dit-budget", steps=100_000, decay=50_000, budget=3.0))
+    again.train()
+    assert again.step == trainer.step  # it is spent
     rows = (trainer.out / "metrics.csv").read_text().splitlines()
     column = rows[0].split(",").index("lr_factor")
     factors = [float(row.split(",")[column]) for row in rows[1:]]

@@ -206,9 +206,13 @@ class Trainer:
         if self.ahead is None:
             drawn = self.draw(step)
         else:
-            at, drawn = next(self.ahead)
-            expect(at == step, f"Step {step} was to be drawn, but the workers are at {at}.")
+            # A trainer may leave a step's batch alone: those are passed over.
+            drawn = next(drawn for at, drawn in self.ahead if at == step)
         return moved(drawn, self.device)
+
+    def over(self) -> bool:
+        """Whether the budget is spent."""
+        return 0 < self.config.budget <= self.seconds
 
     def factor(self) -> float:
         """Of the learning rate, for the step to come."""
@@ -246,8 +250,7 @@ class Trainer:
         cfg, totals = self.config, {}
         self.ahead = self.drawn_ahead()
         start = time.monotonic() - self.seconds
-        last = False
-        while self.step < cfg.steps and not last:
+        while self.step < cfg.steps and not self.over():
             factor = self.factor()
             for optimizer, lr in zip(self.optimizers, (cfg.lr, cfg.adam_lr), strict=True):
                 for group in optimizer.param_groups:
@@ -269,7 +272,7 @@ class Trainer:
             if self.step % cfg.log_every == 0 and self.rank == 0:
                 self.log({k: sum(v) / len(v) for k, v in totals.items()}, factor)
                 totals = {}
-            last = self.step == cfg.steps or bool(cfg.budget) and self.seconds >= cfg.budget
+            last = self.step == cfg.steps or self.over()
             if self.step % cfg.save_every == 0 or last:
                 self.save()
             if self.rank == 0 and (self.step % cfg.sheet_every == 0 or last):
