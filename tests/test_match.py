@@ -80,7 +80,7 @@ def test_the_student_comes_closer_to_what_the_teacher_makes(root):  # noqa: F811
 
 
 def test_a_discriminator_tells_the_students_clips_from_the_worlds_and_says_where_to_go(root):  # noqa: F811
-    how = {"adversarial": 0.5, "taps": (1, 2), "mask_share": 1.0, "tokens": 256, "lr": 1e-2}
+    how = {"adversarial": 0.5, "taps": (1, 2), "mask_share": 1.0, "tokens": 256, "adam_lr": 1e-2}
     trainer = MatchTrainer(config(root, out=str(root / "told"), steps=40, alone=40, log_every=40, ahead=1, **how))
     b = trainer.batch(next(s for s in range(50) if not trainer.batch(s).generate.all()))
     level, noise = torch.full((len(b.latents),), 0.3), torch.randn_like(b.latents)

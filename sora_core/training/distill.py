@@ -26,7 +26,7 @@ from ..diffusion.samplers import get_sampler
 from ..diffusion.schedules import get_sigmas
 from ..errors import expect
 from ..lora import save_lora
-from .dit import Batch
+from .batch import Batch
 from .lora import LoRATrainer, LoRATraining
 
 

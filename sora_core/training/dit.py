@@ -11,8 +11,7 @@ And the text encoder must tell, at a subject's word, where that subject is at th
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +28,7 @@ from ..errors import SoraError, expect
 from ..model.dit import DiT, DiTConfig
 from ..model.registry import DIT_CONFIGS
 from ..model.text import UNKNOWN, TextConfig, TextEncoder, Vocabulary
+from .batch import Batch
 from .data import Bucket, BucketSampler, open_buckets
 from .loop import LoopConfig, Trainer, ranked, step_generator
 from .masks import frame_mask
@@ -89,35 +89,12 @@ class DiTTraining(LoopConfig):
     text: TextConfig = TextConfig(reach=3)
 
 
-@dataclass
-class Batch:
-    latents: Tensor  # [B,C,T,H,W]
-    labels: Tensor  # [B,N] subject class per token
-    ids: Tensor  # [B,S,L] text tokens of S prompts a clip, a dropped caption is empty
-    shot: Tensor  # [B,T] which of the prompts a latent reads
-    generate: Tensor  # [B,T] bool
-    context: Tensor  # [B] noise level of what is kept
-    noise: Tensor
-    sigma: Tensor  # [B]
-    words: Tensor  # [n,2] clip and place in its prompt of the words that name a subject of a clip in one shot
-    places: Tensor  # [n,PLACES] where that subject is, 0..1
-
-    def to(self, device: torch.device, non_blocking: bool = False) -> Batch:
-        return self._each(lambda x: x.to(device, non_blocking=non_blocking))
-
-    def pin_memory(self) -> Batch:
-        return self._each(lambda x: x.pin_memory())
-
-    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        return Batch(**{part.name: change(getattr(self, part.name)) for part in fields(self)})
-
-
 class Denoiser(nn.Module):
     """DiT, text encoder and label head in one forward, so that DDP and the optimisers see one module."""
 
     def __init__(self, dit: DiT, text: TextEncoder, classes: int, tap: int) -> None:
         super().__init__()
-        self.dit, self.text, self.tap = dit, text, tap
+        self.dit, self.text, self.tap = dit, text, min(tap, len(dit.blocks))
         self.labels = nn.Sequential(
             nn.Linear(dit.config.dim, dit.config.dim), nn.SiLU(), nn.Linear(dit.config.dim, classes + PARTS)
         )

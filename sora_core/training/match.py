@@ -24,9 +24,10 @@ from torch import Tensor, nn
 
 from ..errors import expect
 from ..lora import PREFIXES, read_lora
+from .batch import Batch
 from .deepen import deepened_name
 from .distill import DistillTrainer, DistillTraining
-from .dit import Batch, Denoiser, shifted
+from .dit import Denoiser, shifted
 from .loop import step_generator
 
 FAINT = 0.6  # the most noise in what a discriminator sees
