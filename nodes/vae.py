@@ -41,8 +41,8 @@ class SoraVAEEncode(io.ComfyNode):
             "SoraVAEEncode",
             display_name="Sora VAE Encode",
             category="Sora/vae",
-            description="Turns frames into a latent, to restyle, extend or edit them. One frame is a still. Can refine "
-            "the latent until it decodes to more of what was there.",
+            description="Turns frames into a latent, to restyle, extend or edit them. One frame is a still. The "
+            "latent is corrected by what it decodes to, and can be refined further.",
             search_aliases=["vae encode", "image to latent", "video to latent", "encode", "refine"],
             inputs=[
                 io.Image.Input("images", tooltip="Frames of one video, or one picture."),
@@ -60,8 +60,9 @@ class SoraVAEEncode(io.ComfyNode):
                     min=0,
                     max=200,
                     optional=True,
-                    tooltip="Steps that bring the latent nearer to what decodes to these frames: 16 win about a "
-                    "decibel on what moves, and take as long as decoding 50 times. For sora-mini's VAE. 0: none.",
+                    tooltip="Further steps that bring the latent nearer to what decodes to these frames. It is "
+                    "corrected four times in any case; 24 steps win another fifth of a decibel on what moves, and take "
+                    "as long as decoding 70 times. For sora-mini's VAE. 0: none.",
                 ),
             ],
             outputs=[io.Latent.Output(display_name="latent", tooltip="For a sampler.")],

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from .errors import SoraError, expect
-from .model.vae import FeatureCache, VideoVAE
-from .refining import MAX_STEPS, Refiner
+from .model.causal import FeatureCache
+from .model.vae import VideoVAE
+from .refining import MAX_STEPS, Refiner, regions
+from .tiling import scaled, tiles
 
 CHUNK = 4  # latent frames decoded at a time
 SMALLEST_TILE = 8  # latents
@@ -43,25 +45,18 @@ def decode_stream(vae: VideoVAE, latent: Tensor, tile: int | None = None) -> Ite
         for part in vae.stream_decode(latent, CHUNK):
             yield to_pixels(part)
         return
-    reach, ratio = decoder_reach(vae), vae.config.spatial_ratio
-    rows, columns = latent.shape[-2:]
-    streams = []
-    for y in range(0, rows, tile):
-        for x in range(0, columns, tile):
-            y0, y1 = max(0, y - reach), min(rows, y + tile + reach)
-            x0, x1 = max(0, x - reach), min(columns, x + tile + reach)
-            cut = (
-                slice((y - y0) * ratio, (min(y + tile, rows) - y0) * ratio),
-                slice((x - x0) * ratio, (min(x + tile, columns) - x0) * ratio),
-            )
-            streams.append((y, x, cut, vae.stream_decode(latent[..., y0:y1, x0:x1], CHUNK)))
+    ratio, (rows, columns) = vae.config.spatial_ratio, latent.shape[-2:]
+    streams = [
+        (scaled(part.keep, ratio), scaled(part.at, ratio), vae.stream_decode(latent[..., *part.read], CHUNK))
+        for part in tiles(rows, columns, tile, decoder_reach(vae))
+    ]
     for _ in range(0, latent.shape[2], CHUNK):
         canvas: Tensor | None = None
-        for y, x, (vertical, horizontal), stream in streams:
-            part = to_pixels(next(stream)[..., vertical, horizontal])
+        for keep, at, stream in streams:
+            part = to_pixels(next(stream)[..., *keep])
             if canvas is None:
                 canvas = part.new_empty(*part.shape[:2], rows * ratio, columns * ratio, 3)
-            canvas[:, :, y * ratio : y * ratio + part.shape[2], x * ratio : x * ratio + part.shape[3]] = part
+            canvas[:, :, *at] = part
         yield canvas
 
 
@@ -137,9 +132,10 @@ def check_latent(vae: VideoVAE, latent: Tensor) -> None:
 def encode(vae: VideoVAE, images: Tensor, refine: int = 0, report: Callable[[int, int], None] | None = None) -> Tensor:
     """IMAGE `[T,H,W,3]` float 0..1 -> normalised latent `[1,C,1+k,h,w]` float32 on the CPU.
 
-    refine: steps that bring each chunk nearer to what decodes to `images`, see `refining`; each costs about three times
-    a decode. `report(done, total)` is called after each. T must be 1 + 4k, H and W multiples of the VAE's ratio, refine
-    0 to 200: SoraError otherwise, and when memory does not suffice to refine.
+    It is corrected by what it decodes to, as the VAE has learned to. refine: further steps that bring each chunk nearer
+    to what decodes to `images`, see `refining`; each costs about three times a decode. `report(done, total)` is called
+    after each. T must be 1 + 4k, H and W multiples of the VAE's ratio, refine 0 to 200: SoraError otherwise, and when
+    memory does not suffice to refine.
     """
     expect(
         images.ndim == 4 and images.shape[-1] >= 3,
@@ -151,31 +147,39 @@ def encode(vae: VideoVAE, images: Tensor, refine: int = 0, report: Callable[[int
 
 
 def encode_stream(
-    vae: VideoVAE, video: Tensor, refine: int = 0, report: Callable[[int, int], None] | None = None
+    vae: VideoVAE, video: Tensor, refine: int = 0, report: Callable[[int, int], None] | None = None,
+    correct: bool = True, signed: bool = False,
 ) -> Iterator[Tensor]:
-    """Encode `[B,3,1+4k,H,W]` in 0..1 a chunk at a time, see `encode`; yields latents in the VAE's precision."""
+    """Encode `[B,3,1+4k,H,W]` in 0..1 a chunk at a time, see `encode`; yields latents in the VAE's precision.
+
+    correct: False gives the encoder's own latents, of one pass; signed: `video` is in -1..1.
+    """  # fmt: skip
     expect(0 <= refine <= MAX_STEPS, f"refine is {refine}: use 0 to {MAX_STEPS} steps.")
     first, ratio = next(vae.parameters()), vae.config.temporal_ratio
     head = 1 + CHUNK * ratio
     chunks = [part for part in (video[:, :, :head], *video[:, :, head:].split(CHUNK * ratio, 2)) if part.shape[2]]
-    done = 0
+    cells = [side // vae.config.spatial_ratio for side in video.shape[-2:]]
+    total, done = len(chunks) * refine * len(regions(*cells)), 0
 
     def tick() -> None:
         nonlocal done
         done += 1
         if report is not None:
-            report(done, len(chunks) * refine)
+            report(done, total)
 
-    cache, refiner = FeatureCache(), Refiner(vae, refine, tick) if refine else None
+    cache, better = FeatureCache(), refine or (correct and vae.config.corrections)
+    refiner = Refiner(vae, refine, tick, correct) if better else None
     for part in chunks:
-        part = part.to(first.device, first.dtype) * 2 - 1
+        part = part.to(first.device, first.dtype)
+        part = part if signed else part * 2 - 1
         with torch.no_grad():
             (latent,) = vae.stream_encode([part], cache)
         if refiner is not None:
             try:
                 latent = refiner(part, latent)
             except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
+                # Without refine ComfyUI goes on in tiles, if the error is as it was.
+                if not refine or not is_out_of_memory(error):
                     raise
                 raise SoraError(
                     f"Not enough memory to refine {video.shape[-1]}x{video.shape[-2]}: set refine to 0, or make the "

@@ -108,6 +108,10 @@ def test_token_labels_name_the_dominant_subject():
 @pytest.mark.parametrize("kind", ["vae", "dit"])
 def test_resume_is_exact(world, kind):
     trainer, config = (VAETrainer, vae_config) if kind == "vae" else (DiTTrainer, dit_config)
+    resumes_exactly(world, kind, trainer, config)
+
+
+def resumes_exactly(world, kind, trainer, config):
     trainer(config(world, f"{kind}-whole", steps=4)).train()
     half = trainer(config(world, f"{kind}-cut", steps=4, save_every=2))
     half.log = lambda *_: (_ for _ in ()).throw(KeyboardInterrupt) if half.step == 3 else None

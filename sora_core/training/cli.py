@@ -120,7 +120,7 @@ def parser() -> argparse.ArgumentParser:
     merge.add_argument("model", help="a name or a checkpoint")
     merge.add_argument("lora", metavar="FILE[:STRENGTH]")
     merge.add_argument("--out", type=Path, required=True)
-    for name in ("vae", "dit", "observer", "lora", "distill", "match", "reward"):
+    for name in ("vae", "corrector", "dit", "observer", "lora", "distill", "match", "reward"):
         stage = stages.add_parser(name, help=f"train the {name}; resumes when its folder holds a state")
         stage.add_argument("--config", help=f"TOML file or a name in training/configs (default: {name}-mini)")
         stage.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
@@ -204,6 +204,10 @@ def main(argv: list[str] | None = None) -> int:
         from .vae import VAETrainer, VAETraining
 
         trained(VAETrainer(load_config(VAETraining, args.config or "vae-mini", args.overrides)))
+    elif args.stage == "corrector":
+        from .corrector import CorrectorTrainer, CorrectorTraining
+
+        trained(CorrectorTrainer(load_config(CorrectorTraining, args.config or "corrector-mini", args.overrides)))
     elif args.stage == "dit":
         from .dit import DiTTrainer, DiTTraining
 

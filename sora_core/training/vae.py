@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +42,16 @@ class VAETraining(LoopConfig):
     subject_weight: float = 2.0
     only: str = ""
     model: VAEConfig = VAEConfig()
+
+
+def with_corrector(vae: VideoVAE, corrections: int, width: Sequence[int] = (), blocks: Sequence[int] = ()) -> VideoVAE:
+    """`vae` with a corrector of these sizes: a new one that changes nothing yet, unless its own is of the same."""
+    sizes = {"corrector_width": tuple(width), "corrector_blocks": tuple(blocks)} if corrections else {}
+    other = VideoVAE(dataclasses.replace(vae.config, corrections=corrections, **sizes))
+    keeps = corrections and vae.config.corrections and all(getattr(vae.config, k) == v for k, v in sizes.items())
+    kept = {k: v for k, v in vae.state_dict().items() if keeps or not k.startswith("corrector.")}
+    other.load_state_dict(other.state_dict() | kept)
+    return other
 
 
 def edges(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -97,13 +109,13 @@ class VAETrainer(Trainer):
         return Autoencode(vae)
 
     def started(self) -> VideoVAE:
-        """The VAE as it is before the first step."""
+        """The VAE as it is before the first step, without a corrector: that is for the decoder it was trained with."""
         if not self.config.init:
             expect(not self.config.only, f"only={self.config.only} needs init: the model whose other half to keep.")
             return VideoVAE(self.config.model)
         parts, _ = load_parts(self.config.init)
         expect("vae" in parts, f"{self.config.init} holds no VAE. Give a model, or model.safetensors of a VAE run.")
-        return parts["vae"].train().requires_grad_(True)
+        return with_corrector(parts["vae"], 0).train().requires_grad_(True)
 
     def draw(self, step: int) -> tuple[Tensor, Tensor]:
         """Crops uint8 `[B,T,S,S,3]` and how much of them is a subject's, uint8 `[B,T,S/4,S/4]`."""
@@ -179,6 +191,11 @@ class VAETrainer(Trainer):
         vae.load_state_dict({k.removeprefix("vae."): v for k, v in self.ema.state.items()})
         return vae.to(self.device).eval()
 
+    def given_back(self, vae: VideoVAE, video: Tensor) -> Tensor:
+        """`[B,3,T,H,W]` in -1..1, through the VAE and back."""
+        with self.autocast():
+            return vae.decode(vae.encode(video)).float()
+
     @torch.no_grad()
     def evaluate(self, vae: VideoVAE, clips: int = 16) -> tuple[dict[str, float], list[np.ndarray]]:
         """PSNR on held-out clips, whole and on subjects; and pairs (truth above reconstruction) to look at."""
@@ -190,8 +207,7 @@ class VAETrainer(Trainer):
             video = video.permute(3, 0, 1, 2)[None].float() / 127.5 - 1
             alpha = torch.from_numpy(np.array(data.alpha[i])).to(self.device)[None, None].float() / 255
             alpha = F.interpolate(alpha[0], scale_factor=4.0)[None]
-            with self.autocast():
-                out = vae.decode(vae.encode(video)).float()
+            out = self.given_back(vae, video)
             mask = (alpha > 0.5).float()
             scores.append(
                 (

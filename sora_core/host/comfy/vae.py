@@ -11,7 +11,7 @@ import comfy.sd
 import torch
 from torch import Tensor
 
-from ...decoding import CHUNK
+from ...decoding import CHUNK, encode_stream
 from ...model.vae import VAEConfig, VideoVAE
 
 
@@ -20,7 +20,7 @@ class StreamingVAE(VideoVAE):
 
     def encode(self, video: Tensor) -> Tensor:
         self.check_video(video)
-        return torch.cat(list(self.stream_encode(video.split(1 + CHUNK * self.config.temporal_ratio, 2))), 2)
+        return torch.cat(list(encode_stream(self, video, signed=True)), 2)
 
     def decode(self, latent: Tensor) -> Tensor:
         return torch.cat(list(self.stream_decode(latent, CHUNK)), 2)
@@ -58,9 +58,12 @@ class SoraVAE(comfy.sd.VAE):
         self.memory_used_decode = lambda shape, dtype: (
             width * min(shape[2], CHUNK) * shape[3] * shape[4] * 4 * management.dtype_size(dtype)
         )
+        # Corrections keep a chunk's gradients, in float32, of frames or of tiles of 320 pixels.
         self.memory_used_encode = lambda shape, dtype: (
             width * min(shape[2], 1 + CHUNK * time) * shape[3] * shape[4] // 64 * management.dtype_size(dtype)
-        )
+            + (4 * width * min(shape[2], 1 + CHUNK * time) * min(shape[3] * shape[4], 320 * 320) // 16
+               if config.corrections else 0)
+        )  # fmt: skip
         self.working_dtypes = [torch.bfloat16, torch.float32]
         self.device, self.output_device = management.vae_device(), management.intermediate_device()
         self.vae_dtype = next(vae.parameters()).dtype

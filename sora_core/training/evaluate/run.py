@@ -93,10 +93,11 @@ class Maker:
         )["samples"]
 
     @torch.no_grad()
-    def through(self, clips: np.ndarray, refine: int = 0) -> np.ndarray:
-        """The world's clips `[B,T,H,W,3]` as the VAE gives them back; refine: see `sora_core.decoding.encode`."""
+    def through(self, clips: np.ndarray, refine: int = 0, correct: bool = False) -> np.ndarray:
+        """The world's clips `[B,T,H,W,3]` as the VAE gives them back (`sora_core.decoding.encode_stream`): by default
+        from the encoder's latents as they are, for such the model learned to make."""
         video = torch.from_numpy(clips).movedim(-1, 1)
-        return self.shown(torch.cat(list(encode_stream(self.pipe.vae, video, refine)), 2).float())
+        return self.shown(torch.cat(list(encode_stream(self.pipe.vae, video, refine, correct=correct)), 2).float())
 
 
 def batches(cases: list[Case], size: int = BATCH) -> Iterator[list[Case]]:
@@ -166,21 +167,21 @@ def verdict_of(ability: str, case: Case, seen: dict[str, bool]) -> dict[str, boo
 
 
 def reconstruction(draw: Draw, maker: Maker, clips: int) -> Result:
-    """PSNR of the VAE on clips that nobody trained on: whole, on the subject (alpha over one half), first frame; by
-    the encoder alone, and with its latents refined."""
+    """PSNR of the VAE on clips that nobody trained on: whole, on the subject (alpha over one half), first frame; as it
+    encodes, by the encoder's one pass, without corrections, and with its latents refined."""
     start, result = time.monotonic(), Result()
-    rows = []
+    rows, ways = [], {"": (0, True), ", encoder alone": (0, False), f", refined in {REFINE} steps": (REFINE, True)}
     for i in range(clips):
         clip = draw.worlds[draw.preset].sample(FIRST_SEED - 1 - i)
         frames, subject = clip.frames / np.float32(255), clip.alpha > 127
         row = []
-        for refine in (0, REFINE):
-            error = (maker.through(frames[None], refine)[0] - frames) ** 2
+        for refine, correct in ways.values():
+            error = (maker.through(frames[None], refine, correct)[0] - frames) ** 2
             row += [error.mean(), error[subject].mean() if subject.any() else np.nan, error[0].mean()]
         rows.append(row)
     scores = -10 * np.log10(np.asarray(rows))
-    names = ("whole", "subject", "first frame")
-    for name, column in zip((*names, *(f"{name}, refined in {REFINE} steps" for name in names)), scores.T, strict=True):
+    names = [f"{part}{way}" for way in ways for part in ("whole", "subject", "first frame")]
+    for name, column in zip(names, scores.T, strict=True):
         spread = 1.96 * np.nanstd(column) / np.sqrt(max(len(column), 1))
         result.figures[f"PSNR, {name} (dB)"] = round(float(np.nanmean(column)), 2)
         result.figures[f"PSNR, {name}, 95% interval +-"] = round(float(spread), 2)
