@@ -26,7 +26,7 @@ _RATE, _RATE_AFTER = 0.12, 0.06
 # What moves is what people look at: where a clip changes as much as on average, an error counts half as much again.
 _MOVING = 0.5
 _NEIGHBOURHOOD = 9  # pixels
-# In latents. Frames of more than 320 pixels are refined in tiles: the gradients of a chunk of 320 x 320 take 0.6 GB.
+# In latents. Frames of more than 320 pixels are refined in tiles: the gradients of a chunk of 320 x 320 take 1.2 GB.
 _TILE, _REACH = 24, 8
 _CHANGED = 0.03  # a variance over time that counts by half
 
