@@ -28,6 +28,10 @@ def test_a_budget_ends_a_run_by_the_clock(world):  # noqa: F811
     again.train()
     assert again.step == trainer.step  # it is spent
     rows = (trainer.out / "metrics.csv").read_text().splitlines()
-    column = rows[0].split(",").index("lr_factor")
-    factors = [float(row.split(",")[column]) for row in rows[1:]]
-    assert max(factors) == 1.0 and factors[-1] < 0.1 and factors[1:] == sorted(factors[1:], reverse=True)
+    names = rows[0].split(",")
+    at = [names.index(name) for name in ("seconds", "lr_factor")]
+    clock, factors = ([float(row.split(",")[i]) for row in rows[1:]] for i in at)
+    # By the clock at each step's beginning, however long the steps are: the last half of the budget brings it down.
+    for spent, factor in zip(clock, factors[1:], strict=False):
+        assert factor == pytest.approx(min(1.0, max(0.02, 2 * (1 - spent / 3.0))), abs=0.08)
+    assert max(factors) == 1.0 and factors[-1] < 0.5 and factors[1:] == sorted(factors[1:], reverse=True)
