@@ -1,6 +1,6 @@
 """What artists see: one module per step of the pipeline, each node a schema and one call.
 
-`sora_core.host.backend` does the work; `.api` decides once whose node API is used.
+`sora_core.pipeline.engine` does the work; `.api` decides once whose node API is used.
 """
 
 from .api import ComfyExtension
@@ -31,9 +31,21 @@ class SoraExtension(ComfyExtension):
         )
 
         modules = (
-            load, text, expand, prompt_safety, caption, latents, sample, vae, edit, join, story, frame_safety, output,
+            load,
+            text,
+            expand,
+            prompt_safety,
+            caption,
+            latents,
+            sample,
+            vae,
+            edit,
+            join,
+            story,
+            frame_safety,
+            output,
             detect,
-        )  # fmt: skip
+        )
         return [node for module in modules for node in module.NODES]
 
 

@@ -28,7 +28,11 @@ class SoraCaption(io.ComfyNode):
                     "fps", default=8.0, min=0.1, max=240.0, step=1.0, tooltip="Frames per second of the images."
                 ),
                 io.Int.Input(
-                    "seed", default=0, min=0, max=2**64 - 1, control_after_generate=True,
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=2**64 - 1,
+                    control_after_generate=True,
                     tooltip="Same seed, same wording.",
                 ),
             ],
@@ -38,14 +42,12 @@ class SoraCaption(io.ComfyNode):
                 io.Float.Output(display_name="confidence", tooltip="0 to 1: subject, scene, motion and camera in one."),
             ],
             hidden=[io.Hidden.unique_id],
-        )  # fmt: skip
+        )
 
     @classmethod
-    def execute(
-        cls, length: str, language: str, fps: float, seed: int, video=None, images=None
-    ) -> io.NodeOutput:
-        from sora_core.captioning.watch import watch, watch_file
+    def execute(cls, length: str, language: str, fps: float, seed: int, video=None, images=None) -> io.NodeOutput:
         from sora_core.errors import expect
+        from sora_core.observer.watch import watch, watch_file
 
         expect((video is None) != (images is None), "Connect a video or images, one of the two.")
         path = whole_file(video) if video is not None else None

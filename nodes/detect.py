@@ -35,8 +35,8 @@ class SoraDetect(io.ComfyNode):
         import torch
 
         from sora_core.errors import expect
-        from sora_core.provenance.detector import detect_file, detect_frames
-        from sora_core.provenance.plot import draw_frames
+        from sora_core.provenance.detector.detect import detect_file, detect_frames
+        from sora_core.provenance.detector.plot import draw_frames
         from sora_core.provenance.saving import watermark_key
 
         expect((video is None) != (images is None), "Connect a video or images, one of the two.")

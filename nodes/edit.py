@@ -3,16 +3,7 @@
 from __future__ import annotations
 
 from .api import backend, io
-from .media import (
-    codec,
-    edit_outputs,
-    edited,
-    seconds_input,
-    size_inputs,
-    take_video,
-    wanted_size,
-    working_inputs,
-)
+from .media import codec, edit_outputs, edited, seconds_input, size_inputs, take_video, wanted_size, working_inputs
 
 
 class SoraImageToVideo(io.ComfyNode):
@@ -28,13 +19,14 @@ class SoraImageToVideo(io.ComfyNode):
                 io.Image.Input("image", tooltip="The picture. It comes back untouched."),
                 io.Vae.Input("vae", tooltip="The VAE of the model."),
                 io.Combo.Input(
-                    "position", options=["first", "last", "frame"], default="first",
+                    "position",
+                    options=["first", "last", "frame"],
+                    default="first",
                     tooltip="Where the picture stands. frame: at the number below.",
                 ),
                 io.Int.Input("frame", default=0, min=0, max=4096, tooltip="Number of its frame, from 0."),
                 io.Float.Input(
-                    "seconds", default=2.0, min=0.05, max=60.0, step=0.25, round=0.001,
-                    tooltip="How long the video is.",
+                    "seconds", default=2.0, min=0.05, max=60.0, step=0.25, round=0.001, tooltip="How long the video is."
                 ),
                 io.Float.Input("fps", default=8.0, min=1.0, max=120.0, step=1.0, tooltip="Frames per second."),
                 *size_inputs(),
@@ -42,13 +34,13 @@ class SoraImageToVideo(io.ComfyNode):
             ],
             outputs=edit_outputs()[:2],
             hidden=[io.Hidden.unique_id],
-        )  # fmt: skip
+        )
 
     @classmethod
     def execute(cls, image, vae, position, frame, seconds, fps, width, height, last_image=None) -> io.NodeOutput:
-        from sora_core.clips import fit_frames
         from sora_core.errors import expect
-        from sora_core.sizes import nearest_length
+        from sora_core.media.clips import fit_frames
+        from sora_core.media.sizes import nearest_length
         from sora_core.tasks import animate
 
         family, size = backend().family(vae=vae), wanted_size(width, height)
@@ -77,22 +69,27 @@ class SoraExtend(io.ComfyNode):
                 io.Vae.Input("vae", tooltip="The VAE of the model."),
                 seconds_input("to add on a side"),
                 io.Combo.Input(
-                    "direction", options=["forwards", "backwards", "both"], default="forwards",
-                    tooltip="Where to add.",
+                    "direction", options=["forwards", "backwards", "both"], default="forwards", tooltip="Where to add."
                 ),
                 *working_inputs(),
                 io.Float.Input(
-                    "hold", default=0.3, min=0.0, max=1.0, step=0.01, advanced=True, optional=True,
+                    "hold",
+                    default=0.3,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    advanced=True,
+                    optional=True,
                     tooltip="How far the broad colours of what is made may be pulled back to the shot's own.",
                 ),
             ],
             outputs=edit_outputs(),
             hidden=[io.Hidden.unique_id],
-        )  # fmt: skip
+        )
 
     @classmethod
     def execute(cls, video, vae, seconds, direction, fps, width, height, window=5, hold=0.3) -> io.NodeOutput:
-        from sora_core.clips import join_audio
+        from sora_core.media.clips import join_audio
         from sora_core.tasks import SPLICE, extend
 
         clip = take_video(video, vae, fps, wanted_size(width, height))
@@ -121,18 +118,20 @@ class SoraInfill(io.ComfyNode):
                 io.Video.Input("video", tooltip="The video."),
                 io.Vae.Input("vae", tooltip="The VAE of the model."),
                 io.String.Input(
-                    "frames", default="5-12",
+                    "frames",
+                    default="5-12",
                     tooltip="Frames to make anew, from 0: ranges and numbers, such as 5-12, 20. Not used with a mask.",
                 ),
                 *working_inputs(),
                 io.Mask.Input(
-                    "mask", optional=True,
+                    "mask",
+                    optional=True,
                     tooltip="What to make anew, of the size of the video: one mask, or one for each frame.",
                 ),
             ],
             outputs=edit_outputs(),
             hidden=[io.Hidden.unique_id],
-        )  # fmt: skip
+        )
 
     @classmethod
     def validate_inputs(cls, frames=None) -> bool | str:

@@ -23,7 +23,11 @@ class SoraExpandPrompt(io.ComfyNode):
                     tooltip="A prompt, in English or Chinese. What is descriptive already is left alone.",
                 ),
                 io.Int.Input(
-                    "seed", default=0, min=0, max=2**64 - 1, control_after_generate=True,
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=2**64 - 1,
+                    control_after_generate=True,
                     tooltip="Same seed, same wording.",
                 ),
                 io.String.Input(
@@ -34,7 +38,12 @@ class SoraExpandPrompt(io.ComfyNode):
                 ),
                 io.String.Input("language_model_name", default="", tooltip="Which of the server's models."),
                 io.Float.Input(
-                    "time_limit", default=30.0, min=1.0, max=600.0, step=1.0, round=0.1,
+                    "time_limit",
+                    default=30.0,
+                    min=1.0,
+                    max=600.0,
+                    step=1.0,
+                    round=0.1,
                     tooltip="Seconds that the language model may take.",
                 ),
                 io.Clip.Input(
@@ -46,14 +55,14 @@ class SoraExpandPrompt(io.ComfyNode):
                 io.String.Output(display_name="unknown_words", tooltip="Words that the model does not know."),
             ],
             hidden=[io.Hidden.unique_id],
-        )  # fmt: skip
+        )
 
     @classmethod
     def execute(
         cls, text: str, seed: int, language_model: str, language_model_name: str, time_limit: float, clip=None
     ) -> io.NodeOutput:
-        from sora_core.captioning.expand import expand
-        from sora_core.captioning.language_model import reword
+        from sora_core.language.expand import expand
+        from sora_core.language.language_model import reword
 
         if language_model.strip():
             made = reword(text, language_model, language_model_name, seed, time_limit)

@@ -70,8 +70,10 @@ class SoraFrameSafety(io.ComfyNode):
             changes["frames.faces"] = faces
             changes["frames.thresholds"] = {**chosen.frames.thresholds, "likeness": likeness}
         chosen = chosen.override(changes)
-        expect(chosen.frames.action != "off", f"The policy {chosen.name!r} checks no frames (action off): choose an "
-               "action here, or remove this node.")  # fmt: skip
+        expect(
+            chosen.frames.action != "off",
+            f"The policy {chosen.name!r} checks no frames (action off): choose an action here, or remove this node.",
+        )
         report = checker_for(chosen).review(images)
         shown = note(cls, report.message())
         if not report.allowed:

@@ -29,7 +29,7 @@ class SoraConnect(io.ComfyNode):
 
     @classmethod
     def execute(cls, first, second, vae, seconds, fps, width, height, window=5) -> io.NodeOutput:
-        from sora_core.clips import join_audio
+        from sora_core.media.clips import join_audio
         from sora_core.tasks import connect
 
         a = take_video(first, vae, fps, wanted_size(width, height))
@@ -82,7 +82,11 @@ class SoraRemix(io.ComfyNode):
                 io.Video.Input("video", tooltip="The video."),
                 io.Vae.Input("vae", tooltip="The VAE of the model."),
                 io.Float.Input(
-                    "strength", default=0.6, min=0.0, max=1.0, step=0.01,
+                    "strength",
+                    default=0.6,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
                     tooltip="How much may change: 0 nothing, 1 everything. Styles need about 0.5 to 0.7.",
                 ),
                 *working_inputs(window=False),
@@ -93,7 +97,7 @@ class SoraRemix(io.ComfyNode):
                 *edit_outputs()[1:],
             ],
             hidden=[io.Hidden.unique_id],
-        )  # fmt: skip
+        )
 
     @classmethod
     def execute(cls, video, vae, strength, fps, width, height) -> io.NodeOutput:

@@ -8,22 +8,14 @@ from .api import Patches, backend, io, note
 class SoraEmptyLatent(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        from sora_core.sizes import ASPECTS
+        from sora_core.media.sizes import ASPECTS
 
         return io.Schema(
             "SoraEmptyLatent",
             display_name="Sora Empty Latent",
             category="Sora/latents",
-            description="The canvas of a new video: how long, how large, in what shape. Says what it had "
-            "to round.",
-            search_aliases=[
-                "empty video latent",
-                "duration",
-                "seconds",
-                "resolution",
-                "aspect ratio",
-                "size",
-            ],
+            description="The canvas of a new video: how long, how large, in what shape. Says what it had to round.",
+            search_aliases=["empty video latent", "duration", "seconds", "resolution", "aspect ratio", "size"],
             inputs=[
                 io.Float.Input(
                     "seconds",
@@ -35,28 +27,17 @@ class SoraEmptyLatent(io.ComfyNode):
                     tooltip="How long the video is. The nearest length that the model can make is used.",
                 ),
                 io.Float.Input(
-                    "fps",
-                    default=8.0,
-                    min=1.0,
-                    max=120.0,
-                    step=1.0,
-                    tooltip="Frames per second; sora-mini: 8.",
+                    "fps", default=8.0, min=1.0, max=120.0, step=1.0, tooltip="Frames per second; sora-mini: 8."
                 ),
-                io.Int.Input(
-                    "width", default=128, min=16, max=8192, step=16, tooltip="Pixels, a multiple of 16."
-                ),
-                io.Int.Input(
-                    "height", default=128, min=16, max=8192, step=16, tooltip="Pixels, a multiple of 16."
-                ),
+                io.Int.Input("width", default=128, min=16, max=8192, step=16, tooltip="Pixels, a multiple of 16."),
+                io.Int.Input("height", default=128, min=16, max=8192, step=16, tooltip="Pixels, a multiple of 16."),
                 io.Combo.Input(
                     "aspect",
                     options=list(ASPECTS),
                     default="as set",
                     tooltip="as set: width and height as they are. Otherwise their area in this shape.",
                 ),
-                io.Int.Input(
-                    "batch_size", default=1, min=1, max=64, tooltip="How many videos to make at once."
-                ),
+                io.Int.Input("batch_size", default=1, min=1, max=64, tooltip="How many videos to make at once."),
                 io.Model.Input(
                     "model", optional=True, tooltip="For a model other than sora-mini: makes a latent for it."
                 ),
@@ -72,7 +53,7 @@ class SoraEmptyLatent(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, width=None, height=None) -> bool | str:
         from sora_core.errors import SoraError
-        from sora_core.sizes import check_side
+        from sora_core.media.sizes import check_side
 
         try:
             for name, side in (("width", width), ("height", height)):
@@ -87,7 +68,7 @@ class SoraEmptyLatent(io.ComfyNode):
     def execute(cls, seconds, fps, width, height, aspect, batch_size, model=None) -> io.NodeOutput:
         import torch
 
-        from sora_core.sizes import plan_clip
+        from sora_core.media.sizes import plan_clip
 
         family = backend().family(model=model)
         size = plan_clip(seconds, fps, width, height, aspect, family.temporal_ratio, family.multiple)
@@ -119,15 +100,9 @@ class SoraPatchify(io.ComfyNode):
                 io.Latent.Input(
                     "latent", tooltip="Of one video or a batch. Its noise mask says which patches are kept."
                 ),
-                Patches.Input(
-                    "patches", optional=True, tooltip="Patches of other clips, to put this clip behind."
-                ),
-                io.Model.Input(
-                    "model", optional=True, tooltip="Gives the size of a patch and what a token costs."
-                ),
-                io.Image.Input(
-                    "frames", optional=True, tooltip="Frames of the first clip, to draw the grid over."
-                ),
+                Patches.Input("patches", optional=True, tooltip="Patches of other clips, to put this clip behind."),
+                io.Model.Input("model", optional=True, tooltip="Gives the size of a patch and what a token costs."),
+                io.Image.Input("frames", optional=True, tooltip="Frames of the first clip, to draw the grid over."),
             ],
             outputs=[
                 Patches.Output(display_name="patches", tooltip="For Sora Sampler or Sora Unpatchify."),
@@ -141,7 +116,7 @@ class SoraPatchify(io.ComfyNode):
 
     @classmethod
     def execute(cls, latent, patches=None, model=None, frames=None) -> io.NodeOutput:
-        from sora_core.patches import describe, draw_grid, patchify_latents, unpatchify_latents
+        from sora_core.latents.patches import describe, draw_grid, patchify_latents, unpatchify_latents
 
         family = backend().family(model=model)
         before = unpatchify_latents(patches) if patches is not None else []
@@ -159,20 +134,17 @@ class SoraUnpatchify(io.ComfyNode):
             "SoraUnpatchify",
             display_name="Sora Unpatchify",
             category="Sora/latents",
-            description="Puts spacetime patches back together. What follows runs once for each latent "
-            "that was packed.",
+            description="Puts spacetime patches back together. What follows runs once for each latent that was packed.",
             search_aliases=["unpatch", "unpack", "patches to latent", "tokens"],
             inputs=[Patches.Input("patches", tooltip="From Sora Patchify or Sora Sampler.")],
             outputs=[
-                io.Latent.Output(
-                    display_name="latents", is_output_list=True, tooltip="One for each that went in."
-                )
+                io.Latent.Output(display_name="latents", is_output_list=True, tooltip="One for each that went in.")
             ],
         )
 
     @classmethod
     def execute(cls, patches) -> io.NodeOutput:
-        from sora_core.patches import unpatchify_latents
+        from sora_core.latents.patches import unpatchify_latents
 
         return io.NodeOutput(unpatchify_latents(patches))
 

@@ -68,7 +68,7 @@ class SoraLoadModel(io.ComfyNode):
         cls, model: str, precision: str = "auto", lora: str = NONE, lora_strength: float = 1.0
     ) -> io.NodeOutput:
         from sora_core.errors import expect
-        from sora_core.host.backend import resolve_model
+        from sora_core.pipeline.engine import resolve_model
 
         host = backend()
         change = None if lora == NONE else host.lora_files().get(lora)

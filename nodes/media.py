@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sora_core.host.backend import SPACE
-from sora_core.sizes import MAX_SIDE
+from sora_core.media.sizes import MAX_SIDE
+from sora_core.pipeline.engine import SPACE
 
 from .api import backend, io, note
 
@@ -14,36 +14,53 @@ def working_inputs(window: bool = True) -> list[io.Input]:
     """What a video is brought to before it is worked on, and how much of it the model sees at once."""
     made = [
         io.Float.Input(
-            "fps", default=0.0, min=0.0, max=120.0, step=1.0,
+            "fps",
+            default=0.0,
+            min=0.0,
+            max=120.0,
+            step=1.0,
             tooltip="Frames per second to work at (sora-mini: 8). 0 keeps the video's own.",
         ),
         *size_inputs(),
-    ]  # fmt: skip
+    ]
     return [*made, window_input()] if window else made
 
 
 def size_inputs() -> list[io.Input]:
     return [
         io.Int.Input(
-            "width", default=0, min=0, max=MAX_SIDE, step=16,
+            "width",
+            default=0,
+            min=0,
+            max=MAX_SIDE,
+            step=16,
             tooltip="Scale and cut to this width, a multiple of 16; 0 keeps the size and cuts to the multiple.",
         ),
         io.Int.Input("height", default=0, min=0, max=MAX_SIDE, step=16, tooltip="As width; set both or neither."),
-    ]  # fmt: skip
+    ]
 
 
 def seconds_input(what: str, default: float = 1.0) -> io.Input:
     return io.Float.Input(
-        "seconds", default=default, min=0.05, max=60.0, step=0.25, round=0.001,
+        "seconds",
+        default=default,
+        min=0.05,
+        max=60.0,
+        step=0.25,
+        round=0.001,
         tooltip=f"How much {what}. Rounded up to whole latents, four frames each.",
-    )  # fmt: skip
+    )
 
 
 def window_input() -> io.Input:
     return io.Int.Input(
-        "window", default=5, min=2, max=64, advanced=True,
+        "window",
+        default=5,
+        min=2,
+        max=64,
+        advanced=True,
         tooltip="Latents that the model makes well at once: sora-mini 5, Wan 21.",
-    )  # fmt: skip
+    )
 
 
 def edit_outputs() -> list[io.Output]:
@@ -74,7 +91,7 @@ def codec(vae: Any, window: int = 5) -> Any:
 
 def whole_file(video: Any) -> str | None:
     """The file of a VIDEO, which can be read as a stream; None if there is none, or the graph uses a part of it."""
-    from sora_core.video import probe
+    from sora_core.media.video import probe
 
     path = video.get_stream_source() if hasattr(video, "get_stream_source") else None
     # A video that was cut in the graph is still the whole file there.
@@ -83,8 +100,8 @@ def whole_file(video: Any) -> str | None:
 
 def take_video(video: Any, vae: Any, fps: float, size: tuple[int, int] | None) -> Any:
     """A VIDEO as a `Clip` for `vae`. What is too long or too large is refused before it is decoded."""
-    from sora_core.clips import MAX_BYTES, MAX_SECONDS, Clip, fit_frames, read_clip, resample_frames
     from sora_core.errors import expect
+    from sora_core.media.clips import MAX_BYTES, MAX_SECONDS, Clip, fit_frames, read_clip, resample_frames
 
     multiple = backend().family(vae=vae).multiple
     path, seconds = whole_file(video), video.get_duration()

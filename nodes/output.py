@@ -21,9 +21,7 @@ class SoraSaveVideo(io.ComfyNode):
             search_aliases=["save video", "mp4", "video combine", "export", "output", "c2pa", "watermark"],
             inputs=[
                 io.Image.Input("images", tooltip="The frames."),
-                io.Float.Input(
-                    "fps", default=8.0, min=0.1, max=240.0, step=1.0, tooltip="Frames per second."
-                ),
+                io.Float.Input("fps", default=8.0, min=0.1, max=240.0, step=1.0, tooltip="Frames per second."),
                 io.String.Input(
                     "filename_prefix",
                     default="video/sora",
@@ -80,11 +78,19 @@ class SoraSaveVideo(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, images, fps, filename_prefix, crf=16.0, audio=None, credentials="policy", watermark="policy",
-        prompt_in_credentials="policy", keep_workflow=True,
-    ) -> io.NodeOutput:  # fmt: skip
+        cls,
+        images,
+        fps,
+        filename_prefix,
+        crf=16.0,
+        audio=None,
+        credentials="policy",
+        watermark="policy",
+        prompt_in_credentials="policy",
+        keep_workflow=True,
+    ) -> io.NodeOutput:
         from sora_core.host.saving import saving_of
-        from sora_core.video import write_video
+        from sora_core.media.video import write_video
 
         host = backend()
         saving = saving_of(cls.hidden, **_chosen(credentials, watermark, prompt_in_credentials))
@@ -97,9 +103,7 @@ class SoraSaveVideo(io.ComfyNode):
 
 
 def _choice(name: str, tooltip: str) -> io.Input:
-    return io.Combo.Input(
-        name, options=list(CHOICES), default="policy", optional=True, advanced=True, tooltip=tooltip
-    )
+    return io.Combo.Input(name, options=list(CHOICES), default="policy", optional=True, advanced=True, tooltip=tooltip)
 
 
 def _chosen(credentials: str | None, watermark: str | None, include_prompt: str | None) -> dict[str, bool | None]:

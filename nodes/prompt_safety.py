@@ -18,15 +18,20 @@ class SoraPromptSafety(io.ComfyNode):
             inputs=[
                 io.String.Input("prompt", multiline=True, default="", tooltip="What the video should show."),
                 io.String.Input(
-                    "negative", multiline=True, default="",
+                    "negative",
+                    multiline=True,
+                    default="",
                     tooltip="The negative prompt. Bare words of what to keep out (nudity, blood) are fine.",
                 ),
                 io.String.Input(
-                    "shots", multiline=True, default="",
+                    "shots",
+                    multiline=True,
+                    default="",
                     tooltip="A storyboard, one shot per line; every shot is checked.",
                 ),
                 io.String.Input(
-                    "policy", default="",
+                    "policy",
+                    default="",
                     tooltip="default, strict, or a policy file (TOML); empty: the one in force. A locked one stays.",
                 ),
             ],
@@ -36,7 +41,7 @@ class SoraPromptSafety(io.ComfyNode):
                 io.String.Output(display_name="shots", tooltip="The storyboard, checked: for Sora Storyboard."),
             ],
             hidden=[io.Hidden.unique_id],
-        )  # fmt: skip
+        )
 
     @classmethod
     def execute(cls, prompt="", negative="", shots="", policy="") -> io.NodeOutput:

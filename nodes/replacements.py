@@ -25,10 +25,13 @@ class Replacement:
 REPLACEMENTS = (
     # Core's node for OpenAI's service, which ended in September 2026. Ours asks for a model besides.
     Replacement(
-        "OpenAIVideoSora2", "SoraLongVideo", ("model", "prompt", "size", "duration", "seed"),
-        {"shots": "prompt", "seconds": "duration"}, {0: 0},
+        "OpenAIVideoSora2",
+        "SoraLongVideo",
+        ("model", "prompt", "size", "duration", "seed"),
+        {"shots": "prompt", "seconds": "duration"},
+        {0: 0},
     ),
-)  # fmt: skip
+)
 
 
 async def register() -> None:

@@ -20,9 +20,7 @@ def sampler_input() -> io.Input:
     if not hasattr(io, "DynamicCombo"):
         return io.Combo.Input("sampler", options=names, default="euler", tooltip=tooltip)
     options = [
-        io.DynamicCombo.Option(
-            name, [option_input(o) for o in SAMPLERS[name].options] if name in SAMPLERS else []
-        )
+        io.DynamicCombo.Option(name, [option_input(o) for o in SAMPLERS[name].options] if name in SAMPLERS else [])
         for name in names
     ]
     return io.DynamicCombo.Input("sampler", options=options, tooltip=tooltip)
@@ -46,9 +44,7 @@ def chosen(sampler: Any) -> tuple[str, dict]:
 
 
 def steps_input() -> io.Input:
-    return io.Int.Input(
-        "steps", default=25, min=1, max=10000, tooltip="More steps are slower and more exact."
-    )
+    return io.Int.Input("steps", default=25, min=1, max=10000, tooltip="More steps are slower and more exact.")
 
 
 def scheduler_input() -> io.Input:
@@ -78,8 +74,7 @@ class SoraSampler(io.ComfyNode):
             "SoraSampler",
             display_name="Sora Sampler",
             category="Sora/sample",
-            description="Makes the video, as a latent or as patches. Works with every video model of the "
-            "host.",
+            description="Makes the video, as a latent or as patches. Works with every video model of the host.",
             search_aliases=["ksampler", "sampler", "denoise", "generate", "text to video"],
             inputs=[
                 io.Model.Input("model", tooltip="A video model."),
@@ -126,9 +121,7 @@ class SoraSampler(io.ComfyNode):
                 # Last, because it brings widgets of its own: those before it keep their places.
                 sampler_input(),
                 io.Conditioning.Input("negative", optional=True, tooltip="What the video should not show."),
-                io.Sampler.Input(
-                    "custom_sampler", optional=True, tooltip="Used in place of the sampler chosen here."
-                ),
+                io.Sampler.Input("custom_sampler", optional=True, tooltip="Used in place of the sampler chosen here."),
                 io.Sigmas.Input(
                     "custom_sigmas", optional=True, tooltip="Used in place of steps, scheduler and denoise."
                 ),
@@ -154,16 +147,14 @@ class SoraSampler(io.ComfyNode):
         custom_sampler=None,
         custom_sigmas=None,
     ) -> io.NodeOutput:
-        from sora_core.patches import Patches, map_latents
+        from sora_core.latents.patches import Patches, map_latents
 
         host = backend()
         name, options = chosen(sampler)
         run = custom_sampler if custom_sampler is not None else host.make_sampler(name, options)
         sigmas = custom_sigmas
         if sigmas is None:
-            sigmas = host.make_sigmas(
-                model, scheduler, steps, denoise, name if custom_sampler is None else None
-            )
+            sigmas = host.make_sigmas(model, scheduler, steps, denoise, name if custom_sampler is None else None)
 
         def sample(one: dict) -> dict:
             return host.sample(
@@ -214,9 +205,7 @@ class SoraScheduler(io.ComfyNode):
                 steps_input(),
                 denoise_input(),
             ],
-            outputs=[
-                io.Sigmas.Output(display_name="sigmas", tooltip="From noise (1) down to the video (0).")
-            ],
+            outputs=[io.Sigmas.Output(display_name="sigmas", tooltip="From noise (1) down to the video (0).")],
         )
 
     @classmethod

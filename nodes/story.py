@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sora_core.sizes import MAX_SIDE
+from sora_core.media.sizes import MAX_SIDE
 
 from .api import backend, io, note, ui, video_file
 from .media import codec, take_video
@@ -49,7 +49,9 @@ class SoraStoryboard(io.ComfyNode):
             inputs=[
                 io.Clip.Input("clip", tooltip="The text encoder of the model."),
                 io.String.Input(
-                    "shots", multiline=True, default=EXAMPLE,
+                    "shots",
+                    multiline=True,
+                    default=EXAMPLE,
                     tooltip="One shot per line: its seconds, a colon, its prompt. Without seconds it lasts 2.",
                 ),
                 io.Float.Input("fps", default=8.0, min=1.0, max=120.0, step=1.0, tooltip="Frames per second."),
@@ -63,7 +65,7 @@ class SoraStoryboard(io.ComfyNode):
                 io.Float.Output(display_name="fps", tooltip="Frames per second, for Sora Save Video."),
             ],
             hidden=[io.Hidden.unique_id],
-        )  # fmt: skip
+        )
 
     @classmethod
     def validate_inputs(cls, shots=None) -> bool | str:
@@ -73,7 +75,7 @@ class SoraStoryboard(io.ComfyNode):
     def execute(cls, clip, shots, fps, width, height, model=None) -> io.NodeOutput:
         import torch
 
-        from sora_core.sizes import check_side
+        from sora_core.media.sizes import check_side
         from sora_core.tasks import parse_storyboard, plan_shots, shots_conditioning
 
         family, listed = backend().family(model=model), parse_storyboard(shots)
@@ -108,50 +110,83 @@ class SoraLongVideo(io.ComfyNode):
                 io.Clip.Input("clip", tooltip="Its text encoder."),
                 io.Vae.Input("vae", tooltip="Its VAE."),
                 io.String.Input(
-                    "shots", multiline=True, default="a cat moving right on a beach",
+                    "shots",
+                    multiline=True,
+                    default="a cat moving right on a beach",
                     tooltip="What the video shows. Several shots: one per line, its seconds, a colon, its prompt.",
                 ),
                 io.String.Input("negative", multiline=True, default="", tooltip="What it should not show."),
                 io.Float.Input(
-                    "seconds", default=0.0, min=0.0, max=3600.0, step=1.0,
+                    "seconds",
+                    default=0.0,
+                    min=0.0,
+                    max=3600.0,
+                    step=1.0,
                     tooltip="How long the video is, or how much is added to the connected one. 0: as the shots say.",
                 ),
                 io.Float.Input("fps", default=8.0, min=1.0, max=120.0, step=1.0, tooltip="Frames per second."),
+                io.Int.Input("width", default=128, min=16, max=MAX_SIDE, step=16, tooltip="Pixels, a multiple of 16."),
+                io.Int.Input("height", default=128, min=16, max=MAX_SIDE, step=16, tooltip="Pixels, a multiple of 16."),
                 io.Int.Input(
-                    "width", default=128, min=16, max=MAX_SIDE, step=16, tooltip="Pixels, a multiple of 16."
-                ),
-                io.Int.Input(
-                    "height", default=128, min=16, max=MAX_SIDE, step=16, tooltip="Pixels, a multiple of 16."
-                ),
-                io.Int.Input(
-                    "seed", default=0, min=0, max=MAX_SEED, control_after_generate=True,
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=MAX_SEED,
+                    control_after_generate=True,
                     tooltip="Same seed and settings, same video.",
                 ),
                 steps_input(),
                 io.Float.Input(
-                    "cfg", default=4.0, min=0.0, max=100.0, step=0.1, round=0.01,
+                    "cfg",
+                    default=4.0,
+                    min=0.0,
+                    max=100.0,
+                    step=0.1,
+                    round=0.01,
                     tooltip="How closely to follow the prompts. 1 is no guidance.",
                 ),
                 scheduler_input(),
                 io.String.Input("filename_prefix", default="video/sora_long", tooltip="Name before the number."),
                 io.Int.Input(
-                    "window", default=5, min=3, max=64, advanced=True,
+                    "window",
+                    default=5,
+                    min=3,
+                    max=64,
+                    advanced=True,
                     tooltip="Latents that the model makes well at once: sora-mini 5, Wan 21.",
                 ),
                 io.Int.Input(
-                    "context", default=1, min=1, max=32, advanced=True,
+                    "context",
+                    default=1,
+                    min=1,
+                    max=32,
+                    advanced=True,
                     tooltip="Latents of the segment before that a segment sees and keeps.",
                 ),
                 io.Int.Input(
-                    "overlap", default=1, min=0, max=16, advanced=True,
+                    "overlap",
+                    default=1,
+                    min=0,
+                    max=16,
+                    advanced=True,
                     tooltip="Latents at the end of a segment that are finished together with the next one.",
                 ),
                 io.Float.Input(
-                    "renoise", default=0.6, min=0.0, max=0.95, step=0.05, advanced=True,
+                    "renoise",
+                    default=0.6,
+                    min=0.0,
+                    max=0.95,
+                    step=0.05,
+                    advanced=True,
                     tooltip="Noise level from which the overlap is finished again.",
                 ),
                 io.Float.Input(
-                    "hold", default=0.8, min=0.0, max=1.0, step=0.01, advanced=True,
+                    "hold",
+                    default=0.8,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    advanced=True,
                     tooltip="How far what stands still in a segment may be pulled back to how its shot began.",
                 ),
                 sampler_input(),
@@ -159,7 +194,7 @@ class SoraLongVideo(io.ComfyNode):
             ],
             outputs=[io.Video.Output(display_name="video", tooltip="The saved file.")],
             hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo, io.Hidden.unique_id],
-        )  # fmt: skip
+        )
 
     @classmethod
     def validate_inputs(cls, shots=None, sampler=None) -> bool | str:
@@ -168,12 +203,34 @@ class SoraLongVideo(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, model, clip, vae, shots, negative, seconds, fps, width, height, seed, steps, cfg, scheduler,
-        filename_prefix, window, context, overlap, renoise, hold, sampler, video=None,
-    ) -> io.NodeOutput:  # fmt: skip
+        cls,
+        model,
+        clip,
+        vae,
+        shots,
+        negative,
+        seconds,
+        fps,
+        width,
+        height,
+        seed,
+        steps,
+        cfg,
+        scheduler,
+        filename_prefix,
+        window,
+        context,
+        overlap,
+        renoise,
+        hold,
+        sampler,
+        video=None,
+    ) -> io.NodeOutput:
         from sora_core.errors import expect
         from sora_core.host.saving import saving_of
-        from sora_core.long_video import (
+        from sora_core.media.sizes import check_side
+        from sora_core.tasks import parse_storyboard
+        from sora_core.tasks.long.render import (
             LongVideo,
             Progress,
             check_long,
@@ -181,9 +238,7 @@ class SoraLongVideo(io.ComfyNode):
             make_source,
             render,
         )
-        from sora_core.sizes import check_side
-        from sora_core.tasks import parse_storyboard
-        from sora_core.tasks.rolling import Rolling
+        from sora_core.tasks.long.rolling import Rolling
 
         host, name, options = backend(), *chosen(sampler)
         family, listed = host.family(model=model), parse_storyboard(shots, most=200)
@@ -208,7 +263,7 @@ class SoraLongVideo(io.ComfyNode):
         def sample(latent: dict, positive: list, part, noise_seed: int):
             return host.sample(
                 model, latent, positive, off, sampler=run, sigmas=part, seed=noise_seed, cfg=cfg, interval=(0.0, 1.0)
-            )["samples"]  # fmt: skip
+            )["samples"]
 
         def decode(pieces):
             return decode_with_history(lambda part: host.decode(vae, {"samples": part}), pieces, coder.ratio)
@@ -220,15 +275,29 @@ class SoraLongVideo(io.ComfyNode):
         saving = saving_of(cls.hidden)
         path, subfolder = host.output_path(filename_prefix, ".mp4", width, height)
         settings = {
-            "model": family.name, "contexts": contexts, "counts": story.counts, "negative": negative, "cfg": cfg,
-            "sampler": name, "options": options,
-        }  # fmt: skip
+            "model": family.name,
+            "contexts": contexts,
+            "counts": story.counts,
+            "negative": negative,
+            "cfg": cfg,
+            "sampler": name,
+            "options": options,
+        }
         try:
             render(
-                path, story.roller(sample, sigmas, shape, seed, rolling), story.total, decode, fps, settings=settings,
-                source=source, progress=tell, metadata=host.metadata(cls.hidden), audio=sound, saving=saving,
+                path,
+                story.roller(sample, sigmas, shape, seed, rolling),
+                story.total,
+                decode,
+                fps,
+                settings=settings,
+                source=source,
+                progress=tell,
+                metadata=host.metadata(cls.hidden),
+                audio=sound,
+                saving=saving,
                 folder=lambda render: path.parent / f".sora_long_{render[:16]}.segments",
-            )  # fmt: skip
+            )
         finally:
             host.part = (0, 1)
         text = "\n".join([f"{story.total} latents in segments, {seconds:g} s made.", *_unknown(unknown), *saving.notes])

@@ -24,9 +24,7 @@ class SoraTextEncode(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.Conditioning.Output(
-                    display_name="conditioning", tooltip="For a sampler's positive or negative."
-                ),
+                io.Conditioning.Output(display_name="conditioning", tooltip="For a sampler's positive or negative."),
                 io.String.Output(display_name="unknown_words", tooltip="Words that the model does not know."),
             ],
             hidden=[io.Hidden.unique_id],

@@ -20,16 +20,12 @@ class SoraVAEDecode(io.ComfyNode):
                 io.Latent.Input("latent", tooltip="From a sampler."),
                 io.Vae.Input("vae", tooltip="The VAE of the model that made the latent."),
             ],
-            outputs=[
-                io.Image.Output(
-                    display_name="images", tooltip="The frames; a batch one clip after the other."
-                )
-            ],
+            outputs=[io.Image.Output(display_name="images", tooltip="The frames; a batch one clip after the other.")],
         )
 
     @classmethod
     def execute(cls, latent, vae) -> io.NodeOutput:
-        from sora_core.tasks.splice import finish
+        from sora_core.tasks.finish.splice import finish
 
         return io.NodeOutput(finish(latent, backend().decode(vae, latent)))
 
@@ -71,7 +67,7 @@ class SoraVAEEncode(io.ComfyNode):
 
     @classmethod
     def execute(cls, images, vae, fit="crop", refine=0) -> io.NodeOutput:
-        from sora_core.sizes import crop_frames
+        from sora_core.media.sizes import crop_frames
 
         family = backend().family(vae=vae)
         text = f"{images.shape[0]} frames of {images.shape[2]}x{images.shape[1]}"

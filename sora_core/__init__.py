@@ -1,7 +1,7 @@
 """Text to video with a diffusion transformer over spacetime patches.
 
-    import sora_core
-    sora_core.load().generate("a cat moving right on a beach", seed=1).save("cat.mp4")
+import sora_core
+sora_core.load().generate("a cat moving right on a beach", seed=1).save("cat.mp4")
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from .errors import SoraError
 
 if TYPE_CHECKING:
-    from .pipeline import Pipeline, VideoResult, load
+    from .pipeline.pipeline import Pipeline, VideoResult, load
 
 __all__ = ["Pipeline", "SoraError", "VideoResult", "__version__", "load"]
 __version__ = "0.1.0"
@@ -20,7 +20,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str):
     # torch takes a second to import; asking for the version or for help should not.
     if name in ("Pipeline", "VideoResult", "load"):
-        from . import pipeline
+        from .pipeline import pipeline
 
         return getattr(pipeline, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,6 +13,8 @@ from safetensors import SafetensorError
 
 from .errors import SoraError, expect
 
+WEIGHTS = Path(__file__).parent / "weights"  # of all embedded networks
+
 
 def ensure_writable(folder: Path) -> None:
     """Make `folder`; raise SoraError if that fails or nothing can be written there."""
@@ -27,8 +29,10 @@ def ensure_writable(folder: Path) -> None:
 def write_error(path: Path, error: OSError) -> SoraError:
     """What a failed write means, in words."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return SoraError(f"The disk is full while writing {path}: free some space or use another folder. "
-                         "Nothing was left under that name.")
+        return SoraError(
+            f"The disk is full while writing {path}: free some space or use another folder. "
+            "Nothing was left under that name."
+        )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return SoraError(f"{path} cannot be written (read-only): use another folder or change its rights.")
     if error.errno in (errno.ENOTDIR, errno.EEXIST):

@@ -16,7 +16,7 @@ import torch
 from nodes_support import TINY, save_tiny
 from PIL import Image
 
-from sora_core.video import write_video
+from sora_core.media.video import write_video
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -65,16 +65,24 @@ def modules(package: str) -> list[str]:
 
 def test_requirements_are_those_of_pyproject():
     text = make_requirements.TARGET.read_text(encoding="utf-8")
-    assert text == make_requirements.requirements(), "run python tests/make_requirements.py"
+    assert text == make_requirements.requirements(), "run python tests/makers/make_requirements.py"
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     assert not [line for line in lines if set(line) & set("=<>~[;") or line in make_requirements.BROUGHT]
 
 
 # Module -> what of `missing_library.ASKED` cannot be done without it, in full. Anything else must still run.
 VIDEO_FILES = {
-    "SoraExtend", "SoraInfill", "SoraConnect", "SoraLoop", "SoraRemix", "SoraLongVideo", "SoraSaveVideo",
-    "SoraSaveVideo/credentials", "SoraCaption", "SoraDetect",
-}  # fmt: skip
+    "SoraExtend",
+    "SoraInfill",
+    "SoraConnect",
+    "SoraLoop",
+    "SoraRemix",
+    "SoraLongVideo",
+    "SoraSaveVideo",
+    "SoraSaveVideo/credentials",
+    "SoraCaption",
+    "SoraDetect",
+}
 NEEDED_BY = {
     "av": VIDEO_FILES,
     "c2pa": set(),
@@ -109,7 +117,7 @@ def files(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("module", NEEDED_BY)
 def test_without_a_library_only_what_needs_it_says_so(module, files):
-    script = ROOT / "tests" / "missing_library.py"
+    script = ROOT / "tests" / "support" / "missing_library.py"
     command = [sys.executable, str(script), module, str(files)]
     # Where a policy is in force, previews are checked too, and without the check the sampler rightly stops.
     settings = {name: value for name, value in os.environ.items() if name != "SORA_POLICY"}

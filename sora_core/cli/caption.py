@@ -14,22 +14,32 @@ VIDEOS = (".mp4", ".webm", ".mov", ".mkv", ".avi", ".gif")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH",
-                        help="a video; or a folder, where clip.txt is written beside each clip.mp4")
-    parser.add_argument("--length", choices=("short", "medium", "long"), default="medium",
-                        help="how much is said (default: medium)")
+    parser.add_argument(
+        "paths",
+        nargs="+",
+        type=Path,
+        metavar="PATH",
+        help="a video; or a folder, where clip.txt is written beside each clip.mp4",
+    )
+    parser.add_argument(
+        "--length", choices=("short", "medium", "long"), default="medium", help="how much is said (default: medium)"
+    )
     parser.add_argument("--language", choices=("en", "zh"), default="en", help="English or Chinese (default: en)")
     parser.add_argument("--seed", type=seed, default=0, help="another seed, another wording (default: 0)")
     parser.add_argument("--write", action="store_true", help="write the text beside single videos, too")
     parser.add_argument("--overwrite", action="store_true", help="replace texts that are there")
-    parser.add_argument("--observer", default="observer", metavar="NAME_OR_FILE",
-                        help="the network that watches: the embedded one, or one of `sora train observer`")
+    parser.add_argument(
+        "--observer",
+        default="observer",
+        metavar="NAME_OR_FILE",
+        help="the network that watches: the embedded one, or one of `sora train observer`",
+    )
     parser.add_argument("--json", action="store_true", help="print captions, facts and confidence as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..captioning.observer import load_observer
-    from ..captioning.watch import watch_file
+    from ..observer.network import load_observer
+    from ..observer.watch import watch_file
 
     jobs = [(path, args.write) for path in args.paths if not path.is_dir()]
     for folder in (path for path in args.paths if path.is_dir()):

@@ -14,17 +14,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, help="a video or a picture")
     parser.add_argument("--json", action="store_true", help="print the whole report as JSON")
     parser.add_argument("--plot", type=Path, metavar="OUT.png", help="draw the probability of each frame")
-    parser.add_argument("--key", metavar="SECRET",
-                        help="the watermark's key (default: SORA_WATERMARK_KEY, or else the key that everybody knows)")
+    parser.add_argument(
+        "--key",
+        metavar="SECRET",
+        help="the watermark's key (default: SORA_WATERMARK_KEY, or else the key that everybody knows)",
+    )
     parser.add_argument("--trust", type=Path, metavar="PEM", help="certificates whose signatures are trusted")
-    parser.add_argument("--classifier", type=Path, metavar="FILE",
-                        help="weights of `sora train detector`, for another VAE's pictures (default: sora-mini's)")
+    parser.add_argument(
+        "--classifier",
+        type=Path,
+        metavar="FILE",
+        help="weights of `sora train detector`, for another VAE's pictures (default: sora-mini's)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     from ..files import ensure_writable, written_beside
-    from ..provenance.classifier import WEIGHTS
-    from ..provenance.detector import detect_file
+    from ..provenance.detector.classifier import WEIGHTS
+    from ..provenance.detector.detect import detect_file
     from ..provenance.saving import watermark_key
 
     if args.plot is not None:
@@ -38,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(found.text())
     if args.plot is not None:
-        from ..provenance.plot import draw_frames
+        from ..provenance.detector.plot import draw_frames
 
         with written_beside(args.plot) as part:
             draw_frames(found).save(part)

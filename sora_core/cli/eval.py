@@ -13,15 +13,32 @@ from .options import count
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="sora-mini", metavar="NAME_OR_FILE", help="which model (default: sora-mini)")
-    parser.add_argument("--lora", action="append", default=[], metavar="FILE[:STRENGTH]",
-                        help="a LoRA to merge into the model (repeatable)")
-    parser.add_argument("--preset", choices=("stage", "cast"), default="cast",
-                        help="the world's cast: stage has 32 subjects, cast 64 (default: cast)")
+    parser.add_argument(
+        "--lora",
+        action="append",
+        default=[],
+        metavar="FILE[:STRENGTH]",
+        help="a LoRA to merge into the model (repeatable)",
+    )
+    parser.add_argument(
+        "--preset",
+        choices=("stage", "cast"),
+        default="cast",
+        help="the world's cast: stage has 32 subjects, cast 64 (default: cast)",
+    )
     parser.add_argument("--observer", default="observer", metavar="NAME_OR_FILE", help="the network that names things")
-    parser.add_argument("--sprites", type=Path, metavar="FOLDER",
-                        help="the sprite package that the model was trained on; without it, subjects drawn by code")
-    parser.add_argument("--only", metavar="A,B", help="abilities: vae, words, motions, company, camera, gravity, "
-                                                      "effects, occlusion, shots, chinese, free (default: all)")
+    parser.add_argument(
+        "--sprites",
+        type=Path,
+        metavar="FOLDER",
+        help="the sprite package that the model was trained on; without it, subjects drawn by code",
+    )
+    parser.add_argument(
+        "--only",
+        metavar="A,B",
+        help="abilities: vae, words, motions, company, camera, gravity, "
+        "effects, occlusion, shots, chinese, free (default: all)",
+    )
     parser.add_argument("--clips", type=count, default=100, help="clips an ability (default: 100)")
     parser.add_argument("--steps", type=count, help="steps of the sampler (default: the model's)")
     parser.add_argument("--cfg", type=float, help="guidance; 1 is none (default: the model's)")
@@ -42,8 +59,8 @@ def run(args: argparse.Namespace) -> int:
 
     import sora_core
 
-    from ..captioning.observer import load_observer
-    from ..lora import parse_lora
+    from ..loading.lora import parse_lora
+    from ..observer.network import load_observer
     from ..training.evaluate import report
     from ..training.evaluate.run import NAMES, evaluate
 
@@ -60,10 +77,18 @@ def run(args: argparse.Namespace) -> int:
     args.steps, args.cfg, args.sampler = pipe.habits(args.steps, args.cfg, args.sampler)
     observer = load_observer(args.observer).to(pipe.model.device)
     results = evaluate(
-        pipe, observer, only=only, clips=args.clips, steps=args.steps, cfg=args.cfg, sampler=args.sampler,
-        scheduler=args.scheduler, sprites=args.sprites, preset=args.preset,
+        pipe,
+        observer,
+        only=only,
+        clips=args.clips,
+        steps=args.steps,
+        cfg=args.cfg,
+        sampler=args.sampler,
+        scheduler=args.scheduler,
+        sprites=args.sprites,
+        preset=args.preset,
         progress=lambda text: print(text, file=sys.stderr, flush=True),
-    )  # fmt: skip
+    )
     keys = ("model", "lora", "preset", "observer", "steps", "cfg", "sampler", "scheduler", "precision")
     about = {key: getattr(args, key) for key in keys}
     about |= {"shift": pipe.model.shift, "subjects": "sprites" if args.sprites else "drawn by code"}

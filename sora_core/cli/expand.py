@@ -15,24 +15,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_language_model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--language-model", metavar="ADDRESS",
-                        help="let a language model do the wording: an OpenAI-compatible server, for example "
-                             "http://127.0.0.1:8080")
+    parser.add_argument(
+        "--language-model",
+        metavar="ADDRESS",
+        help="let a language model do the wording: an OpenAI-compatible server, for example http://127.0.0.1:8080",
+    )
     parser.add_argument("--language-model-name", metavar="NAME", default="", help="which of the server's models")
-    parser.add_argument("--time-limit", type=positive, default=30.0, metavar="SECONDS",
-                        help="how long the language model may take (default: 30)")
+    parser.add_argument(
+        "--time-limit",
+        type=positive,
+        default=30.0,
+        metavar="SECONDS",
+        help="how long the language model may take (default: 30)",
+    )
 
 
 def expanded(args: argparse.Namespace) -> str:
     """The prompt's new wording; what happened to it goes to stderr."""
     if args.language_model:
-        from ..captioning.language_model import reword
+        from ..language.language_model import reword
 
-        made = reword(
-            args.prompt, args.language_model, args.language_model_name, args.seed or 0, args.time_limit
-        )
+        made = reword(args.prompt, args.language_model, args.language_model_name, args.seed or 0, args.time_limit)
     else:
-        from ..captioning.expand import expand
+        from ..language.expand import expand
 
         made = expand(args.prompt, args.seed or 0)
     print(f"sora: {made.note}", file=sys.stderr)

@@ -15,8 +15,7 @@ FAST = "sora-mini-4step"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("prompt", help="what the video should show, in English or Chinese")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.mp4",
-                        help="the file to write")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.mp4", help="the file to write")
     parser.add_argument("--negative", metavar="TEXT", help="what it should not show")
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--seconds", type=positive, help="how long the video is")
@@ -29,14 +28,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scheduler", metavar="NAME", help="for example simple, sgm_uniform, beta")
     parser.add_argument("--cfg", type=float, help="guidance: how closely to follow the prompt")
     parser.add_argument("--shift", type=positive, help="shift of the noise schedule")
-    parser.add_argument("--model", metavar="NAME_OR_FILE",
-                        help="a model that comes with the package, or a checkpoint file")
-    parser.add_argument("--lora", action="append", default=[], metavar="FILE[:STRENGTH]",
-                        help="a LoRA to merge into the model (repeatable)")
-    parser.add_argument("--fast", action="store_true",
-                        help=f"4 steps without guidance: a few-step LoRA of sora-mini, as --lora {FAST} does")
-    parser.add_argument("--expand", action="store_true",
-                        help="tell the prompt again in the words that the model knows best (see sora expand)")
+    parser.add_argument(
+        "--model", metavar="NAME_OR_FILE", help="a model that comes with the package, or a checkpoint file"
+    )
+    parser.add_argument(
+        "--lora",
+        action="append",
+        default=[],
+        metavar="FILE[:STRENGTH]",
+        help="a LoRA to merge into the model (repeatable)",
+    )
+    parser.add_argument(
+        "--fast",
+        action="store_true",
+        help=f"4 steps without guidance: a few-step LoRA of sora-mini, as --lora {FAST} does",
+    )
+    parser.add_argument(
+        "--expand",
+        action="store_true",
+        help="tell the prompt again in the words that the model knows best (see sora expand)",
+    )
     parser.add_argument("--no-credentials", action="store_true", help="write no Content Credentials (C2PA)")
     parser.add_argument("--no-watermark", action="store_true", help="put no invisible mark into the frames")
     parser.add_argument("--include-prompt", action="store_true", help="tell the prompt in the Content Credentials")
@@ -79,15 +90,18 @@ def _generate(args: argparse.Namespace) -> int:
 
     from ..provenance import History, plan
 
-    saving = {"credentials": False if args.no_credentials else None,
-              "watermark": False if args.no_watermark else None, "include_prompt": args.include_prompt or None}
+    saving = {
+        "credentials": False if args.no_credentials else None,
+        "watermark": False if args.no_watermark else None,
+        "include_prompt": args.include_prompt or None,
+    }
     plan(History(), **saving)  # What cannot be signed is said before the work.
     options = {name: getattr(args, name) for name in PASSED_ON if getattr(args, name) is not None}
     if args.size:
         options["width"], options["height"] = args.size
     model = sora_core.load(args.model) if args.model else sora_core.load()
     for given in [*args.lora, *([FAST] if args.fast else [])]:
-        from ..lora import parse_lora
+        from ..loading.lora import parse_lora
 
         model = model.with_lora(*parse_lora(given))
     with _StepBar() as bar:

@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     called = next((word for word in argv if not word.startswith("-")), None)
     module = importlib.import_module(f".{called}", __package__) if called in COMMANDS else None
     if getattr(module, "OWN_PARSER", False):
-        args = argparse.Namespace(arguments=argv[argv.index(called) + 1:])
+        args = argparse.Namespace(arguments=argv[argv.index(called) + 1 :])
         debug = "--debug" in args.arguments
     else:
         parser = _parser(called, module)
@@ -64,8 +64,11 @@ def main(argv: list[str] | None = None) -> int:
         if debug:
             raise
         line = (str(error).strip().splitlines() or [""])[0]
-        print(f"sora: unexpected {type(error).__name__}: {line}\nThis is a fault of the program; "
-              "run again with --debug and report what it prints.", file=sys.stderr)
+        print(
+            f"sora: unexpected {type(error).__name__}: {line}\nThis is a fault of the program; "
+            "run again with --debug and report what it prints.",
+            file=sys.stderr,
+        )
         return 1
     finally:
         if previous is not None:

@@ -9,8 +9,11 @@ import re
 
 def add_policy(parser: argparse.ArgumentParser) -> None:
     """`--policy`: what `sora_core.safety.policy.configured_policy` takes."""
-    parser.add_argument("--policy", metavar="NAME_OR_FILE",
-                        help="a safety policy: default, strict, or a TOML file (the machine's own comes first)")
+    parser.add_argument(
+        "--policy",
+        metavar="NAME_OR_FILE",
+        help="a safety policy: default, strict, or a TOML file (the machine's own comes first)",
+    )
 
 
 def positive(text: str) -> float:

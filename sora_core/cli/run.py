@@ -13,24 +13,39 @@ from .options import add_policy
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("workflow", metavar="WORKFLOW",
-                        help="a workflow JSON in either format, an mp4 or PNG that carries one, or the name "
-                             "of one that comes with the package")
-    parser.add_argument("--set", action="append", default=[], metavar="NODE.INPUT=VALUE", dest="settings",
-                        help="change an input; NODE is an id, or a title or type that is unique (repeatable)")
-    parser.add_argument("--output-dir", type=Path, default=Path("output"), metavar="DIR",
-                        help="where files go (default: output)")
-    parser.add_argument("--input-dir", type=Path, default=Path("input"), metavar="DIR",
-                        help="where LoadImage and LoadVideo look (default: input), before the folder "
-                             "`inputs` beside the workflow")
-    parser.add_argument("--packs-dir", type=Path, metavar="DIR",
-                        help="a folder of further node packs (V3), like ComfyUI's custom_nodes")
+    parser.add_argument(
+        "workflow",
+        metavar="WORKFLOW",
+        help="a workflow JSON in either format, an mp4 or PNG that carries one, or the name "
+        "of one that comes with the package",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NODE.INPUT=VALUE",
+        dest="settings",
+        help="change an input; NODE is an id, or a title or type that is unique (repeatable)",
+    )
+    parser.add_argument(
+        "--output-dir", type=Path, default=Path("output"), metavar="DIR", help="where files go (default: output)"
+    )
+    parser.add_argument(
+        "--input-dir",
+        type=Path,
+        default=Path("input"),
+        metavar="DIR",
+        help="where LoadImage and LoadVideo look (default: input), before the folder `inputs` beside the workflow",
+    )
+    parser.add_argument(
+        "--packs-dir", type=Path, metavar="DIR", help="a folder of further node packs (V3), like ComfyUI's custom_nodes"
+    )
     add_policy(parser)
     parser.add_argument("--json", action="store_true", help="print files, outputs and timings as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..host.folders import Folders
+    from ..host.desk.folders import Folders
     from ..host.host import Host
     from ..host.packs import own_pack, packs_in
     from ..safety.policy import configured_policy
@@ -77,7 +92,7 @@ def find_workflow(name: str, pack: Path | None) -> Path:
     named = ours / f"{path.stem}.json"
     if path.name == name and named.is_file():
         return named
-    from ..host.words import did_you_mean
+    from ..words import did_you_mean
 
     hint = did_you_mean(path.stem, [p.stem for p in ours.glob("*.json")]) or "check the path."
     raise SoraError(f"There is no workflow {name!r}: {hint}")
@@ -89,8 +104,10 @@ def report(result: Any, workflow: Any) -> dict[str, Any]:
         "files": [str(path) for path in result.files],
         "outputs": result.outputs,
         "seconds": round(result.seconds, 3),
-        "nodes": {node_id: {"type": workflow.nodes[node_id].type, "seconds": round(seconds, 3)}
-                  for node_id, seconds in result.timings.items()},
+        "nodes": {
+            node_id: {"type": workflow.nodes[node_id].type, "seconds": round(seconds, 3)}
+            for node_id, seconds in result.timings.items()
+        },
         "blocked": result.blocked,
     }
 
@@ -136,8 +153,7 @@ class ProgressBar:
         from tqdm import tqdm
 
         layout = "{desc}: {n_fmt}/{total_fmt} |{bar:24}| {elapsed}<{remaining}{postfix}" if total else "{desc}{postfix}"
-        self.bar = tqdm(total=total, desc=self.label, bar_format=layout, leave=total is not None,
-                        file=sys.stderr)
+        self.bar = tqdm(total=total, desc=self.label, bar_format=layout, leave=total is not None, file=sys.stderr)
 
     def _close(self) -> None:
         if self.bar is not None:

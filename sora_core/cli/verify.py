@@ -17,18 +17,24 @@ BAD_FIRST = (1, 3, 4, UNTRUSTED, 0)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="videos or pictures to check")
-    parser.add_argument("--trust", type=Path, metavar="PEM",
-                        help="certificates whose signatures you trust; then every other signer is a failure")
+    parser.add_argument(
+        "--trust",
+        type=Path,
+        metavar="PEM",
+        help="certificates whose signatures you trust; then every other signer is a failure",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object a file")
-    parser.epilog = ("Exit codes: 0 intact, 1 not there or no media file, 3 tampered with or broken credentials, "
-                     "4 without credentials, 5 not signed by anybody in --trust.")
+    parser.epilog = (
+        "Exit codes: 0 intact, 1 not there or no media file, 3 tampered with or broken credentials, "
+        "4 without credentials, 5 not signed by anybody in --trust."
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     import sys
 
     from ..errors import SoraError
-    from ..provenance.verify import verify
+    from ..provenance.credentials.verify import verify
 
     codes = []
     for path in args.files:

@@ -15,9 +15,7 @@ def beta_cdf(x: np.ndarray, a: float, b: float) -> np.ndarray:
     """
     x = np.asarray(x, dtype=np.float64)
     below = x <= (a + 1) / (a + b + 2)
-    return np.where(
-        below, _lower(np.where(below, x, 0.0), a, b), 1 - _lower(np.where(below, 0.0, 1 - x), b, a)
-    )
+    return np.where(below, _lower(np.where(below, x, 0.0), a, b), 1 - _lower(np.where(below, 0.0, 1 - x), b, a))
 
 
 def _lower(x: np.ndarray, a: float, b: float, terms: int = 60) -> np.ndarray:
@@ -37,7 +35,7 @@ def _lower(x: np.ndarray, a: float, b: float, terms: int = 60) -> np.ndarray:
 
 
 def beta_quantile(p: np.ndarray, a: float, b: float) -> np.ndarray:
-    """x with I_x(a, b) = p, for p in 0..1, by bisection to the last bit of float64 near 1e-15."""
+    """X with I_x(a, b) = p, for p in 0..1, by bisection to the last bit of float64 near 1e-15."""
     p = np.asarray(p, dtype=np.float64)
     low, high = np.zeros_like(p), np.ones_like(p)
     for _ in range(52):

@@ -73,19 +73,13 @@ class Denoiser:
     ):
         expect(math.isfinite(cfg), f"cfg is {cfg}. Use a number such as 5 (1 turns guidance off).")
         low, high = guidance_interval
-        expect(
-            0 <= low <= high <= 1, f"The guidance interval is {low} to {high}. Use 0 <= start <= end <= 1."
-        )
+        expect(0 <= low <= high <= 1, f"The guidance interval is {low} to {high}. Use 0 <= start <= end <= 1.")
         expect(0 <= cfg_rescale <= 1, f"cfg_rescale is {cfg_rescale}. Use a number from 0 to 1.")
-        expect(
-            (mask is None) == (clean is None), "A mask needs the clean latent that it keeps, and the reverse."
-        )
+        expect((mask is None) == (clean is None), "A mask needs the clean latent that it keeps, and the reverse.")
         self.dit, self.cfg, self.interval = dit, cfg, (low, high)
         self.cfg_rescale, self.shift = cfg_rescale, shift
         self.positive = read_conditioning(positive, self.percent_to_sigma, "positive")
-        self.negative = (
-            read_conditioning(negative, self.percent_to_sigma, "negative") if negative is not None else []
-        )
+        self.negative = read_conditioning(negative, self.percent_to_sigma, "negative") if negative is not None else []
         self.dtype = _parameter_dtype(dit)
         self._texts: dict[tuple, tuple] = {}
         self.clean = clean
@@ -154,8 +148,7 @@ class Denoiser:
         active = [p for p in prompts if p.active(sigma)]
         if not active:
             raise SoraError(
-                f"No {what} prompt is active at sigma {sigma:.3f}: the start and end percents leave a "
-                "gap. Close it."
+                f"No {what} prompt is active at sigma {sigma:.3f}: the start and end percents leave a gap. Close it."
             )
         return active
 

@@ -26,8 +26,7 @@ def to_latent_grid(mask: torch.Tensor, shape: tuple[int, ...], temporal_ratio: i
         mask = mask.reshape(1, 1, -1, *mask.shape[-2:])
     expect(
         mask.shape[0] in (1, batch),
-        f"The noise mask is for a batch of {mask.shape[0]}, the latent is a batch of {batch}. Use one "
-        "mask for each.",
+        f"The noise mask is for a batch of {mask.shape[0]}, the latent is a batch of {batch}. Use one mask for each.",
     )
     mask = (mask > 0.5).float().amax(dim=1, keepdim=True)
     length = mask.shape[2]

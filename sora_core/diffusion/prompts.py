@@ -42,22 +42,16 @@ def read_conditioning(conditioning, percent_to_sigma: Callable[[float], float], 
     if isinstance(conditioning, torch.Tensor):
         conditioning = [[conditioning, {}]]
     if not isinstance(conditioning, Sequence) or isinstance(conditioning, str) or not conditioning:
-        raise SoraError(
-            f"The {what} prompt is {type(conditioning).__name__}, not a conditioning. Encode a text."
-        )
+        raise SoraError(f"The {what} prompt is {type(conditioning).__name__}, not a conditioning. Encode a text.")
     prompts = []
     for entry in conditioning:
         context, options = entry[0], entry[1] if len(entry) > 1 else {}
         expect(
             isinstance(context, torch.Tensor) and context.ndim == 3,
-            f"The {what} prompt has no embedding of shape [B,L,D]. Encode a text with the model's text "
-            "encoder.",
+            f"The {what} prompt has no embedding of shape [B,L,D]. Encode a text with the model's text encoder.",
         )
         for key in _UNSUPPORTED:
-            expect(
-                options.get(key) is None,
-                f"The {what} prompt has {key!r}, which works in ComfyUI only. Remove it.",
-            )
+            expect(options.get(key) is None, f"The {what} prompt has {key!r}, which works in ComfyUI only. Remove it.")
         shots = options.get(SHOTS)
         expect(
             shots is None or (len(shots) > 0 and context.shape[1] % len(shots) == 0),

@@ -91,19 +91,14 @@ def check_latent(model: DiffusionModel, samples: torch.Tensor) -> None:
         f"The latent has {samples.shape[1]} channels, {model.name} works on {spec.channels}. "
         "Use the VAE and the empty latent that go with this model.",
     )
-    for axis, size, patch in zip(
-        ("frames", "height", "width"), samples.shape[2:], spec.patch_size, strict=True
-    ):
+    for axis, size, patch in zip(("frames", "height", "width"), samples.shape[2:], spec.patch_size, strict=True):
         if size == 0 or size % patch:
             ratio = 1 if axis == "frames" else spec.spatial_ratio
             raise SoraError(
                 f"The latent's {axis} is {size} ({size * ratio} in the video), {model.name} needs a "
                 f"multiple of {patch} ({patch * ratio}). Choose another size."
             )
-    expect(
-        bool(torch.isfinite(samples).all()),
-        "The latent has NaN or infinite values. Encode or sample it again.",
-    )
+    expect(bool(torch.isfinite(samples).all()), "The latent has NaN or infinite values. Encode or sample it again.")
 
 
 def check_prompt(model: DiffusionModel, conditioning, what: str) -> None:
@@ -124,11 +119,9 @@ def check_sigmas(sigmas: torch.Tensor) -> torch.Tensor:
     # A very long schedule repeats values. A step of no length changes nothing, and divides by zero.
     sigmas = torch.unique_consecutive(sigmas)
     good = torch.isfinite(sigmas).all() and (sigmas[1:] < sigmas[:-1]).all()
-    if len(sigmas) and not (good and 0 <= sigmas[-1] and sigmas[0] <= 1):
+    if len(sigmas) and not (good and sigmas[-1] >= 0 and sigmas[0] <= 1):
         shown = ", ".join(f"{s:.3f}" for s in sigmas[:4].tolist())
-        raise SoraError(
-            f"sigmas are {shown}, ... Rectified flow needs them to fall within 1 to 0. Use Sora Scheduler."
-        )
+        raise SoraError(f"sigmas are {shown}, ... Rectified flow needs them to fall within 1 to 0. Use Sora Scheduler.")
     return sigmas
 
 
@@ -203,8 +196,7 @@ def sample(
     check_prompt(model, positive, "positive")
     if negative is None:
         expect(
-            cfg == 1.0,
-            f"cfg is {cfg} and there is no negative prompt. Connect one (it may be empty), or use cfg 1.",
+            cfg == 1.0, f"cfg is {cfg} and there is no negative prompt. Connect one (it may be empty), or use cfg 1."
         )
     else:
         check_prompt(model, negative, "negative")
@@ -230,13 +222,18 @@ def sample(
         x = x + first * noise.to(device, torch.float32)
 
     denoiser = Denoiser(
-        model.dit, positive, negative, cfg, guidance_interval, mask, None if mask is None else clean,
-        cfg_rescale=cfg_rescale, shift=model.shift,
-    )  # fmt: skip
-    watched = _Watched(denoiser, sigmas, name)
-    x = fn(
-        watched, x, sigmas.to(device), extra_args={"seed": seed}, callback=callback, disable=True, **settings
+        model.dit,
+        positive,
+        negative,
+        cfg,
+        guidance_interval,
+        mask,
+        None if mask is None else clean,
+        cfg_rescale=cfg_rescale,
+        shift=model.shift,
     )
+    watched = _Watched(denoiser, sigmas, name)
+    x = fn(watched, x, sigmas.to(device), extra_args={"seed": seed}, callback=callback, disable=True, **settings)
     watched.check(x, last)
     if last > 0:
         # A latent that still holds noise travels scaled, so that the next run's (1 - s) takes it back.

@@ -104,9 +104,7 @@ def _exponential(table: torch.Tensor, steps: int, shift: float) -> torch.Tensor:
     return _with_zero(torch.linspace(math.log(float(table[-1])), math.log(float(table[0])), steps).exp())
 
 
-def _beta(
-    table: torch.Tensor, steps: int, shift: float, alpha: float = 0.6, beta: float = 0.6
-) -> torch.Tensor:
+def _beta(table: torch.Tensor, steps: int, shift: float, alpha: float = 0.6, beta: float = 0.6) -> torch.Tensor:
     """Lee et al. 2024 (arXiv:2407.12173): timesteps at quantiles of a Beta distribution, repeats dropped."""
     quantiles = beta_quantile(1 - np.linspace(0, 1, steps, endpoint=False), alpha, beta)
     index = np.rint(quantiles * (len(table) - 1)).astype(int)
@@ -114,9 +112,7 @@ def _beta(
     return _with_zero(table[torch.from_numpy(index[keep])])
 
 
-def _linear_quadratic(
-    table: torch.Tensor, steps: int, shift: float, threshold: float = 0.025
-) -> torch.Tensor:
+def _linear_quadratic(table: torch.Tensor, steps: int, shift: float, threshold: float = 0.025) -> torch.Tensor:
     """Polyak et al. 2024 (Movie Gen), as Mochi uses it.
 
     Half of the steps are linear and remove `threshold` of the noise; the rest follow the parabola that

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from ..safety.policy import Policy, use_policy
-from . import folders as folders_module
-from . import guard
-from .cache import OutputCache
-from .executor import Executor, Listener, RunResult
-from .folders import Folders
-from .graph import Workflow, load_workflow, parse_workflow
-from .overrides import apply_overrides
+from .desk import folders as folders_module
+from .desk.folders import Folders
+from .graph.load import Workflow, load_workflow, parse_workflow
+from .graph.overrides import apply_overrides
+from .graph.validate import Plan, make_plan
 from .packs import Registry, own_pack
-from .validate import Plan, make_plan
+from .run import guard
+from .run.cache import OutputCache
+from .run.executor import Executor, Listener, RunResult
 
 
 class Host:
@@ -26,8 +26,13 @@ class Host:
     force in this process; None leaves the one that is, which may be the machine's or the environment's.
     """
 
-    def __init__(self, folders: Folders | None = None, packs: Iterable[Path] | None = None,
-                 keep_results: bool = True, policy: Policy | None = None):
+    def __init__(
+        self,
+        folders: Folders | None = None,
+        packs: Iterable[Path] | None = None,
+        keep_results: bool = True,
+        policy: Policy | None = None,
+    ):
         self.policy = policy
         self.folders = folders or Folders()
         folders_module.use(self.folders)
@@ -53,8 +58,12 @@ class Host:
         """Check a workflow. Raises WorkflowError."""
         return make_plan(workflow, self.registry)
 
-    def run(self, workflow: Workflow | str | Path | dict[str, Any], settings: Iterable[str] = (),
-            listener: Listener | None = None) -> RunResult:
+    def run(
+        self,
+        workflow: Workflow | str | Path | dict[str, Any],
+        settings: Iterable[str] = (),
+        listener: Listener | None = None,
+    ) -> RunResult:
         """Check and run a workflow. Raises SoraError for anything a user can put right."""
         if not isinstance(workflow, Workflow):
             workflow = self.load(workflow, settings)

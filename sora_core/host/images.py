@@ -14,20 +14,23 @@ from PIL.PngImagePlugin import PngInfo
 from ..errors import SoraError, expect
 from ..files import written_beside
 from ..safety.gate import check_frames
-from .folders import current
+from .desk.folders import current
 from .saving import saving_of
 
 
-def save_pngs(images: torch.Tensor, prefix: str, kind: str, hidden: Any = None,
-              compress_level: int = 4) -> list[tuple[str, str]]:
+def save_pngs(
+    images: torch.Tensor, prefix: str, kind: str, hidden: Any = None, compress_level: int = 4
+) -> list[tuple[str, str]]:
     """Write `images` `[B,H,W,3 or 4]` float 0..1 as PNG files with the workflow inside.
 
     What goes to the output folder is marked and signed, as the policy says; previews are not.
 
     Returns `(file name, subfolder)` per image.
     """
-    expect(images.ndim == 4 and images.shape[-1] in (1, 3, 4),
-           f"Expected images of shape [B,H,W,3], got {list(images.shape)}.")
+    expect(
+        images.ndim == 4 and images.shape[-1] in (1, 3, 4),
+        f"Expected images of shape [B,H,W,3], got {list(images.shape)}.",
+    )
     images = check_frames(images)
     saving = saving_of(hidden) if kind == "output" else None
     info = PngInfo()
@@ -73,8 +76,7 @@ def load_image(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
         has_alpha = "A" in picture.getbands() or "transparency" in picture.info
         rgba = np.asarray(picture.convert("RGBA"), dtype=np.float32) / 255.0
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise SoraError(f"{path.name} cannot be read as a picture ({error}): "
-                        "use a PNG, JPEG or WebP.") from error
+        raise SoraError(f"{path.name} cannot be read as a picture ({error}): use a PNG, JPEG or WebP.") from error
     pixels = torch.from_numpy(rgba[None, ..., :3].copy())
     mask = 1.0 - torch.from_numpy(rgba[None, ..., 3].copy()) if has_alpha else torch.zeros(1, 64, 64)
     return pixels, mask

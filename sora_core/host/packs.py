@@ -130,5 +130,4 @@ def packs_in(folder: Path) -> list[Path]:
     """The packs in a `custom_nodes` folder, by name; `.disabled` ones are left out."""
     if not folder.is_dir():
         return []
-    return sorted(p for p in folder.iterdir()
-                  if (p / "__init__.py").is_file() and not p.name.endswith(".disabled"))
+    return sorted(p for p in folder.iterdir() if (p / "__init__.py").is_file() and not p.name.endswith(".disabled"))

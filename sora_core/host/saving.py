@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SoraError
-from ..provenance.history import History, Model, read_graph
+from ..pipeline.engine import current, in_comfyui
+from ..provenance.credentials.history import History, Model, read_graph
 from ..provenance.saving import Saving, plan
-from .backend import current, in_comfyui
-from .folders import Folders
-from .folders import current as own_folders
+from .desk.folders import Folders
+from .desk.folders import current as own_folders
 
 
 def history_of(hidden: Any) -> History:
@@ -40,7 +40,7 @@ def find_model(name: str) -> Model | None:
     host = current()
     path = host.model_files().get(name) or host.lora_files().get(name)
     if path is None and in_comfyui():
-        from .comfy.folders import weights
+        from .comfy.desk import weights
 
         path = weights(name)
     return None if path is None else Model(Path(name).stem, path)
@@ -48,7 +48,7 @@ def find_model(name: str) -> Model | None:
 
 def _folders() -> Folders:
     if in_comfyui():
-        from .comfy.folders import folders
+        from .comfy.desk import folders
 
         return folders()
     return own_folders()

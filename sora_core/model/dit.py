@@ -148,7 +148,7 @@ class Block(nn.Module):
         mask: Tensor | None,
         text_mask: Tensor | None,
     ) -> Tensor:
-        """x `[B,N,D]`; e `[B,G,6,D]`; text: this block's cross-attention keys and values."""
+        """X `[B,N,D]`; e `[B,G,6,D]`; text: this block's cross-attention keys and values."""
         shift1, scale1, gate1, shift2, scale2, gate2 = (e.float() + self.modulation.float()).unbind(2)
         y = self.self_attn(modulate(self.norm(x), shift1, scale1).to(x.dtype), rope, mask=mask)
         x = x + gate(y, gate1).to(x.dtype)
@@ -211,9 +211,7 @@ class DiT(nn.Module):
                 "Encode the prompt with the text encoder that belongs to the model."
             )
         if context.shape[1] > cfg.text_len:
-            raise SoraError(
-                f"The conditioning has {context.shape[1]} tokens; this model reads {cfg.text_len}."
-            )
+            raise SoraError(f"The conditioning has {context.shape[1]} tokens; this model reads {cfg.text_len}.")
         context = F.pad(context, (0, 0, 0, cfg.text_len - context.shape[1]))
         embedded = self.text_embedding(context.to(self.compute_dtype))
         return [block.cross_attn.keys(embedded) for block in self.blocks]
@@ -265,9 +263,7 @@ class DiT(nn.Module):
         """Check timesteps `[B]` or `[B,G]` and return `[B,G]`."""
         t = t[:, None] if t.ndim == 1 else t
         if t.ndim != 2 or t.shape[0] not in (1, batch) or tokens % t.shape[1]:
-            raise SoraError(
-                f"Timesteps {list(t.shape)} do not fit {batch} clips of {tokens} tokens: use [B] or [B,N]."
-            )
+            raise SoraError(f"Timesteps {list(t.shape)} do not fit {batch} clips of {tokens} tokens: use [B] or [B,N].")
         return t.expand(batch, -1)
 
     def forward_tokens(
@@ -296,8 +292,13 @@ class DiT(nn.Module):
         return out.unflatten(-1, (-1, self.config.out_dim)).transpose(-1, -2).flatten(-2)
 
     def forward(
-        self, x: Tensor, t: Tensor, context: Tensor | None = None, text: list | None = None,
-        taps: tuple[int, ...] = (), text_mask: Tensor | None = None,
+        self,
+        x: Tensor,
+        t: Tensor,
+        context: Tensor | None = None,
+        text: list | None = None,
+        taps: tuple[int, ...] = (),
+        text_mask: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, list[Tensor]]:
         """Noised latent `[B,C,T,H,W]`, timesteps `[B]`, `[B,T]` or `[B,N]`, text -> velocity `[B,C,T,H,W]`.
 
@@ -307,9 +308,7 @@ class DiT(nn.Module):
         """
         cfg = self.config
         if x.ndim != 5 or x.shape[1] != cfg.in_dim:
-            raise SoraError(
-                f"The latent has shape {list(x.shape)}; this model denoises [B,{cfg.in_dim},T,H,W]."
-            )
+            raise SoraError(f"The latent has shape {list(x.shape)}; this model denoises [B,{cfg.in_dim},T,H,W].")
         grid = check_divisible(x.shape, cfg.patch_size)
         where = grid_coordinates(grid, cfg.patch_size, x.device)
         tokens = self.embed(patchify(x, cfg.patch_size), where)

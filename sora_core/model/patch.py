@@ -24,9 +24,7 @@ def check_divisible(shape: Sequence[int], patch: Grid) -> Grid:
     """Token grid of a latent of `shape` `[..., T, H, W]`; raises `SoraError` when a side is no multiple."""
     for name, size, p in zip(("frames", "height", "width"), shape[-3:], patch, strict=True):
         if size % p:
-            raise SoraError(
-                f"Latent {name} is {size}, not a multiple of the patch size {p}. Choose another size."
-            )
+            raise SoraError(f"Latent {name} is {size}, not a multiple of the patch size {p}. Choose another size.")
     return tuple(size // p for size, p in zip(shape[-3:], patch, strict=True))
 
 
@@ -77,9 +75,7 @@ def pack(latents: Sequence[Tensor], patch: Grid) -> PackedPatches:
         raise SoraError("Nothing to pack: give at least one latent.")
     channels = {x.shape[1] for x in latents}
     if len(channels) > 1 or any(x.ndim != 5 or x.shape[0] != 1 for x in latents):
-        raise SoraError(
-            f"Clips to pack must be [1,C,T,H,W] with one C; got {[list(x.shape) for x in latents]}."
-        )
+        raise SoraError(f"Clips to pack must be [1,C,T,H,W] with one C; got {[list(x.shape) for x in latents]}.")
     grids = tuple(check_divisible(x.shape, patch) for x in latents)
     tokens = torch.cat([patchify(x, patch) for x in latents], 1)
     positions = torch.cat([grid_positions(*g) for g in grids]).to(tokens.device)

@@ -1,7 +1,7 @@
 """Where a video comes from: signed Content Credentials (C2PA), and the watermark in its frames.
 
     video.save("cat.mp4")                                   # signed and marked, as the policy says
-    print(sora_core.provenance.verify.verify("cat.mp4"))    # who signed, what was done, what was changed since
+    print(verify("cat.mp4"))    # who signed, what was done, what was changed since
 
 Who signs: the user's certificate and key, or else a pair that is made on this machine (`keys`). What is stated: that
 a model made it, the model's name and hash, what was done to which files (`history`), never the prompt unless asked
@@ -13,10 +13,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .history import History, Model
+    from .credentials.history import History, Model
     from .saving import Saving, plan
 
-_HOMES = {"History": "history", "Model": "history", "Saving": "saving", "plan": "saving"}
+_HOMES = {"History": "credentials.history", "Model": "credentials.history", "Saving": "saving", "plan": "saving"}
 __all__ = ["History", "Model", "Saving", "plan"]
 
 

@@ -1,7 +1,7 @@
 """What is put into a file that is saved: the watermark into its frames, the signed credentials around them.
 
-    saving = plan(history)                      # as the policy says; checks the certificate, before any work
-    write_video(path, frames, fps, saving=saving)
+saving = plan(history)                      # as the policy says; checks the certificate, before any work
+write_video(path, frames, fps, saving=saving)
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from torch import Tensor
 from ..errors import SoraError
 from ..files import written_beside
 from ..safety.policy import load_policy, policy_in_force
-from .credentials import check_signer, library, sign
-from .history import History
-from .keys import Signer, config_folder, load_signer, user_pair
+from .credentials.history import History
+from .credentials.keys import Signer, config_folder, load_signer, user_pair
+from .credentials.sign import check_signer, library, sign
 
 WATERMARK_KEY = "SORA_WATERMARK_KEY"
 
@@ -46,7 +46,7 @@ class Saving:
             yield from frames
             return
         from .kept import is_kept
-        from .watermark import SMALLEST_SIDE, Embedder
+        from .watermark.embedding import SMALLEST_SIDE, Embedder
 
         embed, self._marks = Embedder(self.mark, watermark_key()), True
         for piece in frames:
@@ -68,16 +68,28 @@ class Saving:
             return
         try:
             with written_beside(path) as part:
-                sign(path, part, self.history, self.signer, title=title, mark=self.mark if self._marks else None,
-                     include_prompt=self.include_prompt)
+                sign(
+                    path,
+                    part,
+                    self.history,
+                    self.signer,
+                    title=title,
+                    mark=self.mark if self._marks else None,
+                    include_prompt=self.include_prompt,
+                )
         except SoraError as error:
             if self.required:
                 raise
             self.notes.append(f"Not signed: {error}")
 
 
-def plan(history: History, *, credentials: bool | None = None, watermark: bool | None = None,
-         include_prompt: bool | None = None) -> Saving:
+def plan(
+    history: History,
+    *,
+    credentials: bool | None = None,
+    watermark: bool | None = None,
+    include_prompt: bool | None = None,
+) -> Saving:
     """What saving does for `history`: as the policy in force says, changed by what is not None.
 
     Raises SoraError where the policy is locked against the change, for a certificate or key of the user's that
@@ -87,8 +99,9 @@ def plan(history: History, *, credentials: bool | None = None, watermark: bool |
     wanted = {True: "on", False: "off", None: None}[credentials]
     if credentials and policy.provenance.c2pa == "required":
         wanted = None
-    chosen = policy.override({"provenance.c2pa": wanted, "provenance.watermark": watermark,
-                              "provenance.include_prompt": include_prompt}).provenance  # fmt: skip
+    chosen = policy.override(
+        {"provenance.c2pa": wanted, "provenance.watermark": watermark, "provenance.include_prompt": include_prompt}
+    ).provenance
     saving = Saving(history, required=chosen.c2pa == "required", include_prompt=chosen.include_prompt)
     if chosen.c2pa != "off":
         _choose_signer(saving)
@@ -121,8 +134,10 @@ def _choose_signer(saving: Saving) -> None:
         saving.notes.append(f"Not signed: {error}")
         return
     if saving.signer.self_made:
-        saving.notes.append("Signed with this machine's own certificate, which verifiers call untrusted: it shows "
-                            f"whether the file was changed, not who made it. Yours would lie in {config_folder()}.")
+        saving.notes.append(
+            "Signed with this machine's own certificate, which verifiers call untrusted: it shows "
+            f"whether the file was changed, not who made it. Yours would lie in {config_folder()}."
+        )
     else:
         _check_once(saving.signer)
         saving.notes.append(f"Signed by {saving.signer.name}.")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from .policy import Policy, policy_in_force
 
 if TYPE_CHECKING:
-    from ..previews import Preview
+    from ..latents.previews import Preview
     from .frames import FrameChecker
 
 log = logging.getLogger(__name__)

@@ -105,9 +105,11 @@ class Policy:
             if value is None or value == old:
                 continue
             for touched in _touched(key, old, value):
-                expect(self.may_override(touched),
-                       f"The policy {self.name!r} is locked and keeps {key} at {old!r}: leave that setting as it "
-                       "is, or ask whoever set the policy.")
+                expect(
+                    self.may_override(touched),
+                    f"The policy {self.name!r} is locked and keeps {key} at {old!r}: leave that setting as it "
+                    "is, or ask whoever set the policy.",
+                )
             part = replace(getattr(policy, section), **{name: value})
             policy = replace(policy, **{section: part})
         return _checked(policy)
@@ -134,9 +136,13 @@ def load_policy(path: str | Path | None = None) -> Policy:
     else:
         base = load_policy()
     top = _known(given, ("name", "locked", "overridable", *SECTIONS), "")
-    policy = replace(base, name=_typed(top.get("name", file.stem), str, "name"),
-                     locked=_typed(top.get("locked", False), bool, "locked"),
-                     overridable=_overridable(top.get("overridable", [])), source=file)
+    policy = replace(
+        base,
+        name=_typed(top.get("name", file.stem), str, "name"),
+        locked=_typed(top.get("locked", False), bool, "locked"),
+        overridable=_overridable(top.get("overridable", [])),
+        source=file,
+    )
     for section in SECTIONS:
         table = _typed(top.get(section, {}), dict, section)
         policy = replace(policy, **{section: _section(section, table, getattr(base, section), file.parent)})
@@ -159,8 +165,10 @@ def configured_policy(path: str | Path | None = None) -> Policy | None:
     places = [machine if machine.exists() else None, os.environ.get(ENVIRONMENT) or None, path]
     found = [load_policy(place) for place in places if place is not None]
     for strong, weak in zip(found, found[1:], strict=False):
-        expect(not strong.locked or weak.source.resolve() == strong.source.resolve(),
-               f"The policy {strong.name!r} ({strong.source}) is locked: {weak.source} cannot replace it.")
+        expect(
+            not strong.locked or weak.source.resolve() == strong.source.resolve(),
+            f"The policy {strong.name!r} ({strong.source}) is locked: {weak.source} cannot replace it.",
+        )
     return found[-1] if found else None
 
 
@@ -252,11 +260,15 @@ def _checked(policy: Policy) -> Policy:
     frames = policy.frames
     if frames.action != "off":
         for category in frames.thresholds:
-            expect(category not in NEED_CLASSIFIER or category in frames.classifiers,
-                   f"Policy: frames.thresholds.{category} needs a classifier: name yours in "
-                   f"frames.classifiers.{category}, or set the threshold to false.")
-        expect("likeness" not in frames.thresholds or bool(frames.faces),
-               "Policy: frames.thresholds.likeness needs a folder of protected faces in frames.faces.")
+            expect(
+                category not in NEED_CLASSIFIER or category in frames.classifiers,
+                f"Policy: frames.thresholds.{category} needs a classifier: name yours in "
+                f"frames.classifiers.{category}, or set the threshold to false.",
+            )
+        expect(
+            "likeness" not in frames.thresholds or bool(frames.faces),
+            "Policy: frames.thresholds.likeness needs a folder of protected faces in frames.faces.",
+        )
     return policy
 
 

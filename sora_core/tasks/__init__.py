@@ -5,8 +5,8 @@ user's own pixels back after decoding. Any sampler that respects the mask can ru
 """
 
 from .edits import animate, connect, extend, infill, loop, parse_frames, remix
+from .finish.splice import SPLICE, Splice, finish
 from .layout import VAECodec, Window, encode_kept
-from .splice import SPLICE, Splice, finish
 from .storyboard import Shot, parse_storyboard, plan_shots, shots_conditioning
 
 __all__ = [

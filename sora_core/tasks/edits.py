@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import expect
+from .finish.splice import SPLICE, Splice
 from .layout import VAECodec, Window, encode_kept, to_latent, with_last_held
-from .splice import SPLICE, Splice
 
 MAX_NEW = 480  # frames: a minute at 8 frames per second
 HOLD = 0.3
@@ -160,9 +160,15 @@ def connect(codec: VAECodec, first: Tensor, second: Tensor, new: int, fps: float
 
 
 def _between(
-    codec: VAECodec, first: Tensor, gap: int, second: Tensor, video: Tensor, keep: Tensor, fps: float,
+    codec: VAECodec,
+    first: Tensor,
+    gap: int,
+    second: Tensor,
+    video: Tensor,
+    keep: Tensor,
+    fps: float,
     wrap: bool = False,
-) -> dict:  # fmt: skip
+) -> dict:
     """LATENT of the window over `gap` frames after `first`; `second` follows, at the front of `video` with wrap."""
     count = gap // codec.ratio
     sides = context_latents(codec, count, 2)
@@ -200,9 +206,8 @@ def parse_frames(text: str) -> list[int]:
 
 
 def infill(
-    codec: VAECodec, frames: Tensor, hidden: Sequence[int] | None = None, region: Tensor | None = None,
-    fps: float = 8.0,
-) -> dict:  # fmt: skip
+    codec: VAECodec, frames: Tensor, hidden: Sequence[int] | None = None, region: Tensor | None = None, fps: float = 8.0
+) -> dict:
     """Make the frames `hidden` (their numbers), or what `region` covers, anew.
 
     region: `[T,H,W]` or `[1,H,W]`, above 0.5 is made anew. Exactly one of the two must be given.

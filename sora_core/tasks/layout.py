@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..errors import expect
-from .splice import SPLICE, Splice
+from .finish.splice import SPLICE, Splice
 
 TRAINED_LATENTS = 5  # of sora-mini's clips: 17 frames
 

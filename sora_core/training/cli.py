@@ -27,11 +27,7 @@ def from_table(cls, table: dict, where: str):
             value = from_table(kind, value, f"{where}, [{key}]")
         elif isinstance(value, list):
             value = tuple(tuple(v) if isinstance(v, list) else v for v in value)
-        elif (
-            isinstance(kind, type)
-            and not isinstance(value, kind)
-            and not (kind is float and isinstance(value, int))
-        ):
+        elif isinstance(kind, type) and not isinstance(value, kind) and not (kind is float and isinstance(value, int)):
             raise SoraError(f"{where}: {key} = {value!r} must be {kind.__name__}.")
         values[key] = value
     return cls(**values)
@@ -70,25 +66,19 @@ def parse_shapes(items: list[str]) -> dict[tuple[int, int, int], int]:
             t, h, w = (int(v) for v in name.split("x"))
             shapes[t, h, w] = int(count)
         except ValueError:
-            raise SoraError(
-                f"Shape {item!r}: write FRAMESxHEIGHTxWIDTH=CLIPS, for example 17x128x128=6000."
-            ) from None
+            raise SoraError(f"Shape {item!r}: write FRAMESxHEIGHTxWIDTH=CLIPS, for example 17x128x128=6000.") from None
         if (t - 1) % 4 or h % 16 or w % 16:
             raise SoraError(f"Shape {name}: frames must be 1 + 4k, height and width multiples of 16.")
     return shapes
 
 
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(
-        prog="sora train", description="Train sora-mini; see sora_core/training/README.md."
-    )
+    top = argparse.ArgumentParser(prog="sora train", description="Train sora-mini; see sora_core/training/README.md.")
     stages = top.add_subparsers(dest="stage", required=True)
     data = stages.add_parser("data", help="render clips of the world")
     data.add_argument("--out", type=Path, required=True)
     data.add_argument("--preset", default="starter")
-    data.add_argument(
-        "--sprites", type=Path, help="unpacked sprite package; without it, subjects drawn by code"
-    )
+    data.add_argument("--sprites", type=Path, help="unpacked sprite package; without it, subjects drawn by code")
     data.add_argument("--shape", action="append", default=[], metavar="TxHxW=CLIPS")
     data.add_argument("--videos", type=Path, metavar="FOLDER", help="your own videos, each with a .txt, in their place")
     data.add_argument("--caption", default="", help="with --videos: the caption of those that have none")
@@ -127,9 +117,12 @@ def parser() -> argparse.ArgumentParser:
         if name in ("dit", "lora"):
             tuned = "train the model on" if name == "dit" else "adapt it to"
             stage.add_argument(
-                "--data", type=Path, metavar="FOLDER", required=name == "lora",
+                "--data",
+                type=Path,
+                metavar="FOLDER",
+                required=name == "lora",
                 help=f"{tuned} these videos, each with a .txt beside it",
-            )  # fmt: skip
+            )
             stage.add_argument("--caption", default="", help="the caption of those that have none")
             stage.add_argument("--model", help="what to start from: a name or a checkpoint (default: sora-mini)")
             stage.add_argument("--out", type=Path, metavar="DIR", help="the run's folder")
@@ -183,10 +176,10 @@ def trained(trainer) -> None:
 def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     if args.stage == "data":
-        from .data import render_shards
+        from .data.shards import render_shards
 
         if args.videos:
-            from .videos import import_videos
+            from .data.videos import import_videos
 
             print(f"{import_videos(args.videos, args.out, caption=args.caption)} clips in {args.out}")
             return 0
@@ -197,63 +190,73 @@ def main(argv: list[str] | None = None) -> int:
             args.out, args.preset, args.sprites, shapes, args.seed, args.workers, args.label, args.excerpts, args.whole
         )
     elif args.stage == "latents":
-        from .latents import encode_shards
+        from .data.latents import encode_shards
 
         encode_shards(args.data, args.out, args.vae, args.device, args.batch)
     elif args.stage == "vae":
-        from .vae import VAETrainer, VAETraining
+        from .recipes.vae import VAETrainer, VAETraining
 
         trained(VAETrainer(load_config(VAETraining, args.config or "vae-mini", args.overrides)))
     elif args.stage == "corrector":
-        from .corrector import CorrectorTrainer, CorrectorTraining
+        from .recipes.corrector import CorrectorTrainer, CorrectorTraining
 
         trained(CorrectorTrainer(load_config(CorrectorTraining, args.config or "corrector-mini", args.overrides)))
     elif args.stage == "dit":
-        from .dit import DiTTrainer, DiTTraining
+        from .recipes.dit import DiTTrainer, DiTTraining
 
         if args.data:
-            from .finetune import finetune
+            from .recipes.finetune import finetune
 
             print(finetune(load_config(DiTTraining, args.config or "tune-mini", flags(args)), args.data, args.caption))
             return 0
         trained(DiTTrainer(load_config(DiTTraining, args.config or "dit-mini", flags(args))))
     elif args.stage == "lora":
-        from .lora import LoRATraining, train_lora
+        from .recipes.lora import LoRATraining, train_lora
 
         print(train_lora(load_config(LoRATraining, args.config or "lora-mini", flags(args)), args.data, args.caption))
     elif args.stage == "distill":
-        from .distill import DistillTraining, distill
+        from .recipes.distill import DistillTraining, distill
 
         print(distill(load_config(DistillTraining, args.config or "distill-mini", args.overrides)))
     elif args.stage == "match":
-        from .match import MatchTraining, match
+        from .recipes.match import MatchTraining, match
 
         print(match(load_config(MatchTraining, args.config or "match-mini", args.overrides)))
     elif args.stage == "rollouts":
-        from .rollouts import rollouts_of
+        from .recipes.rollouts import rollouts_of
 
-        print(rollouts_of(
-            args.out, args.model, tuple(args.only.split(",")), args.batches, args.each, args.steps, args.sprites,
-            args.preset, args.seed, args.lora,
-        ))  # fmt: skip
+        print(
+            rollouts_of(
+                args.out,
+                args.model,
+                tuple(args.only.split(",")),
+                args.batches,
+                args.each,
+                args.steps,
+                args.sprites,
+                args.preset,
+                args.seed,
+                args.lora,
+            )
+        )
     elif args.stage == "reward":
-        from .reward import RewardTraining, learn_from_rewards
+        from .recipes.reward import RewardTraining, learn_from_rewards
 
         print(learn_from_rewards(load_config(RewardTraining, args.config or "reward-mini", args.overrides)))
     elif args.stage == "merge":
-        from .finetune import merge
+        from .recipes.finetune import merge
 
         print(merge(args.model, args.lora, args.out))
     elif args.stage == "observer":
-        from .observer import ObserverTrainer, ObserverTraining
+        from .recipes.observer import ObserverTrainer, ObserverTraining
 
         trained(ObserverTrainer(load_config(ObserverTraining, args.config or "observer-mini", args.overrides)))
     elif args.stage == "average":
-        from .lora import mean_of
+        from .recipes.lora import mean_of
 
         print(mean_of(args.files, args.out, args.rank))
     elif args.stage == "deepen":
-        from .deepen import deepen
+        from .recipes.deepen import deepen
 
         print(deepen(args.model, args.after, args.out))
     elif args.stage == "prompts":
@@ -262,14 +265,14 @@ def main(argv: list[str] | None = None) -> int:
 
         print(train(args.out or WEIGHTS, args.texts, args.epochs, seed=args.seed))
     elif args.stage == "detector":
-        from ..provenance.classifier import WEIGHTS
-        from .detector import train_detector
+        from ..provenance.detector.classifier import WEIGHTS
+        from .recipes.detector import train_detector
 
         train_detector(
             args.vae, args.out or WEIGHTS, count=args.clips, sprites=args.sprites, name=args.name, seed=args.seed
         )
     else:
-        from .assemble import assemble
+        from .recipes.assemble import assemble
 
         habits = {key: getattr(args, key) for key in ("steps", "cfg", "sampler", "shift")}
         assemble(args.vae, args.dit, args.data, args.out, args.name, **habits)

@@ -7,11 +7,17 @@ from sora_core.training.evaluate.measures import layout, proportion
 __all__ = ["PLACES", "layout", "score"]
 
 PLACES = {
-    "meadow": "in a meadow", "beach": "on a beach", "desert": "in the desert",
-    "snowy mountains": "in the snowy mountains", "city at night": "in a city at night",
-    "outer space": "in outer space", "underwater": "underwater", "sunset": "at sunset",
-    "forest": "in the forest", "volcano": "in front of a volcano",
-}  # fmt: skip
+    "meadow": "in a meadow",
+    "beach": "on a beach",
+    "desert": "in the desert",
+    "snowy mountains": "in the snowy mountains",
+    "city at night": "in a city at night",
+    "outer space": "in outer space",
+    "underwater": "underwater",
+    "sunset": "at sunset",
+    "forest": "in the forest",
+    "volcano": "in front of a volcano",
+}
 
 
 def score(pairs: list[tuple]) -> dict:

@@ -34,10 +34,10 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from sora_core.diffusion.samplers import SAMPLERS  # noqa: E402
-from sora_core.host.cache import signatures  # noqa: E402
-from sora_core.host.folders import Folders  # noqa: E402
+from sora_core.host.desk.folders import Folders  # noqa: E402
 from sora_core.host.host import Host  # noqa: E402
-from sora_core.long_video import SegmentFolder  # noqa: E402
+from sora_core.host.run.cache import signatures  # noqa: E402
+from sora_core.tasks.long.render import SegmentFolder  # noqa: E402
 
 WORKFLOWS = ROOT / "workflows"
 STRENGTH = 0.7
@@ -145,9 +145,7 @@ def samplers(comfy: Comfy, host: Host, args: argparse.Namespace) -> dict:
         for option in options:
             del ours[name]["inputs"][option]
         ours[name]["inputs"]["sampler"] = sampler
-        made[sampler] = difference(
-            comfy.latent(ours, name), comfy.latent(ksampler(ours, name, sampler), name)
-        )
+        made[sampler] = difference(comfy.latent(ours, name), comfy.latent(ksampler(ours, name, sampler), name))
     return made
 
 
@@ -159,9 +157,13 @@ def lora(comfy: Comfy, host: Host, args: argparse.Namespace) -> dict:
     patched = copy.deepcopy(graph)
     patched[name]["inputs"]["model"] = ["lora", 0]
     patched["lora"] = node(
-        "LoraLoader", model=[loader, 0], clip=[loader, 1], lora_name=f"{NAME}.safetensors",
-        strength_model=STRENGTH, strength_clip=STRENGTH,
-    )  # fmt: skip
+        "LoraLoader",
+        model=[loader, 0],
+        clip=[loader, 1],
+        lora_name=f"{NAME}.safetensors",
+        strength_model=STRENGTH,
+        strength_clip=STRENGTH,
+    )
     merged = copy.deepcopy(graph)
     merged[loader]["inputs"]["model"] = f"{NAME}_merged.safetensors"
     through = comfy.latent(patched, name)
@@ -189,9 +191,13 @@ def native(comfy: Comfy, host: Host, args: argparse.Namespace) -> dict:
 
 
 SECTIONS = {
-    "workflows": workflows, "samplers": samplers, "lora": lora, "native": native, "models": models,
+    "workflows": workflows,
+    "samplers": samplers,
+    "lora": lora,
+    "native": native,
+    "models": models,
     "refusals": refusals,
-}  # fmt: skip
+}
 NEED_MODELS = {"lora", "models", "refusals"}
 
 
@@ -206,8 +212,9 @@ def missed(made: dict[str, Any]) -> list[str]:
     for family, found in made.get("models", {}).items():
         short += [f"{family}: {found['KSampler']}"] if not found["KSampler"] <= SAME_SAMPLER else []
         edits = {k: v for k, v in found.items() if k.startswith("Sora")}
-        short += [f"{family}, {k}: {v}" for k, v in edits.items()
-                  if not (v["finite"] and v.get("kept_untouched", True))]  # fmt: skip
+        short += [
+            f"{family}, {k}: {v}" for k, v in edits.items() if not (v["finite"] and v.get("kept_untouched", True))
+        ]
     for what, answer in made.get("refusals", {}).items():
         if isinstance(answer, dict) and not (answer.get("names_both") and not answer["sampled"]):
             short.append(f"{what}: {answer}")
@@ -237,8 +244,11 @@ def main() -> None:
         parser.error(f"--only: {', '.join(unknown)} is none of {', '.join(SECTIONS)}")
     comfy = Comfy(args.url)
     system = json.loads(comfy.get("/system_stats"))["system"]
-    made: dict[str, Any] = {"comfyui": system["comfyui_version"], "torch": system["pytorch_version"],
-                            "own torch": torch.__version__}  # fmt: skip
+    made: dict[str, Any] = {
+        "comfyui": system["comfyui_version"],
+        "torch": system["pytorch_version"],
+        "own torch": torch.__version__,
+    }
     files = write_models(args) if NEED_MODELS & set(chosen) else []
     try:
         with tempfile.TemporaryDirectory() as folder:

@@ -48,9 +48,15 @@ def core_graph(edit: str | None = None, family: str = "wan", words: bool | None 
             graph["edit"]["inputs"]["window"] = 5
     run = {"seed": 3, "steps": 2, "cfg": 3.0, "scheduler": "simple", "sampler": "euler", "denoise": 1.0}
     graph["sample"] = node(
-        "SoraSampler", model=["model", 0], positive=["positive", 0], negative=["negative", 0], latent=["edit", 0],
-        guidance_start=0.0, guidance_end=1.0, **run,
-    )  # fmt: skip
+        "SoraSampler",
+        model=["model", 0],
+        positive=["positive", 0],
+        negative=["negative", 0],
+        latent=["edit", 0],
+        guidance_start=0.0,
+        guidance_end=1.0,
+        **run,
+    )
     if vae is not None:
         graph["frames"] = node("SoraVAEDecode", latent=["sample", 0], vae=["vae", 0])
         graph["show"] = node("PreviewImage", images=["frames", 0])
@@ -106,11 +112,12 @@ def bad_graphs() -> dict[str, tuple[dict, list[str]]]:
         return graph
 
     mask = {
-        "flat": flat, "image": node("MaskToImage", mask=["flat", 0]),
+        "flat": flat,
+        "image": node("MaskToImage", mask=["flat", 0]),
         "images": node("RepeatImageBatch", image=["image", 0], amount=7),
         "mask": node("ImageToMask", image=["images", 0], channel="red"),
         "masked": node("SetLatentNoiseMask", samples=["edit", 0], mask=["mask", 0]),
-    }  # fmt: skip
+    }
     encoded = {"images": ["picture", 0], "vae": ["other", 0]}
     ours_encoded = {"images": ["picture", 0], "vae": ["other", 2]}
     pictures = node("UNETLoader", unet_name=f"{NAME}_picture.safetensors", weight_dtype="default")
@@ -118,39 +125,46 @@ def bad_graphs() -> dict[str, tuple[dict, list[str]]]:
     return {
         "a model of pictures": ({**good, "model": pictures}, ["HunyuanImage21", "not a video model"]),
         "a model of pictures with a latent of its own": (
-            {**good, "model": pictures, "edit": of_picture}, ["SoraSampler", "HunyuanImage21", "not a video model"],
+            {**good, "model": pictures, "edit": of_picture},
+            ["SoraSampler", "HunyuanImage21", "not a video model"],
         ),
         "a VAE for pictures": (with_latent("SoraVAEEncode", pixels, **encoded), ["pictures", "video"]),
         "a VAE for pictures in an edit": (
-            {**core_graph("SoraExtend", **EDITS["SoraExtend"]), "vae": pixels}, ["pictures", "video"],
+            {**core_graph("SoraExtend", **EDITS["SoraExtend"]), "vae": pixels},
+            ["pictures", "video"],
         ),
         "decoded by a VAE of another family": (
             {**good, "other": ours, "frames": node("SoraVAEDecode", latent=["sample", 0], vae=["other", 2])},
             ["Wan 2.1", "sora-mini"],
         ),
         "a latent of another family, same channels": (
-            with_latent("SoraVAEEncode", ours, **ours_encoded), ["sora", "Wan 2.1"],
+            with_latent("SoraVAEEncode", ours, **ours_encoded),
+            ["sora", "Wan 2.1"],
         ),
-        "a latent with other channels": (
-            with_latent("SoraVAEEncode", ltx_vae, **encoded), ["128", "16", "Wan 2.1"],
-        ),
+        "a latent with other channels": (with_latent("SoraVAEEncode", ltx_vae, **encoded), ["128", "16", "Wan 2.1"]),
         "an edit for another family": (
-            {**core_graph("SoraExtend", **EDITS["SoraExtend"]), "vae": ltx_vae}, ["128", "16", "Wan 2.1"],
+            {**core_graph("SoraExtend", **EDITS["SoraExtend"]), "vae": ltx_vae},
+            ["128", "16", "Wan 2.1"],
         ),
         "a latent of another rank": (
-            with_latent("EmptyLatentAudio", seconds=2.0, batch_size=1), ["[1, 64, 44]", "[B,16,T,H,W]", "Wan 2.1"],
+            with_latent("EmptyLatentAudio", seconds=2.0, batch_size=1),
+            ["[1, 64, 44]", "[B,16,T,H,W]", "Wan 2.1"],
         ),
         "a latent of another rank, decoded": (
-            {**good, "audio": node("EmptyLatentAudio", seconds=2.0, batch_size=1),
-             "frames": node("SoraVAEDecode", latent=["audio", 0], vae=["vae", 0])},
+            {
+                **good,
+                "audio": node("EmptyLatentAudio", seconds=2.0, batch_size=1),
+                "frames": node("SoraVAEDecode", latent=["audio", 0], vae=["vae", 0]),
+            },
             ["[1, 64, 44]", "[B,16,T,H,W]", "Wan 2.1"],
         ),
         "a prompt of another width": ({**good, "text": ours}, ["wide", "Wan 2.1", "4096"]),
         "a prompt without the mask of its words": (
-            core_graph(family="ltx", words=False), ["LTX-Video", "attention_mask", "encoded without"],
+            core_graph(family="ltx", words=False),
+            ["LTX-Video", "attention_mask", "encoded without"],
         ),
         "a mask of another length": ({**changed(latent=["masked", 0]), **mask}, ["7 frames", "3"]),
-    }  # fmt: skip
+    }
 
 
 def refusals(comfy: Comfy) -> dict:

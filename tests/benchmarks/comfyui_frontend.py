@@ -22,8 +22,15 @@ from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 FROZEN = json.loads((ROOT / "tests" / "frozen_nodes.json").read_text(encoding="utf-8"))
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync"]  # fmt: skip
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 # Widgets of the frontend's own, which the pack does not name; what only displays is not saved.
 BUTTONS, DISPLAYS = {"control_after_generate", "upload"}, {"video-preview", "$$canvas-image-preview"}
 NODES_WRONG = ("missing", "not frozen", "red", "moved", "not the default")
@@ -121,17 +128,24 @@ def all_nodes(page: Page, url: str, out: Path) -> dict[str, Any]:
     moved, other = {}, {}
     for node in state:
         inputs = python[node["type"]]["input"]
-        given = {n: v[1].get("default") for part in ("required", "optional") for n, v in inputs.get(part, {}).items()
-                 if len(v) > 1 and v[1].get("default") is not None}  # fmt: skip
+        given = {
+            n: v[1].get("default")
+            for part in ("required", "optional")
+            for n, v in inputs.get(part, {}).items()
+            if len(v) > 1 and v[1].get("default") is not None
+        }
         other |= {f"{node['type']}.{n}": v for n, v in node["widgets"] if n in given and v != given[n]}
         shown = [name for name, _ in node["widgets"] if name not in BUTTONS | DISPLAYS]
         if shown != frozen_widgets(node):
             moved[node["type"]] = {"frozen": frozen_widgets(node), "shown": shown}
     return {
         "registered": len(set(FROZEN) & set(ours) & set(known)),
-        "missing": sorted(set(FROZEN) - (set(ours) & set(known))), "not frozen": others,
-        "red": red(page, state), "moved": moved, "not the default": other,
-    }  # fmt: skip
+        "missing": sorted(set(FROZEN) - (set(ours) & set(known))),
+        "not frozen": others,
+        "red": red(page, state),
+        "moved": moved,
+        "not the default": other,
+    }
 
 
 def workflow(page: Page, pack: str, path: Path, out: Path) -> dict[str, Any]:
@@ -143,8 +157,9 @@ def workflow(page: Page, pack: str, path: Path, out: Path) -> dict[str, Any]:
     photograph(page, out / f"{path.stem}.png")
     changed = {
         f"{node['type']} ({node['id']})": {"saved": saved[str(node["id"])], "shown": shown_widgets(node)}
-        for node in state if shown_widgets(node) != saved[str(node["id"])]
-    }  # fmt: skip
+        for node in state
+        if shown_widgets(node) != saved[str(node["id"])]
+    }
     loose = {f"{node['type']} ({node['id']})": node["loose"] for node in state if node["loose"]}
     return {"nodes": len(state), "red": red(page, state), "not connected": loose, "changed": changed}
 

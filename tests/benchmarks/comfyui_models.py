@@ -33,12 +33,27 @@ def random_weights(network: torch.nn.Module) -> dict[str, torch.Tensor]:
 LTX = {"num_attention_heads": 2, "attention_head_dim": 32, "cross_attention_dim": 64, "caption_channels": 4096}
 # Three halvings of time, and of space after patches of four: 8 and 32, as the real one has.
 LTX_VAE = {
-    "dims": 3, "in_channels": 3, "out_channels": 3, "latent_channels": 128, "norm_layer": "pixel_norm", "patch_size": 4,
-    "latent_log_var": "uniform", "use_quant_conv": False, "causal_decoder": False, "encoder_base_channels": 16,
+    "dims": 3,
+    "in_channels": 3,
+    "out_channels": 3,
+    "latent_channels": 128,
+    "norm_layer": "pixel_norm",
+    "patch_size": 4,
+    "latent_log_var": "uniform",
+    "use_quant_conv": False,
+    "causal_decoder": False,
+    "encoder_base_channels": 16,
     "decoder_base_channels": 16,
-    "blocks": [["res_x", 1], ["compress_all", 1], ["res_x", 1], ["compress_all", 1], ["res_x", 1], ["compress_all", 1],
-               ["res_x", 1]],
-}  # fmt: skip
+    "blocks": [
+        ["res_x", 1],
+        ["compress_all", 1],
+        ["res_x", 1],
+        ["compress_all", 1],
+        ["res_x", 1],
+        ["compress_all", 1],
+        ["res_x", 1],
+    ],
+}
 
 
 def core_networks() -> dict[str, tuple[str, torch.nn.Module, dict[str, str]]]:
@@ -53,24 +68,53 @@ def core_networks() -> dict[str, tuple[str, torch.nn.Module, dict[str, str]]]:
     layers = {"operations": comfy.ops.disable_weight_init, "dtype": torch.float32, "device": "cpu"}
     wan_network = wan.WanModel(dim=256, ffn_dim=256, num_heads=2, num_layers=2, in_dim=16, out_dim=16, **layers)
     vae = wan_vae.WanVAE(
-        dim=16, z_dim=16, dim_mult=[1, 2, 4, 4], num_res_blocks=2, attn_scales=[],
-        temperal_downsample=[False, True, True], image_channels=3, conv_out_channels=3, dropout=0.0,
-    )  # fmt: skip
+        dim=16,
+        z_dim=16,
+        dim_mult=[1, 2, 4, 4],
+        num_res_blocks=2,
+        attn_scales=[],
+        temperal_downsample=[False, True, True],
+        image_channels=3,
+        conv_out_channels=3,
+        dropout=0.0,
+    )
     shared = {
-        "vec_in_dim": None, "context_in_dim": 4096, "hidden_size": 256, "mlp_ratio": 4.0, "num_heads": 2, "depth": 1,
-        "depth_single_blocks": 1, "theta": 256, "qkv_bias": True, "guidance_embed": False, "byt5": False,
-        "meanflow": False, "use_cond_type_embedding": False,
-    }  # fmt: skip
+        "vec_in_dim": None,
+        "context_in_dim": 4096,
+        "hidden_size": 256,
+        "mlp_ratio": 4.0,
+        "num_heads": 2,
+        "depth": 1,
+        "depth_single_blocks": 1,
+        "theta": 256,
+        "qkv_bias": True,
+        "guidance_embed": False,
+        "byt5": False,
+        "meanflow": False,
+        "use_cond_type_embedding": False,
+    }
     # HunyuanVideo 1.5: latents, those of a picture to start from, and a mask go in.
     video = hunyuan.HunyuanVideo(
-        in_channels=32 + 32 + 1, out_channels=32, patch_size=[1, 1, 1], axes_dim=[16, 56, 56], vision_in_dim=1152,
-        meanflow_sum=True, **shared, **layers,
-    )  # fmt: skip
+        in_channels=32 + 32 + 1,
+        out_channels=32,
+        patch_size=[1, 1, 1],
+        axes_dim=[16, 56, 56],
+        vision_in_dim=1152,
+        meanflow_sum=True,
+        **shared,
+        **layers,
+    )
     # With flat patches and no pictures to look at, ComfyUI takes the same class for a model of pictures.
     picture = hunyuan.HunyuanVideo(
-        in_channels=64, out_channels=64, patch_size=[1, 1], axes_dim=[64, 64], vision_in_dim=None, meanflow_sum=False,
-        **shared, **layers,
-    )  # fmt: skip
+        in_channels=64,
+        out_channels=64,
+        patch_size=[1, 1],
+        axes_dim=[64, 64],
+        vision_in_dim=None,
+        meanflow_sum=False,
+        **shared,
+        **layers,
+    )
     config = {"config": json.dumps({"transformer": LTX, "vae": LTX_VAE})}
     return {
         "wan": ("diffusion_models", wan_network, {}),
@@ -93,11 +137,11 @@ def save_core(models: Path) -> list[Path]:
 
 def save_wide_text(models: Path) -> Path:
     """A checkpoint of ours whose text encoder is as wide as Wan's, to encode prompts for it."""
-    from sora_core import checkpoint
-    from sora_core.captioning.lexicon import load_lexicon
+    from sora_core.language.lexicon import load_lexicon
+    from sora_core.loading import checkpoint
     from sora_core.model.dit import DiT, DiTConfig
-    from sora_core.model.text import TextConfig, TextEncoder, Vocabulary
-    from sora_core.model.vae import VAEConfig, VideoVAE
+    from sora_core.model.text.concepts import TextConfig, TextEncoder, Vocabulary
+    from sora_core.model.vae.mini import VAEConfig, VideoVAE
 
     torch.manual_seed(0)
     parts = {
@@ -113,7 +157,7 @@ def save_wide_text(models: Path) -> Path:
 
 def save_lora(models: Path, strength: float, rank: int = 4) -> list[Path]:
     """A random LoRA for every linear layer of sora-mini's blocks, and sora-mini with it merged by hand."""
-    from sora_core import checkpoint
+    from sora_core.loading import checkpoint
 
     parts, info = checkpoint.load_parts("sora-mini")
     generator, lora = torch.Generator().manual_seed(1), {}

@@ -15,9 +15,20 @@ from comfyui_core import ksampler
 CFG, SEED = 4.0, 7
 # Equal to the plain run up to this (latents of unit spread).
 SAME = 1e-4
-WINDOW = {"context_length": 5, "context_overlap": 2, "context_schedule": "standard_static", "context_stride": 1,
-          "closed_loop": False, "fuse_method": "pyramid", "dim": 2, "freenoise": False, "cond_retain_index_list": "",
-          "split_conds_to_windows": False, "latent_retain_index_list": "", "causal_window_fix": False}  # fmt: skip
+WINDOW = {
+    "context_length": 5,
+    "context_overlap": 2,
+    "context_schedule": "standard_static",
+    "context_stride": 1,
+    "closed_loop": False,
+    "fuse_method": "pyramid",
+    "dim": 2,
+    "freenoise": False,
+    "cond_retain_index_list": "",
+    "split_conds_to_windows": False,
+    "latent_retain_index_list": "",
+    "causal_window_fix": False,
+}
 CACHE = {"reuse_threshold": 0.2, "start_percent": 0.15, "end_percent": 0.95, "verbose": False}
 
 
@@ -30,10 +41,17 @@ def plain_graph(steps: int, seconds: float = 1.0) -> dict:
         "negative": node("SoraTextEncode", clip=["model", 1], text=""),
         "latent": node("SoraEmptyLatent", model=["model", 0], **size),
         "sample": node(
-            "SoraSampler", model=["model", 0], positive=["positive", 0], negative=["negative", 0],
-            latent=["latent", 0], seed=SEED, steps=steps, cfg=CFG, scheduler="simple",
+            "SoraSampler",
+            model=["model", 0],
+            positive=["positive", 0],
+            negative=["negative", 0],
+            latent=["latent", 0],
+            seed=SEED,
+            steps=steps,
+            cfg=CFG,
+            scheduler="simple",
         ),
-    }  # fmt: skip
+    }
     return ksampler(graph, "sample", "euler")
 
 
@@ -41,8 +59,13 @@ def advanced(graph: dict, **settings: Any) -> dict:
     """KSampler's settings for KSamplerAdvanced."""
     inputs = dict(graph["sample"]["inputs"])
     del inputs["denoise"]
-    usual = {"add_noise": "enable", "noise_seed": inputs.pop("seed"), "start_at_step": 0, "end_at_step": 10000,
-             "return_with_leftover_noise": "disable"}  # fmt: skip
+    usual = {
+        "add_noise": "enable",
+        "noise_seed": inputs.pop("seed"),
+        "start_at_step": 0,
+        "end_at_step": 10000,
+        "return_with_leftover_noise": "disable",
+    }
     return node("KSamplerAdvanced", **{**inputs, **usual, **settings})
 
 
@@ -56,10 +79,14 @@ def guided(graph: dict, guider: dict, sampler: dict | None = None) -> dict:
         "sampler": sampler or node("KSamplerSelect", sampler_name="euler"),
         "sigmas": node("BasicScheduler", model=["model", 0], scheduler="simple", steps=steps, denoise=1.0),
         "sample": node(
-            "SamplerCustomAdvanced", noise=["noise", 0], guider=["guider", 0], sampler=["sampler", 0],
-            sigmas=["sigmas", 0], latent_image=["latent", 0],
+            "SamplerCustomAdvanced",
+            noise=["noise", 0],
+            guider=["guider", 0],
+            sampler=["sampler", 0],
+            sigmas=["sigmas", 0],
+            latent_image=["latent", 0],
         ),
-    }  # fmt: skip
+    }
 
 
 def patched(graph: dict, patch: dict) -> dict:
@@ -71,7 +98,7 @@ def patched(graph: dict, patch: dict) -> dict:
 
 def cases(graph: dict) -> dict[str, tuple[dict, dict | None]]:
     """What runs -> its graph, and the graph whose latent it must equal (None: it must differ from `graph`'s)."""
-    from sora_core.checkpoint import load_parts
+    from sora_core.loading.checkpoint import load_parts
 
     own_shift = load_parts("sora-mini")[1]["shift"]
     model, positive, negative = ["model", 0], ["positive", 0], ["negative", 0]
@@ -83,8 +110,16 @@ def cases(graph: dict) -> dict[str, tuple[dict, dict | None]]:
     }
     pair = {"positive": positive, "negative": negative}
     cfg = node("CFGGuider", model=model, **pair, cfg=CFG)
-    dual = node("DualCFGGuider", model=model, cond1=positive, cond2=positive, negative=negative, cfg_conds=CFG,
-                cfg_cond2_negative=CFG, style="regular")  # fmt: skip
+    dual = node(
+        "DualCFGGuider",
+        model=model,
+        cond1=positive,
+        cond2=positive,
+        negative=negative,
+        cfg_conds=CFG,
+        cfg_cond2_negative=CFG,
+        style="regular",
+    )
     words = {name: node("CLIPTextEncode", clip=["model", 1], text=graph[name]["inputs"]["text"]) for name in pair}
     unguided = copy.deepcopy(graph)
     unguided["sample"]["inputs"]["cfg"] = 1.0
@@ -96,7 +131,8 @@ def cases(graph: dict) -> dict[str, tuple[dict, dict | None]]:
         "BasicGuider": (guided(graph, node("BasicGuider", model=model, conditioning=positive)), unguided),
         "DualCFGGuider": (guided(graph, dual), graph),
         "DualModelGuider": (
-            guided(graph, node("DualModelGuider", model=model, model_negative=model, **pair, cfg=CFG)), graph,
+            guided(graph, node("DualModelGuider", model=model, model_negative=model, **pair, cfg=CFG)),
+            graph,
         ),
         "CLIPTextEncode": ({**graph, **words}, graph),
         "ModelSamplingSD3, own shift": (patched(graph, node("ModelSamplingSD3", model=model, shift=own_shift)), graph),
@@ -104,9 +140,10 @@ def cases(graph: dict) -> dict[str, tuple[dict, dict | None]]:
         "EasyCache": (patched(graph, node("EasyCache", model=model, **CACHE)), None),
         "LazyCache": (patched(graph, node("LazyCache", model=model, **CACHE)), None),
         "ContextWindowsManual, one window": (
-            patched(graph, node("ContextWindowsManual", model=model, **WINDOW)), graph,
+            patched(graph, node("ContextWindowsManual", model=model, **WINDOW)),
+            graph,
         ),
-    }  # fmt: skip
+    }
 
 
 def pictures(comfy: Comfy, graph: dict, decoder: dict) -> np.ndarray:
@@ -162,8 +199,9 @@ def native(comfy: Comfy, steps: int = 6) -> dict[str, Any]:
     windows = patched(plain_graph(steps, 4.0), node("ContextWindowsManual", model=["model", 0], **WINDOW))
     latent = comfy.latent(windows, "sample")
     made["ContextWindowsManual, 9 latents"] = {
-        "latents": list(latent.shape), "right": bool(torch.isfinite(latent).all()) and latent.shape[2] == 9,
-    }  # fmt: skip
+        "latents": list(latent.shape),
+        "right": bool(torch.isfinite(latent).all()) and latent.shape[2] == 9,
+    }
     found = vae_nodes(comfy, graph)
     goals = {"VAEDecode, PSNR": 50, "VAEDecodeTiled, PSNR": 30}
     for name, value in found.items():

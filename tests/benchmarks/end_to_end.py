@@ -69,14 +69,25 @@ def measure(repeats: int) -> dict:
         quick.generate(PROMPT, seed=seed)
         few.append(time.monotonic() - start)
     return {
-        "prompt": PROMPT, "frames": 17, "size": "128x128", "steps": 25, "cfg": 4.0, "sampler": pipeline.habits()[2],
-        "cold_s": round(statistics.median(colds), 2), "warm_s": round(statistics.median(warms), 2),
+        "prompt": PROMPT,
+        "frames": 17,
+        "size": "128x128",
+        "steps": 25,
+        "cfg": 4.0,
+        "sampler": pipeline.habits()[2],
+        "cold_s": round(statistics.median(colds), 2),
+        "warm_s": round(statistics.median(warms), 2),
         "four_steps_warm_s": round(statistics.median(few), 2),
-        "decode_s": round(statistics.median(decodes), 3), "peak_memory_mb": round(max(peaks)),
-        "import_sora_core_s": round(import_seconds, 3), "help_s": round(help_seconds, 2),
+        "decode_s": round(statistics.median(decodes), 3),
+        "peak_memory_mb": round(max(peaks)),
+        "import_sora_core_s": round(import_seconds, 3),
+        "help_s": round(help_seconds, 2),
         "own_peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-        "torch": torch.__version__, "threads": torch.get_num_threads(), "cores": os.cpu_count(), "repeats": repeats,
-    }  # fmt: skip
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "cores": os.cpu_count(),
+        "repeats": repeats,
+    }
 
 
 def main() -> None:

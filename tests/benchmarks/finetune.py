@@ -22,17 +22,17 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT)]
 
-from sora_core.captioning import caption  # noqa: E402
-from sora_core.checkpoint import load_model  # noqa: E402
-from sora_core.lora import apply_lora, read_lora  # noqa: E402
-from sora_core.pipeline import Pipeline  # noqa: E402
+from sora_core.language import caption  # noqa: E402
+from sora_core.loading.checkpoint import load_model  # noqa: E402
+from sora_core.loading.lora import apply_lora, read_lora  # noqa: E402
+from sora_core.media.video import write_video  # noqa: E402
+from sora_core.pipeline.pipeline import Pipeline  # noqa: E402
 from sora_core.training.cli import load_config  # noqa: E402
-from sora_core.training.data import open_buckets  # noqa: E402
-from sora_core.training.finetune import prepare  # noqa: E402
-from sora_core.training.lora import LoRATraining, train_lora  # noqa: E402
-from sora_core.training.sheets import save_sheet  # noqa: E402
+from sora_core.training.data.shards import open_buckets  # noqa: E402
+from sora_core.training.loop.sheets import save_sheet  # noqa: E402
+from sora_core.training.recipes.finetune import prepare  # noqa: E402
+from sora_core.training.recipes.lora import LoRATraining, train_lora  # noqa: E402
 from sora_core.training.world import World, WorldConfig  # noqa: E402
-from sora_core.video import write_video  # noqa: E402
 
 KNOWN = "cat"
 PROMPTS = (

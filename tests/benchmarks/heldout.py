@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sora_core.checkpoint import load_parts
 from sora_core.errors import expect
+from sora_core.loading.checkpoint import load_parts
 from sora_core.model.dit import DiT
-from sora_core.model.text import TextEncoder
+from sora_core.model.text.concepts import TextEncoder
 from sora_core.training.evaluate.cases import ABILITIES, Case, Draw
 
 SIGMAS = (0.3, 0.6, 0.8, 0.95)

@@ -22,9 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def measure(args: argparse.Namespace) -> dict:
     import torch
 
+    from sora_core.media.video import write_video
     from sora_core.provenance import History, Model, plan
-    from sora_core.provenance.verify import verify
-    from sora_core.video import write_video
+    from sora_core.provenance.credentials.verify import verify
 
     own = {name: os.environ.get(name) for name in ("XDG_CONFIG_HOME", "XDG_CACHE_HOME")}
     with tempfile.TemporaryDirectory() as folder:
@@ -46,8 +46,7 @@ def measure(args: argparse.Namespace) -> dict:
             start = time.perf_counter()
             report = verify(first)
             seconds = time.perf_counter() - start
-            write_video(second, frames, 8,
-                        saving=plan(History((Model("b"),), edits=("SoraExtend",), sources=(first,))))  # fmt: skip
+            write_video(second, frames, 8, saving=plan(History((Model("b"),), edits=("SoraExtend",), sources=(first,))))
             chain = verify(second)
             kept = chain.manifest.ingredients
             return {

@@ -28,14 +28,35 @@ BINS = 0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.01
 # Package, folder inside it, pictures of a camera. Drawings, scans and micrographs are left out.
 PHOTOGRAPHS = (
     ("sklearn", "datasets/images", ("china.jpg", "flower.jpg")),
-    ("skimage", "data", (
-        "astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png", "motorcycle_right.png",
-        "camera.png", "brick.png", "grass.png", "gravel.png", "coins.png", "hubble_deep_field.jpg", "moon.png",
-        "retina.jpg",
-    )),
-)  # fmt: skip
-PROMPTS = ("a cat moving right on a beach", "a rocket flies up in outer space", "a fish swims left underwater",
-           "a red car drives left in the desert", "a penguin bounces on snowy mountains", "a star spins at sunset")
+    (
+        "skimage",
+        "data",
+        (
+            "astronaut.png",
+            "chelsea.png",
+            "coffee.png",
+            "rocket.jpg",
+            "motorcycle_left.png",
+            "motorcycle_right.png",
+            "camera.png",
+            "brick.png",
+            "grass.png",
+            "gravel.png",
+            "coins.png",
+            "hubble_deep_field.jpg",
+            "moon.png",
+            "retina.jpg",
+        ),
+    ),
+)
+PROMPTS = (
+    "a cat moving right on a beach",
+    "a rocket flies up in outer space",
+    "a fish swims left underwater",
+    "a red car drives left in the desert",
+    "a penguin bounces on snowy mountains",
+    "a star spins at sunset",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,11 +70,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def measure(args: argparse.Namespace) -> dict:
     from safety_watermark import rendered
 
-    from sora_core.checkpoint import load_parts
-    from sora_core.provenance.classifier import WEIGHTS, load_classifier
-    from sora_core.provenance.detector import MARKED
-    from sora_core.provenance.traces import frame_traces
-    from sora_core.training.detector import auc, through_vae
+    from sora_core.loading.checkpoint import load_parts
+    from sora_core.provenance.detector.classifier import WEIGHTS, load_classifier
+    from sora_core.provenance.detector.detect import MARKED
+    from sora_core.provenance.detector.traces import frame_traces
+    from sora_core.training.recipes.detector import auc, through_vae
 
     network = load_classifier(args.classifier or WEIGHTS)
     vae = load_parts("sora-mini")[0]["vae"]
@@ -83,8 +104,10 @@ def measure(args: argparse.Namespace) -> dict:
         f"{kind}, {coding}": round(float((network.probability(np.asarray(values)) >= MARKED).mean()), 3)
         for (kind, coding), values in scores.items()
     }
-    both = {label: np.concatenate([values for (kind, _), values in scores.items() if kind == name])
-            for label, name in ((1, "painted"), (0, "truth"))}
+    both = {
+        label: np.concatenate([values for (kind, _), values in scores.items() if kind == name])
+        for label, name in ((1, "painted"), (0, "truth"))
+    }
     chance = network.probability(np.concatenate([both[1], both[0]]))
     painted = np.repeat([1, 0], [len(both[1]), len(both[0])])
     calibration = {}
@@ -92,15 +115,17 @@ def measure(args: argparse.Namespace) -> dict:
         inside = (chance >= low) & (chance < high)
         if inside.any():
             calibration[f"{low} to {min(high, 1)}"] = [
-                int(inside.sum()), round(float(chance[inside].mean()), 3), round(float(painted[inside].mean()), 3)]
+                int(inside.sum()),
+                round(float(chance[inside].mean()), 3),
+                round(float(painted[inside].mean()), 3),
+            ]
     counts = {kind: len(values) for (kind, coding), values in scores.items() if coding == "crf 28"}
-    return {"clips": counts, "auc": rows, "called_ours": shares, "calibration": calibration,
-            "trained": network.info}
+    return {"clips": counts, "auc": rows, "called_ours": shares, "calibration": calibration, "trained": network.info}
 
 
 def photographs(each: int) -> Iterator[np.ndarray]:
     """Clips uint8 `[T,128,128,3]`: a window that moves and grows over the pictures that are installed."""
-    from sora_core.clips import read_still
+    from sora_core.media.clips import read_still
 
     rng = np.random.default_rng(3)
     for package, folder, names in PHOTOGRAPHS:

@@ -21,9 +21,17 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
 PHOTOGRAPHS = (
-    "astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "hubble_deep_field.jpg", "retina.jpg", "ihc.png",
-    "motorcycle_left.png", "color.png", "camera.png",
-)  # fmt: skip
+    "astronaut.png",
+    "chelsea.png",
+    "coffee.png",
+    "rocket.jpg",
+    "hubble_deep_field.jpg",
+    "retina.jpg",
+    "ihc.png",
+    "motorcycle_left.png",
+    "color.png",
+    "camera.png",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,9 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
+    from sora_core.media.video import iter_frames
     from sora_core.safety.frames import FrameChecker
     from sora_core.safety.policy import load_policy
-    from sora_core.video import iter_frames
 
     checker = FrameChecker(load_policy())
     figures: dict[str, Any] = {}
@@ -94,8 +102,9 @@ def _likeness(folder: Path | None) -> dict[str, Any]:
     def look(frame: np.ndarray) -> np.ndarray:
         return reader.describe(*reader.find(frame))
 
-    figures: dict[str, Any] = {"likeness: cpu ms a frame with one face": _cost(lambda f: [look(x) for x in f],
-                                                                              np.stack([picture] * 4))}  # fmt: skip
+    figures: dict[str, Any] = {
+        "likeness: cpu ms a frame with one face": _cost(lambda f: [look(x) for x in f], np.stack([picture] * 4))
+    }
     known = look(picture)
     small = [np.asarray(Image.fromarray(picture).resize((side, side))) for side in (256, 128, 64)]
     alike = [float((look(x) @ known.T).max(initial=0.0)) for x in small]

@@ -51,9 +51,12 @@ def measure(args: argparse.Namespace) -> dict:
     passed = sum(check_prompt(text, policy).allowed for text in captions)
     rates = {name: f"{hits[name]}/{wanted[name]}" for name in sorted(wanted)}
     return {
-        "prompts": len(rows), "policy": policy.name,
+        "prompts": len(rows),
+        "policy": policy.name,
         "recall": {name: round(hits[name] / wanted[name], 4) for name in policy.prompt.thresholds if wanted[name]},
         "false_positive_rate": round(hits["false positives"] / wanted["false positives"], 4),
-        "counts": rates, "captions_passed": f"{passed}/{len(captions)}",
-        "cpu_ms_mean": round(statistics.mean(times), 3), "cpu_ms_p99": round(statistics.quantiles(times, n=100)[98], 3),
-    }  # fmt: skip
+        "counts": rates,
+        "captions_passed": f"{passed}/{len(captions)}",
+        "cpu_ms_mean": round(statistics.mean(times), 3),
+        "cpu_ms_p99": round(statistics.quantiles(times, n=100)[98], 3),
+    }

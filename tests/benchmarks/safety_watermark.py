@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from video_attacks import ATTACKS, WITHIN, h264, psnr, ssim
 
-from sora_core.provenance.carrier import LUMA
+from sora_core.provenance.watermark.carrier import LUMA
 
 SIZES = ((128, 128), (96, 160), (160, 96))
 
@@ -49,9 +49,9 @@ def measure(args: argparse.Namespace) -> dict:
 
 
 def survival(count: int, first: int, words: list[str]) -> dict:
-    from sora_core.checkpoint import load_parts
-    from sora_core.provenance.watermark import Embedder, detect
-    from sora_core.training.detector import through_vae
+    from sora_core.loading.checkpoint import load_parts
+    from sora_core.provenance.watermark.embedding import Embedder, detect
+    from sora_core.training.recipes.detector import through_vae
 
     vae = load_parts("sora-mini")[0]["vae"]
     chosen = {name: attack for name, attack in ATTACKS.items() if any(word in name for word in words)}
@@ -81,14 +81,16 @@ def survival(count: int, first: int, words: list[str]) -> dict:
     }
     quality = np.asarray(seen)
     return {
-        "psnr_min": round(float(quality[:, 0].min()), 2), "psnr_mean": round(float(quality[:, 0].mean()), 2),
-        "ssim_min": round(float(quality[:, 1].min()), 4), "ssim_mean": round(float(quality[:, 1].mean()), 4),
+        "psnr_min": round(float(quality[:, 0].min()), 2),
+        "psnr_mean": round(float(quality[:, 0].mean()), 2),
+        "ssim_min": round(float(quality[:, 1].min()), 4),
+        "ssim_mean": round(float(quality[:, 1].mean()), 4),
         "luminance_psnr_min": round(float(quality[:, 2].min()), 2),
         "luminance_ssim_min": round(float(quality[:, 3].min()), 4),
         "embed_cpu_ms_per_frame": round(1000 * clock / painted, 2),
         "survives": {name: row for name, row in rows.items() if name in WITHIN},
         "beyond": {name: row for name, row in rows.items() if name not in WITHIN},
-    }  # fmt: skip
+    }
 
 
 def grey(frames: np.ndarray) -> np.ndarray:
@@ -97,7 +99,7 @@ def grey(frames: np.ndarray) -> np.ndarray:
 
 
 def unmarked(count: int) -> dict:
-    from sora_core.provenance.watermark import detect
+    from sora_core.provenance.watermark.embedding import detect
 
     lowest, detected, clock = 1.0, 0, 0.0
     for i, clip in enumerate(rendered(count, 3_000_000, frames=5)):
@@ -107,6 +109,8 @@ def unmarked(count: int) -> dict:
         clock += time.process_time() - start
         lowest, detected = min(lowest, report.p_value), detected + report.found
     return {
-        "clips": count, "detected": detected, "lowest_p": float(f"{lowest:.3g}"),
+        "clips": count,
+        "detected": detected,
+        "lowest_p": float(f"{lowest:.3g}"),
         "detect_cpu_ms_per_clip": round(1000 * clock / max(count, 1), 1),
-    }  # fmt: skip
+    }

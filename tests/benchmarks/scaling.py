@@ -28,14 +28,14 @@ from heldout import losses
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT)]
 
-from sora_core.captioning.observer import load_observer  # noqa: E402
-from sora_core.checkpoint import load_model  # noqa: E402
+from sora_core.loading.checkpoint import load_model  # noqa: E402
 from sora_core.model.dit import DiTConfig  # noqa: E402
-from sora_core.pipeline import Pipeline  # noqa: E402
-from sora_core.training.dit import DiTTrainer, DiTTraining  # noqa: E402
+from sora_core.observer.network import load_observer  # noqa: E402
+from sora_core.pipeline.pipeline import Pipeline  # noqa: E402
 from sora_core.training.evaluate.cases import Case, Draw, words  # noqa: E402
 from sora_core.training.evaluate.measures import proportion  # noqa: E402
 from sora_core.training.evaluate.run import Maker, batches, judged  # noqa: E402
+from sora_core.training.recipes.dit import DiTTrainer, DiTTraining  # noqa: E402
 
 SIZES = {"0.8 M": (128, 3), "2.7 M": (192, 5), "7 M": (256, 6)}
 USUAL = DiTTraining.lengths  # short, medium, highly descriptive
@@ -48,12 +48,31 @@ COLOURS = ("#c0504d", "#4f81bd", "#4a8a3f")
 def settings(args: argparse.Namespace, out: Path, dim: int, layers: int, **changes) -> DiTTraining:
     model = DiTConfig(dim, 4 * dim, num_heads=dim // 64, num_layers=layers, text_dim=256, text_len=64, coordinates=True)
     shares = ((f"17x{SIDE}x{SIDE}", 0.85), (f"1x{SIDE}x{SIDE}", 0.15))
-    return DiTTraining(**{
-        "out": str(out), "data": str(args.data), "vae": "", "model": model, "label_block": layers // 2,
-        "steps": args.steps, "warmup": 30, "decay": 1, "lr": 3e-3, "adam_lr": 1.5e-3, "ema": 0.98,
-        "tokens": args.tokens, "shift": 3.0, "subject_weight": 4.0, "mask_share": 0.0, "compile": args.compile,
-        "weights_start": shares, "weights_end": shares, "save_every": 10**9, "sheet_every": 10**9, **changes,
-    })  # fmt: skip
+    return DiTTraining(
+        **{
+            "out": str(out),
+            "data": str(args.data),
+            "vae": "",
+            "model": model,
+            "label_block": layers // 2,
+            "steps": args.steps,
+            "warmup": 30,
+            "decay": 1,
+            "lr": 3e-3,
+            "adam_lr": 1.5e-3,
+            "ema": 0.98,
+            "tokens": args.tokens,
+            "shift": 3.0,
+            "subject_weight": 4.0,
+            "mask_share": 0.0,
+            "compile": args.compile,
+            "weights_start": shares,
+            "weights_end": shares,
+            "save_every": 10**9,
+            "sheet_every": 10**9,
+            **changes,
+        }
+    )
 
 
 class Judge:
@@ -101,10 +120,15 @@ def run(judge: Judge, config: DiTTraining, report: str) -> list[dict]:
             tokens += len(indices) * trainer.buckets[bucket].tokens
         seconds = time.monotonic() - start
         dit, text = trainer.averaged()
-        points.append({
-            "steps": trainer.step, "seconds": round(seconds), "pflop": float(f"{6 * parameters * tokens / 1e15:.3g}"),
-            "loss": round(judge.loss(dit, text), 4), "adherence": judge.obeyed(dit, text),
-        })  # fmt: skip
+        points.append(
+            {
+                "steps": trainer.step,
+                "seconds": round(seconds),
+                "pflop": float(f"{6 * parameters * tokens / 1e15:.3g}"),
+                "loss": round(judge.loss(dit, text), 4),
+                "adherence": judge.obeyed(dit, text),
+            }
+        )
         print(report, json.dumps(points[-1]), file=sys.stderr, flush=True)
     return points
 
@@ -116,8 +140,10 @@ def plot(curves: dict[str, list[dict]]) -> str:
     every = [point for points in curves.values() for point in points]
     flops = np.log10([p["pflop"] for p in every])
     low, high = flops.min() - 0.05, flops.max() + 0.05
-    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
-           'font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="white"/>']  # fmt: skip
+    out = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+        'font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="white"/>'
+    ]
     values = {
         "held-out flow loss": (lambda p: p["loss"], min(p["loss"] for p in every), max(p["loss"] for p in every)),
         "subject, scene and direction right, %": (lambda p: p["adherence"]["percent"], 0.0, 100.0),

@@ -36,15 +36,15 @@ from adherence import PLACES, score
 
 import sora_core
 from sora_core import tasks
-from sora_core.captioning import caption
-from sora_core.captioning.observer import load_observer
-from sora_core.captioning.watch import watch
 from sora_core.diffusion.masks import to_latent_grid
+from sora_core.language import caption
+from sora_core.media.video import read_video
+from sora_core.observer.network import load_observer
+from sora_core.observer.watch import watch
 from sora_core.training.evaluate.cases import Case
 from sora_core.training.evaluate.measures import proportion
 from sora_core.training.evaluate.run import judged
 from sora_core.training.world import PRESETS, World
-from sora_core.video import read_video
 
 MOTIONS = {  # of which a cross-fade is right about those on the spot but for what spins or grows
     "psnr_gain_db_straight": ("left", "right", "up", "down"),
@@ -161,7 +161,7 @@ class Bench:
 
     def rolled(self, seconds: float = 60.0) -> dict:
         """The same over one SoraLongVideo render, with and without holding the statistics."""
-        from sora_core.tasks.rolling import Rolling
+        from sora_core.tasks.long.rolling import Rolling
 
         frames, text, _ = self.clip(90_000, motion="still")
         rows = {}
@@ -305,9 +305,14 @@ def packets(path: Path) -> list[bytes]:
 def child(model: str, out: str, steps: int) -> None:
     pipe = sora_core.load(model, device="cpu")
     pipe.long_video(
-        "a cat moving right on a beach", out, seconds=15, steps=steps, width=64, height=64,
+        "a cat moving right on a beach",
+        out,
+        seconds=15,
+        steps=steps,
+        width=64,
+        height=64,
         progress=lambda p: print(p.segment, flush=True),
-    )  # fmt: skip
+    )
 
 
 def main() -> None:

@@ -19,13 +19,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sora_core.captioning.observer import load_observer, shrink
-from sora_core.captioning.watch import watch_batch
-from sora_core.pipeline import load
+from sora_core.observer.network import load_observer, shrink
+from sora_core.observer.watch import watch_batch
+from sora_core.pipeline.pipeline import load
 from sora_core.training.evaluate.cases import Case, Draw
 from sora_core.training.evaluate.measures import falls, proportion
 from sora_core.training.evaluate.run import Maker, batches
-from sora_core.training.rollouts import practice_cases
+from sora_core.training.recipes.rollouts import practice_cases
 
 TOUCHDOWN = 0.03  # of the frame above the ground
 OFF = 0.2

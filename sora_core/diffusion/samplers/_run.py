@@ -44,8 +44,10 @@ def brownian_noise_sampler(x: torch.Tensor, sigmas: torch.Tensor, seed: int | No
     try:
         from torchsde import BrownianTree
     except ImportError as error:
-        raise SoraError("This sampler draws its noise with the package torchsde, which is not installed "
-                        f"({error}): pip install torchsde, set eta to 0, or use another sampler.") from error
+        raise SoraError(
+            "This sampler draws its noise with the package torchsde, which is not installed "
+            f"({error}): pip install torchsde, set eta to 0, or use another sampler."
+        ) from error
     if seed is None:
         seed = int(torch.randint(0, 2**63 - 1, ()))
     low, high = (edge.detach().float().cpu() for edge in (sigmas[sigmas > 0].min(), sigmas.max()))
@@ -117,9 +119,7 @@ class Run:
         return self._noise_sampler(sigma, sigma_next)
 
 
-def renoise(
-    x: torch.Tensor, low: float, high: float, noise: Callable[[], torch.Tensor], s_noise: float = 1.0
-):
+def renoise(x: torch.Tensor, low: float, high: float, noise: Callable[[], torch.Tensor], s_noise: float = 1.0):
     """Take `x` from noise level `low` up to `high` so that its distribution is that of the forward process.
 
     x_high = a * x_low + b * eps with a = (1 - high) / (1 - low), which restores the share of signal, and

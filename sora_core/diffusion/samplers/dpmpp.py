@@ -15,9 +15,7 @@ from ._run import LogVariable, Run, below_one, brownian_noise_sampler
 
 
 @torch.no_grad()
-def sample_dpmpp_2m(
-    model, x, sigmas, extra_args=None, callback=None, disable=None, interpolate_in="log_sigma"
-):
+def sample_dpmpp_2m(model, x, sigmas, extra_args=None, callback=None, disable=None, interpolate_in="log_sigma"):
     """DPM-Solver++(2M), algorithm 2. Order 2, one model call a step; the last step, to 0, takes x0 itself.
 
     interpolate_in: the variable in which the last two x0 are extrapolated. "log_sigma" is ComfyUI's
@@ -46,9 +44,14 @@ def sample_dpmpp_2m(
 def _sde_run(model, x, sigmas, extra_args, callback, noise_sampler) -> Run:
     """The motion spans the sigmas as they were asked for, not the first one moved below 1."""
     return Run(
-        model, x, below_one(model, sigmas), extra_args, callback, noise_sampler,
+        model,
+        x,
+        below_one(model, sigmas),
+        extra_args,
+        callback,
+        noise_sampler,
         lambda like, seed: brownian_noise_sampler(like, sigmas, seed),
-    )  # fmt: skip
+    )
 
 
 def _sde_step(run: Run, x, denoised, correction, sigma, sigma_next, h, eta, s_noise):
@@ -64,9 +67,17 @@ def _sde_step(run: Run, x, denoised, correction, sigma, sigma_next, h, eta, s_no
 
 @torch.no_grad()
 def sample_dpmpp_2m_sde(
-    model, x, sigmas, extra_args=None, callback=None, disable=None,
-    eta=1.0, s_noise=1.0, noise_sampler=None, solver_type="midpoint",
-):  # fmt: skip
+    model,
+    x,
+    sigmas,
+    extra_args=None,
+    callback=None,
+    disable=None,
+    eta=1.0,
+    s_noise=1.0,
+    noise_sampler=None,
+    solver_type="midpoint",
+):
     """SDE-DPM-Solver++(2M). eta 1 is the reverse SDE, 0 the ODE (order 2).
 
     solver_type: "midpoint" or "heun", how the change of x0 over the step is weighted.

@@ -19,15 +19,7 @@ def noise_scale(x):
 
 @torch.no_grad()
 def sample_er_sde(
-    model,
-    x,
-    sigmas,
-    extra_args=None,
-    callback=None,
-    disable=None,
-    s_noise=1.0,
-    noise_sampler=None,
-    max_stage=3,
+    model, x, sigmas, extra_args=None, callback=None, disable=None, s_noise=1.0, noise_sampler=None, max_stage=3
 ):
     """ER-SDE-Solver of up to `max_stage` (1..3) Taylor terms of x0 in lambda = sigma / (1 - sigma).
 

@@ -7,9 +7,7 @@ import torch
 from ._run import Run, ancestral_down, renoise
 
 
-def churn(
-    run: Run, x, sigma: float, sigma_next: float, s_churn: float, s_tmin: float, s_tmax: float, s_noise: float
-):
+def churn(run: Run, x, sigma: float, sigma_next: float, s_churn: float, s_tmin: float, s_tmax: float, s_noise: float):
     """Raise the noise level before a step: (x_hat, sigma_hat). Karras et al. 2022, algorithm 2, line 4-6.
 
     The paper adds noise to x0 + sigma * eps; here the signal is scaled as well, so that x_hat lies on the
@@ -24,9 +22,18 @@ def churn(
 
 @torch.no_grad()
 def sample_euler(
-    model, x, sigmas, extra_args=None, callback=None, disable=None,
-    s_churn=0.0, s_tmin=0.0, s_tmax=float("inf"), s_noise=1.0, noise_sampler=None,
-):  # fmt: skip
+    model,
+    x,
+    sigmas,
+    extra_args=None,
+    callback=None,
+    disable=None,
+    s_churn=0.0,
+    s_tmin=0.0,
+    s_tmax=float("inf"),
+    s_noise=1.0,
+    noise_sampler=None,
+):
     """Euler steps along dx/dsigma = (x - x0) / sigma. Order 1, one model call a step."""
     run = Run(model, x, sigmas, extra_args, callback, noise_sampler)
     for i, sigma, sigma_next in run:

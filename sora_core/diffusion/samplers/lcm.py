@@ -9,9 +9,17 @@ from ._run import Run
 
 @torch.no_grad()
 def sample_lcm(
-    model, x, sigmas, extra_args=None, callback=None, disable=None,
-    noise_sampler=None, s_noise=1.0, s_noise_end=None, noise_clip_std=0.0,
-):  # fmt: skip
+    model,
+    x,
+    sigmas,
+    extra_args=None,
+    callback=None,
+    disable=None,
+    noise_sampler=None,
+    s_noise=1.0,
+    s_noise_end=None,
+    noise_clip_std=0.0,
+):
     """Jump to x0, then noise it afresh for the next sigma. Right for distilled models, which predict the end
     of the path; a model that predicts the mean of x0 comes out too smooth, whatever the number of steps.
 

@@ -12,9 +12,18 @@ from .euler import churn
 
 @torch.no_grad()
 def sample_heun(
-    model, x, sigmas, extra_args=None, callback=None, disable=None,
-    s_churn=0.0, s_tmin=0.0, s_tmax=float("inf"), s_noise=1.0, noise_sampler=None,
-):  # fmt: skip
+    model,
+    x,
+    sigmas,
+    extra_args=None,
+    callback=None,
+    disable=None,
+    s_churn=0.0,
+    s_tmin=0.0,
+    s_tmax=float("inf"),
+    s_noise=1.0,
+    noise_sampler=None,
+):
     """Heun's method (Karras et al. 2022, algorithm 1): the mean of the slopes at both ends of the step."""
     run = Run(model, x, sigmas, extra_args, callback, noise_sampler)
     for i, sigma, sigma_next in run:
@@ -32,9 +41,18 @@ def sample_heun(
 
 @torch.no_grad()
 def sample_dpm_2(
-    model, x, sigmas, extra_args=None, callback=None, disable=None,
-    s_churn=0.0, s_tmin=0.0, s_tmax=float("inf"), s_noise=1.0, noise_sampler=None,
-):  # fmt: skip
+    model,
+    x,
+    sigmas,
+    extra_args=None,
+    callback=None,
+    disable=None,
+    s_churn=0.0,
+    s_tmin=0.0,
+    s_tmax=float("inf"),
+    s_noise=1.0,
+    noise_sampler=None,
+):
     """DPM-Solver-2 (Lu et al. 2022): the slope at the geometric middle of the step."""
     run = Run(model, x, sigmas, extra_args, callback, noise_sampler)
     for i, sigma, sigma_next in run:

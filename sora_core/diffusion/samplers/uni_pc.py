@@ -48,9 +48,8 @@ def _combine(weights: list[float], differences: list[torch.Tensor]):
 
 @torch.no_grad()
 def sample_uni_pc(
-    model, x, sigmas, extra_args=None, callback=None, disable=None,
-    order=3, variant="bh1", interpolate_in="log_sigma",
-):  # fmt: skip
+    model, x, sigmas, extra_args=None, callback=None, disable=None, order=3, variant="bh1", interpolate_in="log_sigma"
+):
     """UniPC of order 1..3, at lower order for the first steps and the last.
 
     Away from the ends of the run the corrector makes it of order + 1; the last step is of order 1, and its

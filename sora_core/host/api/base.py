@@ -46,9 +46,17 @@ class Input:
 
     io_type: str = "*"
 
-    def __init__(self, id: str, display_name: str | None = None, optional: bool = False,
-                 tooltip: str | None = None, lazy: bool | None = None, extra_dict: dict | None = None,
-                 raw_link: bool | None = None, advanced: bool | None = None):
+    def __init__(
+        self,
+        id: str,
+        display_name: str | None = None,
+        optional: bool = False,
+        tooltip: str | None = None,
+        lazy: bool | None = None,
+        extra_dict: dict | None = None,
+        raw_link: bool | None = None,
+        advanced: bool | None = None,
+    ):
         self.id = id
         self.display_name = display_name
         self.optional = optional
@@ -67,20 +75,37 @@ class Input:
 
     def as_dict(self) -> dict[str, Any]:
         """The options half of the pair `(type, options)` that the frontend gets."""
-        return without_none({
-            "display_name": self.display_name, "optional": self.optional, "tooltip": self.tooltip,
-            "lazy": self.lazy, "rawLink": self.rawLink, "advanced": self.advanced, **self.extra_dict,
-        })
+        return without_none(
+            {
+                "display_name": self.display_name,
+                "optional": self.optional,
+                "tooltip": self.tooltip,
+                "lazy": self.lazy,
+                "rawLink": self.rawLink,
+                "advanced": self.advanced,
+                **self.extra_dict,
+            }
+        )
 
 
 class WidgetInput(Input):
     """An input that the frontend draws as a widget; its value travels in the workflow."""
 
-    def __init__(self, id: str, display_name: str | None = None, optional: bool = False,
-                 tooltip: str | None = None, lazy: bool | None = None, default: Any = None,
-                 socketless: bool | None = None, widget_type: str | None = None,
-                 force_input: bool | None = None, extra_dict: dict | None = None,
-                 raw_link: bool | None = None, advanced: bool | None = None):
+    def __init__(
+        self,
+        id: str,
+        display_name: str | None = None,
+        optional: bool = False,
+        tooltip: str | None = None,
+        lazy: bool | None = None,
+        default: Any = None,
+        socketless: bool | None = None,
+        widget_type: str | None = None,
+        force_input: bool | None = None,
+        extra_dict: dict | None = None,
+        raw_link: bool | None = None,
+        advanced: bool | None = None,
+    ):
         super().__init__(id, display_name, optional, tooltip, lazy, extra_dict, raw_link, advanced)
         self.default = default
         self.socketless = socketless
@@ -91,10 +116,14 @@ class WidgetInput(Input):
         return self.widget_type or self.io_type
 
     def as_dict(self) -> dict[str, Any]:
-        return super().as_dict() | without_none({
-            "default": self.default, "socketless": self.socketless, "widgetType": self.widget_type,
-            "forceInput": self.force_input,
-        })
+        return super().as_dict() | without_none(
+            {
+                "default": self.default,
+                "socketless": self.socketless,
+                "widgetType": self.widget_type,
+                "forceInput": self.force_input,
+            }
+        )
 
 
 class Output:
@@ -102,8 +131,13 @@ class Output:
 
     io_type: str = "*"
 
-    def __init__(self, id: str | None = None, display_name: str | None = None, tooltip: str | None = None,
-                 is_output_list: bool = False):
+    def __init__(
+        self,
+        id: str | None = None,
+        display_name: str | None = None,
+        tooltip: str | None = None,
+        is_output_list: bool = False,
+    ):
         self.id = id
         self.display_name = display_name or id
         self.tooltip = tooltip
@@ -127,8 +161,16 @@ class ComfyType:
         for part in ("Input", "Output"):
             base = getattr(cls, part, None)
             if base is not None:
-                bound = type(part, (base,), {"io_type": io_type, "Parent": cls, "__module__": cls.__module__,
-                                             "__qualname__": f"{cls.__qualname__}.{part}"})
+                bound = type(
+                    part,
+                    (base,),
+                    {
+                        "io_type": io_type,
+                        "Parent": cls,
+                        "__module__": cls.__module__,
+                        "__qualname__": f"{cls.__qualname__}.{part}",
+                    },
+                )
                 setattr(cls, part, bound)
 
 
@@ -149,8 +191,7 @@ def comfytype(io_type: str, **_: Any):
 
     def bind(cls: type) -> type:
         bases = (cls,) if issubclass(cls, ComfyType) else (cls, ComfyTypeIO)
-        return type(cls)(cls.__name__, bases, {"__module__": cls.__module__, "__doc__": cls.__doc__},
-                         io_type=io_type)
+        return type(cls)(cls.__name__, bases, {"__module__": cls.__module__, "__doc__": cls.__doc__}, io_type=io_type)
 
     return bind
 

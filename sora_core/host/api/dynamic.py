@@ -21,8 +21,7 @@ def input_table(inputs: list[Input]) -> dict[str, dict[str, tuple[str, dict]]]:
     for entry in inputs:
         options = entry.as_dict()
         options.pop("optional", None)
-        table.setdefault("optional" if entry.optional else "required", {})[entry.id] = (
-            entry.get_io_type(), options)
+        table.setdefault("optional" if entry.optional else "required", {})[entry.id] = (entry.get_io_type(), options)
     return table
 
 
@@ -55,9 +54,16 @@ class _Option:
 
 
 class _DynamicComboInput(DynamicInput):
-    def __init__(self, id: str, options: list[_Option], display_name: str | None = None,
-                 optional: bool = False, tooltip: str | None = None, lazy: bool | None = None,
-                 extra_dict: dict | None = None):
+    def __init__(
+        self,
+        id: str,
+        options: list[_Option],
+        display_name: str | None = None,
+        optional: bool = False,
+        tooltip: str | None = None,
+        lazy: bool | None = None,
+        extra_dict: dict | None = None,
+    ):
         super().__init__(id, display_name, optional, tooltip, lazy, extra_dict)
         self.options = options
 
@@ -127,9 +133,16 @@ class _TemplateNames(_AutogrowTemplate):
 
 
 class _AutogrowInput(DynamicInput):
-    def __init__(self, id: str, template: _AutogrowTemplate, display_name: str | None = None,
-                 optional: bool = False, tooltip: str | None = None, lazy: bool | None = None,
-                 extra_dict: dict | None = None):
+    def __init__(
+        self,
+        id: str,
+        template: _AutogrowTemplate,
+        display_name: str | None = None,
+        optional: bool = False,
+        tooltip: str | None = None,
+        lazy: bool | None = None,
+        extra_dict: dict | None = None,
+    ):
         super().__init__(id, display_name, optional, tooltip, lazy, extra_dict)
         self.template = template
 
@@ -151,13 +164,19 @@ class Autogrow(ComfyTypeI, io_type="COMFY_AUTOGROW_V3"):
 
 
 class _DynamicSlotInput(DynamicInput):
-    def __init__(self, slot: Input, inputs: list[Input], display_name: str | None = None,
-                 tooltip: str | None = None, lazy: bool | None = None, extra_dict: dict | None = None):
+    def __init__(
+        self,
+        slot: Input,
+        inputs: list[Input],
+        display_name: str | None = None,
+        tooltip: str | None = None,
+        lazy: bool | None = None,
+        extra_dict: dict | None = None,
+    ):
         self.slot = copy.copy(slot)
         if isinstance(self.slot, WidgetInput):
             self.slot.force_input = True
-        super().__init__(slot.id, slot.display_name or display_name, True, slot.tooltip or tooltip, lazy,
-                         extra_dict)
+        super().__init__(slot.id, slot.display_name or display_name, True, slot.tooltip or tooltip, lazy, extra_dict)
         self.inputs = inputs
 
     def get_all(self) -> list[Input]:
@@ -165,8 +184,9 @@ class _DynamicSlotInput(DynamicInput):
 
     def as_dict(self) -> dict[str, Any]:
         force = True if isinstance(self.slot, WidgetInput) else None
-        return super().as_dict() | without_none({
-            "slotType": self.slot.get_io_type(), "inputs": input_table(self.inputs), "forceInput": force})
+        return super().as_dict() | without_none(
+            {"slotType": self.slot.get_io_type(), "inputs": input_table(self.inputs), "forceInput": force}
+        )
 
     def expand(self, values: dict[str, Any]) -> list[Input]:
         if values.get(self.id) is None:

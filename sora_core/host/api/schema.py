@@ -33,7 +33,7 @@ class HiddenHolder:
     def __getattr__(self, name: str) -> None:
         if name.startswith("__"):
             raise AttributeError(name)
-        return None
+        return
 
 
 @dataclass
@@ -84,8 +84,7 @@ class Schema:
         table: dict[str, dict] = input_table(self.inputs)
         if self.hidden:
             table["hidden"] = {h.name: (h.value,) for h in self.hidden}
-        templates = [o.template.template_id if isinstance(o, MatchType.Output) else None
-                     for o in self.outputs]
+        templates = [o.template.template_id if isinstance(o, MatchType.Output) else None for o in self.outputs]
         return {
             "input": table,
             "input_order": {kind: list(entries) for kind, entries in table.items()},
@@ -122,8 +121,13 @@ class UIOutput:
 class NodeOutput:
     """What `execute` returns: one value per output socket, and something to show."""
 
-    def __init__(self, *args: Any, ui: UIOutput | dict | None = None, expand: dict | None = None,
-                 block_execution: str | None = None):
+    def __init__(
+        self,
+        *args: Any,
+        ui: UIOutput | dict | None = None,
+        expand: dict | None = None,
+        block_execution: str | None = None,
+    ):
         self.args = args
         self.ui = ui
         self.expand = expand
@@ -203,8 +207,7 @@ class ComfyNode:
     def parameters(cls, method: str) -> tuple[set[str], bool]:
         """The names that `method` takes, and whether it takes any other (`**kwargs`)."""
         found = inspect.signature(getattr(cls, method)).parameters.values()
-        return ({p.name for p in found if p.kind is not p.VAR_KEYWORD},
-                any(p.kind is p.VAR_KEYWORD for p in found))
+        return ({p.name for p in found if p.kind is not p.VAR_KEYWORD}, any(p.kind is p.VAR_KEYWORD for p in found))
 
     @classmethod
     def with_hidden(cls, hidden: HiddenHolder) -> type[ComfyNode]:

@@ -10,35 +10,87 @@ from .base import ComfyType, ComfyTypeIO, Input, Output, WidgetInput, without_no
 
 
 class Model(ComfyTypeIO, io_type="MODEL"): ...
+
+
 class Clip(ComfyTypeIO, io_type="CLIP"): ...
+
+
 class Vae(ComfyTypeIO, io_type="VAE"): ...
+
+
 class Conditioning(ComfyTypeIO, io_type="CONDITIONING"): ...
+
+
 class Latent(ComfyTypeIO, io_type="LATENT"): ...
+
+
 class Sampler(ComfyTypeIO, io_type="SAMPLER"): ...
+
+
 class Sigmas(ComfyTypeIO, io_type="SIGMAS"): ...
+
+
 class Noise(ComfyTypeIO, io_type="NOISE"): ...
+
+
 class Guider(ComfyTypeIO, io_type="GUIDER"): ...
+
+
 class Image(ComfyTypeIO, io_type="IMAGE"): ...
+
+
 class Mask(ComfyTypeIO, io_type="MASK"): ...
+
+
 class Video(ComfyTypeIO, io_type="VIDEO"): ...
+
+
 class Audio(ComfyTypeIO, io_type="AUDIO"): ...
+
+
 class ClipVision(ComfyTypeIO, io_type="CLIP_VISION"): ...
+
+
 class ClipVisionOutput(ComfyTypeIO, io_type="CLIP_VISION_OUTPUT"): ...
+
+
 class ControlNet(ComfyTypeIO, io_type="CONTROL_NET"): ...
+
+
 class StyleModel(ComfyTypeIO, io_type="STYLE_MODEL"): ...
+
+
 class UpscaleModel(ComfyTypeIO, io_type="UPSCALE_MODEL"): ...
+
+
 class LoraModel(ComfyTypeIO, io_type="LORA_MODEL"): ...
+
+
 class Hooks(ComfyTypeIO, io_type="HOOKS"): ...
+
+
 class Dict(ComfyTypeIO, io_type="DICT"): ...
+
+
 class Array(ComfyTypeIO, io_type="ARRAY"): ...
+
+
 class AnyType(ComfyTypeIO, io_type="*"): ...
 
 
 class _MultiTypeInput(Input):
     """An input that takes several types. Given an `Input` in place of the id, it keeps that one's widget."""
 
-    def __init__(self, id: str | Input, types: list[type[ComfyType]], display_name: str | None = None,
-                 optional: bool = False, tooltip: str | None = None, lazy: bool | None = None, **common: Any):
+    def __init__(
+        self,
+        id: str | Input,
+        types: list[type[ComfyType]],
+        display_name: str | None = None,
+        optional: bool = False,
+        tooltip: str | None = None,
+        lazy: bool | None = None,
+        **common: Any,
+    ):
         self.input_override: Input | None = None
         if isinstance(id, Input):
             self.input_override = copy.copy(id)
@@ -74,13 +126,20 @@ class _Template:
         self.allowed_types = list(allowed_types) if isinstance(allowed_types, Iterable) else [allowed_types]
 
     def as_dict(self) -> dict[str, str]:
-        return {"template_id": self.template_id,
-                "allowed_types": ",".join(t.io_type for t in self.allowed_types)}
+        return {"template_id": self.template_id, "allowed_types": ",".join(t.io_type for t in self.allowed_types)}
 
 
 class _MatchTypeInput(Input):
-    def __init__(self, id: str, template: _Template, display_name: str | None = None, optional: bool = False,
-                 tooltip: str | None = None, lazy: bool | None = None, **common: Any):
+    def __init__(
+        self,
+        id: str,
+        template: _Template,
+        display_name: str | None = None,
+        optional: bool = False,
+        tooltip: str | None = None,
+        lazy: bool | None = None,
+        **common: Any,
+    ):
         super().__init__(id, display_name, optional, tooltip, lazy, **common)
         self.template = template
 
@@ -89,8 +148,14 @@ class _MatchTypeInput(Input):
 
 
 class _MatchTypeOutput(Output):
-    def __init__(self, template: _Template, id: str | None = None, display_name: str | None = None,
-                 tooltip: str | None = None, is_output_list: bool = False):
+    def __init__(
+        self,
+        template: _Template,
+        id: str | None = None,
+        display_name: str | None = None,
+        tooltip: str | None = None,
+        is_output_list: bool = False,
+    ):
         super().__init__(id, display_name or (None if id else "MATCHTYPE"), tooltip, is_output_list)
         self.template = template
 

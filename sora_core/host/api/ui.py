@@ -57,20 +57,22 @@ class ImageSaveHelper:
     """Images to PNG files, with the workflow in them so that dropping one on the canvas restores it."""
 
     @staticmethod
-    def save_images(images: Any, filename_prefix: str, folder_type: FolderType, cls: type | None,
-                    compress_level: int = 4) -> list[SavedResult]:
+    def save_images(
+        images: Any, filename_prefix: str, folder_type: FolderType, cls: type | None, compress_level: int = 4
+    ) -> list[SavedResult]:
         """`images` `[B,H,W,3 or 4]` float 0..1. Returns one result per image."""
         from ..images import save_pngs
 
-        return [SavedResult(name, subfolder, folder_type)
-                for name, subfolder in save_pngs(images, filename_prefix, FolderType(folder_type).value,
-                                                 getattr(cls, "hidden", None), compress_level)]
+        return [
+            SavedResult(name, subfolder, folder_type)
+            for name, subfolder in save_pngs(
+                images, filename_prefix, FolderType(folder_type).value, getattr(cls, "hidden", None), compress_level
+            )
+        ]
 
     @staticmethod
-    def get_save_images_ui(images: Any, filename_prefix: str, cls: type | None,
-                           compress_level: int = 4) -> SavedImages:
-        return SavedImages(ImageSaveHelper.save_images(images, filename_prefix, FolderType.output, cls,
-                                                       compress_level))
+    def get_save_images_ui(images: Any, filename_prefix: str, cls: type | None, compress_level: int = 4) -> SavedImages:
+        return SavedImages(ImageSaveHelper.save_images(images, filename_prefix, FolderType.output, cls, compress_level))
 
 
 class PreviewImage(UIOutput):

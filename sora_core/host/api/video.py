@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ...errors import expect
-from ...video import VideoInfo, probe, read_audio, read_video, remux, write_video
+from ...media.video import VideoInfo, probe, read_audio, read_video, remux, write_video
 
 if TYPE_CHECKING:
     from ...provenance import Saving
@@ -57,14 +57,29 @@ class VideoInput:
     def get_components(self) -> VideoComponents:
         raise NotImplementedError
 
-    def save_to(self, path: str | Path, format: str = VideoContainer.AUTO, codec: str = VideoCodec.AUTO,
-                metadata: dict[str, Any] | None = None, bit_depth: int | None = None,
-                crf: float | None = None, saving: Saving | None = None, **_: Any) -> None:
+    def save_to(
+        self,
+        path: str | Path,
+        format: str = VideoContainer.AUTO,
+        codec: str = VideoCodec.AUTO,
+        metadata: dict[str, Any] | None = None,
+        bit_depth: int | None = None,
+        crf: float | None = None,
+        saving: Saving | None = None,
+        **_: Any,
+    ) -> None:
         """Write an mp4. `metadata` values that are not texts are stored as JSON; saving as in `write_video`."""
         expect(bit_depth in (None, 8), f"A bit depth of {bit_depth} is not supported here: use 8.")
         parts = self.get_components()
-        write_video(path, parts.images, parts.frame_rate, metadata=as_tags(metadata), audio=parts.audio, saving=saving,
-                    **({} if crf is None else {"crf": crf}))
+        write_video(
+            path,
+            parts.images,
+            parts.frame_rate,
+            metadata=as_tags(metadata),
+            audio=parts.audio,
+            saving=saving,
+            **({} if crf is None else {"crf": crf}),
+        )
 
     def get_dimensions(self) -> tuple[int, int]:
         """(width, height)"""
@@ -117,9 +132,17 @@ class VideoFromFile(VideoInput):
         images, rate = read_video(self._file)
         return VideoComponents(images, rate, read_audio(self._file), self.info.metadata)
 
-    def save_to(self, path: str | Path, format: str = VideoContainer.AUTO, codec: str = VideoCodec.AUTO,
-                metadata: dict[str, Any] | None = None, bit_depth: int | None = None,
-                crf: float | None = None, saving: Saving | None = None, **kwargs: Any) -> None:
+    def save_to(
+        self,
+        path: str | Path,
+        format: str = VideoContainer.AUTO,
+        codec: str = VideoCodec.AUTO,
+        metadata: dict[str, Any] | None = None,
+        bit_depth: int | None = None,
+        crf: float | None = None,
+        saving: Saving | None = None,
+        **kwargs: Any,
+    ) -> None:
         """H.264 without new settings is copied as it is, sound included; anything else is encoded again."""
         if self.info.codec == "h264" and crf is None:
             remux(self._file, path, as_tags(metadata), saving)
@@ -147,8 +170,7 @@ class VideoFromFile(VideoInput):
 
 def as_tags(metadata: dict[str, Any] | None) -> dict[str, str]:
     """Metadata as a container holds it: texts by name."""
-    return {key: value if isinstance(value, str) else json.dumps(value)
-            for key, value in (metadata or {}).items()}
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in (metadata or {}).items()}
 
 
 Input = SimpleNamespace(Video=VideoInput, Image=torch.Tensor, Mask=torch.Tensor, Latent=dict, Audio=dict)

@@ -7,8 +7,8 @@ import comfy.supported_models_base
 import torch
 from torch import Tensor
 
-from ...emphasis import encode_ids, plain_text, weighted_ids
-from ...model.text import TextConfig, TextEncoder, Tokenizer, Vocabulary
+from ...model.text.concepts import TextConfig, TextEncoder, Tokenizer, Vocabulary
+from ...model.text.emphasis import encode_ids, plain_text, weighted_ids
 
 KEY = "sora"
 

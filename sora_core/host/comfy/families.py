@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Any
 
 from ...errors import expect
-from ..backend import SORA, Family
+from ...pipeline.engine import SORA, Family
 
 # By the class name of the latent format: name, channels, ratios in time and space, size of a patch, masks. A model
 # that turns a mask into timesteps says so itself, whatever its family does (Cosmos Predict 2 has Wan's latents).
@@ -27,9 +27,7 @@ FAMILIES: dict[str, Family] = {
 }
 
 # Models of pictures whose latents have a place for time all the same: they borrow a video model's VAE.
-STILLS = frozenset(
-    {"Anima", "HunyuanImage21Refiner", "JoyImage", "Kandinsky5Image", "Krea2", "MageFlow", "QwenImage"}
-)
+STILLS = frozenset({"Anima", "HunyuanImage21Refiner", "JoyImage", "Kandinsky5Image", "Krea2", "MageFlow", "QwenImage"})
 
 # By the module of a VAE's network: whose latents it makes. Others (an AutoencoderKL is in many) cannot be told.
 VAES = {

@@ -61,9 +61,7 @@ class ComfyDiT(DiT):
         run = patches.WrapperExecutor.new_class_executor(self.velocity, self, wrappers)
         return run.execute(x, timestep, context, transformer_options=options, **extra)
 
-    def velocity(
-        self, x: Tensor, timestep: Tensor, context: Tensor, shots: tuple | None = None, **_
-    ) -> Tensor:
+    def velocity(self, x: Tensor, timestep: Tensor, context: Tensor, shots: tuple | None = None, **_) -> Tensor:
         self.running_dtype = x.dtype
         if shots is not None:
             by_shot = context.unflatten(1, (len(shots), -1)).flatten(0, 1)
@@ -114,9 +112,7 @@ class SoraModel(comfy.model_base.BaseModel):
         """`[B,C,T,H,W]` 0..1 -> `[B,N]`: a token is as noisy as the noisiest latent in it."""
         return F.max_pool3d(mask[:, :1].float(), self.diffusion_model.config.patch_size).flatten(1)
 
-    def process_timestep(
-        self, timestep: Tensor, x: Tensor, denoise_mask: Tensor | None = None, **_
-    ) -> Tensor:
+    def process_timestep(self, timestep: Tensor, x: Tensor, denoise_mask: Tensor | None = None, **_) -> Tensor:
         return timestep if denoise_mask is None else timestep[:, None] * self.token_mask(denoise_mask)
 
     def scale_latent_inpaint(

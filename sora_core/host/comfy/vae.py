@@ -11,8 +11,8 @@ import comfy.sd
 import torch
 from torch import Tensor
 
-from ...decoding import CHUNK, encode_stream
-from ...model.vae import VAEConfig, VideoVAE
+from ...latents.decoding import CHUNK, encode_stream
+from ...model.vae.mini import VAEConfig, VideoVAE
 
 
 class StreamingVAE(VideoVAE):
@@ -61,9 +61,12 @@ class SoraVAE(comfy.sd.VAE):
         # Corrections keep a chunk's gradients, in float32, of frames or of tiles of 320 pixels.
         self.memory_used_encode = lambda shape, dtype: (
             width * min(shape[2], 1 + CHUNK * time) * shape[3] * shape[4] // 64 * management.dtype_size(dtype)
-            + (4 * width * min(shape[2], 1 + CHUNK * time) * min(shape[3] * shape[4], 320 * 320) // 16
-               if config.corrections else 0)
-        )  # fmt: skip
+            + (
+                4 * width * min(shape[2], 1 + CHUNK * time) * min(shape[3] * shape[4], 320 * 320) // 16
+                if config.corrections
+                else 0
+            )
+        )
         self.working_dtypes = [torch.bfloat16, torch.float32]
         self.device, self.output_device = management.vae_device(), management.intermediate_device()
         self.vae_dtype = next(vae.parameters()).dtype
@@ -72,7 +75,7 @@ class SoraVAE(comfy.sd.VAE):
 
 
 def make_vae(config: VAEConfig, state: dict[str, Tensor], dtype: torch.dtype | None, name: str) -> SoraVAE:
-    """dtype None lets ComfyUI choose. name: of the model, for messages."""
+    """Dtype None lets ComfyUI choose. name: of the model, for messages."""
     vae = StreamingVAE(config).eval().requires_grad_(False)
     vae.load_state_dict(state)
     kind = dtype or management.vae_dtype(management.vae_device(), [torch.bfloat16, torch.float32])

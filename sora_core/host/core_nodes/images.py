@@ -7,7 +7,7 @@ import torch.nn.functional as functional
 
 from ...errors import expect
 from ..api import io, ui
-from ..folders import IMAGE_SUFFIXES, current
+from ..desk.folders import IMAGE_SUFFIXES, current
 from ..images import load_image
 
 MAX_SIZE = 16384
@@ -17,10 +17,17 @@ class LoadImage(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            "LoadImage", display_name="Load Image", category="image",
-            inputs=[io.Combo.Input("image", options=current().files("input", IMAGE_SUFFIXES),
-                                   upload=io.UploadType.image,
-                                   tooltip="A picture from the input folder, or upload one.")],
+            "LoadImage",
+            display_name="Load Image",
+            category="image",
+            inputs=[
+                io.Combo.Input(
+                    "image",
+                    options=current().files("input", IMAGE_SUFFIXES),
+                    upload=io.UploadType.image,
+                    tooltip="A picture from the input folder, or upload one.",
+                )
+            ],
             outputs=[io.Image.Output(), io.Mask.Output()],
         )
 
@@ -44,10 +51,16 @@ class SaveImage(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            "SaveImage", display_name="Save Image", category="image", is_output_node=True,
-            inputs=[io.Image.Input("images", tooltip="The pictures to save."),
-                    io.String.Input("filename_prefix", default="ComfyUI",
-                                    tooltip="Name before the counter; %date:yyyy-MM-dd% works.")],
+            "SaveImage",
+            display_name="Save Image",
+            category="image",
+            is_output_node=True,
+            inputs=[
+                io.Image.Input("images", tooltip="The pictures to save."),
+                io.String.Input(
+                    "filename_prefix", default="ComfyUI", tooltip="Name before the counter; %date:yyyy-MM-dd% works."
+                ),
+            ],
             outputs=[io.Image.Output()],
             hidden=[io.Hidden.unique_id],
         )
@@ -65,16 +78,21 @@ class SaveImage(io.ComfyNode):
 class PreviewImage(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema("PreviewImage", display_name="Preview Image", category="image", is_output_node=True,
-                         inputs=[io.Image.Input("images")], outputs=[io.Image.Output()])
+        return io.Schema(
+            "PreviewImage",
+            display_name="Preview Image",
+            category="image",
+            is_output_node=True,
+            inputs=[io.Image.Input("images")],
+            outputs=[io.Image.Output()],
+        )
 
     @classmethod
     def execute(cls, images) -> io.NodeOutput:
         return io.NodeOutput(images, ui=ui.PreviewImage(images, cls=cls))
 
 
-def resize(images: torch.Tensor, width: int, height: int, method: str,
-           crop: str = "disabled") -> torch.Tensor:
+def resize(images: torch.Tensor, width: int, height: int, method: str, crop: str = "disabled") -> torch.Tensor:
     """`images` `[B,H,W,C]` at `width` x `height`. Crop "center" cuts to the new aspect first."""
     pixels = images.movedim(-1, 1)
     if crop == "center":
@@ -82,11 +100,11 @@ def resize(images: torch.Tensor, width: int, height: int, method: str,
         if old_width * height > old_height * width:
             keep = max(1, round(old_height * width / height))
             left = (old_width - keep) // 2
-            pixels = pixels[..., left:left + keep]
+            pixels = pixels[..., left : left + keep]
         else:
             keep = max(1, round(old_width * height / width))
             top = (old_height - keep) // 2
-            pixels = pixels[..., top:top + keep, :]
+            pixels = pixels[..., top : top + keep, :]
     if method == "lanczos":
         return _lanczos(pixels.movedim(1, -1), width, height)
     options = {"antialias": True} if method in ("bilinear", "bicubic") else {}
@@ -110,15 +128,16 @@ class ImageScale(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            "ImageScale", display_name="Upscale Image", category="image/upscaling",
-            inputs=[io.Image.Input("image"),
-                    io.Combo.Input("upscale_method",
-                                   options=["nearest-exact", "bilinear", "area", "bicubic", "lanczos"]),
-                    io.Int.Input("width", default=512, min=0, max=MAX_SIZE, step=1,
-                                 tooltip="0 keeps the aspect."),
-                    io.Int.Input("height", default=512, min=0, max=MAX_SIZE, step=1,
-                                 tooltip="0 keeps the aspect."),
-                    io.Combo.Input("crop", options=["disabled", "center"])],
+            "ImageScale",
+            display_name="Upscale Image",
+            category="image/upscaling",
+            inputs=[
+                io.Image.Input("image"),
+                io.Combo.Input("upscale_method", options=["nearest-exact", "bilinear", "area", "bicubic", "lanczos"]),
+                io.Int.Input("width", default=512, min=0, max=MAX_SIZE, step=1, tooltip="0 keeps the aspect."),
+                io.Int.Input("height", default=512, min=0, max=MAX_SIZE, step=1, tooltip="0 keeps the aspect."),
+                io.Combo.Input("crop", options=["disabled", "center"]),
+            ],
             outputs=[io.Image.Output()],
         )
 
@@ -135,9 +154,13 @@ class ImageScale(io.ComfyNode):
 class ImageBatch(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema("ImageBatch", display_name="Batch Images", category="image",
-                         inputs=[io.Image.Input("image1"), io.Image.Input("image2")],
-                         outputs=[io.Image.Output()])
+        return io.Schema(
+            "ImageBatch",
+            display_name="Batch Images",
+            category="image",
+            inputs=[io.Image.Input("image1"), io.Image.Input("image2")],
+            outputs=[io.Image.Output()],
+        )
 
     @classmethod
     def execute(cls, image1, image2) -> io.NodeOutput:
@@ -151,11 +174,20 @@ class ImageFromBatch(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            "ImageFromBatch", display_name="Get Image from Batch", category="image/batch",
-            inputs=[io.Image.Input("image"),
-                    io.Int.Input("batch_index", default=0, min=-MAX_SIZE, max=MAX_SIZE,
-                                 tooltip="First picture, from 0; negative counts from the end."),
-                    io.Int.Input("length", default=1, min=1, max=4096)],
+            "ImageFromBatch",
+            display_name="Get Image from Batch",
+            category="image/batch",
+            inputs=[
+                io.Image.Input("image"),
+                io.Int.Input(
+                    "batch_index",
+                    default=0,
+                    min=-MAX_SIZE,
+                    max=MAX_SIZE,
+                    tooltip="First picture, from 0; negative counts from the end.",
+                ),
+                io.Int.Input("length", default=1, min=1, max=4096),
+            ],
             outputs=[io.Image.Output()],
         )
 
@@ -164,7 +196,7 @@ class ImageFromBatch(io.ComfyNode):
         count = image.shape[0]
         expect(count > 0, "There are no pictures in the batch.")
         start = min(max(batch_index + count if batch_index < 0 else batch_index, 0), count - 1)
-        return io.NodeOutput(image[start:start + length].clone())
+        return io.NodeOutput(image[start : start + length].clone())
 
 
 NODES = [LoadImage, SaveImage, PreviewImage, ImageScale, ImageBatch, ImageFromBatch]

@@ -17,10 +17,13 @@ class CLIPTextEncode(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            "CLIPTextEncode", display_name="CLIP Text Encode (Prompt)", category="conditioning",
-            inputs=[io.String.Input("text", multiline=True, dynamic_prompts=True,
-                                    tooltip="What the video should show."),
-                    io.Clip.Input("clip", tooltip="The text encoder.")],
+            "CLIPTextEncode",
+            display_name="CLIP Text Encode (Prompt)",
+            category="conditioning",
+            inputs=[
+                io.String.Input("text", multiline=True, dynamic_prompts=True, tooltip="What the video should show."),
+                io.Clip.Input("clip", tooltip="The text encoder."),
+            ],
             outputs=[io.Conditioning.Output()],
         )
 
@@ -32,9 +35,13 @@ class CLIPTextEncode(io.ComfyNode):
 class VAEDecode(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema("VAEDecode", display_name="VAE Decode", category="latent",
-                         inputs=[io.Latent.Input("samples"), io.Vae.Input("vae")],
-                         outputs=[io.Image.Output()])
+        return io.Schema(
+            "VAEDecode",
+            display_name="VAE Decode",
+            category="latent",
+            inputs=[io.Latent.Input("samples"), io.Vae.Input("vae")],
+            outputs=[io.Image.Output()],
+        )
 
     @classmethod
     def execute(cls, samples, vae) -> io.NodeOutput:
@@ -44,9 +51,13 @@ class VAEDecode(io.ComfyNode):
 class VAEEncode(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema("VAEEncode", display_name="VAE Encode", category="latent",
-                         inputs=[io.Image.Input("pixels"), io.Vae.Input("vae")],
-                         outputs=[io.Latent.Output()])
+        return io.Schema(
+            "VAEEncode",
+            display_name="VAE Encode",
+            category="latent",
+            inputs=[io.Image.Input("pixels"), io.Vae.Input("vae")],
+            outputs=[io.Latent.Output()],
+        )
 
     @classmethod
     def execute(cls, pixels, vae) -> io.NodeOutput:
@@ -59,10 +70,14 @@ class EmptyLatentImage(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            "EmptyLatentImage", display_name="Empty Latent Image", category="latent",
-            inputs=[io.Int.Input("width", default=512, min=16, max=MAX_SIZE, step=8),
-                    io.Int.Input("height", default=512, min=16, max=MAX_SIZE, step=8),
-                    io.Int.Input("batch_size", default=1, min=1, max=4096)],
+            "EmptyLatentImage",
+            display_name="Empty Latent Image",
+            category="latent",
+            inputs=[
+                io.Int.Input("width", default=512, min=16, max=MAX_SIZE, step=8),
+                io.Int.Input("height", default=512, min=16, max=MAX_SIZE, step=8),
+                io.Int.Input("batch_size", default=1, min=1, max=4096),
+            ],
             outputs=[io.Latent.Output()],
         )
 
@@ -76,9 +91,13 @@ class SetLatentNoiseMask(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            "SetLatentNoiseMask", display_name="Set Latent Noise Mask", category="latent/inpaint",
-            inputs=[io.Latent.Input("samples"),
-                    io.Mask.Input("mask", tooltip="1 where something new is made, 0 to keep.")],
+            "SetLatentNoiseMask",
+            display_name="Set Latent Noise Mask",
+            category="latent/inpaint",
+            inputs=[
+                io.Latent.Input("samples"),
+                io.Mask.Input("mask", tooltip="1 where something new is made, 0 to keep."),
+            ],
             outputs=[io.Latent.Output()],
         )
 

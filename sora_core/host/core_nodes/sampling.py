@@ -11,10 +11,10 @@ import torch
 from ...diffusion.samplers import SAMPLERS, SamplerSpec, get_sampler
 from ...diffusion.sampling import DiffusionModel, prepare_noise, sample
 from ...diffusion.schedules import SCHEDULERS, get_sigmas, ksampler_sigmas
-from ...previews import latent_preview
-from .. import progress
+from ...latents.previews import latent_preview
+from ...pipeline import progress
+from ...pipeline.engine import check_prompt_given
 from ..api import io
-from ..backend import check_prompt_given
 
 MAX_SEED = 0xFFFFFFFFFFFFFFFF
 
@@ -72,8 +72,16 @@ def fit_latent(model: DiffusionModel, latent: dict[str, Any]) -> dict[str, Any]:
     return fitted
 
 
-def run_sampler(guider: Guider, latent: dict[str, Any], sampler: Any, sigmas: torch.Tensor, *, seed: int,
-                add_noise: bool = True, noise: torch.Tensor | None = None) -> tuple[dict, dict]:
+def run_sampler(
+    guider: Guider,
+    latent: dict[str, Any],
+    sampler: Any,
+    sigmas: torch.Tensor,
+    *,
+    seed: int,
+    add_noise: bool = True,
+    noise: torch.Tensor | None = None,
+) -> tuple[dict, dict]:
     """Sample with progress told and interrupts heard; returns the LATENT and its last x0 estimate."""
     options = None
     if not isinstance(sampler, (str, SamplerSpec)):
@@ -91,16 +99,33 @@ def run_sampler(guider: Guider, latent: dict[str, Any], sampler: Any, sigmas: to
         preview = latent_preview(step["denoised"], rgb.get("factors"), rgb.get("bias"))
         progress.report(step["i"] + 1, total, preview)
 
-    made = sample(guider.model, latent, guider.positive, guider.negative, seed=seed, sampler=sampler,
-                  sigmas=sigmas, cfg=guider.cfg, options=options, add_noise=add_noise, noise=noise,
-                  callback=callback)
+    made = sample(
+        guider.model,
+        latent,
+        guider.positive,
+        guider.negative,
+        seed=seed,
+        sampler=sampler,
+        sigmas=sigmas,
+        cfg=guider.cfg,
+        options=options,
+        add_noise=add_noise,
+        noise=noise,
+        callback=callback,
+    )
     denoised = {**made, **{key: value.to(made["samples"].device) for key, value in last.items()}}
     return made, denoised
 
 
 def _seed(name: str) -> io.Input:
-    return io.Int.Input(name, default=0, min=0, max=MAX_SEED, control_after_generate=True,
-                        tooltip="Same seed and settings, same result.")
+    return io.Int.Input(
+        name,
+        default=0,
+        min=0,
+        max=MAX_SEED,
+        control_after_generate=True,
+        tooltip="Same seed and settings, same result.",
+    )
 
 
 def _steps() -> io.Input:
@@ -108,38 +133,62 @@ def _steps() -> io.Input:
 
 
 def _cfg() -> io.Input:
-    return io.Float.Input("cfg", default=8.0, min=0.0, max=100.0, step=0.1, round=0.01,
-                          tooltip="Guidance: how closely to follow the prompt. 1 is none.")
+    return io.Float.Input(
+        "cfg",
+        default=8.0,
+        min=0.0,
+        max=100.0,
+        step=0.1,
+        round=0.01,
+        tooltip="Guidance: how closely to follow the prompt. 1 is none.",
+    )
 
 
 def _choices() -> list[io.Input]:
-    return [io.Combo.Input("sampler_name", options=list(SAMPLERS)),
-            io.Combo.Input("scheduler", options=list(SCHEDULERS))]
+    return [
+        io.Combo.Input("sampler_name", options=list(SAMPLERS)),
+        io.Combo.Input("scheduler", options=list(SCHEDULERS)),
+    ]
 
 
 def _prompts_and_latent() -> list[io.Input]:
-    return [io.Conditioning.Input("positive"), io.Conditioning.Input("negative"),
-            io.Latent.Input("latent_image")]
+    return [io.Conditioning.Input("positive"), io.Conditioning.Input("negative"), io.Latent.Input("latent_image")]
 
 
 class KSampler(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            "KSampler", display_name="KSampler", category="sampling",
-            inputs=[io.Model.Input("model"), _seed("seed"), _steps(), _cfg(), *_choices(),
-                    *_prompts_and_latent(),
-                    io.Float.Input("denoise", default=1.0, min=0.0, max=1.0, step=0.01,
-                                   tooltip="Below 1 keeps something of the latent.")],
+            "KSampler",
+            display_name="KSampler",
+            category="sampling",
+            inputs=[
+                io.Model.Input("model"),
+                _seed("seed"),
+                _steps(),
+                _cfg(),
+                *_choices(),
+                *_prompts_and_latent(),
+                io.Float.Input(
+                    "denoise",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Below 1 keeps something of the latent.",
+                ),
+            ],
             outputs=[io.Latent.Output()],
         )
 
     @classmethod
-    def execute(cls, model, seed, steps, cfg, sampler_name, scheduler, positive, negative, latent_image,
-                denoise=1.0) -> io.NodeOutput:
+    def execute(
+        cls, model, seed, steps, cfg, sampler_name, scheduler, positive, negative, latent_image, denoise=1.0
+    ) -> io.NodeOutput:
         spec = get_sampler(sampler_name)
-        sigmas = ksampler_sigmas(scheduler, steps, discard_penultimate=spec.discard_penultimate,
-                                 shift=model.shift, denoise=denoise)
+        sigmas = ksampler_sigmas(
+            scheduler, steps, discard_penultimate=spec.discard_penultimate, shift=model.shift, denoise=denoise
+        )
         made, _ = run_sampler(Guider(model, positive, negative, cfg), latent_image, spec, sigmas, seed=seed)
         return io.NodeOutput(made)
 
@@ -148,21 +197,45 @@ class KSamplerAdvanced(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            "KSamplerAdvanced", display_name="KSampler (Advanced)", category="sampling",
-            inputs=[io.Model.Input("model"), io.Combo.Input("add_noise", options=["enable", "disable"]),
-                    _seed("noise_seed"), _steps(), _cfg(), *_choices(), *_prompts_and_latent(),
-                    io.Int.Input("start_at_step", default=0, min=0, max=10000),
-                    io.Int.Input("end_at_step", default=10000, min=0, max=10000),
-                    io.Combo.Input("return_with_leftover_noise", options=["disable", "enable"])],
+            "KSamplerAdvanced",
+            display_name="KSampler (Advanced)",
+            category="sampling",
+            inputs=[
+                io.Model.Input("model"),
+                io.Combo.Input("add_noise", options=["enable", "disable"]),
+                _seed("noise_seed"),
+                _steps(),
+                _cfg(),
+                *_choices(),
+                *_prompts_and_latent(),
+                io.Int.Input("start_at_step", default=0, min=0, max=10000),
+                io.Int.Input("end_at_step", default=10000, min=0, max=10000),
+                io.Combo.Input("return_with_leftover_noise", options=["disable", "enable"]),
+            ],
             outputs=[io.Latent.Output()],
         )
 
     @classmethod
-    def execute(cls, model, add_noise, noise_seed, steps, cfg, sampler_name, scheduler, positive, negative,
-                latent_image, start_at_step, end_at_step, return_with_leftover_noise) -> io.NodeOutput:
+    def execute(
+        cls,
+        model,
+        add_noise,
+        noise_seed,
+        steps,
+        cfg,
+        sampler_name,
+        scheduler,
+        positive,
+        negative,
+        latent_image,
+        start_at_step,
+        end_at_step,
+        return_with_leftover_noise,
+    ) -> io.NodeOutput:
         spec = get_sampler(sampler_name)
-        sigmas = ksampler_sigmas(scheduler, steps, discard_penultimate=spec.discard_penultimate,
-                                 shift=model.shift).clone()
+        sigmas = ksampler_sigmas(
+            scheduler, steps, discard_penultimate=spec.discard_penultimate, shift=model.shift
+        ).clone()
         if end_at_step < len(sigmas) - 1:
             sigmas = sigmas[: end_at_step + 1]
             if return_with_leftover_noise == "disable":
@@ -170,18 +243,27 @@ class KSamplerAdvanced(io.ComfyNode):
         sigmas = sigmas[start_at_step:]
         if len(sigmas) < 2:
             return io.NodeOutput(fit_latent(model, latent_image))
-        made, _ = run_sampler(Guider(model, positive, negative, cfg), latent_image, spec, sigmas,
-                              seed=noise_seed, add_noise=add_noise == "enable")
+        made, _ = run_sampler(
+            Guider(model, positive, negative, cfg),
+            latent_image,
+            spec,
+            sigmas,
+            seed=noise_seed,
+            add_noise=add_noise == "enable",
+        )
         return io.NodeOutput(made)
 
 
 class KSamplerSelect(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema("KSamplerSelect", display_name="KSamplerSelect",
-                         category="sampling/custom_sampling/samplers",
-                         inputs=[io.Combo.Input("sampler_name", options=list(SAMPLERS))],
-                         outputs=[io.Sampler.Output()])
+        return io.Schema(
+            "KSamplerSelect",
+            display_name="KSamplerSelect",
+            category="sampling/custom_sampling/samplers",
+            inputs=[io.Combo.Input("sampler_name", options=list(SAMPLERS))],
+            outputs=[io.Sampler.Output()],
+        )
 
     @classmethod
     def execute(cls, sampler_name) -> io.NodeOutput:
@@ -192,9 +274,15 @@ class BasicScheduler(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            "BasicScheduler", display_name="BasicScheduler", category="sampling/custom_sampling/schedulers",
-            inputs=[io.Model.Input("model"), io.Combo.Input("scheduler", options=list(SCHEDULERS)), _steps(),
-                    io.Float.Input("denoise", default=1.0, min=0.0, max=1.0, step=0.01)],
+            "BasicScheduler",
+            display_name="BasicScheduler",
+            category="sampling/custom_sampling/schedulers",
+            inputs=[
+                io.Model.Input("model"),
+                io.Combo.Input("scheduler", options=list(SCHEDULERS)),
+                _steps(),
+                io.Float.Input("denoise", default=1.0, min=0.0, max=1.0, step=0.01),
+            ],
             outputs=[io.Sigmas.Output()],
         )
 
@@ -206,8 +294,13 @@ class BasicScheduler(io.ComfyNode):
 class RandomNoise(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema("RandomNoise", display_name="RandomNoise", category="sampling/custom_sampling/noise",
-                         inputs=[_seed("noise_seed")], outputs=[io.Noise.Output()])
+        return io.Schema(
+            "RandomNoise",
+            display_name="RandomNoise",
+            category="sampling/custom_sampling/noise",
+            inputs=[_seed("noise_seed")],
+            outputs=[io.Noise.Output()],
+        )
 
     @classmethod
     def execute(cls, noise_seed) -> io.NodeOutput:
@@ -217,8 +310,13 @@ class RandomNoise(io.ComfyNode):
 class DisableNoise(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema("DisableNoise", display_name="DisableNoise", inputs=[],
-                         category="sampling/custom_sampling/noise", outputs=[io.Noise.Output()])
+        return io.Schema(
+            "DisableNoise",
+            display_name="DisableNoise",
+            inputs=[],
+            category="sampling/custom_sampling/noise",
+            outputs=[io.Noise.Output()],
+        )
 
     @classmethod
     def execute(cls) -> io.NodeOutput:
@@ -229,9 +327,15 @@ class CFGGuider(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            "CFGGuider", display_name="CFGGuider", category="sampling/custom_sampling/guiders",
-            inputs=[io.Model.Input("model"), io.Conditioning.Input("positive"),
-                    io.Conditioning.Input("negative"), _cfg()],
+            "CFGGuider",
+            display_name="CFGGuider",
+            category="sampling/custom_sampling/guiders",
+            inputs=[
+                io.Model.Input("model"),
+                io.Conditioning.Input("positive"),
+                io.Conditioning.Input("negative"),
+                _cfg(),
+            ],
             outputs=[io.Guider.Output()],
         )
 
@@ -244,7 +348,9 @@ class BasicGuider(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            "BasicGuider", display_name="BasicGuider", category="sampling/custom_sampling/guiders",
+            "BasicGuider",
+            display_name="BasicGuider",
+            category="sampling/custom_sampling/guiders",
             inputs=[io.Model.Input("model"), io.Conditioning.Input("conditioning")],
             outputs=[io.Guider.Output()],
         )
@@ -262,29 +368,45 @@ class SamplerCustom(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            "SamplerCustom", display_name="SamplerCustom", category="sampling/custom_sampling",
-            inputs=[io.Model.Input("model"), io.Boolean.Input("add_noise", default=True), _seed("noise_seed"),
-                    _cfg(), io.Conditioning.Input("positive"), io.Conditioning.Input("negative"),
-                    io.Sampler.Input("sampler"), io.Sigmas.Input("sigmas"), io.Latent.Input("latent_image")],
+            "SamplerCustom",
+            display_name="SamplerCustom",
+            category="sampling/custom_sampling",
+            inputs=[
+                io.Model.Input("model"),
+                io.Boolean.Input("add_noise", default=True),
+                _seed("noise_seed"),
+                _cfg(),
+                io.Conditioning.Input("positive"),
+                io.Conditioning.Input("negative"),
+                io.Sampler.Input("sampler"),
+                io.Sigmas.Input("sigmas"),
+                io.Latent.Input("latent_image"),
+            ],
             outputs=_two_latents(),
         )
 
     @classmethod
-    def execute(cls, model, add_noise, noise_seed, cfg, positive, negative, sampler, sigmas,
-                latent_image) -> io.NodeOutput:
+    def execute(
+        cls, model, add_noise, noise_seed, cfg, positive, negative, sampler, sigmas, latent_image
+    ) -> io.NodeOutput:
         guider = Guider(model, positive, negative, cfg)
-        return io.NodeOutput(*run_sampler(guider, latent_image, sampler, sigmas, seed=noise_seed,
-                                          add_noise=add_noise))
+        return io.NodeOutput(*run_sampler(guider, latent_image, sampler, sigmas, seed=noise_seed, add_noise=add_noise))
 
 
 class SamplerCustomAdvanced(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            "SamplerCustomAdvanced", display_name="SamplerCustomAdvanced",
+            "SamplerCustomAdvanced",
+            display_name="SamplerCustomAdvanced",
             category="sampling/custom_sampling",
-            inputs=[io.Noise.Input("noise"), io.Guider.Input("guider"), io.Sampler.Input("sampler"),
-                    io.Sigmas.Input("sigmas"), io.Latent.Input("latent_image")],
+            inputs=[
+                io.Noise.Input("noise"),
+                io.Guider.Input("guider"),
+                io.Sampler.Input("sampler"),
+                io.Sigmas.Input("sigmas"),
+                io.Latent.Input("latent_image"),
+            ],
             outputs=_two_latents(),
         )
 
@@ -300,10 +422,20 @@ class ModelSamplingSD3(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            "ModelSamplingSD3", display_name="ModelSamplingSD3", category="advanced/model",
-            inputs=[io.Model.Input("model"),
-                    io.Float.Input("shift", default=3.0, min=0.0, max=100.0, step=0.01,
-                                   tooltip="Higher spends more of the steps at high noise.")],
+            "ModelSamplingSD3",
+            display_name="ModelSamplingSD3",
+            category="advanced/model",
+            inputs=[
+                io.Model.Input("model"),
+                io.Float.Input(
+                    "shift",
+                    default=3.0,
+                    min=0.0,
+                    max=100.0,
+                    step=0.01,
+                    tooltip="Higher spends more of the steps at high noise.",
+                ),
+            ],
             outputs=[io.Model.Output()],
         )
 
@@ -312,5 +444,16 @@ class ModelSamplingSD3(io.ComfyNode):
         return io.NodeOutput(model.with_shift(shift))
 
 
-NODES = [KSampler, KSamplerAdvanced, KSamplerSelect, BasicScheduler, RandomNoise, DisableNoise, CFGGuider,
-         BasicGuider, SamplerCustom, SamplerCustomAdvanced, ModelSamplingSD3]
+NODES = [
+    KSampler,
+    KSamplerAdvanced,
+    KSamplerSelect,
+    BasicScheduler,
+    RandomNoise,
+    DisableNoise,
+    CFGGuider,
+    BasicGuider,
+    SamplerCustom,
+    SamplerCustomAdvanced,
+    ModelSamplingSD3,
+]

@@ -14,8 +14,7 @@ def _primitive(node_id: str, label: str, entry: io.Input, output: io.Output) -> 
     class Primitive(io.ComfyNode):
         @classmethod
         def define_schema(cls) -> io.Schema:
-            return io.Schema(node_id, display_name=label, category="utils/primitive", inputs=[entry],
-                             outputs=[output])
+            return io.Schema(node_id, display_name=label, category="utils/primitive", inputs=[entry], outputs=[output])
 
         @classmethod
         def execute(cls, value) -> io.NodeOutput:
@@ -28,8 +27,14 @@ def _primitive(node_id: str, label: str, entry: io.Input, output: io.Output) -> 
 class PreviewAny(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema("PreviewAny", display_name="Preview as Text", category="utils", is_output_node=True,
-                         inputs=[io.AnyType.Input("source")], outputs=[io.String.Output()])
+        return io.Schema(
+            "PreviewAny",
+            display_name="Preview as Text",
+            category="utils",
+            is_output_node=True,
+            inputs=[io.AnyType.Input("source")],
+            outputs=[io.String.Output()],
+        )
 
     @classmethod
     def execute(cls, source) -> io.NodeOutput:
@@ -46,14 +51,19 @@ class PreviewAny(io.ComfyNode):
 _LIMIT = sys.maxsize
 
 NODES = [
-    _primitive("PrimitiveInt", "Int",
-               io.Int.Input("value", min=-_LIMIT, max=_LIMIT,
-                            control_after_generate=io.ControlAfterGenerate.fixed), io.Int.Output()),
-    _primitive("PrimitiveFloat", "Float", io.Float.Input("value", min=-_LIMIT, max=_LIMIT, step=0.1),
-               io.Float.Output()),
+    _primitive(
+        "PrimitiveInt",
+        "Int",
+        io.Int.Input("value", min=-_LIMIT, max=_LIMIT, control_after_generate=io.ControlAfterGenerate.fixed),
+        io.Int.Output(),
+    ),
+    _primitive(
+        "PrimitiveFloat", "Float", io.Float.Input("value", min=-_LIMIT, max=_LIMIT, step=0.1), io.Float.Output()
+    ),
     _primitive("PrimitiveString", "String", io.String.Input("value"), io.String.Output()),
-    _primitive("PrimitiveStringMultiline", "String (Multiline)", io.String.Input("value", multiline=True),
-               io.String.Output()),
+    _primitive(
+        "PrimitiveStringMultiline", "String (Multiline)", io.String.Input("value", multiline=True), io.String.Output()
+    ),
     _primitive("PrimitiveBoolean", "Boolean", io.Boolean.Input("value"), io.Boolean.Output()),
     PreviewAny,
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from ..api import InputImpl, Types, io, ui
-from ..folders import VIDEO_SUFFIXES, current
+from ..desk.folders import VIDEO_SUFFIXES, current
 from ..saving import saving_of
 
 
@@ -13,10 +13,17 @@ class LoadVideo(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            "LoadVideo", display_name="Load Video", category="video",
-            inputs=[io.Combo.Input("file", options=current().files("input", VIDEO_SUFFIXES),
-                                   upload=io.UploadType.video,
-                                   tooltip="A video from the input folder, or upload one.")],
+            "LoadVideo",
+            display_name="Load Video",
+            category="video",
+            inputs=[
+                io.Combo.Input(
+                    "file",
+                    options=current().files("input", VIDEO_SUFFIXES),
+                    upload=io.UploadType.video,
+                    tooltip="A video from the input folder, or upload one.",
+                )
+            ],
             outputs=[io.Video.Output()],
         )
 
@@ -42,31 +49,42 @@ class GetVideoComponents(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            "GetVideoComponents", display_name="Get Video Components", category="video",
+            "GetVideoComponents",
+            display_name="Get Video Components",
+            category="video",
             inputs=[io.Video.Input("video")],
-            outputs=[io.Image.Output(display_name="images"), io.Audio.Output(display_name="audio"),
-                     io.Float.Output(display_name="fps"), io.Int.Output(display_name="bit_depth"),
-                     io.Combo.Output(display_name="color_space")],
+            outputs=[
+                io.Image.Output(display_name="images"),
+                io.Audio.Output(display_name="audio"),
+                io.Float.Output(display_name="fps"),
+                io.Int.Output(display_name="bit_depth"),
+                io.Combo.Output(display_name="color_space"),
+            ],
         )
 
     @classmethod
     def execute(cls, video) -> io.NodeOutput:
         parts = video.get_components()
-        return io.NodeOutput(parts.images, parts.audio, float(parts.frame_rate), video.get_bit_depth(),
-                             video.get_color_space())
+        return io.NodeOutput(
+            parts.images, parts.audio, float(parts.frame_rate), video.get_bit_depth(), video.get_color_space()
+        )
 
 
 class CreateVideo(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            "CreateVideo", display_name="Create Video", category="video",
-            inputs=[io.Image.Input("images"),
-                    io.Float.Input("fps", default=30.0, min=1.0, max=120.0, step=1.0,
-                                   tooltip="Frames per second."),
-                    io.Audio.Input("audio", optional=True),
-                    io.Int.Input("bit_depth", default=8, min=8, max=10, step=2, optional=True,
-                                 display_mode=io.NumberDisplay.number)],
+            "CreateVideo",
+            display_name="Create Video",
+            category="video",
+            inputs=[
+                io.Image.Input("images"),
+                io.Float.Input("fps", default=30.0, min=1.0, max=120.0, step=1.0, tooltip="Frames per second."),
+                io.Audio.Input("audio", optional=True),
+                io.Int.Input(
+                    "bit_depth", default=8, min=8, max=10, step=2, optional=True, display_mode=io.NumberDisplay.number
+                ),
+            ],
             outputs=[io.Video.Output()],
         )
 
@@ -77,15 +95,28 @@ class CreateVideo(io.ComfyNode):
 
 
 def _codec(optional: bool = False) -> io.Input:
-    encoding = io.DynamicCombo.Input("encoding", display_name="encoding mode", optional=True, options=[
-        io.DynamicCombo.Option("auto", []),
-        io.DynamicCombo.Option("re-encode", [
-            io.Float.Input("crf", default=23.0, min=0.0, max=51.0, step=1.0,
-                           tooltip="Lower is better and larger.")]),
-    ])
+    encoding = io.DynamicCombo.Input(
+        "encoding",
+        display_name="encoding mode",
+        optional=True,
+        options=[
+            io.DynamicCombo.Option("auto", []),
+            io.DynamicCombo.Option(
+                "re-encode",
+                [
+                    io.Float.Input(
+                        "crf", default=23.0, min=0.0, max=51.0, step=1.0, tooltip="Lower is better and larger."
+                    )
+                ],
+            ),
+        ],
+    )
     return io.DynamicCombo.Input(
-        "codec", optional=optional, extra_dict={"hidden": True} if optional else None,
-        options=[io.DynamicCombo.Option("auto", []), io.DynamicCombo.Option("h264", [encoding])])
+        "codec",
+        optional=optional,
+        extra_dict={"hidden": True} if optional else None,
+        options=[io.DynamicCombo.Option("auto", []), io.DynamicCombo.Option("h264", [encoding])],
+    )
 
 
 class SaveVideo(io.ComfyNode):
@@ -94,14 +125,22 @@ class SaveVideo(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            "SaveVideo", display_name="Save Video", category="video", is_output_node=True,
-            inputs=[io.Video.Input("video", tooltip="The video to save."),
-                    io.String.Input("filename_prefix", default="video/ComfyUI",
-                                    tooltip="Name before the counter; may hold a subfolder."),
-                    io.DynamicCombo.Input("format", options=[io.DynamicCombo.Option("auto", [_codec()]),
-                                                             io.DynamicCombo.Option("mp4", [_codec()])]),
-                    # Workflows of 2025 have the codec here; newer ones inside the format.
-                    _codec(optional=True)],
+            "SaveVideo",
+            display_name="Save Video",
+            category="video",
+            is_output_node=True,
+            inputs=[
+                io.Video.Input("video", tooltip="The video to save."),
+                io.String.Input(
+                    "filename_prefix", default="video/ComfyUI", tooltip="Name before the counter; may hold a subfolder."
+                ),
+                io.DynamicCombo.Input(
+                    "format",
+                    options=[io.DynamicCombo.Option("auto", [_codec()]), io.DynamicCombo.Option("mp4", [_codec()])],
+                ),
+                # Workflows of 2025 have the codec here; newer ones inside the format.
+                _codec(optional=True),
+            ],
             outputs=[io.Video.Output("video")],
             hidden=[io.Hidden.unique_id],
         )

@@ -80,8 +80,14 @@ class FrameReport:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {"allowed": self.allowed, "action": self.action, "checked": self.checked, "flagged": self.flagged,
-                "highest": self.highest, "findings": [vars(f) for f in self.findings]}
+        return {
+            "allowed": self.allowed,
+            "action": self.action,
+            "checked": self.checked,
+            "flagged": self.flagged,
+            "highest": self.highest,
+            "findings": [vars(f) for f in self.findings],
+        }
 
 
 class FrameChecker:
@@ -140,8 +146,11 @@ class FrameChecker:
         for category, check in self.checks.items():
             scores = np.asarray(check(pixels), np.float64)
             good = scores.shape == (len(piece),) and np.isfinite(scores).all() and (np.abs(scores - 0.5) <= 0.501).all()
-            expect(bool(good), f"The classifier for {category} gave no scores from 0 to 1, so the frames are not "
-                               "checked: mend or replace it.")
+            expect(
+                bool(good),
+                f"The classifier for {category} gave no scores from 0 to 1, so the frames are not "
+                "checked: mend or replace it.",
+            )
             over = scores >= self.policy.thresholds[category]
             tally.add(category, first, scores, over, getattr(check, "who", None))
             flagged |= over

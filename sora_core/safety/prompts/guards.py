@@ -34,7 +34,7 @@ _LABELS = {
     "violence": ("violence", "violent", "gore", "graphic", "threat", "self-harm", "self_harm", "suicide", "weapon"),
     "likeness": ("likeness", "celebrity", "public_figure", "public-figure", "impersonat", "deepfake"),
     "ip": ("copyright", "intellectual", "trademark", "brand"),
-}  # fmt: skip
+}
 _HARMLESS = ("safe", "neutral", "non-toxic", "non_toxic", "not_nsfw", "sfw", "clean", "ok", "benign", "none", "normal")
 
 
@@ -65,30 +65,37 @@ def category_of(label: str) -> str | None:
     for category, words in _LABELS.items():
         if any(word in low for word in words):
             return category
-    raise SoraError(f"The guard model's label {label!r} fits no category: name its labels (id2label) "
-                    f"after {', '.join(PROMPT_CATEGORIES)}, or 'safe'.")
+    raise SoraError(
+        f"The guard model's label {label!r} fits no category: name its labels (id2label) "
+        f"after {', '.join(PROMPT_CATEGORIES)}, or 'safe'."
+    )
 
 
 class TransformersGuard:
     """A transformers sequence classifier in a folder. Long texts are read in overlapping pieces: the worst counts."""
 
     def __init__(self, folder: str) -> None:
-        expect(Path(folder, "config.json").is_file(),
-               f"The check of prompts cannot run: {folder!r} holds no model of transformers (config.json). "
-               "Name its folder in the policy, prompt.classifier.")
+        expect(
+            Path(folder, "config.json").is_file(),
+            f"The check of prompts cannot run: {folder!r} holds no model of transformers (config.json). "
+            "Name its folder in the policy, prompt.classifier.",
+        )
         try:
             from transformers import AutoModelForSequenceClassification, AutoTokenizer
         except ImportError as error:
-            raise SoraError("The check of prompts cannot run: the policy asks for a model of transformers. "
-                            "Install it: pip install transformers.") from error
+            raise SoraError(
+                "The check of prompts cannot run: the policy asks for a model of transformers. "
+                "Install it: pip install transformers."
+            ) from error
         options = {"local_files_only": True, "trust_remote_code": False}
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(folder, **options)
             model = AutoModelForSequenceClassification.from_pretrained(folder, use_safetensors=True, **options)
         except Exception as error:  # whatever is wrong with its files: nothing passes
             line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise SoraError(f"The check of prompts cannot run: the model in {folder!r} cannot be loaded "
-                            f"({line}).") from error
+            raise SoraError(
+                f"The check of prompts cannot run: the model in {folder!r} cannot be loaded ({line})."
+            ) from error
         self.model = model.eval()
         self.name = f"transformers:{Path(folder).name}"
         config = model.config
@@ -100,13 +107,22 @@ class TransformersGuard:
     def judge(self, text: str) -> Judgement:
         import torch
 
-        encoded = self.tokenizer(text, truncation=True, max_length=self.length, stride=self.length // 4, padding=True,
-                                 return_overflowing_tokens=True, return_tensors="pt")
+        encoded = self.tokenizer(
+            text,
+            truncation=True,
+            max_length=self.length,
+            stride=self.length // 4,
+            padding=True,
+            return_overflowing_tokens=True,
+            return_tensors="pt",
+        )
         with torch.inference_mode():
             logits = self.model(encoded["input_ids"], attention_mask=encoded["attention_mask"]).logits.float()
         found = (torch.sigmoid(logits) if self.several else torch.softmax(logits, -1)).amax(0).tolist()
-        expect(all(map(math.isfinite, found)),
-               f"The check of prompts cannot run: the model {self.name!r} answers with numbers that are none.")
+        expect(
+            all(map(math.isfinite, found)),
+            f"The check of prompts cannot run: the model {self.name!r} answers with numbers that are none.",
+        )
         return Judgement(_worst(zip(self.categories, found, strict=True)), {})
 
 
@@ -165,8 +181,10 @@ class ModerationService:
             return None
 
     def _stop(self, why: str) -> SoraError:
-        return SoraError(f"The check of prompts cannot run: the moderation service {self.address} failed ({why}).\n"
-                         "Nothing is made unchecked: start the service, or change prompt.classifier in the policy.")
+        return SoraError(
+            f"The check of prompts cannot run: the moderation service {self.address} failed ({why}).\n"
+            "Nothing is made unchecked: start the service, or change prompt.classifier in the policy."
+        )
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):

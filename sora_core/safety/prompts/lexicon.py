@@ -16,18 +16,71 @@ from .normalise import Speller, Token, plain_tokens, read_lines
 NAMES = {"likeness": "people.txt", "historic": "people.txt", "ip": "works.txt"}
 # Classes whose words somebody may want to hide.
 RISKY = (
-    "gore", "harm", "blood", "death", "weapon", "victim", "killer", "rape", "porn", "nude", "strip", "bodysex", "lust",
-    "underwear", "reich", "slur", "dehuman", "hateact", "group", "fake", "office", "brand", "minor", "study",
-    "name likeness", "name historic", "name ip", "maybe likeness", "maybe ip",
-)  # fmt: skip
+    "gore",
+    "harm",
+    "blood",
+    "death",
+    "weapon",
+    "victim",
+    "killer",
+    "rape",
+    "porn",
+    "nude",
+    "strip",
+    "bodysex",
+    "lust",
+    "underwear",
+    "reich",
+    "slur",
+    "dehuman",
+    "hateact",
+    "group",
+    "fake",
+    "office",
+    "brand",
+    "minor",
+    "study",
+    "name likeness",
+    "name historic",
+    "name ip",
+    "maybe likeness",
+    "maybe ip",
+)
 _IRREGULAR = {
-    "shoot": "shot", "beat": "beaten", "bite": "bit bitten", "hang": "hung", "tear": "tore torn", "burn": "burnt",
-    "break": "broke broken", "strike": "struck", "throw": "threw thrown", "make": "made", "have": "had has",
-    "take": "took taken", "give": "gave given", "ride": "rode", "steal": "stole", "drive": "drove driven",
-    "fight": "fought", "slay": "slew", "catch": "caught", "blow": "blew blown", "run": "ran", "die": "dying",
-    "tie": "tying", "eat": "ate eaten", "bleed": "bled", "kneel": "knelt", "bend": "bent", "go": "went gone",
-    "get": "got", "show": "shown", "saw": "sawn", "spit": "spat", "keep": "kept",
-}  # fmt: skip
+    "shoot": "shot",
+    "beat": "beaten",
+    "bite": "bit bitten",
+    "hang": "hung",
+    "tear": "tore torn",
+    "burn": "burnt",
+    "break": "broke broken",
+    "strike": "struck",
+    "throw": "threw thrown",
+    "make": "made",
+    "have": "had has",
+    "take": "took taken",
+    "give": "gave given",
+    "ride": "rode",
+    "steal": "stole",
+    "drive": "drove driven",
+    "fight": "fought",
+    "slay": "slew",
+    "catch": "caught",
+    "blow": "blew blown",
+    "run": "ran",
+    "die": "dying",
+    "tie": "tying",
+    "eat": "ate eaten",
+    "bleed": "bled",
+    "kneel": "knelt",
+    "bend": "bent",
+    "go": "went gone",
+    "get": "got",
+    "show": "shown",
+    "saw": "sawn",
+    "spit": "spat",
+    "keep": "kept",
+}
 
 
 def inflected(verb: str) -> set[str]:
@@ -117,8 +170,11 @@ class Lexicon:
                     self._add_name(forms, plain_tokens(alias), f"{'name' if sure else 'maybe'} {section}")
         common = {word for line in read_lines("common_en.txt") for word in line.split()}
         known = common | {word for form in forms for word in form if len(word) > 1}
-        risky = {form[0] for form, names in forms.items() if len(form) == 1 and len(form[0]) > 2
-                 and not names.isdisjoint(RISKY) and form[0] not in common}
+        risky = {
+            form[0]
+            for form, names in forms.items()
+            if len(form) == 1 and len(form[0]) > 2 and not names.isdisjoint(RISKY) and form[0] not in common
+        }
         self.speller = Speller(known, risky)
         self.forms = {form: frozenset(names) for form, names in forms.items() if form}
         self._longest: dict[str, int] = {}
@@ -142,8 +198,14 @@ class Lexicon:
             for n in range(min(self._longest.get(tokens[i].text, 1), len(tokens) - i), 0, -1):
                 form = tuple(token.text for token in tokens[i : i + n])
                 if form in self.forms and not any(token.gap for token in tokens[i + 1 : i + n]):
-                    units.append(Unit(" ".join(form) if form[0].isascii() else "".join(form), self.forms[form],
-                                      (i, i + n), tokens[i].gap))
+                    units.append(
+                        Unit(
+                            " ".join(form) if form[0].isascii() else "".join(form),
+                            self.forms[form],
+                            (i, i + n),
+                            tokens[i].gap,
+                        )
+                    )
                     break
             else:
                 n = 1

@@ -19,9 +19,24 @@ DATA = Path(__file__).with_name("data")
 MAX_TEXT = 20_000  # characters; a check reads no further and says so
 
 _LEET = {
-    "0": "o", "1": "il", "2": "z", "3": "e", "4": "a", "5": "s", "6": "g", "7": "t", "8": "b", "9": "g", "@": "a",
-    "$": "s", "!": "il", "|": "li", "+": "t", "€": "e", "£": "l",
-}  # fmt: skip
+    "0": "o",
+    "1": "il",
+    "2": "z",
+    "3": "e",
+    "4": "a",
+    "5": "s",
+    "6": "g",
+    "7": "t",
+    "8": "b",
+    "9": "g",
+    "@": "a",
+    "$": "s",
+    "!": "il",
+    "|": "li",
+    "+": "t",
+    "€": "e",
+    "£": "l",
+}
 _MAX_SPELLINGS = 32
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0002ffff"
 _WORD = "[a-z0-9@$€£]+(?:[!*|+#'’]+[a-z0-9@$€£]+)*"
@@ -36,7 +51,8 @@ _STRETCH = re.compile(r"(.)\1{2,}")
 @dataclass(frozen=True, slots=True)
 class Token:
     """A word as it is meant, its place in the original text, and what stands before it: 0 nothing or a space,
-    1 a comma or its like, 2 the end of a sentence."""
+    1 a comma or its like, 2 the end of a sentence.
+    """
 
     text: str
     start: int
@@ -50,7 +66,7 @@ def _characters() -> tuple[dict[str, str], dict[str, str]]:
     simple: dict[str, str] = {}
     for line in read_lines("confusables.txt"):
         latin, others = line.split(maxsplit=1)
-        simple |= {other: latin for other in others}
+        simple |= dict.fromkeys(others, latin)
     for pair in " ".join(read_lines("traditional.txt")).split():
         simple[pair[0]] = pair[1]
     # Enclosed letters that NFKD leaves alone: negative circled and squared ones, regional indicators.
@@ -115,7 +131,8 @@ def _bare(word: str) -> str:
 
 class Speller:
     """Finds the words behind their disguises. known: every word that the check has heard of; risky: those that
-    somebody may want to hide (joined names too), which are worth putting together from pieces."""
+    somebody may want to hide (joined names too), which are worth putting together from pieces.
+    """
 
     def __init__(self, known: Iterable[str], risky: Iterable[str]) -> None:
         self.risky = {word for word in risky if word.isascii() and " " not in word}
@@ -258,8 +275,9 @@ class Speller:
                 return 1
             if word in self.risky:
                 parts = [piece[0] for piece in pieces[i : i + n]]
-                spaced = any(c.isspace() for k in range(n - 1)
-                             for c in folded[pieces[i + k].end() : pieces[i + k + 1].start()])
+                spaced = any(
+                    c.isspace() for k in range(n - 1) for c in folded[pieces[i + k].end() : pieces[i + k + 1].start()]
+                )
                 if not spaced or len(word) > 3 and not all(part in self.known or part.isdigit() for part in parts):
                     return n
         return 1

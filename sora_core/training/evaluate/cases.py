@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ...captioning import caption
 from ...errors import expect
+from ...language import caption
 from ..world import PRESETS, World
 from ..world.config import CAMERAS, EVENTS
 from ..world.facts import shot_facts
@@ -31,7 +31,8 @@ FREE_PROMPTS = Path(__file__).with_name("prompts_free.jsonl")
 @dataclass(frozen=True)
 class Case:
     """One clip to make. prompts: one, or one a shot; latents: of each shot, empty for one shot. must: what has to be
-    seen, see `judge.judge`. seed: of the noise. truth: (preset, seed, fixed) of the world's clip of the same facts."""
+    seen, see `judge.judge`. seed: of the noise. truth: (preset, seed, fixed) of the world's clip of the same facts.
+    """
 
     prompts: tuple[str, ...]
     must: dict[str, Any]
@@ -83,7 +84,8 @@ class Draw:
 
     def combinations(self, motions: tuple[str, ...]) -> list[tuple[str, str, str]]:
         """Held-out (subject, scene, motion), in practice the others; each motion as often as the others, shuffled once
-        and for all (in practice once a set)."""
+        and for all (in practice once a set).
+        """
         by_motion = []
         for motion in motions:
             asked = self.practice is None

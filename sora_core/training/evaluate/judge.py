@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from ...captioning.observer import ObserverConfig, groups
-from ...captioning.watch import Sight
-from ...clips import cuts as cuts_of
+from ...media.clips import cuts as cuts_of
+from ...observer.network import ObserverConfig, groups
+from ...observer.watch import Sight
 from ..world.config import CAMERAS
 from . import measures
 from .camera import named_camera
@@ -31,7 +31,8 @@ def closely(must: dict[str, Any]) -> bool:
 
 def corners(video: np.ndarray, near: float = NEAR[1]) -> list[np.ndarray]:
     """`[T,H,W,...]` -> its four corners of `near` of each side, which overlap: left top, left bottom, right top,
-    right bottom."""
+    right bottom.
+    """
     h, w = (round(near * side) for side in video.shape[1:3])
     return [video[:, rows, columns] for columns in (slice(w), slice(-w, None)) for rows in (slice(h), slice(-h, None))]
 
@@ -39,7 +40,8 @@ def corners(video: np.ndarray, near: float = NEAR[1]) -> list[np.ndarray]:
 @dataclass(frozen=True)
 class Close:
     """The evidence `[G,S]` of each subject in the whole frame and in each of its four `corners`: the mean over several
-    looks, as one network is surer of some sizes, and of some ways to face, than of others."""
+    looks, as one network is surer of some sizes, and of some ways to face, than of others.
+    """
 
     whole: np.ndarray
     corners: tuple[np.ndarray, ...]
@@ -142,7 +144,8 @@ def _effect(must: dict[str, Any], frames: np.ndarray, sight: Sight, v: ObserverC
 
 def _passes(name: str, to: str, sight: Sight, near: Close, v: ObserverConfig) -> bool:
     """The same, right subject at both ends, gone from one side of the picture to the other. It walks on the ground:
-    at either end it is seen from afar and in that lower corner."""
+    at either end it is seen from afar and in that lower corner.
+    """
     left, right = (2 * near.whole + near.corners[corner] for corner in (1, 3))
     first, last = (left, right) if to == "right" else (right, left)
     if not most(first[:2], v) == most(last[-2:], v) == name:

@@ -19,11 +19,7 @@ def interval(hits: int, n: int, z: float = 1.96) -> list[float]:
 def proportion(hits: list[bool]) -> dict:
     """{"percent", "interval" (95%), "clips"} of what is right."""
     count = sum(map(bool, hits))
-    return {
-        "percent": round(100 * count / len(hits), 1),
-        "interval": interval(count, len(hits)),
-        "clips": len(hits),
-    }
+    return {"percent": round(100 * count / len(hits), 1), "interval": interval(count, len(hits)), "clips": len(hits)}
 
 
 def centroids(frames: np.ndarray) -> np.ndarray:
@@ -64,7 +60,8 @@ def speed(frames: np.ndarray) -> float:
 
 def change_for_good(frames: np.ndarray, least: float = 0.004) -> int | None:
     """The frame from which on a clip looks as at its end, before which it looked as at its start; None where nothing
-    changes (less than `least` of the picture), or where it goes back and forth. Judged where start and end differ."""
+    changes (less than `least` of the picture), or where it goes back and forth. Judged where start and end differ.
+    """
     start, end = np.median(frames[:3], 0), np.median(frames[-3:], 0)
     where = np.abs(start - end).sum(-1) > 0.3
     if where.mean() < least:
@@ -77,7 +74,8 @@ def change_for_good(frames: np.ndarray, least: float = 0.004) -> int | None:
 
 def parabola(y: np.ndarray) -> tuple[float, float]:
     """Heights `[n]` in time, n >= 4 -> acceleration (per frame squared, positive = downwards as y grows downwards) of
-    the least-squares parabola, and the share of variance that it explains."""
+    the least-squares parabola, and the share of variance that it explains.
+    """
     t = np.arange(len(y))
     fit = np.polyfit(t, y, 2)
     rest = y - np.polyval(fit, t)
@@ -86,7 +84,8 @@ def parabola(y: np.ndarray) -> tuple[float, float]:
 
 def contacts(y: np.ndarray) -> list[int]:
     """Frames at which a height `[n]` (growing downwards) is lowest for a moment: where a flight ends. What is still on
-    its way down in the last frame has not landed yet, unless it is about as low as ever."""
+    its way down in the last frame has not landed yet, unless it is about as low as ever.
+    """
     deep = y.max() - 0.35 * np.ptp(y)
     found: list[int] = []
     for i in range(1, len(y) if y[-1] > y.max() - 0.1 * np.ptp(y) else len(y) - 1):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..sheets import contact_sheet
+from ..loop.sheets import contact_sheet
 from .cases import ABILITIES
 from .run import Result, Shown
 

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...captioning.observer import Observer, shrink
-from ...captioning.watch import Sight, watch_batch
-from ...decoding import decode, encode_stream
 from ...diffusion.sampling import sample
 from ...diffusion.schedules import get_sigmas
-from ...pipeline import Pipeline
+from ...latents.decoding import decode, encode_stream
+from ...observer.network import Observer, shrink
+from ...observer.watch import Sight, watch_batch
+from ...pipeline.pipeline import Pipeline
 from ...tasks.storyboard import shots_conditioning
 from .cases import ABILITIES, FIRST_SEED, Case, Draw
 from .judge import closely, judge, look_closely
@@ -53,11 +53,10 @@ class Result:
 
 class Maker:
     """Samples cases in batches, as clips of `side`x`side`, each from the noise of its own seed (a stochastic sampler's
-    later noise is the batch's)."""
+    later noise is the batch's).
+    """
 
-    def __init__(
-        self, pipe: Pipeline, steps: int, cfg: float, sampler: str, scheduler: str, side: int = SIDE
-    ) -> None:
+    def __init__(self, pipe: Pipeline, steps: int, cfg: float, sampler: str, scheduler: str, side: int = SIDE) -> None:
         self.pipe, self.steps, self.cfg, self.side = pipe, steps, cfg, side
         self.sampler, self.scheduler = sampler, scheduler
 
@@ -94,8 +93,10 @@ class Maker:
 
     @torch.no_grad()
     def through(self, clips: np.ndarray, refine: int = 0, correct: bool = False) -> np.ndarray:
-        """The world's clips `[B,T,H,W,3]` as the VAE gives them back (`sora_core.decoding.encode_stream`): by default
-        from the encoder's latents as they are, for such the model learned to make."""
+        """The world's clips `[B,T,H,W,3]` as the VAE gives them back (`latents.decoding.encode_stream`).
+
+        By default from the encoder's latents as they are, for such the model learned to make.
+        """
         video = torch.from_numpy(clips).movedim(-1, 1)
         return self.shown(torch.cat(list(encode_stream(self.pipe.vae, video, refine, correct=correct)), 2).float())
 
@@ -168,7 +169,8 @@ def verdict_of(ability: str, case: Case, seen: dict[str, bool]) -> dict[str, boo
 
 def reconstruction(draw: Draw, maker: Maker, clips: int) -> Result:
     """PSNR of the VAE on clips that nobody trained on: whole, on the subject (alpha over one half), first frame; as it
-    encodes, by the encoder's one pass, without corrections, and with its latents refined."""
+    encodes, by the encoder's one pass, without corrections, and with its latents refined.
+    """
     start, result = time.monotonic(), Result()
     rows, ways = [], {"": (0, True), ", encoder alone": (0, False), f", refined in {REFINE} steps": (REFINE, True)}
     for i in range(clips):
@@ -195,10 +197,19 @@ def _bytes(frames: np.ndarray | Tensor) -> np.ndarray:
 
 
 def evaluate(
-    pipe: Pipeline, observer: Observer, *, only: tuple[str, ...], clips: int, steps: int, cfg: float, sampler: str,
-    scheduler: str = "simple", sprites: Path | None = None, preset: str = "cast",
+    pipe: Pipeline,
+    observer: Observer,
+    *,
+    only: tuple[str, ...],
+    clips: int,
+    steps: int,
+    cfg: float,
+    sampler: str,
+    scheduler: str = "simple",
+    sprites: Path | None = None,
+    preset: str = "cast",
     progress: Callable[[str], None] = print,
-) -> dict[str, Result]:  # fmt: skip
+) -> dict[str, Result]:
     """Results by ability, in the order of `NAMES`."""
     draw, maker = Draw(sprites, preset), Maker(pipe, steps, cfg, sampler, scheduler)
     results = {}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...captioning import LENGTHS, caption, load_lexicon
+from ...language import LENGTHS, caption, load_lexicon
 from ...safety.prompts.lexicon import forms_of, read_names, read_words
 from .disguises import disguise
 

@@ -95,8 +95,11 @@ def train(out: Path, texts: int = 40_000, epochs: int = 6, batch: int = 256, see
     with torch.no_grad():
         found, wanted = logits(table, bias, held) > 0, held.labels > 0
     with written_beside(out) as part:
-        save_file({"table": table.weight.detach().half().numpy(), "bias": bias.detach().numpy()}, part,
-                  {"format": "sora prompt check 1", "labels": " ".join(LABELS), "texts": str(texts), "seed": str(seed)})
+        save_file(
+            {"table": table.weight.detach().half().numpy(), "bias": bias.detach().numpy()},
+            part,
+            {"format": "sora prompt check 1", "labels": " ".join(LABELS), "texts": str(texts), "seed": str(seed)},
+        )
     harmless = ~wanted.any(1)
     figures = {f"recall_{name}": float(found[wanted[:, i], i].float().mean()) for i, name in enumerate(LABELS)}
     return figures | {"false_positives": float(found[harmless].any(1).float().mean())}

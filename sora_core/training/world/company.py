@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from sora_core.training.world.config import WorldConfig
-from sora_core.training.world.motion import Track, camera_track, reach, track
-from sora_core.training.world.plan import Actor, Chooser, Frame, Shot
-from sora_core.training.world.scenes import SCENES
+from .config import WorldConfig
+from .motion import Track, camera_track, reach, track
+from .plan import Actor, Chooser, Frame, Shot
+from .scenes import SCENES
 
 _SIDE_BY_SIDE = (("still", 5.0), ("bounce", 2.0), ("spin", 1.0))
 
@@ -48,16 +48,7 @@ def company_shot(
         actor.state = ["whole"] * frame.frames
     cam = camera_track(camera, frame.frames, rng)
     return Shot(
-        0,
-        frame.frames,
-        scene,
-        time,
-        weather,
-        camera,
-        cam,
-        actors,
-        int(rng.integers(1 << 31)),
-        relations=relations,
+        0, frame.frames, scene, time, weather, camera, cam, actors, int(rng.integers(1 << 31)), relations=relations
     )
 
 
@@ -94,9 +85,7 @@ class _Lanes:
             Actor(
                 self.names[i],
                 motions[i],
-                self._track(
-                    i, motions[i], shared * rng.uniform(0.94, 1.06), lanes[i] + rng.uniform(-0.02, 0.02)
-                ),
+                self._track(i, motions[i], shared * rng.uniform(0.94, 1.06), lanes[i] + rng.uniform(-0.02, 0.02)),
             )
             for i in range(n)
         ]

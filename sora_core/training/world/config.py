@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 
-from sora_core.errors import SoraError
-from sora_core.training.world.scenes import SCENES
-from sora_core.training.world.subjects import ALL, BY_NAME, STARTER
+from ...errors import SoraError
+from .scenes import SCENES
+from .subjects import ALL, BY_NAME, STARTER
 
 Weights = tuple[tuple[str, float], ...]
 
@@ -86,8 +86,7 @@ class WorldConfig:
             bad = [name for name in names if name not in known[field.name]]
             if bad or not names:
                 raise SoraError(
-                    f"world config {field.name}: unknown {bad or 'empty list'}. "
-                    f"Known: {', '.join(known[field.name])}."
+                    f"world config {field.name}: unknown {bad or 'empty list'}. Known: {', '.join(known[field.name])}."
                 )
 
 
@@ -191,11 +190,7 @@ PRESETS: dict[str, WorldConfig] = {
             ("shrink", 5),
             ("fall", 6),
         ),
-        cameras=(
-            ("static", 62),
-            *((name, 4.5) for name in CAMERAS[1:7]),
-            *((name, 1.6) for name in CAMERAS[7:]),
-        ),
+        cameras=(("static", 62), *((name, 4.5) for name in CAMERAS[1:7]), *((name, 1.6) for name in CAMERAS[7:])),
         n_subjects=(("1", 66), ("2", 26), ("3", 8)),
         relations=(("left", 3), ("right", 3), ("above", 2), ("behind", 2), ("follow", 2), ("orbit", 1.5)),
         styles=(("plain", 76), *((name, 4) for name in STYLES[1:])),

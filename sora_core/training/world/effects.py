@@ -5,16 +5,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from sora_core.training.world.incidents import TREE_WIDTH
-from sora_core.training.world.paint import Layer, Stage, dot
+from .incidents import TREE_WIDTH
+from .paint import Layer, Stage, dot
 
 # Colour gains of the light; the natural light of a scene is 1.
-LIGHT = {
-    "dawn": (1.06, 0.8, 0.84),
-    "dusk": (1.0, 0.64, 0.46),
-    "night": (0.3, 0.38, 0.68),
-    "day": (1.0, 1.0, 1.0),
-}
+LIGHT = {"dawn": (1.06, 0.8, 0.84), "dusk": (1.0, 0.64, 0.46), "night": (0.3, 0.38, 0.68), "day": (1.0, 1.0, 1.0)}
 WEATHER_LIGHT = {"rain": (0.66, 0.7, 0.76), "cloudy": (0.82, 0.83, 0.86), "snow": (0.9, 0.92, 0.95)}
 
 
@@ -82,13 +77,7 @@ def tree(h: int, w: int, x: float) -> np.ndarray:
     r = TREE_WIDTH / 2
     stage.shape(x, 1.0, [(-r, -2.0), (r, -2.0), (r * 1.04, 0.2), (-r * 1.04, 0.2)], (116, 78, 46))
     stage.shape(x, 1.0, [(-r * 0.5, -2.0), (-r * 0.2, -2.0), (-r * 0.2, 0.2), (-r * 0.5, 0.2)], (96, 62, 38))
-    for dx, y, k in (
-        (-0.22, 0.06, 0.17),
-        (0.22, 0.06, 0.17),
-        (-0.1, 0.16, 0.14),
-        (0.1, 0.16, 0.14),
-        (0, 0.02, 0.2),
-    ):
+    for dx, y, k in ((-0.22, 0.06, 0.17), (0.22, 0.06, 0.17), (-0.1, 0.16, 0.14), (0.1, 0.16, 0.14), (0, 0.02, 0.2)):
         stage.disc(x + dx * stage.side / w, y, k, (52, 132, 58))
     x0, y0 = round(stage.px(0)), round(stage.py(0))
     return stage.top[y0 : y0 + h, x0 : x0 + w]
@@ -104,9 +93,7 @@ def stylise(video: np.ndarray, style: str) -> None:
     away = (2 * xx / w - 1) ** 2 + (2 * yy / h - 1) ** 2
     for frame in video:
         if style == "pixel art":
-            small = cv2.resize(
-                frame, (max(8, w * 32 // side), max(8, h * 32 // side)), interpolation=cv2.INTER_AREA
-            )
+            small = cv2.resize(frame, (max(8, w * 32 // side), max(8, h * 32 // side)), interpolation=cv2.INTER_AREA)
             small = (small // 43 * 51).astype(np.uint8)
             frame[...] = cv2.resize(small, (w, h), interpolation=cv2.INTER_NEAREST)
         elif style == "watercolor":

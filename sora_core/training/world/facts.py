@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from sora_core.training.world.config import WorldConfig
-from sora_core.training.world.plan import Plan
-from sora_core.training.world.render import screen_path
-from sora_core.training.world.scenes import SCENES
-from sora_core.training.world.subjects import BY_NAME
+from .config import WorldConfig
+from .plan import Plan
+from .render import screen_path
+from .scenes import SCENES
+from .subjects import BY_NAME
 
 
 def _share(labels: np.ndarray, label: int) -> list[float]:
@@ -19,12 +19,7 @@ def _share(labels: np.ndarray, label: int) -> list[float]:
 
 
 def describe(
-    plan: Plan,
-    config: WorldConfig,
-    height: int,
-    width: int,
-    labels: np.ndarray | None,
-    labels_of: dict[str, int],
+    plan: Plan, config: WorldConfig, height: int, width: int, labels: np.ndarray | None, labels_of: dict[str, int]
 ) -> dict[str, Any]:
     """Facts of a plan. Frames are counted from the clip's first; paths are [cx, cy, size] in pixels.
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from sora_core.training.world.motion import Track, camera_track, reach, track
-from sora_core.training.world.plan import Actor, Chooser, Frame, Shot
-from sora_core.training.world.scenes import SCENES
+from .motion import Track, camera_track, reach, track
+from .plan import Actor, Chooser, Frame, Shot
+from .scenes import SCENES
 
 # Who can have which event: kinds or names; an event that is missing can happen to anybody.
 SUBJECTS_OF: dict[str, tuple[str, ...]] = {
@@ -19,11 +19,10 @@ TREE_WIDTH = 0.33  # of the trunk, in short sides
 _TREELESS = ("outer space", "underwater", "city at night", "volcano")
 
 
-def incident_shot(
-    event: str, choose: Chooser, frame: Frame, name: str, setting: tuple[str, str, str]
-) -> Shot:
+def incident_shot(event: str, choose: Chooser, frame: Frame, name: str, setting: tuple[str, str, str]) -> Shot:
     """A shot in which `event` happens to `name`. Its fact: kind, subject, frame (first frame that shows the
-    effect) and, for an occlusion, end (first frame on which the subject is out again)."""
+    effect) and, for an occlusion, end (first frame on which the subject is out again).
+    """
     rng, frames = choose.rng, frame.frames
     scene, time, weather = setting
     if event == "occlusion" and scene in _TREELESS:

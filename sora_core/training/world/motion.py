@@ -101,9 +101,7 @@ def track(
     return t
 
 
-def _fall(
-    frames: int, ground: float, top: float, time: float, restitution: float = 0.45
-) -> tuple[np.ndarray, list]:
+def _fall(frames: int, ground: float, top: float, time: float, restitution: float = 0.45) -> tuple[np.ndarray, list]:
     """Free fall from rest in `time` frames, then bounces of height restitution**2 each, then rest."""
     g = 2 * (ground - top) / time**2
     y, contacts, start, speed = np.full(frames, ground), [], 0.0, 0.0

@@ -20,12 +20,7 @@ Colour = tuple[float, float, float]
 def dot(image: np.ndarray, x: float, y: float, r: float, colour: tuple[float, ...]) -> None:
     """A small disc of radius `r` pixels, exactly anti-aliased, over image [h,w,c] uint8 in place."""
     h, w = image.shape[:2]
-    x0, x1, y0, y1 = (
-        max(0, int(x - r - 1)),
-        min(w, int(x + r + 2)),
-        max(0, int(y - r - 1)),
-        min(h, int(y + r + 2)),
-    )
+    x0, x1, y0, y1 = (max(0, int(x - r - 1)), min(w, int(x + r + 2)), max(0, int(y - r - 1)), min(h, int(y + r + 2)))
     if x0 >= x1 or y0 >= y1:
         return
     away = np.hypot(np.arange(x0, x1)[None] - x, np.arange(y0, y1)[:, None] - y)
@@ -37,7 +32,8 @@ def dot(image: np.ndarray, x: float, y: float, r: float, colour: tuple[float, ..
 @dataclass
 class Layer:
     """One depth plane: premultiplied RGBA uint8 [ch,cw,4], how far it follows the camera (0 = infinitely far,
-    1 = the subject's plane) and its own drift in short sides per frame."""
+    1 = the subject's plane) and its own drift in short sides per frame.
+    """
 
     image: np.ndarray
     parallax: float
@@ -88,9 +84,7 @@ class Stage:
         c = np.clip(np.asarray(colour) + self.rng.uniform(-amount, amount, 3), 0, 255)
         return (float(c[0]), float(c[1]), float(c[2]))
 
-    def disc(
-        self, x: float, y: float, r: float, colour: Colour, ry: float | None = None, angle: float = 0
-    ) -> None:
+    def disc(self, x: float, y: float, r: float, colour: Colour, ry: float | None = None, angle: float = 0) -> None:
         centre = (int(self.px(x) * 16), int(self.py(y) * 16))
         if ry is None:  # cv2 turns small discs into diamonds and crosses
             if r * self.side < 5:
@@ -147,13 +141,7 @@ class Stage:
         rgb[...] = (rgb * (1 - light) + np.array(colour, np.float32) * light).astype(np.uint8)
 
     def cloud(self, x: float, y: float, r: float, colour: Colour) -> None:
-        for dx, dy, k in (
-            (-0.9, 0.15, 0.6),
-            (0.9, 0.15, 0.6),
-            (-0.3, -0.25, 0.75),
-            (0.35, -0.15, 0.7),
-            (0, 0.15, 0.8),
-        ):
+        for dx, dy, k in ((-0.9, 0.15, 0.6), (0.9, 0.15, 0.6), (-0.3, -0.25, 0.75), (0.35, -0.15, 0.7), (0, 0.15, 0.8)):
             self.disc(
                 x + dx * r * self.side / (self.width * self.q),
                 y + dy * r * self.side / (self.height * self.q),

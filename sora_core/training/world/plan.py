@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from sora_core.training.world.config import Weights
-from sora_core.training.world.motion import Track
-from sora_core.training.world.sprites import SpriteBank
+from .config import Weights
+from .motion import Track
+from .sprites import SpriteBank
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,8 @@ class Frame:
 @dataclass
 class Actor:
     """A subject in one shot. depth: larger is nearer. state [T]: which variant of its picture shows
-    ("whole", "bitten", "out", "gone", "burst")."""
+    ("whole", "bitten", "out", "gone", "burst").
+    """
 
     name: str
     motion: str
@@ -67,7 +68,8 @@ class Plan:
 
 class Chooser:
     """Draws from weights; a choice that the caller fixed is taken instead (and still spends its random
-    number, so fixing one thing leaves the others as they were)."""
+    number, so fixing one thing leaves the others as they were).
+    """
 
     def __init__(self, rng: np.random.Generator, fixed: dict[str, Any]) -> None:
         self.rng, self.fixed = rng, fixed

@@ -5,12 +5,12 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from sora_core.training.world import effects
-from sora_core.training.world.paint import MARGIN_X, MARGIN_Y, Layer, Stage
-from sora_core.training.world.plan import Actor, Shot
-from sora_core.training.world.scenes import SCENES
-from sora_core.training.world.sprites import SpriteBank
-from sora_core.training.world.subjects import BY_NAME
+from . import effects
+from .paint import MARGIN_X, MARGIN_Y, Layer, Stage
+from .plan import Actor, Shot
+from .scenes import SCENES
+from .sprites import SpriteBank
+from .subjects import BY_NAME
 
 FOCUS_Y = 0.58  # zooms hold this height of the frame still
 
@@ -118,7 +118,8 @@ def place(
     actor: Actor, i: int, bank: SpriteBank, where: np.ndarray, h: int, w: int
 ) -> tuple[slice, slice, np.ndarray] | None:
     """An actor's sprite in its shot's frame `i`, at where = (cx, cy, size) pixels: row slice, column slice,
-    premultiplied float32 RGBA; None if outside the frame."""
+    premultiplied float32 RGBA; None if outside the frame.
+    """
     t, (cx, cy, size) = actor.track, where
     picture = bank.get(actor.name, size, actor.state[i])
     if t.swim is not None:
@@ -161,20 +162,13 @@ def screen_path(shot: Shot, index: int, h: int, w: int) -> np.ndarray:
 
 
 def draw_actors(
-    shot: Shot,
-    bank: SpriteBank,
-    labels_of: dict[str, int],
-    frames: np.ndarray,
-    alpha: np.ndarray,
-    labels: np.ndarray,
+    shot: Shot, bank: SpriteBank, labels_of: dict[str, int], frames: np.ndarray, alpha: np.ndarray, labels: np.ndarray
 ) -> None:
     """Composite the actors onto `frames` [T,h,w,3], far to near, and fill alpha and labels [T,h,w]."""
     count, h, w, _ = frames.shape
     order = sorted(range(len(shot.actors)), key=lambda i: shot.actors[i].depth)
     paths = {i: screen_path(shot, i, h, w) for i in order}
-    lit = (
-        np.minimum(np.sqrt(_light(shot)), 1) * 255
-    )  # subjects keep more of their own colour than the scene does
+    lit = np.minimum(np.sqrt(_light(shot)), 1) * 255  # subjects keep more of their own colour than the scene does
     for n in order:
         actor, label = shot.actors[n], labels_of[shot.actors[n].name]
         for i in range(count):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sora_core.training.world.paint import Stage
+from .paint import Stage
 
 DRIFT = 0.0022  # short sides per frame of gentle own motion (clouds, waves, bubbles)
 
@@ -95,14 +95,7 @@ def desert(s: Stage) -> None:
             s.shape(
                 x,
                 y,
-                [
-                    (0, -0.14),
-                    (k * 0.1, -0.14),
-                    (k * 0.1, -0.23),
-                    (k * 0.065, -0.23),
-                    (k * 0.065, -0.175),
-                    (0, -0.175),
-                ],
+                [(0, -0.14), (k * 0.1, -0.14), (k * 0.1, -0.23), (k * 0.065, -0.23), (k * 0.065, -0.175), (0, -0.175)],
                 g,
             )
     s.layer(1.0)
@@ -136,9 +129,7 @@ def snowy_mountains(s: Stage) -> None:
     s.ridge(0.67, 0.03, 1.3, (214, 228, 244), (226, 236, 248))
     for x in (*s.rng.uniform(-0.3, 0.22, 2), *s.rng.uniform(0.78, 1.3, 2)):
         for j, r in enumerate((0.09, 0.075, 0.055)):
-            s.shape(
-                x, 0.74, [(-r, -0.05 - 0.07 * j), (r, -0.05 - 0.07 * j), (0, -0.17 - 0.07 * j)], (38, 92, 88)
-            )
+            s.shape(x, 0.74, [(-r, -0.05 - 0.07 * j), (r, -0.05 - 0.07 * j), (0, -0.17 - 0.07 * j)], (38, 92, 88))
     s.layer(1.0)
     s.ridge(0.75, 0.022, 1.8, (244, 249, 255), (206, 222, 242))
 
@@ -227,24 +218,13 @@ def underwater(s: Stage) -> None:
 
 
 def sunset(s: Stage) -> None:
-    s.sky(
-        (-0.1, s.jitter((72, 40, 120))),
-        (0.3, (214, 82, 120)),
-        (0.52, (255, 150, 70)),
-        (0.64, (255, 212, 110)),
-    )
+    s.sky((-0.1, s.jitter((72, 40, 120))), (0.3, (214, 82, 120)), (0.52, (255, 150, 70)), (0.64, (255, 212, 110)))
     x = s.rng.uniform(0.25, 0.75)
     s.glow(x, 0.6, 0.4, (255, 224, 140), 0.7)
     s.disc(x, 0.58, 0.15, (255, 244, 180))
     s.layer(0.25, (DRIFT, 0))
     for _ in range(4):
-        s.disc(
-            s.rng.uniform(-0.1, 1.1),
-            s.rng.uniform(0.1, 0.4),
-            s.rng.uniform(0.14, 0.22),
-            (178, 62, 116),
-            ry=0.022,
-        )
+        s.disc(s.rng.uniform(-0.1, 1.1), s.rng.uniform(0.1, 0.4), s.rng.uniform(0.14, 0.22), (178, 62, 116), ry=0.022)
     s.layer(0.5)
     s.ridge(0.62, 0.03, 1.3, (118, 46, 92), (106, 40, 86))
     s.layer(1.0)
@@ -312,9 +292,7 @@ _ALL = (
     Scene("meadow", meadow, 0.9, ("day", "dawn", "dusk", "night"), ("clear", "rain", "fog", "cloudy")),
     Scene("beach", beach, 0.92, ("day", "dawn", "dusk", "night"), ("clear", "rain", "fog", "cloudy")),
     Scene("desert", desert, 0.92, ("day", "dawn", "dusk", "night"), ("clear", "cloudy")),
-    Scene(
-        "snowy mountains", snowy_mountains, 0.92, ("day", "dawn", "dusk", "night"), ("clear", "snow", "fog")
-    ),
+    Scene("snowy mountains", snowy_mountains, 0.92, ("day", "dawn", "dusk", "night"), ("clear", "snow", "fog")),
     Scene("city at night", city_at_night, 0.92, ("night",), ("clear", "rain", "snow", "fog")),
     Scene("outer space", outer_space, None, ("night",)),
     Scene("underwater", underwater, None, ("day", "night")),

@@ -8,9 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from sora_core.errors import SoraError
-from sora_core.training.world.standins import DRAWN, NATIVE, draw
-from sora_core.training.world.subjects import BY_NAME
+from ...errors import SoraError
+from .standins import DRAWN, NATIVE, draw
+from .subjects import BY_NAME
 
 _MIPS = (256, 192, 144, 108, 80, 60, 44, 32)
 
@@ -33,9 +33,7 @@ class SpriteBank:
 
     def available(self, name: str) -> bool:
         """Whether a picture of this subject exists here (drawn stand-ins always do)."""
-        return name in DRAWN or (
-            self.folder is not None and (self.folder / f"{BY_NAME[name].code}.webp").is_file()
-        )
+        return name in DRAWN or (self.folder is not None and (self.folder / f"{BY_NAME[name].code}.webp").is_file())
 
     def get(self, name: str, size: float, variant: str = "whole") -> np.ndarray:
         """Premultiplied float32 [m,m,4] 0..1 with m the smallest stored size not below `size` pixels."""
@@ -43,8 +41,7 @@ class SpriteBank:
         if key not in self._cache:
             full = VARIANTS[variant](self._load(name))
             self._cache[key] = {
-                m: full if m == NATIVE else cv2.resize(full, (m, m), interpolation=cv2.INTER_AREA)
-                for m in _MIPS
+                m: full if m == NATIVE else cv2.resize(full, (m, m), interpolation=cv2.INTER_AREA) for m in _MIPS
             }
         fit = [m for m in _MIPS if m >= size]
         return self._cache[key][fit[-1] if fit else NATIVE]

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from sora_core.errors import SoraError
-from sora_core.training.world.company import company_shot
-from sora_core.training.world.config import WorldConfig
-from sora_core.training.world.incidents import SUBJECTS_OF, incident_shot
-from sora_core.training.world.motion import camera_track, track
-from sora_core.training.world.plan import Actor, Chooser, Frame, Plan, Shot
-from sora_core.training.world.scenes import SCENES
-from sora_core.training.world.subjects import BY_NAME
+from ...errors import SoraError
+from .company import company_shot
+from .config import WorldConfig
+from .incidents import SUBJECTS_OF, incident_shot
+from .motion import camera_track, track
+from .plan import Actor, Chooser, Frame, Plan, Shot
+from .scenes import SCENES
+from .subjects import BY_NAME
 
 MIN_EVENT_FRAMES = 9  # shorter clips have no room for before and after
 SWIMMERS = ("fish", "dolphin", "whale", "shark", "octopus", "snake")
@@ -24,11 +24,10 @@ def make_plan(
     config: WorldConfig, frame: Frame, seed: int, fixed: dict[str, Any] | None = None, speed: float = 1.0
 ) -> Plan:
     """The plan of clip `seed`. fixed: choices to force, by key (see World.sample). speed: share of the distances
-    that a lone subject covers."""
+    that a lone subject covers.
+    """
     choose = Chooser(np.random.default_rng([seed, 7]), fixed or {})
-    form = Chooser(
-        np.random.default_rng([seed, 11]), fixed or {}
-    )  # its own stream: forms never move the rest
+    form = Chooser(np.random.default_rng([seed, 11]), fixed or {})  # its own stream: forms never move the rest
     bank = frame.bank
     subjects = tuple(name for name in config.subjects if bank.available(name))
     if not subjects:
@@ -87,9 +86,7 @@ def _simple_shot(
     if floor is not None:
         floor += rng.uniform(-0.02, 0.03)
     half = frame.half(name, size)
-    path = track(
-        motion, rng, frames, size=size, floor=floor, half=half, scale=0.7 if camera != "static" else speed
-    )
+    path = track(motion, rng, frames, size=size, floor=floor, half=half, scale=0.7 if camera != "static" else speed)
     if path.facing == 0:
         path.facing = int(rng.choice([-1, 1]))
     cam = camera_track(camera, frames, rng)
@@ -118,9 +115,7 @@ def _several(config: WorldConfig, choose: Chooser, frame: Frame, name: str, cuts
         # short shots move faster than a long one would, or nothing could be seen to move
         speed = 1.7
         shot = _simple_shot(config, choose, frame, name, start, end - start, speed)
-        while (
-            shots and len(config.scenes) > 1 and "scene" not in choose.fixed and shot.scene == shots[-1].scene
-        ):
+        while shots and len(config.scenes) > 1 and "scene" not in choose.fixed and shot.scene == shots[-1].scene:
             shot = _simple_shot(config, choose, frame, name, start, end - start, speed)
         shots.append(shot)
     return shots

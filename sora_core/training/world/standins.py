@@ -109,11 +109,7 @@ DRAWN: dict[str, list[tuple[str, tuple[int, int, int], list[float]]]] = {
         ("box", _GREEN, [0.46, 0.5, 0.54, 1.0]),
         ("oval", _GREEN, [0.66, 0.8, 0.14, 0.07]),
         *[
-            (
-                "oval",
-                _YELLOW,
-                [0.5 + 0.25 * math.cos(i * 0.785), 0.34 + 0.25 * math.sin(i * 0.785), 0.11, 0.11],
-            )
+            ("oval", _YELLOW, [0.5 + 0.25 * math.cos(i * 0.785), 0.34 + 0.25 * math.sin(i * 0.785), 0.11, 0.11])
             for i in range(8)
         ],
         ("oval", _BROWN, [0.5, 0.34, 0.18, 0.18]),
@@ -156,10 +152,7 @@ def draw(name: str) -> np.ndarray:
     for kind, colour, v in DRAWN[name]:
         mask = np.zeros((n, n), np.uint8)
         if kind in ("oval", "half"):
-            centre, axes = (
-                (round(v[0] * n * k), round(v[1] * n * k)),
-                (round(v[2] * n * k), round(v[3] * n * k)),
-            )
+            centre, axes = ((round(v[0] * n * k), round(v[1] * n * k)), (round(v[2] * n * k), round(v[3] * n * k)))
             start, end = (180, 360) if kind == "half" else (0, 360)
             cv2.ellipse(mask, centre, axes, 0, start, end, 255, -1, cv2.LINE_AA, 4)
         else:

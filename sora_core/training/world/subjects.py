@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sora_core.captioning.looks import LOOKS
+from ...language.looks import LOOKS
 
 
 @dataclass(frozen=True)
 class Subject:
-    """facing: -1 left, 1 right, 0 symmetric. kind, colours: see `sora_core.captioning.looks`."""
+    """facing: -1 left, 1 right, 0 symmetric. kind, colours: see `sora_core.language.looks`."""
 
     name: str
     code: str

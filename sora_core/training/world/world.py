@@ -9,15 +9,15 @@ from typing import Any
 import cv2
 import numpy as np
 
-from sora_core.errors import expect
-from sora_core.training.world.config import WorldConfig
-from sora_core.training.world.effects import stylise
-from sora_core.training.world.facts import cut_facts, describe
-from sora_core.training.world.motion import CUT_SPEEDS
-from sora_core.training.world.plan import Frame, Plan
-from sora_core.training.world.render import background, draw_actors, finish
-from sora_core.training.world.sprites import SpriteBank
-from sora_core.training.world.staging import make_plan
+from ...errors import expect
+from .config import WorldConfig
+from .effects import stylise
+from .facts import cut_facts, describe
+from .motion import CUT_SPEEDS
+from .plan import Frame, Plan
+from .render import background, draw_actors, finish
+from .sprites import SpriteBank
+from .staging import make_plan
 
 MAX_FRAMES = 33
 
@@ -25,7 +25,8 @@ MAX_FRAMES = 33
 @dataclass
 class Clip:
     """frames uint8 [T,H,W,3] RGB; alpha uint8 [T,H,W], how much of any subject is seen; labels uint8 [T,H,W],
-    1 + index into config.subjects of the subject seen there, 0 for none; facts: JSON-able ground truth."""
+    1 + index into config.subjects of the subject seen there, 0 for none; facts: JSON-able ground truth.
+    """
 
     frames: np.ndarray
     alpha: np.ndarray
@@ -43,39 +44,22 @@ class World:
         cv2.setNumThreads(1)  # clips are small; parallelism belongs to the data loader
 
     def plan(
-        self,
-        seed: int,
-        height: int = 128,
-        width: int = 128,
-        frames: int = 17,
-        fixed: dict[str, Any] | None = None,
+        self, seed: int, height: int = 128, width: int = 128, frames: int = 17, fixed: dict[str, Any] | None = None
     ) -> Plan:
         """What clip `seed` shows, without drawing it."""
         expect(1 <= frames <= MAX_FRAMES, f"frames must be 1 to {MAX_FRAMES}, not {frames}.")
-        expect(
-            min(height, width) >= 32, f"a clip of {width}x{height} is too small: 32 pixels a side at least."
-        )
+        expect(min(height, width) >= 32, f"a clip of {width}x{height} is too small: 32 pixels a side at least.")
         return make_plan(self.config, Frame(self.bank, height, width, frames), seed, fixed)
 
     def facts(
-        self,
-        seed: int,
-        height: int = 128,
-        width: int = 128,
-        frames: int = 17,
-        fixed: dict[str, Any] | None = None,
+        self, seed: int, height: int = 128, width: int = 128, frames: int = 17, fixed: dict[str, Any] | None = None
     ) -> dict[str, Any]:
         """The facts of clip `seed` without its pixels (and so without `visible`): quick, for text alone."""
         plan = self.plan(seed, height, width, frames, fixed)
         return describe(plan, self.config, height, width, None, self._labels)
 
     def sample(
-        self,
-        seed: int,
-        height: int = 128,
-        width: int = 128,
-        frames: int = 17,
-        fixed: dict[str, Any] | None = None,
+        self, seed: int, height: int = 128, width: int = 128, frames: int = 17, fixed: dict[str, Any] | None = None
     ) -> Clip:
         """Clip `seed`: the same for the same config, pictures, size and frames (1 to 33).
 

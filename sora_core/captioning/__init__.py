@@ -1,6 +1,0 @@
-"""Captions of the training world, and the lexicon of the words that they use."""
-
-from sora_core.captioning.captions import LENGTHS, caption
-from sora_core.captioning.lexicon import Concept, Lexicon, load_lexicon
-
-__all__ = ["LENGTHS", "Concept", "Lexicon", "caption", "load_lexicon"]

@@ -1,0 +1,168 @@
+"""The three folders a host reads and writes, and the guarantee that it stays inside them.
+
+File names follow ComfyUI: `prefix_00001_.mp4`, the counter one past the highest in the folder; a prefix may
+hold a subfolder and `%date:yyyy-MM-dd%`, `%width%`, `%height%`, `%year%`, `%month%`, `%day%`, `%hour%`,
+`%minute%`, `%second%`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from ...errors import SoraError, expect
+from ...files import ensure_writable
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+VIDEO_SUFFIXES = (".mp4", ".webm", ".mov", ".mkv", ".avi", ".m4v", ".gif")
+
+# Most file systems allow 255 bytes for one name; the counter, the suffix and a temporary mark need some.
+MAX_PREFIX_BYTES = 200
+
+
+def _own_temp() -> Path:
+    return Path(tempfile.gettempdir()) / f"sora-{os.getpid()}"
+
+
+@dataclass
+class Folders:
+    """Where a host reads its inputs and writes its outputs and previews.
+
+    samples: a folder of inputs that come with a workflow, read where `input` has no such file.
+    """
+
+    input: Path = field(default_factory=lambda: Path("input"))
+    output: Path = field(default_factory=lambda: Path("output"))
+    temp: Path = field(default_factory=_own_temp)
+    samples: Path | None = None
+
+    def discard_temp(self) -> None:
+        """Remove the temp folder and the previews in it."""
+        shutil.rmtree(self.temp, ignore_errors=True)
+
+    def of(self, kind: str) -> Path:
+        expect(kind in ("input", "output", "temp"), f"Unknown folder {kind!r}: use input, output or temp.")
+        return Path(getattr(self, kind))
+
+    def resolve(self, name: str, kind: str = "input") -> Path:
+        """The file `name` (ComfyUI's `name.png [output]` notation allowed) in a folder, never outside it."""
+        match = re.fullmatch(r"(.*) \[(input|output|temp)\]", name)
+        if match:
+            name, kind = match.groups()
+        path = safe_join(self.of(kind), name)
+        if kind == "input" and self.samples is not None and not path.exists():
+            sample = safe_join(self.samples, name)
+            return sample if sample.exists() else path
+        return path
+
+    def existing(self, name: str, kind: str = "input") -> Path:
+        """As `resolve`; raises SoraError, naming close matches, when there is no such file."""
+        path = self.resolve(name, kind)
+        if not path.is_file():
+            from ...words import did_you_mean
+
+            hint = did_you_mean(name, self.files(kind)) or f"put the file into {self.of(kind)}."
+            raise SoraError(f"There is no file {name!r} in the {kind} folder: {hint}")
+        return path
+
+    def files(self, kind: str, suffixes: tuple[str, ...] = ()) -> list[str]:
+        """Names of the files at the top of a folder, sorted."""
+        roots = [self.of(kind)] + ([self.samples] if kind == "input" and self.samples else [])
+        return sorted(
+            {
+                p.name
+                for root in roots
+                if root.is_dir()
+                for p in root.iterdir()
+                if p.is_file() and (not suffixes or p.suffix.lower() in suffixes)
+            }
+        )
+
+    def check_prefix(self, prefix: str | None, kind: str = "output") -> None:
+        """Raise SoraError when a file of this prefix could not be saved; None, a linked prefix, passes.
+
+        For a node's `validate_inputs`: better to hear it before the work than after.
+        """
+        if prefix is not None:
+            self._target(prefix, kind, 0, 0)
+
+    def next_file(
+        self, prefix: str, suffix: str, kind: str = "output", width: int = 0, height: int = 0
+    ) -> tuple[Path, str]:
+        """The path for the next file of `prefix`, and its subfolder. Makes the folder.
+
+        Raises SoraError when the prefix leaves the folder or the folder cannot be written.
+        """
+        target = self._target(prefix, kind, width, height)
+        stem = target.name
+        pattern = re.compile(re.escape(stem) + r"_(\d+)_?\.[^.]+$")
+        taken = [int(m.group(1)) for name in os.listdir(target.parent) if (m := pattern.match(name))]
+        subfolder = target.parent.relative_to(self.of(kind).resolve()).as_posix()
+        path = target.parent / f"{stem}_{max(taken, default=0) + 1:05}_{suffix}"
+        return path, "" if subfolder == "." else subfolder
+
+    def _target(self, prefix: str, kind: str, width: int, height: int) -> Path:
+        """Where files of `prefix` go, less their counter; the folder is made and can be written."""
+        target = safe_join(self.of(kind), expand_prefix(prefix, width, height) or "sora")
+        if target == self.of(kind).resolve():
+            target = target / "sora"
+        expect(
+            len(target.name.encode()) <= MAX_PREFIX_BYTES,
+            f"The file name prefix {target.name[:40]!r}... is too long: {MAX_PREFIX_BYTES} bytes at most.",
+        )
+        ensure_writable(target.parent)
+        return target
+
+
+def safe_join(root: Path, name: str) -> Path:
+    """`root/name`, resolved; raises SoraError if that is not inside `root` (links followed)."""
+    root = Path(root).resolve()
+    if "\0" in name:
+        raise SoraError(f"The file name {name!r} holds a zero byte: remove it.")
+    path = (root / name.replace("\\", "/")).resolve()
+    if path != root and root not in path.parents:
+        raise SoraError(f"The path {name!r} leads out of the folder {root}: use a name inside it.")
+    return path
+
+
+def expand_prefix(prefix: str, width: int = 0, height: int = 0) -> str:
+    """Fill in the `%...%` parts of a file name prefix."""
+    now = datetime.now()
+    dates = {"yyyy": "%Y", "yy": "%y", "MM": "%m", "dd": "%d", "hh": "%H", "mm": "%M", "ss": "%S"}
+    parts = re.compile("|".join(dates))
+
+    def date(match: re.Match) -> str:
+        return now.strftime(parts.sub(lambda m: dates[m.group()], match.group(1)))
+
+    prefix = re.sub(r"%date:([^%]*)%", date, prefix)
+    values = {
+        "width": width,
+        "height": height,
+        "year": now.year,
+        "month": f"{now.month:02}",
+        "day": f"{now.day:02}",
+        "hour": f"{now.hour:02}",
+        "minute": f"{now.minute:02}",
+        "second": f"{now.second:02}",
+    }
+    return re.sub(r"%(\w+)%", lambda m: str(values.get(m.group(1), m.group())), prefix)
+
+
+_current = Folders()
+
+
+def current() -> Folders:
+    """The folders in force in this process."""
+    return _current
+
+
+def use(folders: Folders) -> Folders:
+    """Set the folders in force; returns the ones before."""
+    global _current
+    before, _current = _current, folders
+    return before

@@ -1,0 +1,1 @@
+"""Workflows: read, checked, changed from outside."""

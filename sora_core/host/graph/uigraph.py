@@ -1,0 +1,200 @@
+"""Reads the UI format, the JSON that ComfyUI's frontend saves.
+
+Resolved here, so that the executor never sees them: reroutes, primitives, notes, groups, muted nodes (dropped
+with their links), bypassed nodes (passed through), and subgraphs (laid flat; a node inside gets the id
+"instance:node", as in the frontend).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...errors import SoraError, expect
+from ..packs import Registry
+from .load import Link, Node, Workflow
+from .widgets import read_widget_values
+
+MUTED, BYPASSED = 2, 4
+NOTES = ("Note", "MarkdownNote")
+SUBGRAPH_IN, SUBGRAPH_OUT = -10, -20
+MAX_DEPTH = 100
+
+
+@dataclass
+class Value:
+    """A link that turned out to carry a fixed value."""
+
+    value: Any
+
+
+@dataclass
+class Muted:
+    """A link that leads to a muted node."""
+
+    node: str
+
+
+@dataclass
+class Scope:
+    """One graph: the workflow itself, or one instance of a subgraph."""
+
+    data: dict[str, Any]
+    prefix: str = ""
+    parent: Scope | None = None
+    instance: dict[str, Any] | None = None
+    inner: dict[Any, Scope] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.nodes = {node["id"]: node for node in self.data.get("nodes", [])}
+        self.links = dict(_link(entry) for entry in self.data.get("links") or [] if entry)
+
+
+def read_ui(data: dict[str, Any], registry: Registry, name: str) -> Workflow:
+    """The workflow in `data`. Raises SoraError for JSON that is no valid graph."""
+    try:
+        definitions = {d["id"]: d for d in (data.get("definitions") or {}).get("subgraphs") or []}
+        root = Scope(data)
+        scopes = list(_open(root, definitions, 0))
+        nodes: dict[str, Node] = {}
+        for scope in scopes:
+            for entry in scope.nodes.values():
+                if _is_real(entry) and entry["id"] not in scope.inner:
+                    node = _read_node(scope, entry, registry)
+                    nodes[node.id] = node
+    except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
+        raise SoraError(
+            f"{name} is not a valid workflow ({type(error).__name__}: {error}): save it again from the frontend."
+        ) from error
+    expect(bool(nodes), f"{name} is not a workflow to run: it has no active nodes.")
+    return Workflow(nodes, data, name)
+
+
+def _link(entry: Any) -> tuple[Any, tuple[Any, int, Any, int]]:
+    """`id -> (origin node, origin slot, target node, target slot)`; lists in old files, objects in new."""
+    if isinstance(entry, dict):
+        keys = ("origin_id", "origin_slot", "target_id", "target_slot")
+        return entry["id"], tuple(entry[key] for key in keys)
+    link_id, origin, origin_slot, target, target_slot = entry[:5]
+    return link_id, (origin, origin_slot, target, target_slot)
+
+
+def _open(scope: Scope, definitions: dict[str, dict], depth: int):
+    """`scope` and every subgraph instance inside it."""
+    expect(depth < MAX_DEPTH, "The workflow's subgraphs contain each other without end: remove one of them.")
+    yield scope
+    for entry in scope.nodes.values():
+        definition = definitions.get(entry.get("type"))
+        if definition is not None and entry.get("mode", 0) not in (MUTED, BYPASSED):
+            inner = Scope(definition, f"{scope.prefix}{entry['id']}:", scope, entry)
+            scope.inner[entry["id"]] = inner
+            yield from _open(inner, definitions, depth + 1)
+
+
+def _is_real(entry: dict[str, Any]) -> bool:
+    return entry.get("mode", 0) not in (MUTED, BYPASSED) and entry["type"] not in (*NOTES, "Reroute", "PrimitiveNode")
+
+
+def _read_node(scope: Scope, entry: dict[str, Any], registry: Registry) -> Node:
+    known = registry.nodes.get(entry["type"])
+    node = Node(f"{scope.prefix}{entry['id']}", entry["type"], title=entry.get("title"))
+    if known is not None:
+        node.inputs = read_widget_values(known.GET_SCHEMA().inputs, entry.get("widgets_values"))
+        for (inner, name), value in (_proxied(scope.instance) if scope.instance else {}).items():
+            if inner == str(entry["id"]) and name in node.inputs:
+                node.inputs[name] = value
+    for socket in entry.get("inputs") or []:
+        if socket.get("link") is None:
+            continue
+        source = _trace(scope, socket["link"])
+        if isinstance(source, Link):
+            node.inputs[socket["name"]] = source
+        elif isinstance(source, Value):
+            node.inputs[socket["name"]] = source.value
+        elif isinstance(source, Muted):
+            node.muted[socket["name"]] = source.node
+    return node
+
+
+def _trace(scope: Scope, link_id: Any) -> Link | Value | Muted | None:
+    """Follow a link back to the node that really feeds it; None when nothing does."""
+    for _ in range(10_000):
+        if link_id is None or link_id not in scope.links:
+            return None
+        origin, slot, _, _ = scope.links[link_id]
+        if origin == SUBGRAPH_IN and scope.parent is not None:
+            outer = _instance_input(scope, slot)
+            if outer is None or outer.get("link") is None:
+                return _promoted(scope, outer)
+            scope, link_id = scope.parent, outer["link"]
+            continue
+        node = scope.nodes.get(origin)
+        if node is None:
+            # The message about the missing node comes from validation, which knows the input.
+            return Link(f"{scope.prefix}{origin}", slot)
+        if node.get("mode", 0) == MUTED:
+            return Muted(f"{scope.prefix}{origin}")
+        if node.get("mode", 0) == BYPASSED:
+            link_id = _bypass(node, slot)
+        elif node["type"] == "Reroute":
+            link_id = node["inputs"][0].get("link")
+        elif node["type"] == "PrimitiveNode":
+            values = node.get("widgets_values") or []
+            return Value(values[0]) if values else None
+        elif origin in scope.inner:
+            scope = scope.inner[origin]
+            link_id = _inner_output(scope, slot)
+        else:
+            return Link(f"{scope.prefix}{origin}", slot)
+    raise SoraError("The workflow's reroutes or bypassed nodes form a cycle: remove one of their links.")
+
+
+def _bypass(node: dict[str, Any], slot: int) -> Any:
+    """The link that passes through a bypassed node: the input in the same place, or the first of its type."""
+    inputs = node.get("inputs") or []
+    wanted = node["outputs"][slot]["type"]
+    candidates = inputs[slot : slot + 1] + inputs
+    return next(
+        (
+            socket.get("link")
+            for socket in candidates
+            if socket.get("type") == wanted or "*" in (socket.get("type"), wanted)
+        ),
+        None,
+    )
+
+
+def _instance_input(scope: Scope, slot: int) -> dict[str, Any] | None:
+    """The input on the instance that feeds the subgraph's input number `slot`."""
+    name = scope.data["inputs"][slot]["name"]
+    return next((s for s in scope.instance.get("inputs") or [] if s["name"] == name), None)
+
+
+def _promoted(scope: Scope, socket: dict[str, Any] | None) -> Value | None:
+    """The value typed into a widget on the instance; None leaves the inner node's own value in force."""
+    if socket is None or "widget" not in socket:
+        return None
+    value = _proxied(scope.instance).get(("-1", socket["name"]))
+    return None if value is None else Value(value)
+
+
+def _proxied(instance: dict[str, Any]) -> dict[tuple[str, str], Any]:
+    """Values typed on a subgraph's instance, by `("-1", its input)` or `(inner node's id, widget)`."""
+    values = instance.get("widgets_values")
+    if not isinstance(values, list):
+        return {}
+    names = (instance.get("properties") or {}).get("proxyWidgets")
+    if names is None:
+        names = [("-1", socket["name"]) for socket in instance.get("inputs") or [] if "widget" in socket]
+    return {(str(node), name): value for (node, name), value in zip(names, values, strict=False) if value is not None}
+
+
+def _inner_output(scope: Scope, slot: int) -> Any:
+    return next(
+        (
+            link_id
+            for link_id, (_, _, target, target_slot) in scope.links.items()
+            if target == SUBGRAPH_OUT and target_slot == slot
+        ),
+        None,
+    )

@@ -1,0 +1,99 @@
+"""Remembers what nodes returned, by what went in, so that a changed graph re-runs only what changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from ...safety.gate import enforced
+from ..api.dynamic import nest_values
+from ..api.schema import Hidden
+from ..desk.folders import current
+from ..graph.load import Link
+from ..graph.validate import Plan, PlannedNode
+
+
+@dataclass
+class Result:
+    """What a node returned: a list of values per output, what it shows, and why what follows must not run."""
+
+    outputs: list[list[Any]]
+    ui: dict[str, Any] | None = None
+    blocked: str | None = None
+
+
+def signatures(plan: Plan) -> dict[str, str]:
+    """For each node a hash of its type, its values and everything upstream.
+
+    A node whose `fingerprint_inputs` never equals itself (NaN, or it failed) gets a new hash each time.
+    """
+    result: dict[str, str] = {}
+    policy = repr(enforced())  # What an earlier policy let through need not pass this one.
+    for node_id, planned in plan.nodes.items():
+        inputs = {
+            name: [result[value.node], value.slot] if isinstance(value, Link) else [value]
+            for name, value in planned.inputs.items()
+        }
+        parts = [planned.node.type, sorted(inputs.items()), _fingerprint(planned), _identity(planned), policy]
+        text = json.dumps(parts, default=repr)
+        result[node_id] = hashlib.sha256(text.encode()).hexdigest()
+    return result
+
+
+def _fingerprint(planned: PlannedNode) -> str | None:
+    if not planned.cls.overrides("fingerprint_inputs"):
+        return None
+    constants = {n: None if isinstance(v, Link) else v for n, v in planned.inputs.items()}
+    try:
+        value = planned.cls.fingerprint_inputs(**nest_values(planned.schema.inputs, constants))
+    except Exception:
+        # The node will say what is wrong when it runs.
+        return uuid4().hex
+    return repr(value) if value == value else uuid4().hex
+
+
+def _identity(planned: PlannedNode) -> list[str]:
+    """What besides the inputs makes two runs differ."""
+    parts = []
+    if planned.schema.not_idempotent or Hidden.unique_id in planned.schema.hidden:
+        parts.append(planned.node.id)
+    if planned.schema.is_output_node:
+        parts.append(str(current().output))
+    return parts
+
+
+class OutputCache:
+    """Results of the last run, by signature. What a run did not use is dropped after it."""
+
+    def __init__(self) -> None:
+        self._results: dict[str, Result] = {}
+
+    def get(self, signature: str) -> Result | None:
+        result = self._results.get(signature)
+        return result if result is None or _files_exist(result) else None
+
+    def put(self, signature: str, result: Result) -> None:
+        self._results[signature] = result
+
+    def keep_only(self, used: set[str]) -> None:
+        self._results = {s: r for s, r in self._results.items() if s in used}
+
+
+def _files_exist(result: Result) -> bool:
+    """A saved file that was deleted since must be saved again."""
+    return all(path.is_file() for path in saved_files(result.ui, ("output", "temp")))
+
+
+def saved_files(ui: dict[str, Any] | None, kinds: tuple[str, ...] = ("output",)) -> list[Any]:
+    """The files named in what a node shows."""
+    entries = [
+        e
+        for shown in (ui or {}).values()
+        if isinstance(shown, (list, tuple))
+        for e in shown
+        if isinstance(e, dict) and e.get("filename") and e.get("type") in kinds
+    ]
+    return [current().resolve(f"{e.get('subfolder') or '.'}/{e['filename']}", e["type"]) for e in entries]

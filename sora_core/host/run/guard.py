@@ -1,0 +1,159 @@
+"""The policy in a graph: with a locked one every text and every frame is checked, whatever the nodes are.
+
+- A text that goes into a node with a CLIP input, before the run where it is known and before the node otherwise; and
+  again where a CLIP encodes it.
+- Every IMAGE that a node gives out, and every IMAGE and VIDEO that goes into an output node.
+- What is written to a file or shown as a live preview, by the writers themselves (`sora_core.safety.gate`).
+
+A pack's code runs with all rights of the process: a node that opens files or sockets by itself is out of reach.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...media.video import iter_frames, read_audio, write_video
+from ...safety import gate
+from ...safety.frames import FrameReport
+from ..api.video import VideoComponents, VideoFromComponents, VideoFromFile, VideoInput
+from ..desk.folders import current
+from ..graph.load import Link
+from ..graph.validate import Plan, PlannedNode
+from .cache import Result
+
+
+def check_plan(plan: Plan) -> None:
+    """Before a run: load the checks, and judge the texts that stand in the graph. Raises SoraError."""
+    gate.prepare()
+    for planned in plan.nodes.values():
+        texts(plan, planned, {k: [v] for k, v in planned.inputs.items() if not isinstance(v, Link)})
+
+
+def texts(plan: Plan, planned: PlannedNode, values: dict[str, list[Any]]) -> AbstractContextManager[None]:
+    """Judge a node's texts. Within the returned block a CLIP knows which of them are negative. Raises SoraError."""
+    if gate.enforced() is None or not _encodes(planned):
+        return nullcontext()
+    said = {True: [], False: []}
+    for name, listed in values.items():
+        if _is_prompt(planned, name):
+            negative = _steers_away(plan, planned) if "negative" in name else _feeds_negative(plan, planned)
+            said[negative] += [text for text in listed if isinstance(text, str)]
+    told = gate.Negatives(frozenset(said[True]) - frozenset(said[False]), _prompts(plan))
+    for text in [*said[False], *said[True]]:
+        gate.check_text(text, told)
+    return gate.telling(told)
+
+
+def incoming(planned: PlannedNode, values: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """What an output node may see of `values`. Raises FramesBlocked."""
+    if gate.enforced() is None or not planned.schema.is_output_node:
+        return values
+    return {name: [_shown(value) for value in listed] for name, listed in values.items()}
+
+
+def outgoing(result: Result) -> Result:
+    """`result` with its pictures as they may be shown. Raises FramesBlocked."""
+    if gate.enforced() is not None:
+        result.outputs = [[_shown(v) if _is_images(v) else v for v in listed] for listed in result.outputs]
+    return result
+
+
+# -- texts ---------------------------------------------------------------------------------------------------
+def _encodes(planned: PlannedNode) -> bool:
+    return any(entry.get_io_type() == "CLIP" for entry in planned.active.values())
+
+
+def _is_prompt(planned: PlannedNode, name: str) -> bool:
+    """Whether an input may hold a prompt: a text of several lines, or what another node gives."""
+    return isinstance(planned.inputs.get(name), Link) or bool(getattr(planned.active.get(name), "multiline", False))
+
+
+def _feeds_negative(plan: Plan, planned: PlannedNode, slot: int | None = None) -> bool:
+    """Whether all that follows steers away from this node's output (from its `slot`, if given)."""
+    uses = [
+        (other, name)
+        for other in plan.nodes.values()
+        for name, link in other.links()
+        if link.node == planned.node.id and slot in (None, link.slot)
+    ]
+    return bool(uses) and all("negative" in name and _steers_away(plan, other) for other, name in uses)
+
+
+def _steers_away(plan: Plan, planned: PlannedNode) -> bool:
+    """Whether a node's negative is what its video will not show.
+
+    Guidance gives negative + cfg (positive - negative): below 1 it asks for the negative, so a cfg that is lower, not
+    known yet or not there counts as if it were. A node that passes conditioning on says what becomes of it where the
+    name of an output says which one is the negative.
+    """
+    passed = {
+        i: output.display_name or ""
+        for i, output in enumerate(planned.schema.outputs)
+        if output.get_io_type() == "CONDITIONING"
+    }
+    if passed:
+        slots = [i for i, name in passed.items() if "negative" in name.lower()]
+        return bool(slots) and all(_feeds_negative(plan, planned, i) for i in slots)
+    strengths = [value for name, value in planned.inputs.items() if "cfg" in name]
+    return bool(strengths) and all(isinstance(value, (int, float)) and value >= 1 for value in strengths)
+
+
+def _prompts(plan: Plan) -> str:
+    """All positive prompts that stand in the graph: a negative one is judged by what it is said against."""
+    lines = [
+        value
+        for planned in plan.nodes.values()
+        if _encodes(planned) and not _feeds_negative(plan, planned)
+        for name, value in planned.inputs.items()
+        if isinstance(value, str) and "negative" not in name and _is_prompt(planned, name)
+    ]
+    return "\n".join(lines)
+
+
+# -- frames --------------------------------------------------------------------------------------------------
+def _is_images(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.ndim == 4 and value.shape[-1] in (1, 3, 4)
+
+
+def _shown(value: Any) -> Any:
+    if _is_images(value):
+        return gate.check_frames(value)
+    if isinstance(value, (list, tuple)):
+        return type(value)(_shown(v) for v in value) if type(value) in (list, tuple) else value
+    return _shown_video(value) if isinstance(value, VideoInput) else value
+
+
+def _shown_video(video: VideoInput) -> VideoInput:
+    """`video` as it may be shown: itself when nothing is concealed. A file is read as a stream."""
+    if gate.checker() is None:
+        return video
+    if isinstance(video, VideoFromFile):
+        path = Path(video.get_stream_source())
+        return video if _clean(path) else VideoFromFile(_concealed(path, video))
+    parts = video.get_components()
+    shown = gate.check_frames(parts.images)
+    if shown is parts.images:
+        return video
+    return VideoFromComponents(VideoComponents(shown, parts.frame_rate, parts.audio, parts.metadata))
+
+
+def _clean(path: Path) -> bool:
+    """Whether no frame of a file is over a threshold. Raises FramesBlocked where the policy blocks."""
+    checker = gate.checker()
+    report = FrameReport(checker.policy.action)
+    return all(not report.findings for _ in checker.stream(iter_frames(path), report))
+
+
+def _concealed(path: Path, video: VideoInput) -> Path:
+    """A copy of a file with what the policy forbids concealed, in the temp folder."""
+    folder = current().of("temp")
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(suffix=".mp4", dir=folder, delete=False) as file:
+        made = Path(file.name)
+    write_video(made, iter_frames(path), video.get_frame_rate(), crf=12, audio=read_audio(path))
+    return made

@@ -1,0 +1,157 @@
+"""Expansion of a prompt by a language model behind an OpenAI-compatible address (`/v1/chat/completions`).
+
+Any server will do: llama.cpp, Ollama, vLLM, LM Studio, or a hosted one. The answer passes the test that our own wording
+passes (`expand.keeps`): what drops or changes something of the prompt is not used.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import math
+import os
+import re
+import time
+import urllib.error
+import urllib.request
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..errors import SoraError, expect
+from .expand import MOST, Expansion, expand, keeps, result
+from .lexicon import load_lexicon
+from .reading import read
+
+# A key goes to the address that its owner named beside it, and to no other: a workflow may come from anybody.
+ADDRESS, KEY = "SORA_LANGUAGE_MODEL", "SORA_LANGUAGE_MODEL_KEY"
+_MOST_BYTES = 1 << 20
+_EXAMPLE = (
+    "a cat walks left on a beach",
+    "An orange cat walking left on a sandy beach in the daytime. The camera is static. Blue sea, a palm tree and "
+    "yellow sand in the background. The mood is cheerful.",
+)
+
+
+def instructions() -> str:
+    """The system message: what captions look like, and the words that the video model knows."""
+    by_kind: dict[str, list[str]] = {}
+    for concept in load_lexicon().concepts:
+        by_kind.setdefault(concept.kind, []).append(concept.en[0])
+    kinds = ("subject", "scene", "motion", "camera", "style", "time", "weather", "colour", "mood", "prop")
+    words = "\n".join(f"{kind}: {', '.join(by_kind[kind])}" for kind in kinds)
+    return (
+        "You rewrite prompts for a small video model into one descriptive caption. Keep every subject, place, "
+        "direction, relation, camera move, event, number, colour and style of the prompt, in its order. Add only the "
+        "subject's colours, the light, the background and the mood. Add no subject, motion, direction, camera move or "
+        f"event. Answer in the language of the prompt, with the caption alone, at most {MOST - 10} words.\n"
+        f"The model knows these words and their like:\n{words}"
+    )
+
+
+def reword(prompt: str, address: str, model: str = "", seed: int = 0, seconds: float = 30.0) -> Expansion:
+    """`prompt` in the wording of the language model `model` at `address`; in our own where its answer would change
+    the prompt.
+
+    address: "http://127.0.0.1:8080", with or without "/v1". seconds: limit for the whole exchange. Raises SoraError,
+    which says what to do, for an empty prompt, a bad address, no answer in time, and an answer that is none.
+    """
+    prompt = prompt.strip()
+    own = expand(prompt, seed)  # refuses what cannot be expanded before anybody is asked
+    expect(math.isfinite(seconds) and seconds > 0, f"The time limit is {seconds} s. Use a number above 0.")
+    url = endpoint(address)
+    body = {
+        "messages": [
+            {"role": "system", "content": instructions()},
+            {"role": "user", "content": _EXAMPLE[0]},
+            {"role": "assistant", "content": _EXAMPLE[1]},
+            {"role": "user", "content": prompt},
+        ],
+        "seed": seed % 2**31,
+        "temperature": 0.7,
+        "max_tokens": 400,
+    } | ({"model": model} if model else {})
+    text = _tidy(_answer(_post(url, body, seconds), url))
+    reading = read(prompt)
+    if text and keeps(text, reading):
+        return result(text, reading, "language model")
+    dropped = sorted(reading.meanings - read(text).meanings)
+    what = f"left out {', '.join(dropped[:4])}" if dropped else "changed what the prompt says"
+    return Expansion(own.prompt, own.unknown, own.how, f"The language model {what}, so: {own.note}")
+
+
+def endpoint(address: str) -> str:
+    """The URL to post to. Raises SoraError for what is no http address."""
+    address = address.strip().rstrip("/")
+    try:
+        parts = urlsplit(address)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        usable = False
+    expect(usable, f"The language model's address {address!r} is none: write it like http://127.0.0.1:8080.")
+    if address.endswith("/chat/completions"):
+        return address
+    return address + ("" if address.endswith("/v1") else "/v1") + "/chat/completions"
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A key must not follow a redirect to somewhere else."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+def _post(url: str, body: dict[str, Any], seconds: float) -> bytes:
+    headers = {"Content-Type": "application/json"}
+    named = os.environ.get(ADDRESS, "").strip()
+    if os.environ.get(KEY) and named and endpoint(named) == url:
+        headers["Authorization"] = f"Bearer {os.environ[KEY]}"
+    request = urllib.request.Request(url, json.dumps(body).encode(), headers)
+    end = time.monotonic() + seconds
+    try:
+        with urllib.request.build_opener(_NoRedirect).open(request, timeout=seconds) as reply:
+            data = b""
+            # The socket's own limit is for one read; a server that drips would outlast it.
+            while chunk := reply.read1(65536):
+                data += chunk
+                if time.monotonic() > end:
+                    raise TimeoutError
+                expect(len(data) <= _MOST_BYTES, f"{url} answers with more than a megabyte: it is no language model.")
+            return data
+    except urllib.error.HTTPError as error:
+        detail = error.read(300).decode("utf-8", "replace").strip().replace("\n", " ")
+        advice = {
+            401: f"Put its key into {KEY} and its address into {ADDRESS}.",
+            404: "Check the address, and the model's name.",
+        }.get(error.code, "See the server's own log.")
+        raise SoraError(
+            f"The language model at {url} answers {error.code} {error.reason}: {detail}\n{advice}"
+        ) from None
+    except TimeoutError:
+        raise SoraError(
+            f"The language model at {url} did not answer within {seconds:g} s. Give it more time or use a smaller one."
+        ) from None
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        if isinstance(reason, TimeoutError):
+            raise SoraError(f"The language model at {url} cannot be reached within {seconds:g} s.") from None
+        raise SoraError(
+            f"The language model at {url} cannot be reached ({reason}). Start the server, or check the address."
+        ) from None
+
+
+def _answer(data: bytes, url: str) -> str:
+    """The text of a chat completion."""
+    try:
+        text = json.loads(data)["choices"][0]["message"]["content"]
+        expect(isinstance(text, str), "")
+        return text
+    except (ValueError, LookupError, TypeError, SoraError):
+        raise SoraError(
+            f"{url} answers, but not as an OpenAI-compatible chat does: {data[:80]!r}. Check the address."
+        ) from None
+
+
+def _tidy(text: str) -> str:
+    """The caption alone: without thinking aloud, quotation marks and line breaks."""
+    text = re.sub(r"<think>.*?</think>", "", text, flags=re.S)
+    return re.sub(r"\s+", " ", text).strip().strip("\"'“”「」")

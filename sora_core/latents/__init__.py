@@ -1,0 +1,1 @@
+"""Latents: their space, decoding, correction, tiles, patches and previews."""

@@ -1,0 +1,183 @@
+"""Latents to pictures and back: as a stream, in spatial tiles when memory is short, and never with NaN
+in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from ..errors import SoraError, expect
+from ..model.vae.causal import FeatureCache
+from ..model.vae.mini import VideoVAE
+from .refining import MAX_STEPS, Refiner, regions
+from .tiling import scaled, tiles
+
+CHUNK = 4  # latent frames decoded at a time
+SMALLEST_TILE = 8  # latents
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether `error` says that memory ran out, on a CPU or a GPU."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text.lower())
+
+
+def decoder_reach(vae: VideoVAE) -> int:
+    """How many latents beside it a decoded pixel depends on: one per 3x3 convolution at 1/8, half at 1/4."""
+    at_quarter, at_eighth = vae.config.decoder_blocks
+    return 1 + at_eighth + -(-(at_quarter + 1) // 2)
+
+
+def decode_stream(vae: VideoVAE, latent: Tensor, tile: int | None = None) -> Iterator[Tensor]:
+    """Decode `[B,C,T,h,w]` piece by piece: yields `[B,t,H,W,3]` float32 0..1 on the CPU.
+
+    tile: side of a spatial tile in latents; each is decoded with as much around it as its pixels depend
+    on, so tiles meet without a seam and the result is that of the whole.
+    """
+    if tile is None:
+        for part in vae.stream_decode(latent, CHUNK):
+            yield to_pixels(part)
+        return
+    ratio, (rows, columns) = vae.config.spatial_ratio, latent.shape[-2:]
+    streams = [
+        (scaled(part.keep, ratio), scaled(part.at, ratio), vae.stream_decode(latent[..., *part.read], CHUNK))
+        for part in tiles(rows, columns, tile, decoder_reach(vae))
+    ]
+    for _ in range(0, latent.shape[2], CHUNK):
+        canvas: Tensor | None = None
+        for keep, at, stream in streams:
+            part = to_pixels(next(stream)[..., *keep])
+            if canvas is None:
+                canvas = part.new_empty(*part.shape[:2], rows * ratio, columns * ratio, 3)
+            canvas[:, :, *at] = part
+        yield canvas
+
+
+def to_pixels(video: Tensor) -> Tensor:
+    """`[B,3,T,H,W]` in -1..1 -> `[B,T,H,W,3]` float32 0..1 on the CPU. Raises SoraError for NaN."""
+    pixels = video.detach().movedim(1, -1).float().cpu()
+    expect(bool(torch.isfinite(pixels).all()), "The VAE decoded NaN or infinite values. Load the model in fp32.")
+    return pixels.mul_(0.5).add_(0.5).clamp_(0, 1)
+
+
+@torch.no_grad()
+def decode(vae: VideoVAE, latent: Tensor, report=None) -> Tensor:
+    """Decode `[B,C,T,h,w]` to `[B,T,H,W,3]` float 0..1.
+
+    When memory runs out the latent is kept and decoding starts over in tiles, each time half as wide.
+    `report(done,
+    total)` is called in latent frames. Raises SoraError for a latent of another model, for NaN, and when
+    even the smallest tiles do not fit.
+    """
+    check_latent(vae, latent)
+    first = next(vae.parameters())
+    latent = latent.to(first.device, first.dtype)
+    tile: int | None = None
+    while True:
+        try:
+            return _collect(vae, latent, tile, report)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        # Outside the except block, so that the failed attempt's tensors are free.
+        side = max(latent.shape[-2:]) if tile is None else tile
+        expect(
+            side > SMALLEST_TILE,
+            f"Not enough memory to decode {list(latent.shape)}, even in tiles of "
+            f"{SMALLEST_TILE} latents: close other programs or make the video smaller.",
+        )
+        tile = max(SMALLEST_TILE, side // 2)
+        if latent.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def _collect(vae: VideoVAE, latent: Tensor, tile: int | None, report) -> Tensor:
+    batch, _, length, h, w = latent.shape
+    ratio = vae.config.spatial_ratio
+    pixels = torch.empty(batch, vae.video_frames(length), h * ratio, w * ratio, 3)
+    done = 0
+    for i, part in enumerate(decode_stream(vae, latent, tile)):
+        pixels[:, done : done + part.shape[1]] = part
+        done += part.shape[1]
+        if report is not None:
+            report(min((i + 1) * CHUNK, length), length)
+    return pixels
+
+
+def check_latent(vae: VideoVAE, latent: Tensor) -> None:
+    """Raise SoraError unless `vae` can decode `latent`."""
+    channels = vae.config.latent_channels
+    expect(latent.ndim == 5, f"The latent has shape {list(latent.shape)}; this VAE decodes [B,{channels},T,H,W].")
+    expect(
+        latent.shape[1] == channels,
+        f"The latent has {latent.shape[1]} channels, this VAE decodes {channels}: "
+        "use the VAE of the model that made the latent.",
+    )
+    if not bool(torch.isfinite(latent).all()):
+        raise SoraError("The latent has NaN or infinite values: sample it again, with lower cfg or in fp32.")
+
+
+@torch.no_grad()
+def encode(vae: VideoVAE, images: Tensor, refine: int = 0, report: Callable[[int, int], None] | None = None) -> Tensor:
+    """IMAGE `[T,H,W,3]` float 0..1 -> normalised latent `[1,C,1+k,h,w]` float32 on the CPU.
+
+    It is corrected by what it decodes to, as the VAE has learned to. refine: further steps that bring each chunk nearer
+    to what decodes to `images`, see `refining`; each costs about three times a decode. `report(done, total)` is called
+    after each. T must be 1 + 4k, H and W multiples of the VAE's ratio, refine 0 to 200: SoraError otherwise, and when
+    memory does not suffice to refine.
+    """
+    expect(images.ndim == 4 and images.shape[-1] >= 3, f"Frames have the shape [T,H,W,3], not {list(images.shape)}.")
+    video = images[None, ..., :3].movedim(-1, 1)
+    vae.check_video(video)
+    return torch.cat(list(encode_stream(vae, video, refine, report)), 2).float().cpu()
+
+
+def encode_stream(
+    vae: VideoVAE,
+    video: Tensor,
+    refine: int = 0,
+    report: Callable[[int, int], None] | None = None,
+    correct: bool = True,
+    signed: bool = False,
+) -> Iterator[Tensor]:
+    """Encode `[B,3,1+4k,H,W]` in 0..1 a chunk at a time, see `encode`; yields latents in the VAE's precision.
+
+    correct: False gives the encoder's own latents, of one pass; signed: `video` is in -1..1.
+    """
+    expect(0 <= refine <= MAX_STEPS, f"refine is {refine}: use 0 to {MAX_STEPS} steps.")
+    first, ratio = next(vae.parameters()), vae.config.temporal_ratio
+    head = 1 + CHUNK * ratio
+    chunks = [part for part in (video[:, :, :head], *video[:, :, head:].split(CHUNK * ratio, 2)) if part.shape[2]]
+    cells = [side // vae.config.spatial_ratio for side in video.shape[-2:]]
+    total, done = len(chunks) * refine * len(regions(*cells)), 0
+
+    def tick() -> None:
+        nonlocal done
+        done += 1
+        if report is not None:
+            report(done, total)
+
+    cache, better = FeatureCache(), refine or (correct and vae.config.corrections)
+    refiner = Refiner(vae, refine, tick, correct) if better else None
+    for part in chunks:
+        part = part.to(first.device, first.dtype)
+        part = part if signed else part * 2 - 1
+        with torch.no_grad():
+            (latent,) = vae.stream_encode([part], cache)
+        if refiner is not None:
+            try:
+                latent = refiner(part, latent)
+            except (RuntimeError, MemoryError) as error:
+                # Without refine ComfyUI goes on in tiles, if the error is as it was.
+                if not refine or not is_out_of_memory(error):
+                    raise
+                raise SoraError(
+                    f"Not enough memory to refine {video.shape[-1]}x{video.shape[-2]}: set refine to 0, or make the "
+                    "video smaller."
+                ) from error
+        yield latent

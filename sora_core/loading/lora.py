@@ -1,0 +1,216 @@
+"""LoRA (arXiv 2106.09685): small low-rank changes to a model's weights, in the file that ComfyUI's LoraLoader takes.
+
+    diffusion_model.blocks.0.self_attn.q.lora_up.weight   [out,rank]     the transformer
+                                        .lora_down.weight [rank,in]
+                                        .alpha            []
+    text_encoders.layers.0.qkv.lora_up.weight ...                        the text encoder
+
+A weight becomes `W + strength * alpha / rank * up @ down`. `lora_A`/`lora_B` in place of down/up and
+`lora_unet_blocks_0_...` in place of the module's path are read too.
+
+A new word: the tokenizer knows a closed set of concepts, and reads every other word as the one token UNKNOWN. A LoRA
+for a new subject moves that token's embedding (`text_encoders.embedding`), so that core's loader makes any unknown word
+mean the subject. Here the file's metadata names the words that captions used, and each gets an embedding of its own:
+several such LoRAs can be loaded side by side.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ..errors import SoraError, expect
+from ..files import written_beside
+from ..model.text.concepts import SPECIALS, UNKNOWN, TextEncoder, Vocabulary, split
+from . import checkpoint
+from .checkpoint import ModelBundle
+
+PREFIXES = {"dit": "diffusion_model.", "text": "text_encoders."}
+EMBEDDING = "embedding.weight"
+HABITS = {"steps": int, "cfg": (int, float), "sampler": str}
+_KOHYA = "lora_unet_"
+_BLOCK = re.compile(r"\bblocks\.(\d+)\.")
+_PAIRS = (("lora_up.weight", "lora_down.weight"), ("lora_B.weight", "lora_A.weight"))
+
+
+@dataclass(frozen=True)
+class Change:
+    """A low-rank change of one weight: scale * up `[out,rank]` @ down `[rank,in...]`."""
+
+    up: Tensor
+    down: Tensor
+    scale: float = 1.0
+
+    def delta(self, shape: torch.Size) -> Tensor:
+        """float32 `shape`. Raises RuntimeError when it does not fit."""
+        whole = self.up.flatten(1).float() @ self.down.flatten(1).float()
+        return (self.scale * whole).reshape(shape)
+
+
+@dataclass(frozen=True)
+class LoRA:
+    """changes: by name of the module, as in the file without "lora_up.weight" and the like. words: what it teaches.
+    habits: how a model with it samples best, "steps", "cfg" and "sampler", where the file says so. base: what it was
+    trained on. Files with either are of our own trainers, which change every block.
+    """
+
+    name: str
+    changes: Mapping[str, Change]
+    words: tuple[str, ...] = ()
+    habits: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    base: str = ""
+
+
+def embedded_loras() -> dict[str, Path]:
+    """The LoRAs that come with the package, by name."""
+    return {path.stem: path for path in sorted((checkpoint.WEIGHTS / "loras").glob("*.safetensors"))}
+
+
+def read_lora(path: str | Path) -> LoRA:
+    """Read a LoRA: a file, or the name of one that comes with the package. Raises SoraError for what is none."""
+    path = embedded_loras().get(str(path), Path(path))
+    expect(path.is_file(), f"There is no LoRA file {str(path)!r}: check the name.")
+    try:
+        with safe_open(path, "pt") as f:
+            meta = json.loads((f.metadata() or {}).get("sora_lora", "{}"))
+            tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (safe_open is no dict)
+    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+        raise SoraError(f"{path.name} cannot be read as safetensors ({error}): use a .safetensors LoRA.") from None
+    changes, used = {}, set()
+    for up_name, down_name in _PAIRS:
+        for key in [k for k in tensors if k.endswith("." + up_name)]:
+            name = key.removesuffix("." + up_name)
+            down = tensors.get(f"{name}.{down_name}")
+            expect(down is not None, f"{path.name}: {name} has {up_name} and no {down_name}. Fetch the file again.")
+            alpha = tensors.get(f"{name}.alpha")
+            changes[name] = Change(tensors[key], down, 1.0 if alpha is None else float(alpha) / down.shape[0])
+            used |= {key, f"{name}.{down_name}", f"{name}.alpha"}
+    rest = sorted(set(tensors) - used)
+    expect(
+        bool(changes) and not rest,
+        f"{path.name} is no LoRA that can be read here: it holds {', '.join((rest or ['nothing'])[:3])}.",
+    )
+    habits = {key: meta[key] for key, kind in HABITS.items() if isinstance(meta.get(key), kind)}
+    return LoRA(path.stem, changes, tuple(meta.get("words", ())), habits, str(meta.get("base", "")))
+
+
+def save_lora(path: Path, changes: Mapping[str, Change], words: tuple[str, ...] = (), info: dict | None = None) -> None:
+    """Write a LoRA file; scales go into `alpha`. `words` are those that the base model does not know."""
+    tensors = {}
+    for name, change in changes.items():
+        rank = change.down.shape[0]
+        tensors[f"{name}.lora_up.weight"] = change.up.detach().cpu().half().contiguous()
+        tensors[f"{name}.lora_down.weight"] = change.down.detach().cpu().half().contiguous()
+        tensors[f"{name}.alpha"] = torch.tensor(change.scale * rank)
+    meta = {**(info or {}), "words": list(words)}
+    with written_beside(path) as part:
+        save_file(tensors, part, {"sora_lora": json.dumps(meta, ensure_ascii=False)})
+
+
+def apply_lora(bundle: ModelBundle, lora: LoRA, strength: float = 1.0) -> ModelBundle:
+    """A model with the changes merged into its weights; `bundle` stays as it is, and both share what did not change.
+
+    Raises SoraError when the LoRA is of another model (names that it lacks, or shapes that do not fit), and for a
+    strength that is no number.
+    """
+    expect(math.isfinite(strength), f"The strength of {lora.name} is {strength}: use a number (1: as it was trained).")
+    parts: dict[str, nn.Module] = {"dit": bundle.dit, "text": bundle.text}
+    weights = {part: module.state_dict() for part, module in parts.items()}
+    keys = _keys(weights)
+    missing = [name for name in lora.changes if name not in keys]
+    expect(
+        not missing,
+        f"The LoRA {lora.name} is of another model: this one has no {', '.join(missing[:3])} "
+        f"({len(missing)} of {len(lora.changes)} names). Use the model that it was trained on.",
+    )
+    blocks, own = len(bundle.dit.blocks), {block[1] for name in lora.changes if (block := _BLOCK.search(name))}
+    expect(
+        len(own) in (0, blocks) or not (lora.base or lora.habits),
+        f"The LoRA {lora.name} is of another model: it was trained on {len(own)} blocks and this one has {blocks}. "
+        "Train it again.",
+    )
+    changed: dict[str, dict[str, Tensor]] = {}
+    rows: Tensor | None = None
+    for name, change in lora.changes.items():
+        part, key = keys[name]
+        weight = weights[part][key]
+        try:
+            delta = strength * change.delta(weight.shape).to(weight.device)
+        except RuntimeError:
+            raise SoraError(
+                f"The LoRA {lora.name} is of another model: its {name} is {list(change.up.shape)} x "
+                f"{list(change.down.shape)}, the model's {list(weight.shape)}."
+            ) from None
+        if (part, key) == ("text", EMBEDDING) and lora.words:
+            rows = delta[UNKNOWN]  # goes to the words that it is meant for, and unknown words stay unknown
+            continue
+        changed.setdefault(part, {})[key] = (weight.float() + delta).to(weight.dtype)
+    for part, new in changed.items():
+        module = checkpoint.build(part, checkpoint.describe(parts[part]))
+        parts[part] = checkpoint.assign(module, {**weights[part], **new}, part)
+    if lora.words:
+        parts["text"] = add_words(parts["text"], lora.words, rows)
+    info = {**bundle.info, **(lora.habits if strength else {})}
+    return dataclasses.replace(bundle, dit=parts["dit"], text=parts["text"], info=info)
+
+
+def _keys(weights: dict[str, dict[str, Tensor]]) -> dict[str, tuple[str, str]]:
+    """Every name that a LoRA may call a weight by -> part and key."""
+    keys = {}
+    for part, state in weights.items():
+        for key in state:
+            if key.endswith(".weight"):
+                path = key.removesuffix(".weight")
+                keys[PREFIXES[part] + path] = part, key
+                if part == "dit":
+                    keys[_KOHYA + path.replace(".", "_")] = part, key
+    return keys
+
+
+def add_words(text: TextEncoder, words: tuple[str, ...], change: Tensor | None = None) -> TextEncoder:
+    """A text encoder that knows `words` too, each as a subject of its own whose embedding is that of UNKNOWN plus
+    `change` `[dim]`. A word that it knows already is moved by `change`.
+    """
+    old = text.tokenizer.vocabulary
+    concepts, kinds, surfaces = list(old.concepts), list(old.kinds), dict(old.surfaces)
+    state = dict(text.state_dict())
+    table = state[EMBEDDING]
+    change = torch.zeros_like(table[0]) if change is None else change.to(table.dtype)
+    new = []
+    table = table.clone()
+    for word in words:
+        surface = " ".join(split(word))
+        expect(bool(surface), f"The new word {word!r} has no letters.")
+        if surface in surfaces:
+            table[surfaces[surface] + SPECIALS] += change
+            continue
+        surfaces[surface] = len(concepts)
+        concepts.append(surface)
+        kinds.append("subject")
+        new.append(table[UNKNOWN] + change)
+    state[EMBEDDING] = torch.cat((table, torch.stack(new))) if new else table
+    vocabulary = Vocabulary(tuple(concepts), tuple(kinds), surfaces)
+    config = {**dataclasses.asdict(text.config), "vocabulary": vocabulary.as_dict()}
+    return checkpoint.assign(checkpoint.build("text", config), state, "text encoder")
+
+
+def parse_lora(text: str) -> tuple[Path, float]:
+    """`FILE` or `FILE:STRENGTH` -> path and strength."""
+    name, colon, number = text.rpartition(":")
+    if colon:
+        try:
+            return Path(name), float(number)
+        except ValueError:
+            pass  # a colon of the file's own
+    return Path(text), 1.0

@@ -1,0 +1,1 @@
+"""Pictures, videos and sound: files in and out, sizes and frame rates."""

@@ -1,0 +1,1 @@
+"""A network that watches a video and says what it shows."""

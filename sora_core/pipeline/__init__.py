@@ -1,0 +1,1 @@
+"""From a prompt to a finished video: one engine behind Python, commands and nodes."""

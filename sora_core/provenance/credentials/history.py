@@ -1,0 +1,201 @@
+"""What a saved video is made of: which model, which files, and what was done to them.
+
+Read from the graph that was run, backwards from the node that saves: that is the same in ComfyUI and in our own
+host, needs no socket, and no node on the way has to know of it. What a lazy branch would have loaded counts too.
+In Python, `recorded` notes the same on the calls of a `Pipeline`.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ...errors import SoraError
+from ...files import written_beside
+
+VIDEOS = (".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi", ".gif")
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".heic")
+SOUNDS = (".wav", ".mp3", ".flac", ".ogg", ".m4a", ".aac", ".opus")
+WEIGHTS = (".safetensors", ".sft", ".gguf", ".ckpt", ".pt", ".pth", ".bin")
+# Widgets that name what makes the picture; VAEs and text encoders are left out.
+MODEL_INPUTS = ("model", "ckpt_name", "unet_name", "model_name", "lora_name", "lora")
+
+# Nodes and calls that work on a video or picture, and what they do with it, in words for people.
+EDITS = {
+    "SoraImageToVideo": "animated a picture",
+    "SoraExtend": "extended in time",
+    "SoraInfill": "made frames or a region anew",
+    "SoraConnect": "made what leads from one video to the other",
+    "SoraLoop": "made what leads from the end back to the start",
+    "SoraRemix": "restyled every frame",
+    "SoraLongVideo": "extended in time",
+}
+# Of what these make, nothing is left of the input's own pixels.
+ALL_NEW = ("SoraRemix",)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model by name; `file` is what its hash is taken of, None where there is none."""
+
+    name: str
+    file: Path | None = None
+
+    def sha256(self) -> str | None:
+        """Hex digest of the file, remembered in the user's cache by path, size and time."""
+        if self.file is None or not self.file.is_file():
+            return None
+        stat = self.file.stat()
+        key = f"{self.file.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
+        known = _read_cache()
+        if key not in known:
+            with self.file.open("rb") as data:
+                known[key] = hashlib.file_digest(data, "sha256").hexdigest()
+            _write_cache(known)
+        return known[key]
+
+
+@dataclass(frozen=True)
+class History:
+    """How something was made.
+
+    generated: whether a model made any of it. edits: keys of EDITS, from the source to the result. sources: the
+    user's files that went in. prompts: what was asked for, kept apart so that it is written only when that is wanted.
+    """
+
+    models: tuple[Model, ...] = ()
+    generated: bool = True
+    edits: tuple[str, ...] = ()
+    sources: tuple[Path, ...] = ()
+    prompts: tuple[str, ...] = field(default=(), repr=False)
+
+
+def read_graph(
+    prompt: Mapping[str, Any] | None,
+    node: str | None,
+    find_input: Callable[[str], Path | None],
+    find_model: Callable[[str], Model | None],
+) -> History:
+    """The history of what `node` saves, from the graph in API format that is being run.
+
+    find_input: the file of a name in the host's folders; find_model: the model that a loader's widget names.
+    """
+    models: dict[str, Model] = {}
+    sources: dict[Path, None] = {}
+    edits, prompts, generated = [], [], False
+    for kind, inputs in _upstream(prompt or {}, str(node)):
+        values = {name: value for name, value in inputs.items() if isinstance(value, str)}
+        for name, value in values.items():
+            if value.lower().partition(" [")[0].endswith(VIDEOS + PICTURES + SOUNDS):
+                path = find_input(value)
+                if path is not None:
+                    sources[path] = None
+            elif name in MODEL_INPUTS and (kind == "SoraLoadModel" or value.lower().endswith(WEIGHTS)):
+                model = find_model(value)
+                if model is not None:
+                    models[model.name] = model
+        if kind in EDITS and (kind != "SoraLongVideo" or _is_link(inputs.get("video"))):
+            edits.append(kind)
+        if kind == "SoraLongVideo" or "Sampler" in kind and not kind.endswith("Select"):
+            generated = True
+        prompts += [text for name, text in values.items() if name in ("text", "shots", "prompt") and text.strip()]
+    return History(
+        models=tuple(models.values()),
+        generated=generated or not sources,
+        edits=tuple(dict.fromkeys(edits)),
+        sources=tuple(sources),
+        prompts=tuple(dict.fromkeys(prompts)),
+    )
+
+
+def _is_link(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and len(value) == 2 and isinstance(value[1], int)
+
+
+def _upstream(prompt: Mapping[str, Any], node: str) -> Iterator[tuple[str, dict]]:
+    """Type and inputs of `node` and of all that it depends on, sources first."""
+    seen: set[str] = set()
+    stack = [(node, False)]
+    while stack:
+        name, done = stack.pop()
+        entry = prompt.get(name)
+        if not isinstance(entry, Mapping):
+            continue
+        inputs = dict(entry.get("inputs") or {})
+        if done:
+            yield str(entry.get("class_type")), inputs
+        elif name not in seen:
+            seen.add(name)
+            stack.append((name, True))
+            stack += [(str(value[0]), False) for value in reversed(list(inputs.values())) if _is_link(value)]
+
+
+def recorded(kind: str | None, *files: str) -> Callable:
+    """For a method of `Pipeline` that returns a `VideoResult`: note on it how it was made.
+
+    kind: a key of EDITS, None for what is made from words alone. files: the parameters that may name a file.
+    """
+
+    def wrap(method: Callable) -> Callable:
+        signature = inspect.signature(method)
+
+        @functools.wraps(method)
+        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+            result = method(self, *args, **kwargs)
+            given = signature.bind(self, *args, **kwargs).arguments
+            return replace(
+                result,
+                history=of_call(
+                    self.bundle, kind, [given.get(name) for name in files], given.get("prompt", given.get("shots"))
+                ),
+            )
+
+        return call
+
+    return wrap
+
+
+def of_call(bundle: Any, kind: str | None, inputs: list[Any], prompt: Any) -> History:
+    """The history of a call in Python with a `ModelBundle`. Of frames that are handed over only the edit is known."""
+    flat = [each for value in inputs for each in (value.values() if isinstance(value, Mapping) else [value])]
+    sources = tuple(dict.fromkeys(Path(value) for value in flat if isinstance(value, (str, Path))))
+    edited = kind is not None and any(value is not None for value in flat)
+    models = (
+        Model(str(bundle.info.get("name", "model")), bundle.file),
+        *(Model(path.stem, path) for path in bundle.loras),
+    )
+    prompts = (prompt,) if isinstance(prompt, str) and prompt.strip() else ()
+    return History(models, True, (kind,) if edited else (), sources, prompts)
+
+
+# -- hashes that are known -------------------------------------------------------------------------------
+def _cache_file() -> Path:
+    if sys.platform == "win32" and "XDG_CACHE_HOME" not in os.environ:
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData/Local")) / "Sora" / "hashes.json"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sora" / "hashes.json"
+
+
+def _read_cache() -> dict[str, str]:
+    try:
+        known = json.loads(_cache_file().read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def _write_cache(known: dict[str, str]) -> None:
+    path = _cache_file()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with written_beside(path) as part:
+            part.write_text(json.dumps(known, indent=0), "utf-8")
+    except (OSError, SoraError):
+        pass  # a hash that is not remembered is taken again

@@ -1,0 +1,241 @@
+"""Who signs: the user's certificate and key, or a pair made on this machine.
+
+Looked for in this order:
+
+1. the files that the environment names in SORA_C2PA_CERTIFICATE and SORA_C2PA_KEY;
+2. `certificate.pem` and `key.pem` in `config_folder()`;
+3. `self-made.pem` there, which is made at the first signature. Anybody can make such a pair, so it proves that a file
+   has not changed since, not who made it: every verifier calls it untrusted.
+
+A certificate file holds the signer's certificate and after it those that lead to its root. C2PA asks of the signer's:
+X.509 v3, no CA, key usage "digital signature", an extended key usage such as e-mail protection, and a key that is
+ECDSA (P-256, P-384, P-521), Ed25519, or RSA of 2048 bits and more (C2PA 2.2, section 14.5).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from ...errors import SoraError, expect
+from ...files import ensure_writable, written_beside
+
+CERTIFICATE, KEY = "SORA_C2PA_CERTIFICATE", "SORA_C2PA_KEY"
+SELF_MADE = "Sora Nodes, self-made on this machine"
+# Without a time stamp from an authority, a signature counts only as long as its certificate is valid.
+SELF_MADE_YEARS = 20
+
+
+@dataclass(frozen=True)
+class Signer:
+    """What signs. certificates and key are PEM (the key PKCS #8); algorithm is C2PA's name for it."""
+
+    certificates: bytes
+    key: bytes = field(repr=False)
+    algorithm: str
+    name: str
+    self_made: bool = False
+
+
+def config_folder() -> Path:
+    """The user's folder for keys: XDG_CONFIG_HOME/sora, on Windows APPDATA/Sora."""
+    if sys.platform == "win32" and "XDG_CONFIG_HOME" not in os.environ:
+        return Path(os.environ.get("APPDATA", Path.home() / "AppData/Roaming")) / "Sora"
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "sora"
+
+
+def load_signer() -> Signer:
+    """The signer in force; makes the machine's own pair if there is none.
+
+    Raises SoraError for a certificate without a key or the other way round, one that is expired, is not yet valid or
+    may not sign content, a key that belongs to another certificate, and a folder that cannot be written.
+    """
+    given = user_pair()
+    if given is not None:
+        return read_signer(*given)
+    pair = config_folder() / "self-made.pem"
+    if not pair.exists():
+        make_pair(pair)
+    try:
+        return read_signer(pair, pair, self_made=True)
+    except SoraError as error:
+        raise SoraError(f"{error} Delete {pair}, and another pair is made.") from error
+
+
+def user_pair() -> tuple[Path, Path] | None:
+    """The user's certificate and key, None for those of the machine. Raises SoraError if only one is named."""
+    named = {name: os.environ.get(name) for name in (CERTIFICATE, KEY)}
+    if any(named.values()):
+        lacking = [name for name, value in named.items() if not value]
+        expect(not lacking, f"{' '.join(lacking)} is not set: name both files, the certificate's and its key's.")
+        return Path(named[CERTIFICATE]), Path(named[KEY])
+    certificate, key = config_folder() / "certificate.pem", config_folder() / "key.pem"
+    return (certificate, key) if certificate.exists() or key.exists() else None
+
+
+def read_signer(certificate: Path, key: Path, *, self_made: bool = False) -> Signer:
+    """A signer from two PEM files (or one that holds both). Raises SoraError as `load_signer`."""
+    from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.x509.oid import ExtensionOID, NameOID
+
+    try:
+        chain = x509.load_pem_x509_certificates(_read(certificate, "certificate"))
+    except ValueError as error:
+        raise SoraError(f"{certificate} holds no certificate in PEM format ({error}).") from error
+    try:
+        private = serialization.load_pem_private_key(_key_block(_read(key, "key")), None)
+    except TypeError as error:
+        raise SoraError(f"The key {key} is locked with a password: give one that is not.") from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise SoraError(f"{key} holds no private key in PEM format.") from error
+    leaf, now = chain[0], datetime.now(UTC)
+    expect(
+        _spki(leaf.public_key()) == _spki(private.public_key()),
+        f"The key {key} does not belong to the certificate {certificate}: use the pair's own key, and put the "
+        "signer's certificate first.",
+    )
+    until, since = leaf.not_valid_after_utc, leaf.not_valid_before_utc
+    expect(now <= until, f"The certificate {certificate} expired on {until:%Y-%m-%d}: use a renewed one.")
+    expect(now >= since, f"The certificate {certificate} is valid from {since:%Y-%m-%d} on, not yet.")
+    names = leaf.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+    names = names or leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    algorithm = _algorithm(private, key)
+    try:
+        leaf.extensions.get_extension_for_oid(ExtensionOID.EXTENDED_KEY_USAGE)
+    except x509.ExtensionNotFound as error:
+        raise SoraError(
+            f"The certificate {certificate} may not sign content: it has no extended key usage. C2PA "
+            "needs one such as e-mail protection or document signing."
+        ) from error
+    return Signer(
+        b"".join(each.public_bytes(serialization.Encoding.PEM) for each in chain),
+        private.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        ),
+        algorithm,
+        str(names[0].value) if names else leaf.subject.rfc4514_string(),
+        self_made,
+    )
+
+
+def make_pair(path: Path) -> None:
+    """Write a new key and its certificate into the one file `path`, readable by its owner only.
+
+    The certificate is issued by a root of its own, because C2PA takes no certificate that signed itself. The root's
+    key is thrown away, so nothing else can be signed with it; whoever trusts it (`sora verify --trust`) trusts
+    this pair alone. Names hold nothing about the user or the machine.
+    """
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+    root_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    start = datetime.now(UTC) - timedelta(minutes=5)  # clocks differ
+
+    def certificate(name: str, public: Any, issuer: str, authority: bool) -> x509.Certificate:
+        subject, by = (
+            x509.Name(
+                [
+                    x509.NameAttribute(NameOID.ORGANIZATION_NAME, SELF_MADE),
+                    x509.NameAttribute(NameOID.COMMON_NAME, each),
+                ]
+            )
+            for each in (name, issuer)
+        )
+        usage = dict.fromkeys(
+            (
+                "content_commitment",
+                "key_encipherment",
+                "data_encipherment",
+                "key_agreement",
+                "encipher_only",
+                "decipher_only",
+            ),
+            False,
+        )
+        usage |= {"digital_signature": not authority, "key_cert_sign": authority, "crl_sign": authority}
+        draft = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(by)
+            .public_key(public)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(start)
+            .not_valid_after(start + timedelta(days=round(365.25 * SELF_MADE_YEARS)))
+            .add_extension(x509.BasicConstraints(authority, 0 if authority else None), critical=True)
+            .add_extension(x509.KeyUsage(**usage), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(root_key.public_key()), critical=False)
+        )
+        if not authority:
+            purpose = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION])
+            draft = draft.add_extension(purpose, critical=False)
+        return draft.sign(root_key, hashes.SHA256())
+
+    root = certificate("root", root_key.public_key(), "root", authority=True)
+    leaf = certificate("signer", key.public_key(), "root", authority=False)
+    pem = serialization.Encoding.PEM
+    text = b"".join(
+        (
+            key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
+            leaf.public_bytes(pem),
+            root.public_bytes(pem),
+        )
+    )
+    write_secret(path, text)
+
+
+def write_secret(path: Path, data: bytes) -> None:
+    """Write `path`, whole or not at all, readable by its owner only from the first byte on."""
+    ensure_writable(path.parent)
+    path.parent.chmod(0o700)
+    with written_beside(path) as part:
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+
+
+def _read(path: Path, what: str) -> bytes:
+    expect(path.is_file(), f"There is no {what} file {str(path)!r}: check the name.")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SoraError(f"The {what} file {path} cannot be read ({error.strerror}): check its rights.") from error
+
+
+def _key_block(pem: bytes) -> bytes:
+    """The private key of a PEM file that may hold certificates and EC parameters too."""
+    for block in pem.split(b"-----BEGIN ")[1:]:
+        if block.split(b"-----", 1)[0].endswith(b"PRIVATE KEY"):
+            return b"-----BEGIN " + block
+    return pem
+
+
+def _spki(public: Any) -> bytes:
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    return public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _algorithm(private: Any, path: Path) -> str:
+    """C2PA's name of how `private` signs."""
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+    curves = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
+    if isinstance(private, ec.EllipticCurvePrivateKey) and private.curve.name in curves:
+        return curves[private.curve.name]
+    if isinstance(private, ed25519.Ed25519PrivateKey):
+        return "ed25519"
+    if isinstance(private, rsa.RSAPrivateKey) and private.key_size >= 2048:
+        return "ps256"
+    raise SoraError(
+        f"The key {path} is of a kind that C2PA does not allow: use ECDSA (P-256, P-384, P-521), "
+        "Ed25519, or RSA of 2048 bits and more."
+    )

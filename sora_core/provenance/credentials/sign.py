@@ -1,0 +1,189 @@
+"""Content Credentials (C2PA) into finished mp4 and png files.
+
+A manifest says that a model made the file (IPTC digital source type), which one and the hash of its weights, what was
+done (C2PA actions), and which files went in (ingredients, with the manifests that they carry, checked as they are now).
+Our own words are under `org.sora-nodes.`. It is signed together with a hash of the whole file but for the boxes that
+hold the manifest itself, the file type and free space (C2PA 2.2, sections 9.2 and 18). Nothing goes over the network.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from ...errors import SoraError
+from .history import ALL_NEW, EDITS, SOUNDS, History
+from .keys import Signer
+
+SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+MADE, PARTLY = SOURCE_TYPE + "trainedAlgorithmicMedia", SOURCE_TYPE + "compositeWithTrainedAlgorithmicMedia"
+OURS = "org.sora-nodes."
+FORMATS = {".mp4": "video/mp4", ".png": "image/png"}
+INGREDIENT_FORMATS = FORMATS | {
+    ".mov": "video/quicktime",
+    ".m4v": "video/mp4",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".webp": "image/webp",
+    ".gif": "image/gif",
+    ".avi": "video/avi",
+    ".tif": "image/tiff",
+    ".tiff": "image/tiff",
+    ".avif": "image/avif",
+    ".heic": "image/heic",
+    ".wav": "audio/wav",
+    ".mp3": "audio/mpeg",
+    ".flac": "audio/flac",
+    ".m4a": "audio/mp4",
+}
+SETTINGS = {
+    "version": 1,
+    # Whoever looks at a file must not be known to the server that it names.
+    "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False, "verify_after_sign": False},
+    "builder": {"thumbnail": {"enabled": False}},
+}
+
+
+def available() -> bool:
+    """Whether the library that signs is installed."""
+    return find_spec("c2pa") is not None
+
+
+def library() -> Any:
+    """The module `c2pa`. Raises SoraError where it is not installed."""
+    try:
+        import c2pa
+    except ImportError as error:
+        raise SoraError(
+            "Content Credentials need the package c2pa-python, which is not installed: "
+            f"`pip install c2pa-python` ({error})."
+        ) from error
+    return c2pa
+
+
+def actions(history: History, *, mark: int | None = None, include_prompt: bool = False) -> list[dict[str, Any]]:
+    """C2PA actions of a history, first to last. Ingredient number n is called "n".
+
+    One video or picture that went in is opened and edited; several are placed into something new. mark: the
+    watermark's payload.
+    """
+    made: dict[str, Any] = {}
+    if history.generated and history.models:
+        known = [(model.name, model.sha256()) for model in history.models]
+        made["softwareAgent"] = {"name": known[0][0]}
+        made["parameters"] = {
+            OURS + "models": [{"name": name, **({"sha256": digest} if digest else {})} for name, digest in known]
+        }
+    if history.generated and include_prompt and history.prompts:
+        made.setdefault("parameters", {})[OURS + "prompts"] = list(history.prompts)
+    parent = _parent(history)
+    when = datetime.now(UTC).isoformat(timespec="seconds")
+    all_new = not history.sources or any(edit in ALL_NEW for edit in history.edits)
+    kind = {"digitalSourceType": MADE if all_new else PARTLY} if history.generated else {}
+    steps: list[dict[str, Any]] = []
+    if parent is None:
+        # What was only put together is still composed by something: the standard wants a source type here.
+        source = kind or {"digitalSourceType": SOURCE_TYPE + "composite"}
+        steps.append({"action": "c2pa.created", "when": when, **source, **made})
+        made = {}
+    else:
+        steps.append({"action": "c2pa.opened", "when": when, "parameters": {"ingredientIds": [str(parent)]}})
+    steps += [
+        {"action": "c2pa.placed", "parameters": {"ingredientIds": [str(n)]}}
+        for n in range(len(history.sources))
+        if n != parent
+    ]
+    words = [EDITS[edit] for edit in history.edits]
+    if history.sources and not words:
+        words = ["changed by a model" if history.generated else "encoded again"]
+    for text in words if history.generated or parent is not None else []:
+        steps.append({"action": "c2pa.edited", "description": text, **kind, **made})
+    if mark is not None:
+        steps.append({"action": "c2pa.watermarked.unbound", "parameters": {OURS + "watermark": f"{mark:08x}"}})
+    return steps
+
+
+def _parent(history: History) -> int | None:
+    """The number of the one video or picture that this is a version of; None where there are several, or none."""
+    seen = [n for n, path in enumerate(history.sources) if path.suffix.lower() not in SOUNDS]
+    return seen[0] if len(seen) == 1 else None
+
+
+def check_signer(signer: Signer) -> None:
+    """Raise SoraError unless C2PA's rules let `signer` sign: tried on a picture of one pixel, in memory."""
+    import io
+
+    from PIL import Image
+
+    source, made = io.BytesIO(), io.BytesIO()
+    Image.new("RGB", (1, 1)).save(source, "PNG")
+    source.seek(0)
+    _sign(source, made, "image/png", History(), "check.png", signer, None, False)
+
+
+def sign(
+    source: Path,
+    target: Path,
+    history: History,
+    signer: Signer,
+    *,
+    title: str,
+    mark: int | None = None,
+    include_prompt: bool = False,
+) -> None:
+    """Write `source` (mp4 or png, by the suffix of `target`) with its credentials as `target`.
+
+    A stream: memory holds what is hashed at a time, twice the file and at most half a gigabyte. Raises SoraError when
+    the certificate is not one that C2PA allows.
+    """
+    with source.open("rb") as given, target.open("w+b") as made:
+        _sign(given, made, FORMATS[target.suffix.lower()], history, title, signer, mark, include_prompt)
+
+
+def _sign(
+    source: Any,
+    target: Any,
+    kind: str,
+    history: History,
+    title: str,
+    signer: Signer,
+    mark: int | None,
+    include_prompt: bool,
+) -> None:
+    from ... import __version__
+
+    c2pa = library()
+    steps = actions(history, mark=mark, include_prompt=include_prompt)
+    parent = _parent(history)
+    manifest = {
+        "claim_generator_info": [{"name": "Sora Nodes", "version": __version__}],
+        "title": title,
+        "format": kind,
+        "assertions": [{"label": "c2pa.actions.v2", "created": True, "data": {"actions": steps}}],
+    }
+    try:
+        context = c2pa.Context.from_dict(SETTINGS)
+        builder = c2pa.Builder(manifest, context)
+        for number, path in enumerate(history.sources):
+            _add_ingredient(c2pa, builder, path, number, "parentOf" if number == parent else "componentOf")
+        info = c2pa.C2paSignerInfo(signer.algorithm, signer.certificates, signer.key, None)
+        builder.sign(c2pa.Signer.from_info(info), kind, source, target)
+    except c2pa.C2paError as error:
+        raise SoraError(
+            f"Content Credentials could not be signed with the certificate of {signer.name!r} ({error}): "
+            "use one that C2PA allows, or none."
+        ) from error
+
+
+def _add_ingredient(c2pa: Any, builder: Any, path: Path, number: int, relationship: str) -> None:
+    """A file that went in, with its own manifest. One whose manifest cannot be read is added without, and so named."""
+    about = {"title": path.name, "relationship": relationship, "label": str(number)}
+    kind = INGREDIENT_FORMATS.get(path.suffix.lower(), "application/octet-stream")
+    with path.open("rb") as data:
+        try:
+            builder.add_ingredient(about, kind, data)
+        except c2pa.C2paError as error:
+            note = {"description": f"Its Content Credentials could not be read: {error}"[:400]}
+            builder.add_ingredient(about | note, "application/octet-stream", data)

@@ -1,0 +1,1 @@
+"""Whether a video was made here."""

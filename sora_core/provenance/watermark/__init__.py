@@ -1,0 +1,1 @@
+"""An invisible mark in every frame."""

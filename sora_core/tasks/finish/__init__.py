@@ -1,0 +1,1 @@
+"""From decoded windows to the finished video."""

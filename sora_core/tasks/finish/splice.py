@@ -1,0 +1,244 @@
+"""From decoded windows to the finished video, with the user's own pixels wherever they are kept.
+
+A VAE does not give back what it was given. Where a kept frame meets a made one, the difference between the two
+(the kept frame's own residual: its pixels less its decoding) would show as a seam. So the made frames take that
+residual over: its mean, which is colour, as it is, and its detail along with what moves, as far as the picture
+there still is what it was in the kept frame; both fade with the distance. What was made differently than it was kept
+is dissolved into over the first few frames, and its light comes as slowly. Where the picture would still change faster
+into a made frame than it does elsewhere, that is spread over a few frames too.
+"""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...errors import expect
+from ...media.clips import cuts
+from ...provenance.kept import remember
+from .flow import follow, match, smooth, warp
+from .holding import hold_end
+
+SPLICE = "sora_splice"  # the key of a LATENT
+REACH = 16  # frames over which the residual fades where there is a kept frame on one side only
+TOLERANCE = 0.12  # change of a pixel (0..1) at which the kept frame's own counts e^-1
+# Right after a kept frame, more of it is taken over, EASED frames later no more than that: where a made frame differs
+# from what it goes on from, the difference comes step by step and not at once.
+EASED = 6
+EASE = 4.0  # the tolerance is up to 1 + EASE times as large
+FLOOR = 0.9  # and the kept frame's own counts at least this much, whatever is made there
+EVEN = 1.05  # change from a kept frame to a made one, over the video's median change, from which it is spread
+LEVELLED = 4  # frames that it is spread over
+STILL = 0.001  # change (0..1) from frame to frame that nobody sees
+SLOWEST = 0.25  # pixels a frame: a pace that is always allowed
+STRANGE = 0.12  # difference (0..1) of a place from the best match of where it was, from which it is another picture
+LIGHT = 32  # pixels: a change that is broader than this is one of light
+SHOWS = 16  # frames that show what a shot looks like
+
+
+@dataclass(frozen=True)
+class Splice:
+    """The finished video's frames `[T,H,W,3]`, and how a sampled LATENT fills in what is missing.
+
+    keep: bool `[T]`, or `[T,H,W]` where parts of a frame are kept. places: per clip of the batch, long
+    `[window frames]`: where each decoded frame goes, -1 for nowhere. hold: the most that the broad colours of what is
+    made before the first and after the last kept frame are moved back to the shot's, as a part of their spread.
+    """
+
+    frames: Tensor
+    keep: Tensor
+    places: tuple[Tensor, ...]
+    fps: float
+    hold: float = 0.0
+
+
+def finish(latent: dict, decoded: Tensor) -> Tensor:
+    """The finished frames `[T,H,W,3]` of a sampled LATENT and its decoded frames `[B*t,H,W,3]`.
+
+    A LATENT without a `Splice` (text to video) is finished as decoded. Kept pixels are the user's, bit by bit.
+    """
+    splice: Splice | None = latent.get(SPLICE)
+    if splice is None:
+        return decoded
+    windows = decoded.unflatten(0, (len(splice.places), -1))
+    expect(
+        windows.shape[1] == len(splice.places[0]) and windows.shape[2:] == splice.frames.shape[1:],
+        f"The decoded video is {list(windows.shape[1:])}, the edit was made for {len(splice.places[0])} frames of "
+        f"{splice.frames.shape[2]}x{splice.frames.shape[1]}. Sample and decode the edit's own latent.",
+    )
+    whole = splice.keep if splice.keep.ndim == 1 else splice.keep.flatten(1).all(1)
+    remember(splice.frames[whole])
+    out = splice.frames.clone()
+    for video, place in zip(windows, splice.places, strict=True):
+        shown = place >= 0
+        index = place.clamp_min(0)
+        keep, known = splice.keep[index], splice.frames[index]
+        if keep.ndim == 1:
+            video = carry_in_time(video, known, keep & shown)
+            target = index[shown & ~keep]
+            out[target] = video[shown & ~keep]
+        else:
+            video = carry_in_space(video, known, keep)
+            out[index[shown]] = torch.where(keep[..., None], known, video)[shown]
+    if splice.keep.ndim == 1:
+        out = hold_ends(out, splice.keep, splice.hold) if splice.hold > 0 else out
+        last = len(out) - 1
+        wraps = any(bool(((place[:-1] == last) & (place[1:] == 0)).any()) for place in splice.places)
+        out = level_joins(out, splice.keep, wraps)
+    return out
+
+
+def level_joins(video: Tensor, keep: Tensor, wraps: bool = False) -> Tensor:
+    """`video` `[T,H,W,3]` whose picture changes no faster from a kept frame (bool `[T]`) to a made one than it does
+    elsewhere: what is too much there is spread over LEVELLED frames. wraps: the first frame follows the last.
+    """
+    levelled: dict[int, Tensor] = {}
+    length = len(video)
+    changes = [float((b - a).abs().mean()) for a, b in itertools.pairwise(video)]
+    usual = EVEN * max(statistics.median(changes or [0.0]), STILL)
+    for kept, way in itertools.product(keep.nonzero().flatten().tolist(), (1, -1)):
+        next_ones = range(kept + way, kept + way * (LEVELLED + 1), way)
+        inside = [at % length for at in next_ones if wraps or 0 <= at < length]
+        made = list(itertools.takewhile(lambda at: not keep[at], inside))
+        step = float((video[made[0]] - video[kept]).abs().mean()) if made else 0.0
+        for i, at in enumerate(made if step > usual else ()):
+            share = (1 - usual / step) * (1 - i / len(made))
+            levelled[at] = torch.lerp(levelled.get(at, video[at]), video[kept], share)
+    out = video.clone() if levelled else video
+    for at, frame in levelled.items():
+        out[at] = frame
+    return out
+
+
+def hold_ends(video: Tensor, keep: Tensor, bound: float) -> Tensor:
+    """`video` `[T,H,W,3]` with what was made before and after all kept frames (bool `[T]`) in the broad colours of
+    their shot: of its far end, where it has drifted from that, see `holding`.
+    """
+    for backwards in (False, True):
+        frames, kept = (x.flip(0) if backwards else x for x in (video, keep))
+        end = int(kept.nonzero()[-1]) + 1
+        if end == len(kept):
+            continue
+        known = frames[:end][kept[:end]]
+        shot = known[max(cuts(known), default=0) :]
+        first, last, made = (x.movedim(-1, 0)[None] for x in (shot[:SHOWS], shot[-SHOWS:], frames[end:]))
+        held = hold_end(first, last, made, bound, LIGHT)[0].movedim(0, -1).clamp(0, 1)
+        frames = torch.cat((frames[:end], held))
+        video = frames.flip(0) if backwards else frames
+    return video
+
+
+class Trail:
+    """What decoded frames take over of a kept frame `known` `[H,W,3]`, decoded as `anchor`, on the way from it.
+
+    Call with one frame after the other, away from the kept one: returns it with what it takes over, not clamped; less
+    and less, and nothing after `reach` frames.
+    What moves takes its detail along: the way back to the kept frame is followed from frame to frame. beyond: the kept
+    frame on the other side of `known`, if there is one. What moves between the two sets the pace for the first frames:
+    a subject that was made too far away gets there by degrees, and light that was made too different comes by degrees.
+    """
+
+    def __init__(self, anchor: Tensor, known: Tensor, beyond: Tensor | None = None, reach: float = REACH) -> None:
+        self.anchor, self.known, self.before, self.reach = anchor, known, anchor, reach
+        self.way: Tensor | None = None
+        self.steps = 0
+        self.pace = torch.inf
+        self.dawn = known.new_zeros(known.shape[-1])
+        if beyond is not None:
+            self.dawn = (known - beyond).flatten(0, -2).median(0).values.abs()
+            speeds = smooth(match(known, beyond)).norm(dim=-1).flatten()
+            self.pace = max(SLOWEST, float(speeds.quantile(0.97)))
+
+    def __call__(self, frame: Tensor) -> Tensor:
+        weight = 1 - self.steps / self.reach
+        if weight <= 0:
+            return frame
+        step = match(frame, self.before)
+        # Where nothing matches, the best match is a chance likeness: nothing has moved there, it is another picture.
+        step = smooth(torch.where(unlike(frame, warp(self.before, step)) > STRANGE, 0.0, step))
+        self.way = step if self.way is None else follow(step, self.way)
+        ease = max(0.0, 1 - self.steps / EASED)
+        self.before, self.steps = frame, self.steps + 1
+        way = self.way
+        if ease > 0:
+            way = way * (self.steps * self.pace / way.norm(dim=-1, keepdim=True).clamp_min(1e-6)).clamp_max(1)
+        dawn = self.steps * self.dawn
+        return frame + weight * carry(frame, warp(self.anchor, way), warp(self.known, way), ease, dawn)
+
+
+def unlike(a: Tensor, b: Tensor) -> Tensor:
+    """How much two pictures `[H,W,3]` differ around each pixel, `[H,W,1]`: a lone pixel that happens to match is no
+    proof that the picture is the same.
+    """
+    change = (a - b).abs().amax(-1)[None]
+    return F.avg_pool2d(change, 5, 1, 2, count_include_pad=False)[0][..., None]
+
+
+def carry(current: Tensor, anchor: Tensor, known: Tensor, ease: float = 0.0, dawn: Tensor | None = None) -> Tensor:
+    """What is added to `current` (decoded) for the sake of a kept frame `known`, decoded as `anchor`; all `[H,W,3]`.
+    ease: 1 right after the kept frame, down to 0 where it counts no more than its likeness says. dawn `[3]`: the most
+    change of light that is taken for granted; of the rest, 1 - ease.
+
+    All of the kept frame's mean residual; and where the pictures match, what makes `current` the kept frame's own
+    pixels, less what has changed broadly since, which is light.
+    """
+    colour = (known - anchor).mean((-3, -2), keepdim=True)
+    change = (current - anchor).movedim(-1, 0)[None]
+    same = torch.exp(-((unlike(current, anchor) / (TOLERANCE * (1 + EASE * ease))) ** 2))
+    same = same.clamp_min(FLOOR * ease)
+    light = F.avg_pool2d(change, min(LIGHT, *current.shape[:2]), ceil_mode=True, count_include_pad=False)
+    light = F.interpolate(light, current.shape[:2], mode="bilinear")[0].movedim(0, -1)
+    # Light that is not that of the whole picture may as well be something that was made in another place.
+    whole = change[0].flatten(1).median(1).values
+    light = torch.lerp(light, whole, ease)
+    # Nor does it come all at once, or where two unlike clips meet the one's would be seen on the other.
+    if dawn is not None:
+        light = torch.lerp(light, light.clamp(-dawn, dawn), ease)
+    return colour + (known - current + light - colour) * same
+
+
+def carry_in_time(video: Tensor, known: Tensor, keep: Tensor) -> Tensor:
+    """Decoded frames `[t,H,W,3]` with what they take over of the nearest kept ones on both sides (keep bool `[t]`)."""
+    out, length = video.clone(), len(keep)
+    edges = (keep[1:] != keep[:-1]).nonzero().flatten().add(1).tolist()
+    for first, end in zip([0, *edges], [*edges, length], strict=True):
+        if keep[first]:
+            continue
+        sides = []
+        # Between two kept frames each counts less, the nearer the other is; that is fading enough.
+        reach = torch.inf if first > 0 and end < length else REACH
+        if first > 0:
+            beyond = known[first - 2] if first > 1 and keep[first - 2] else None
+            trail = Trail(video[first - 1], known[first - 1], beyond, reach)
+            sides.append([trail(frame) for frame in video[first:end]])
+        if end < length:
+            beyond = known[end + 1] if end + 1 < length and keep[end + 1] else None
+            trail = Trail(video[end], known[end], beyond, reach)
+            sides.append([trail(frame) for frame in video[first:end].flip(0)][::-1])
+        if len(sides) == 2:
+            # From all of the one right after it, to all of the other right before it.
+            share = torch.linspace(0, 1, end - first) if end - first > 1 else torch.tensor([0.5])
+            sides = [[torch.lerp(a, b, s) for a, b, s in zip(*sides, share, strict=True)]]
+        if sides:
+            out[first:end] = torch.stack(sides[0])
+    return out.clamp_(0, 1)
+
+
+def carry_in_space(video: Tensor, known: Tensor, keep: Tensor, sigma: int = 9) -> Tensor:
+    """Decoded frames `[t,H,W,3]` with the residual of the kept pixels (keep bool `[t,H,W]`) spread around them."""
+    weight = keep[:, None].to(video.dtype)
+    residual = (known - video).movedim(-1, 1) * weight
+
+    def blur(x: Tensor) -> Tensor:
+        for _ in range(2):
+            x = F.avg_pool2d(x, sigma, 1, sigma // 2, count_include_pad=False)
+        return x
+
+    reach = blur(weight)
+    spread = blur(residual) / reach.clamp_min(1e-4) * reach.sqrt()
+    return (video + spread.movedim(1, -1)).clamp_(0, 1)

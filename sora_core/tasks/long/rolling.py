@@ -1,0 +1,227 @@
+"""A video of any length, segment by segment, each made from the latents of the one before.
+
+    window of a segment:   context | overlap | new
+                           kept    | again   | from noise
+
+Latents are handed over, never decoded and encoded again. The overlap, the end of the segment before, was made
+without knowing what follows: once the new latents have taken shape, it is noised to `renoise` and finished
+together with them. Context latents are kept bit by bit.
+
+Small errors add up from segment to segment, first of all in colour. So what is still there is pulled back to what it
+was in the shot's first segment, place by place (`hold_places`), and the mean and spread of each channel to what they
+were (`hold_statistics`), by no more than `hold`. What changes by much at once is meant, and stays changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...diffusion.sampling import prepare_noise
+from ...errors import SoraError, expect
+from ..finish.holding import compare, hold_places, hold_statistics, settled, statistics
+
+# (LATENT, CONDITIONING, sigmas, seed) -> samples. A backend's sampler, with everything else bound.
+SampleFn = Callable[[dict, list, Tensor, int], Tensor]
+
+
+@dataclass(frozen=True)
+class Rolling:
+    """How segments follow each other, in latents.
+
+    window: the clip length that the model was trained on. renoise: sigma at which the overlap joins in; 0 keeps
+    it. hold: the most that a segment is changed to stay as its shot began, as a part of the reference spread.
+    """
+
+    window: int = 5
+    context: int = 1
+    overlap: int = 1
+    renoise: float = 0.6
+    hold: float = 0.8
+
+    def __post_init__(self) -> None:
+        expect(self.context >= 1, f"context is {self.context}: a segment needs at least 1 latent to go on from.")
+        expect(self.overlap >= 0, f"overlap is {self.overlap}: use 0 or more.")
+        expect(
+            self.new >= 1,
+            f"A window of {self.window} latents has no room beside a context of {self.context} and an overlap of "
+            f"{self.overlap}. Lower them.",
+        )
+        expect(0 <= self.renoise <= 0.95, f"renoise is {self.renoise}: use 0 to 0.95.")
+        expect(0 <= self.hold <= 1, f"hold is {self.hold}: use 0 to 1.")
+
+    @property
+    def new(self) -> int:
+        """New latents of a segment."""
+        return self.window - self.context - self.overlap
+
+
+@dataclass(frozen=True)
+class Segment:
+    """final: latents `[1,C,n,h,w]` that are finished; tail: the overlap, for now; context: what the next segment
+    goes on from; mean, std: of the shot, `[1,C,1,1,1]`; places: what it shows where, see `settled`; made: latents
+    finished so far; shot: its number; stream: whether the context begins with a single frame, as a clip does.
+    """
+
+    final: Tensor
+    context: Tensor
+    tail: Tensor
+    mean: Tensor
+    std: Tensor
+    places: Tensor
+    made: int
+    shot: int = 0
+    stream: bool = False
+
+
+def segment_seed(seed: int, index: int, phase: int = 0) -> int:
+    """Seed of a segment: unrelated to those of its neighbours, and of the neighbouring seeds."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{index}/{phase}".encode()).digest()[:8], "big")
+
+
+class Roller:
+    """Makes one `Segment` after the other.
+
+    shape: (C, h, w) of a latent. conditioning: (first latent, length) of a window -> CONDITIONING. shot_of: the
+    number of the shot that a latent belongs to. still: a moving latent `[1,C,1,h,w]` -> the latent of its last
+    frame alone, which is what a window begins with in training; None leaves it as it is.
+    """
+
+    def __init__(
+        self,
+        sample: SampleFn,
+        conditioning: Callable[[int, int], list],
+        sigmas: Tensor,
+        shape: tuple[int, int, int],
+        seed: int,
+        rolling: Rolling,
+        shot_of: Callable[[int], int] = lambda latent: 0,
+        still: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        self.sample, self.conditioning, self.sigmas = sample, conditioning, sigmas
+        self.shape, self.seed, self.rolling, self.shot_of, self.still = shape, seed, rolling, shot_of, still
+
+    def first(self) -> Segment:
+        """The segment that starts from nothing."""
+        length, overlap = self.rolling.window, self.rolling.overlap
+        channels, *sides = self.shape
+        empty = torch.zeros(1, channels, length, *sides)
+        made = self.sample({"samples": empty}, self.conditioning(0, length), self.sigmas, segment_seed(self.seed, 0))
+        final, tail = made.split((length - overlap, overlap), 2)
+        shot = self.shot_of(length - 1)
+        # The first latent is a single frame and has statistics of its own.
+        own = self._of_shot(made, 0, shot) if length > 1 else made
+        context = final[:, :, -self.rolling.context :]
+        return Segment(
+            final,
+            context,
+            tail,
+            *statistics(own),
+            settled(own),
+            final.shape[2],
+            shot,
+            context.shape[2] == final.shape[2],
+        )
+
+    def start(self, final: Tensor, context: Tensor, reference: Tensor | None = None) -> Segment:
+        """A segment of what the user has: its latents, and the end of it as a stream of its own.
+
+        reference: latents of how its last shot begins, `final` without one. What has changed little since then has
+        drifted, as in a video that was made by extending it again and again; what has changed by much stays so.
+        """
+        limit = self.rolling.window - self.rolling.new
+        if context.shape[2] > limit:
+            raise SoraError(f"The context has {context.shape[2]} latents, a window takes {limit}.")
+        # The first latent is a single frame and has statistics of its own.
+        first = final if reference is None else reference
+        first = first[:, :, 1:] if first.shape[2] > 1 else first
+        last = final[:, :, -first.shape[2] :]
+        made, tail = final.shape[2], final[:, :, :0]
+        return Segment(final, context, tail, *compare(first, last), made, self.shot_of(made), True)
+
+    def next(self, before: Segment, index: int) -> Segment:
+        """Segment `index`, after `before`."""
+        context, tail = before.context, before.tail
+        if self.still is not None and not before.stream:
+            context = torch.cat((self.still(context[:, :, :1]), context[:, :, 1:]), 2)
+        known, overlap, fresh = context.shape[2], tail.shape[2], self.rolling.new
+        first = before.made - known
+        prompt = self.conditioning(first, known + overlap + fresh)
+        new = tail.new_zeros(*tail.shape[:2], fresh, *tail.shape[3:])
+        samples = torch.cat((context, tail, new), 2)
+        made = self._sample(samples, known, overlap, prompt, index)
+        # The overlap too: it was held when it was new, and has been made again since.
+        ready = made[:, :, known:]
+        begin = before.made + overlap
+        shot, mean, std, places = self.shot_of(begin + fresh - 1), before.mean, before.std, before.places
+        if shot == before.shot:
+            ready, places = hold_places(ready, places, std, self.rolling.hold)
+            ready = hold_statistics(ready, mean, std, self.rolling.hold)
+        else:
+            own = self._of_shot(ready[:, :, overlap:], begin, shot)
+            (mean, std), places = statistics(own), settled(own)
+        final, tail = ready.split((ready.shape[2] - self.rolling.overlap, self.rolling.overlap), 2)
+        history = torch.cat((before.context, final), 2)
+        return Segment(
+            final, history[:, :, -self.rolling.context :], tail, mean, std, places, before.made + final.shape[2], shot
+        )
+
+    def _sample(self, samples: Tensor, known: int, overlap: int, prompt: list, index: int) -> Tensor:
+        seed, sigmas = segment_seed(self.seed, index), self.sigmas
+        split = int((sigmas > self.rolling.renoise).sum())
+        if overlap == 0 or split >= len(sigmas) - 1 or self.rolling.renoise == 0:
+            return self._keeping(samples, known + overlap, prompt, sigmas, seed)
+        if split > 0:
+            rough = self._keeping(samples, known + overlap, prompt, sigmas[: split + 1], seed)
+            # Where a run stops at sigma it gives x / (1 - sigma), and where one starts it makes
+            # (1 - sigma) samples + sigma noise: without that noise, the new latents go on where they were.
+            sigma = float(sigmas[split])
+            seed = segment_seed(self.seed, index, 1)
+            carried = rough - sigma / (1 - sigma) * prepare_noise(samples, seed).to(rough)
+            samples = torch.cat((samples[:, :, : known + overlap], carried[:, :, known + overlap :]), 2)
+        return self._keeping(samples, known, prompt, sigmas[split:], seed)
+
+    def _keeping(self, samples: Tensor, keep: int, prompt: list, sigmas: Tensor, seed: int) -> Tensor:
+        mask = samples.new_ones(samples.shape[0], 1, *samples.shape[2:])
+        mask[:, :, :keep] = 0
+        made = self.sample({"samples": samples, "noise_mask": mask}, prompt, sigmas, seed).to(samples)
+        if made.shape != samples.shape:
+            raise SoraError(f"The sampler returned {list(made.shape)} for {list(samples.shape)}.")
+        return torch.cat((samples[:, :, :keep], made[:, :, keep:]), 2)
+
+    def _of_shot(self, latents: Tensor, begin: int, shot: int) -> Tensor:
+        """Those of `latents`, the first of which is number `begin`, that belong to `shot`."""
+        own = [i for i in range(latents.shape[2]) if self.shot_of(begin + i) == shot and begin + i > 0]
+        return latents[:, :, own] if own else latents
+
+
+def segments_needed(total: int, rolling: Rolling, given: int = 0) -> int:
+    """Segments that `total` latents take; `given` latents of the user's, if any, count as the first."""
+    made, tail = (given, 0) if given else (rolling.window - rolling.overlap, rolling.overlap)
+    count = 1
+    while made + tail < total:
+        made, tail = made + tail + rolling.new - rolling.overlap, rolling.overlap
+        count += 1
+    return count
+
+
+def roll(roller: Roller, total: int, start: Segment | None = None, index: int = 0) -> Iterator[Segment]:
+    """Segments until `total` latents are made, tails included. `start` is segment `index`, or there is none."""
+    segment = start
+    if segment is None:
+        segment = roller.first()
+        yield segment
+    while segment.made + segment.tail.shape[2] < total:
+        index += 1
+        segment = roller.next(segment, index)
+        yield segment
+
+
+def join(segments: list[Segment], total: int) -> Tensor:
+    """All latents of a video in memory."""
+    parts = [s.final for s in segments] + [segments[-1].tail]
+    return torch.cat(parts, 2)[:, :, :total]

@@ -1,0 +1,1 @@
+"""What a trainer reads: clips, captions, latents, masks, batches."""

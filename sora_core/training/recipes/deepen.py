@@ -1,0 +1,56 @@
+"""A deeper transformer that begins as one that is trained: more blocks, and at first nothing that they change.
+
+Net2DeeperNet (Chen et al., arXiv 1511.05641), with copies of trained blocks in place of identities.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ...errors import expect
+from ...loading.checkpoint import load_parts, save
+from ...model.dit import DiT
+
+
+def deepened_name(name: str, after: Sequence[int]) -> str:
+    """What a layer of a transformer, or a LoRA of it, is called once that is `deepened`."""
+    return re.sub(r"\bblocks\.(\d+)\.", lambda m: f"blocks.{(n := int(m[1])) + sum(i < n for i in after)}.", name)
+
+
+def deepened(dit: DiT, after: Sequence[int]) -> DiT:
+    """`dit` with one block more after each of the blocks `after` (from 0; one may be named again): a copy of that block
+    whose branches' last layers are zero. Raises SoraError where there is no such block.
+    """
+    count = len(dit.blocks)
+    expect(
+        len(after) > 0 and all(0 <= i < count for i in after),
+        f"A block more after {list(after)} cannot be: name one or more of the blocks 0 to {count - 1}.",
+    )
+    deeper = DiT(replace(dit.config, num_layers=count + len(after)))
+    deeper.load_state_dict({deepened_name(k, after): v for k, v in dit.state_dict().items()}, strict=False)
+    at = 0
+    for i, block in enumerate(dit.blocks):
+        at += 1
+        for _ in range(list(after).count(i)):
+            new = deeper.blocks[at]
+            new.load_state_dict(block.state_dict())
+            for layer in (new.self_attn.o, new.cross_attn.o, new.ffn[2]):
+                nn.init.zeros_(layer.weight)
+                nn.init.zeros_(layer.bias)
+            at += 1
+    return deeper
+
+
+def deepen(model: str | Path, after: Sequence[int], out: Path) -> Path:
+    """Write `model` with its transformer `deepened` to `out`, and return it. Raises SoraError for what has none."""
+    parts, info = load_parts(model)
+    expect("dit" in parts, f"{model} holds no transformer. Give a model, or model.safetensors of a DiT run.")
+    whole = {key: value for key, value in info.items() if key != "file"}
+    save(out, {**parts, "dit": deepened(parts["dit"], after)}, whole, torch.float32)
+    return out

@@ -1,0 +1,323 @@
+"""The thin part that touches ComfyUI, on a stand-in of the attributes it uses; results equal the standalone host's."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import comfy_standin
+import pytest
+import torch
+from nodes_support import TINY, save_tiny
+
+from sora_core.errors import SoraError
+from sora_core.pipeline import engine as protocol
+from sora_core.pipeline.own import StandaloneBackend
+
+PACKAGE = Path(protocol.__file__).parents[1] / "host" / "comfy"
+
+
+@pytest.fixture()
+def hosts(tmp_path, monkeypatch):
+    """(ComfyUI's backend, the standalone one, a checkpoint)"""
+    path = save_tiny(tmp_path / "models" / TINY)
+    for name, module in comfy_standin.modules(tmp_path).items():
+        monkeypatch.setitem(sys.modules, name, module)
+    before = set(sys.modules)
+    protocol._comfy.cache_clear()
+    comfy_standin.ProgressBar.updates.clear()
+    assert protocol.in_comfyui()
+    yield protocol.current(), StandaloneBackend(), path
+    protocol._comfy.cache_clear()
+    for name in set(sys.modules) - before:
+        if name.startswith("sora_core.host.comfy"):
+            del sys.modules[name]
+
+
+def generate(host, path, *, mask=None, samples=None, space=None, sampler="euler", prompt="a (red:1.2) cat", **changes):
+    loaded = host.load_model(path, "fp32")
+    positive, unknown = host.encode_text(loaded.clip, prompt)
+    negative, _ = host.encode_text(loaded.clip, "")
+    assert unknown == []
+    latent = {"samples": torch.zeros(1, 16, 3, 4, 6) if samples is None else samples, "note": 1}
+    if mask is not None:
+        latent["noise_mask"] = mask
+    if space is not None:
+        latent[protocol.SPACE] = space
+    sigmas = host.make_sigmas(loaded.model, "simple", 3, 1.0, sampler)
+    settings = {"seed": 2, "cfg": 3.0, "interval": (0.0, 1.0)} | changes
+    made = host.sample(
+        loaded.model, latent, positive, negative, sampler=host.make_sampler(sampler, {}), sigmas=sigmas, **settings
+    )
+    return made, host.decode(loaded.vae, made), loaded
+
+
+@pytest.mark.parametrize("change", [{}, {"sampler": "dpm_2"}, {"interval": (0.3, 0.8)}, {"sampler": "euler_ancestral"}])
+def test_same_latents_and_frames_as_standalone(hosts, change):
+    native, standalone, path = hosts
+    (ours, frames, _), (theirs, expected, _) = (generate(native, path, **change), generate(standalone, path, **change))
+    assert torch.allclose(ours["samples"], theirs["samples"], atol=1e-5) and ours["note"] == 1
+    assert frames.shape == (9, 32, 48, 3) and torch.allclose(frames, expected, atol=1e-5)
+
+
+def test_masks_reach_the_tokens_and_what_is_kept_stays(hosts):
+    native, standalone, path = hosts
+    samples = torch.randn(1, 16, 3, 4, 6)
+    mask = torch.ones(1, 1, 3, 4, 6)
+    mask[:, :, 0] = 0
+    mask[:, :, 2, :3, :3] = 0  # ends in the middle of a patch
+    ours, _, loaded = generate(native, path, samples=samples, mask=mask)
+    theirs, _, _ = generate(standalone, path, samples=samples, mask=mask)
+    assert torch.allclose(ours["samples"], theirs["samples"], atol=1e-5)
+    kept = mask.expand_as(samples) == 0
+    assert torch.equal(ours["samples"][kept], samples[kept])
+    t = loaded.model.model.process_timestep(torch.tensor([500.0]), x=samples, denoise_mask=mask)
+    assert (
+        t.shape == (1, 18) and t[0, :6].eq(0).all() and t[0, 6:12].eq(500).all() and t[0, 12] == 0 and t[0, 13] == 500
+    )
+    assert native.family(model=loaded.model).masks == "tokens"
+
+
+def test_a_storyboard_and_wrappers_reach_the_forward_pass(hosts):
+    from sora_core.tasks import shots_conditioning
+
+    results = []
+    for host in hosts[:2]:
+        loaded = host.load_model(hosts[2], "fp32")
+        shots = [host.encode_text(loaded.clip, text)[0][0][0] for text in ("a cat", "a dog running")]
+        made = host.sample(
+            loaded.model,
+            {"samples": torch.zeros(1, 16, 3, 4, 4)},
+            shots_conditioning(shots, [1, 2]),
+            host.encode_text(loaded.clip, "")[0],
+            sampler=host.make_sampler("euler", {}),
+            seed=0,
+            cfg=2.0,
+            sigmas=host.make_sigmas(loaded.model, "simple", 2, 1.0),
+            interval=(0, 1),
+        )
+        results.append(made["samples"])
+    assert torch.allclose(*results, atol=1e-5)
+    dit = hosts[0].load_model(hosts[2], "fp32").model.model.diffusion_model
+    options = {"wrappers": [lambda run, *args, **kwargs: run(*args, **kwargs) * 0]}
+    assert not dit(torch.randn(1, 16, 1, 2, 2), torch.ones(1), shots[0], transformer_options=options).any()
+
+
+def test_previews_and_progress_reach_the_bar(hosts):
+    native, _, path = hosts
+    generate(native, path)
+    updates = comfy_standin.ProgressBar.updates
+    assert [value for value, _, preview in updates if preview is None] == [1, 2, 3]
+    kind, picture, _ = next(preview for _, _, preview in updates if preview is not None)
+    assert kind == "JPEG" and max(picture.size) >= 192
+
+
+def test_an_interrupt_stops_the_run_even_when_the_preview_hears_it_first(hosts):
+    from sora_core.latents.previews import Preview
+
+    class Stop(BaseException): ...
+
+    def refuse(self, value, total=None, preview=None):
+        if preview is not None:
+            raise Stop
+
+    native, _, _ = hosts
+    comfy_standin.ProgressBar.update_absolute, before = refuse, comfy_standin.ProgressBar.update_absolute
+    try:
+        with pytest.raises(Stop), native.wait(1000) as report:
+            for step in range(1000):
+                report(step, Preview(torch.zeros(2, 4, 4, 3, dtype=torch.uint8), fps=500))
+                torch.zeros(1).sum()
+                __import__("time").sleep(0.005)
+    finally:
+        comfy_standin.ProgressBar.update_absolute = before
+
+
+def test_frames_go_in_as_well(hosts):
+    native, standalone, path = hosts
+    frames = torch.rand(5, 32, 48, 3)
+    latents = [host.encode(host.load_model(path, "fp32").vae, frames)["samples"] for host in (native, standalone)]
+    assert torch.allclose(*latents, atol=1e-5)
+    family = native.family(vae=native.load_model(path, "fp32").vae)
+    assert (family.temporal_ratio, family.spatial_ratio, family.causal) == (4, 8, True)
+
+
+def test_samplers_of_the_host_and_ours(hosts):
+    native, _, path = hosts
+    assert native.make_sampler("theirs", {}).sampler_function is comfy_standin.their_sampler
+    assert native.make_sampler("euler", {"s_churn": 1.0}).extra_options["s_churn"] == 1.0
+    with pytest.raises(SoraError, match="eular"):
+        native.make_sampler("eular", {})
+    # Ours are for flows: on any other model the host's sampler of the same name runs.
+    loaded = native.load_model(path, "fp32")
+    loaded.model.model.model_sampling = object()
+    from sora_core.host.comfy.sampler import fit_sampler
+
+    fitted = fit_sampler(native.make_sampler("euler", {}), loaded.model)
+    assert fitted.sampler_function is comfy_standin.their_sampler and fitted.extra_options == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"samples": torch.ones(1, 4, 3, 4, 6)}, ["4 channels", "16"]),
+        ({"samples": torch.ones(3, 4)}, ["[3, 4]", "[B,16,T,H,W]"]),
+        ({"samples": torch.ones(1, 16, 3, 5, 6)}, ["height is 5", "2"]),
+        ({"mask": torch.ones(1, 1, 2, 4, 6)}, ["2 frames", "3"]),
+        ({"mask": torch.ones(2, 1, 3, 4, 6)}, ["batch of 2", "batch of 1"]),
+        ({"space": "Wan 2.1"}, ["one of Wan 2.1", "tiny", "those of sora"]),
+        ({"prompt": " "}, ["prompt is empty"]),
+        ({"cfg": float("nan")}, ["NaN", "step 1 of 3"]),
+    ],
+)
+def test_bad_input_names_both_sides(hosts, change, words):
+    native, _, path = hosts
+    with pytest.raises(SoraError) as error:
+        generate(native, path, **change)
+    assert all(word in str(error.value) for word in words), error.value
+
+
+def test_other_models_and_vaes_are_refused(hosts):
+    native, _, path = hosts
+    loaded = native.load_model(path, "fp32")
+    with pytest.raises(SoraError, match="8 wide.*32"):
+        loaded.model.model.extra_conds(cross_attn=torch.zeros(1, 4, 8))
+    with pytest.raises(SoraError, match="48.*the VAE of tiny.*16"):
+        native.decode(loaded.vae, {"samples": torch.zeros(1, 48, 2, 4, 4)})
+    with pytest.raises(SoraError, match="one of Wan 2.1.*the VAE of tiny.*those of sora"):
+        native.decode(loaded.vae, {"samples": torch.zeros(1, 16, 2, 4, 4), protocol.SPACE: "Wan 2.1"})
+    loaded.model.model.latent_format = comfy_standin.LatentFormat()
+    with pytest.raises(SoraError, match="not a video model"):
+        native.family(model=loaded.model)
+
+
+def test_a_latent_carries_its_space_from_the_vae_through_the_sampler(hosts):
+    native, _, path = hosts
+    made, _, loaded = generate(native, path)
+    assert made[protocol.SPACE] == "sora"
+    assert native.encode(loaded.vae, torch.rand(1, 32, 32, 3))[protocol.SPACE] == "sora"
+
+
+@pytest.mark.parametrize("which", ["positive", "negative"])
+def test_a_prompt_of_another_width_stops_before_the_model_runs(hosts, which, monkeypatch):
+    native, _, path = hosts
+    loaded = native.load_model(path, "fp32")
+    monkeypatch.setattr(type(loaded.model.model), "apply_model", None)
+    prompts = {name: native.encode_text(loaded.clip, "a cat")[0] for name in ("positive", "negative")}
+    prompts[which] = [[torch.zeros(1, 4, 77), {}]]
+    with pytest.raises(SoraError, match=f"{which}: .*77 wide, tiny reads 32"):
+        native.sample(
+            loaded.model,
+            {"samples": torch.zeros(1, 16, 1, 4, 4)},
+            **prompts,
+            sampler=None,
+            sigmas=torch.tensor([1.0, 0.0]),
+            seed=0,
+            cfg=1.0,
+            interval=(0, 1),
+        )
+
+
+def core_model(kind: str, layout: str, **attributes):
+    """A MODEL as ComfyUI would hold it: the class names and attributes that a family is told by."""
+    from types import SimpleNamespace
+
+    network = SimpleNamespace(**{"forward": lambda x, timestep, context: None} | attributes)
+    model = type(kind, (comfy_standin.BaseModel,), {"__init__": lambda self: None})()
+    shape = {"latent_channels": 16, "latent_dimensions": 3}
+    model.__dict__.update(diffusion_model=network, latent_format=type(layout, (), shape)())
+    return comfy_standin.ModelPatcher(model, "cpu", "cpu")
+
+
+@pytest.mark.parametrize(
+    ("kind", "layout", "expected"),
+    [
+        ("WAN21", "Wan21", ("Wan 2.1 (WAN21)", 4, 8, True, "blend", "Wan 2.1")),
+        ("Mochi", "Mochi", ("Mochi", 6, 8, True, "blend", "Mochi")),
+        ("Unheard", "OfFormat", ("Unheard", 4, 8, True, "blend", "")),
+    ],
+)
+def test_families_of_the_hosts_own_models(hosts, kind, layout, expected):
+    family = hosts[0].family(model=core_model(kind, layout, patch_size=(1, 2, 2)))
+    ratios = (family.temporal_ratio, family.spatial_ratio, family.causal)
+    assert (family.name, *ratios, family.masks, family.space) == expected and family.channels == 16
+
+
+def test_a_model_of_pictures_is_refused_though_its_latents_have_time(hosts):
+    with pytest.raises(SoraError, match="QwenImage makes pictures"):
+        hosts[0].family(model=core_model("QwenImage", "Wan21"))
+
+
+def test_a_family_without_masks_refuses_them_before_sampling(hosts):
+    model = core_model("SeedVR2", "SeedVR2")
+    latent = {"samples": torch.zeros(1, 16, 3, 4, 4), "noise_mask": torch.ones(1, 1, 3, 4, 4)}
+    with pytest.raises(SoraError, match="noise mask that keeps.*SeedVR2 cannot keep"):
+        hosts[0].sample(
+            model,
+            latent,
+            [[torch.zeros(1, 1, 1), {}]],
+            None,
+            sampler=None,
+            sigmas=torch.tensor([1.0, 0.0]),
+            seed=0,
+            cfg=1.0,
+            interval=(0, 1),
+        )
+
+
+def test_the_width_of_a_core_models_prompt_is_checked(hosts):
+    from sora_core.host.comfy.families import check_text
+
+    wan = core_model("WAN21", "Wan21", text_dim=4096)
+    check_text(wan, [[torch.zeros(1, 8, 4096), {}]], "positive")
+    with pytest.raises(SoraError, match="32 wide, Wan 2.1 .* reads 4096"):
+        check_text(wan, [[torch.zeros(1, 8, 32), {}]], "positive")
+
+
+def test_a_prompt_that_lacks_what_the_model_needs_is_refused(hosts):
+    from sora_core.host.comfy.families import check_text
+
+    def forward(x, timestep, context, attention_mask, frame_rate=25): ...
+
+    ltx = core_model("LTXV", "LTXV", caption_channels=32, forward=forward)
+    with pytest.raises(SoraError, match="positive: LTX-Video.*attention_mask.*encoded without"):
+        check_text(ltx, [[torch.zeros(1, 8, 32), {}]], "positive")
+    hunyuan = core_model("Unheard", "HunyuanVideo", vector_in=object())
+    with pytest.raises(SoraError, match="negative: HunyuanVideo.*pooled_output.*encoded without"):
+        check_text(hunyuan, [[torch.zeros(1, 8, 32), {"pooled_output": None}]], "negative")
+    check_text(ltx, [[torch.zeros(1, 8, 32), {"attention_mask": torch.ones(1, 8)}]], "positive")
+    check_text(hunyuan, [[torch.zeros(1, 8, 32), {"pooled_output": torch.zeros(1, 8)}]], "negative")
+
+
+def test_the_vae_table_names_families_of_the_table(hosts):
+    from sora_core.host.comfy.families import FAMILIES, VAES, vae_family
+
+    assert set(VAES.values()) <= set(FAMILIES)
+    vae = hosts[0].load_model(hosts[2], "fp32").vae
+    del vae.sora_name
+    vae.first_stage_model = type("WanVAE", (), {"__module__": "comfy.ldm.wan.vae"})()
+    assert vae_family(vae).space == "Wan 2.1" and "Wan 2.1" in vae_family(vae).name
+
+
+def test_files_and_tags_are_the_hosts(hosts, tmp_path):
+    from types import SimpleNamespace
+
+    native, _, _ = hosts
+    assert list(native.model_files()) == ["sora-mini", TINY] or TINY in native.model_files()
+    assert native.output_path("video/sora", ".mp4", 8, 8) == (tmp_path / "sora_00001_.mp4", "video")
+    hidden = SimpleNamespace(prompt={"1": {}}, extra_pnginfo={"workflow": {"nodes": []}})
+    assert native.metadata(hidden) == {"prompt": '{"1": {}}', "workflow": '{"nodes": []}'}
+    sys.modules["comfy.cli_args"].args.disable_metadata = True
+    assert native.metadata(hidden) == {}
+
+
+def test_the_stand_in_has_every_module_that_is_imported(tmp_path):
+    """And nothing outside the folder imports ComfyUI."""
+    known = set(comfy_standin.modules(tmp_path))
+    for path in PACKAGE.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.level == 0:
+                names = [node.module]
+            assert all(n in known for n in names if n.split(".")[0] in ("comfy", "folder_paths", "server")), path

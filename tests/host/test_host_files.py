@@ -1,0 +1,258 @@
+"""Files: folders that cannot be left, names with counters, videos and pictures, and what may go wrong."""
+
+from __future__ import annotations
+
+import os
+import resource
+from contextlib import contextmanager
+from fractions import Fraction
+
+import imageio.v3 as imageio
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sora_core.errors import SoraError
+from sora_core.host.desk.folders import Folders, expand_prefix, safe_join
+from sora_core.host.images import load_image
+from sora_core.media.video import iter_frames, probe, read_audio, read_video, remux, write_video
+
+
+def clip(frames: int = 6, height: int = 32, width: int = 48) -> torch.Tensor:
+    """A red, a green and a blue third, with a white bar that moves."""
+    video = torch.zeros(frames, height, width, 3)
+    for channel in range(3):
+        video[:, :, channel * width // 3 : (channel + 1) * width // 3, channel] = 0.8
+    for index in range(frames):
+        video[index, :, index * 4 : index * 4 + 4] = 1.0
+    return video
+
+
+@contextmanager
+def file_size_limit(size: int):
+    """No file may grow beyond `size`: what a full disk looks like, without one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@contextmanager
+def without_privileges():
+    """Root may write anywhere: be nobody for a while, so that a read-only folder is one."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_video_round_trip(tmp_path):
+    path = tmp_path / "a.mp4"
+    assert write_video(path, clip(), 8, metadata={"workflow": '{"a": 1}'}) == 6
+    info = probe(path)
+    assert (info.width, info.height, info.fps, info.frames, info.codec) == (48, 32, 8, 6, "h264")
+    assert info.metadata["workflow"] == '{"a": 1}'
+    video, fps = read_video(path)
+    assert video.shape == (6, 32, 48, 3) and fps == 8 and video.dtype == torch.float32
+    assert (video - clip()).abs().mean() < 0.03
+    # Another reader sees the same colours: the file says which matrix it was written with.
+    other = torch.from_numpy(imageio.imread(path)).float() / 255
+    assert other.shape == video.shape and (other - clip()).abs().mean() < 0.03
+    data = path.read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")
+
+
+def test_frames_may_come_one_by_one_in_any_form(tmp_path):
+    whole = (clip() * 255).round().to(torch.uint8)
+    pieces = [whole[:2].numpy(), whole[2], (whole[3:].float() / 255)]
+    write_video(tmp_path / "whole.mp4", whole, 8)
+    write_video(tmp_path / "pieces.mp4", iter(pieces), 8)
+    assert torch.equal(read_video(tmp_path / "whole.mp4")[0], read_video(tmp_path / "pieces.mp4")[0])
+    half = write_video(tmp_path / "half.mp4", clip().bfloat16(), 8)
+    assert half == 6
+
+
+def test_odd_sizes_are_padded_at_the_edge(tmp_path):
+    write_video(tmp_path / "odd.mp4", clip(2, 31, 45), 8)
+    video, _ = read_video(tmp_path / "odd.mp4")
+    assert video.shape == (2, 32, 46, 3)
+    assert (video[:, :31, :45] - clip(2, 31, 45)).abs().mean() < 0.04
+
+
+FILM = Fraction(24000, 1001)
+
+
+@pytest.mark.parametrize(("fps", "rate"), [(8, 8), (29.97, Fraction(2997, 100)), (FILM, FILM), (0.5, Fraction(1, 2))])
+def test_frame_rates_are_kept(tmp_path, fps, rate):
+    write_video(tmp_path / "a.mp4", clip(3), fps)
+    assert probe(tmp_path / "a.mp4").fps == rate
+
+
+@pytest.mark.parametrize("fps", [0, -8, float("nan"), float("inf"), 1e9])
+def test_impossible_frame_rates_are_refused(tmp_path, fps):
+    with pytest.raises(SoraError, match="frames per second"):
+        write_video(tmp_path / "a.mp4", clip(), fps)
+    assert not list(tmp_path.iterdir())
+
+
+def test_reading_a_part(tmp_path):
+    write_video(tmp_path / "a.mp4", clip(16), 8)
+    assert len(list(iter_frames(tmp_path / "a.mp4", max_frames=5))) == 5
+    late = list(iter_frames(tmp_path / "a.mp4", start=1.0))
+    assert len(late) == 8
+    assert np.array_equal(late[0], list(iter_frames(tmp_path / "a.mp4"))[8])
+    with pytest.raises(SoraError, match="too many for memory"):
+        read_video(tmp_path / "a.mp4", max_bytes=32 * 48 * 3 * 4 * 10)
+    with pytest.raises(SoraError, match="no frames from 60"):
+        read_video(tmp_path / "a.mp4", start=60.0)
+
+
+def test_sound_travels_along(tmp_path):
+    tone = {"waveform": torch.sin(torch.arange(16000) / 10)[None, None], "sample_rate": 16000}
+    write_video(tmp_path / "a.mp4", clip(8), 8, audio=tone)
+    remux(tmp_path / "a.mp4", tmp_path / "b.mp4", {"prompt": "{}"})
+    info = probe(tmp_path / "b.mp4")
+    assert info.has_audio and info.frames == 8 and info.metadata["prompt"] == "{}"
+    sound = read_audio(tmp_path / "b.mp4")
+    assert sound["sample_rate"] == 16000 and abs(sound["waveform"].shape[-1] - 16000) < 2100
+    assert 0.5 < sound["waveform"].abs().max() < 1.2
+
+
+BAD_FRAMES = {
+    "none": ([], "no frames"),
+    "not a picture": (torch.zeros(4, 4), "shape"),
+    "five channels": (torch.zeros(2, 8, 8, 5), "shape"),
+    "not finite": (torch.full((2, 8, 8, 3), float("nan")), "NaN"),
+    "two sizes": ([torch.zeros(8, 8, 3), torch.zeros(8, 10, 3)], "one size"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FRAMES)
+def test_bad_frames_leave_nothing(tmp_path, case):
+    frames, words = BAD_FRAMES[case]
+    with pytest.raises(SoraError, match=words):
+        write_video(tmp_path / "a.mp4", frames, 8)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_leaves_nothing(tmp_path):
+    noise = torch.rand(24, 64, 64, 3)
+    with file_size_limit(8192), pytest.raises(SoraError, match="disk is full.*free some space"):
+        write_video(tmp_path / "a.mp4", noise, 8)
+    assert not list(tmp_path.iterdir())
+    write_video(tmp_path / "a.mp4", noise, 8)
+
+
+def test_a_full_disk_keeps_the_file_that_was_there(tmp_path):
+    write_video(tmp_path / "a.mp4", clip(), 8)
+    before = (tmp_path / "a.mp4").read_bytes()
+    with file_size_limit(4096), pytest.raises(SoraError):
+        write_video(tmp_path / "a.mp4", torch.rand(24, 64, 64, 3), 8)
+    assert (tmp_path / "a.mp4").read_bytes() == before and len(list(tmp_path.iterdir())) == 1
+
+
+def test_an_interrupted_write_leaves_nothing(tmp_path):
+    def frames():
+        yield from clip()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_video(tmp_path / "a.mp4", frames(), 8)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_read_only_folder_is_named(tmp_path):
+    write_video(tmp_path / "warm.mp4", clip(), 8)  # so that nothing is imported without privileges
+    folder = tmp_path / "locked"
+    folder.mkdir(mode=0o555)
+    for parent in [tmp_path, *tmp_path.parents[:3]]:
+        parent.chmod(parent.stat().st_mode | 0o555)
+    with without_privileges():
+        with pytest.raises(SoraError, match="locked.*read-only.*another folder"):
+            write_video(folder / "a.mp4", clip(), 8)
+        with pytest.raises(SoraError, match="read-only"):
+            Folders(output=folder).check_prefix("video/x")
+    assert not list(folder.iterdir())
+
+
+def test_a_file_in_the_way_of_a_folder(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(SoraError, match="not a folder"):
+        write_video(tmp_path / "file" / "a.mp4", clip(), 8)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a video", b"\x00\x00\x00\x18ftypisom" + b"\x00" * 64])
+def test_files_that_are_no_video(tmp_path, content):
+    (tmp_path / "a.mp4").write_bytes(content)
+    with pytest.raises(SoraError, match="a.mp4"):
+        read_video(tmp_path / "a.mp4")
+    with pytest.raises(SoraError, match="no video file"):
+        read_video(tmp_path / "b.mp4")
+
+
+def test_a_truncated_video_says_so(tmp_path):
+    write_video(tmp_path / "a.mp4", torch.rand(30, 64, 64, 3), 8)
+    data = (tmp_path / "a.mp4").read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(data[: len(data) // 2])
+    try:
+        frames = len(list(iter_frames(tmp_path / "cut.mp4")))
+    except SoraError as error:
+        assert "damaged" in str(error)
+    else:
+        assert 0 < frames < 30
+
+
+@pytest.mark.parametrize("name", ["../x.png", "/etc/passwd", "a/../../x", "..\\x", "a\0b", "link/x"])
+def test_paths_cannot_leave_a_folder(tmp_path, name):
+    root = tmp_path / "input"
+    root.mkdir()
+    (root / "link").symlink_to(tmp_path)
+    with pytest.raises(SoraError):
+        safe_join(root, name)
+
+
+def test_names_inside_a_folder(tmp_path):
+    folders = Folders(tmp_path, tmp_path / "out", tmp_path / "temp")
+    assert safe_join(tmp_path, "sub/..//cat.png") == tmp_path.resolve() / "cat.png"
+    assert folders.resolve("x.png [output]") == (tmp_path / "out" / "x.png").resolve()
+    with pytest.raises(SoraError, match="leads out"):
+        folders.resolve("../x.png [output]")
+
+
+def test_counters_follow_the_highest(tmp_path):
+    folders = Folders(output=tmp_path)
+    first, subfolder = folders.next_file("video/clip", ".mp4")
+    assert (first.name, subfolder) == ("clip_00001_.mp4", "video")
+    for name in ("clip_00007_.mp4", "clip_00009_.png", "clip_2_00050_.mp4", "other_00099_.mp4"):
+        (tmp_path / "video" / name).touch()
+    assert folders.next_file("video/clip", ".mp4")[0].name == "clip_00010_.mp4"
+    assert folders.next_file("", ".mp4")[0].name == "sora_00001_.mp4"
+    assert expand_prefix("%width%x%height%_%year%_%nope%", 8, 4).startswith("8x4_20")
+    assert len(expand_prefix("%date:yyyy-MM-dd%")) == 10
+    with pytest.raises(SoraError, match="too long"):
+        folders.next_file("x" * 300, ".mp4")
+
+
+def test_pictures_come_upright_with_their_mask(tmp_path):
+    picture = Image.new("RGBA", (6, 4), (255, 0, 0, 0))
+    picture.save(tmp_path / "a.png")
+    pixels, mask = load_image(tmp_path / "a.png")
+    assert pixels.shape == (1, 4, 6, 3) and mask.shape == (1, 4, 6) and float(mask.min()) == 1.0
+    turned = Image.new("RGB", (6, 4), (0, 255, 0))
+    exif = turned.getexif()
+    exif[0x0112] = 6  # stands on its side
+    turned.save(tmp_path / "b.jpg", exif=exif)
+    assert load_image(tmp_path / "b.jpg")[0].shape == (1, 6, 4, 3)
+    grey = Image.fromarray(np.full((4, 4), 32768, dtype=np.uint16))
+    grey.save(tmp_path / "c.png")
+    assert abs(float(load_image(tmp_path / "c.png")[0].mean()) - 0.5) < 0.01
+    (tmp_path / "d.png").write_bytes((tmp_path / "a.png").read_bytes()[:40])
+    with pytest.raises(SoraError, match="d.png cannot be read as a picture"):
+        load_image(tmp_path / "d.png")

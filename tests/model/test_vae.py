@@ -1,0 +1,77 @@
+"""The video VAE: shapes, causality, and streaming that equals the whole clip."""
+
+import pytest
+import torch
+
+from sora_core.errors import SoraError
+from sora_core.model.vae.mini import FeatureCache, VAEConfig, VideoVAE
+
+
+@pytest.fixture(scope="module")
+def vae():
+    torch.manual_seed(0)
+    config = VAEConfig(
+        latent_channels=4, width=(16, 24), latent_mean=(0.1, -0.2, 0.3, 0.0), latent_std=(1.5, 0.7, 1.0, 2.0)
+    )
+    vae = VideoVAE(config).eval().requires_grad_(False)
+    for p in vae.parameters():
+        p.add_(0.05 * torch.randn_like(p))  # the branches start at zero: give every layer a say
+    return vae
+
+
+@pytest.fixture(scope="module")
+def video():
+    return torch.rand(1, 3, 21, 32, 48, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+def test_shapes(vae, video):
+    z = vae.encode(video)
+    assert z.shape == (1, 4, 6, 4, 6) == (1, 4, vae.latent_frames(21), 4, 6)
+    assert vae.decode(z).shape == video.shape
+    assert vae.encode(video[:, :, :1]).shape == (1, 4, 1, 4, 6)
+    assert vae.video_frames(6) == 21
+
+
+def test_encoding_a_stream_equals_encoding_the_clip(vae, video):
+    whole = vae.encode(video)
+    for size in (1, 3, 4, 7, 21):
+        parts = list(vae.stream_encode(video.split(size, 2)))
+        assert torch.allclose(torch.cat(parts, 2), whole, atol=1e-4)
+
+
+def test_decoding_a_stream_equals_decoding_the_clip(vae, video):
+    z = vae.encode(video)
+    whole = vae.decode(z)
+    for size in (1, 2, 5):
+        parts = list(vae.stream_decode(z, chunk=size))
+        assert torch.allclose(torch.cat(parts, 2), whole, atol=1e-4)
+    assert torch.allclose(torch.cat(list(vae.stream_decode(iter(z.split(1, 2)))), 2), whole, atol=1e-4)
+
+
+def test_a_cache_continues_a_clip(vae, video):
+    z = vae.encode(video)
+    cache = FeatureCache()
+    first = list(vae.stream_decode(z[:, :, :2], cache=cache))
+    rest = list(vae.stream_decode(z[:, :, 2:], cache=cache))
+    assert torch.allclose(torch.cat(first + rest, 2), vae.decode(z), atol=1e-4)
+
+
+def test_the_past_does_not_see_the_future(vae, video):
+    changed = video.clone()
+    changed[:, :, 9:] = 0
+    assert torch.equal(vae.encode(video)[:, :, :3], vae.encode(changed)[:, :, :3])
+    assert not torch.equal(vae.encode(video)[:, :, 3], vae.encode(changed)[:, :, 3])
+
+
+@pytest.mark.parametrize(
+    "shape, words",
+    [((1, 3, 4, 32, 32), "5 frames"), ((1, 3, 5, 30, 32), "multiples of 8"), ((1, 1, 5, 32, 32), r"\[B,3,T,H,W\]")],
+)
+def test_wrong_videos_are_refused(vae, shape, words):
+    with pytest.raises(SoraError, match=words):
+        vae.encode(torch.zeros(shape))
+
+
+def test_a_stream_that_ends_within_a_group_is_refused(vae, video):
+    with pytest.raises(SoraError, match="2 frames after"):
+        list(vae.stream_encode(video[:, :, :7].split(3, 2)))

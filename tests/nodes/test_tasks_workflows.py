@@ -1,0 +1,58 @@
+"""The shared editing workflows open and run on their bundled inputs, and are what their maker writes."""
+
+from __future__ import annotations
+
+import json
+
+import make_workflows
+import pytest
+from nodes_support import TINY, save_tiny
+
+from sora_core.host.desk.folders import Folders
+from sora_core.host.host import Host
+from sora_core.media.video import probe
+
+FRAMES = {
+    "image_to_video": 17,
+    "extend": 25,
+    "infill": 17,
+    "connect": 42,
+    "loop": 25,
+    "remix": 17,
+    "storyboard": 49,
+    "long_video": 9,
+    "text_to_video_4step": 17,
+}
+
+
+@pytest.fixture()
+def host(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_tiny(tmp_path / "models" / TINY)
+    return Host(Folders(make_workflows.INPUTS, tmp_path / "output", tmp_path / "temp"))
+
+
+def test_workflows_are_up_to_date(host):
+    schemas = {kind: node.GET_SCHEMA() for kind, node in host.registry.nodes.items()}
+    graphs = make_workflows.graphs()
+    assert set(graphs) == set(FRAMES)
+    for name, graph in graphs.items():
+        saved = json.loads((make_workflows.WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))
+        made = json.loads(json.dumps(make_workflows.save_as_frontend(graph, schemas)))
+        # The frontend may move and resize nodes; what they hold must be what the schemas say.
+        for node in [*saved["nodes"], *made["nodes"]]:
+            node.pop("pos"), node.pop("size")
+        assert saved["nodes"] == made["nodes"] and saved["links"] == made["links"], name
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_runs_on_its_bundled_inputs(host, name):
+    settings = [f"SoraLoadModel.model={TINY}", "SoraLoadModel.lora=none"]
+    if name == "long_video":
+        settings += ["SoraLongVideo.steps=1", "SoraLongVideo.seconds=1", "SoraLongVideo.cfg=1"]
+    else:
+        settings += ["SoraSampler.steps=1", "SoraSampler.cfg=1"]
+    result = host.run(host.load(make_workflows.WORKFLOWS / f"{name}.json", settings))
+    (path,) = result.files
+    info = probe(path)
+    assert (info.frames, info.width, info.height, float(info.fps)) == (FRAMES[name], 128, 128, 8.0)

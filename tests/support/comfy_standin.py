@@ -1,0 +1,284 @@
+"""Just enough of ComfyUI's modules to run `sora_core.host.comfy` where ComfyUI cannot be installed.
+
+Hand-written after the behaviour of 0.33.0: every attribute that our code reads, and no other. What stands here is
+the contract; a real ComfyUI decides whether it is right.
+"""
+
+from __future__ import annotations
+
+import enum
+from types import ModuleType, SimpleNamespace
+
+import torch
+from torch import nn
+
+from sora_core.diffusion.schedules import get_sigmas, percent_to_sigma, shift_sigma, sigma_table
+
+
+class CONDRegular:
+    def __init__(self, cond):
+        self.cond = cond
+
+
+class CONDConstant(CONDRegular): ...
+
+
+class Executor:
+    """Calls wrappers around a function; here, the one given in the options."""
+
+    def __init__(self, function, owner, wrappers):
+        self.function, self.wrappers = function, wrappers
+
+    def execute(self, *args, **kwargs):
+        return self.wrappers[0](self.function, *args, **kwargs) if self.wrappers else self.function(*args, **kwargs)
+
+
+class LatentFormat:
+    latent_channels, latent_dimensions = 4, 2
+    latent_rgb_factors = latent_rgb_factors_bias = None
+
+
+class CONST: ...
+
+
+class Flow(CONST):
+    def __init__(self, shift):
+        self.shift, self.sigmas = shift, sigma_table(shift)
+
+    def percent_to_sigma(self, percent):
+        return percent_to_sigma(percent, self.shift)
+
+
+class ModelType(enum.Enum):
+    FLOW = 6
+
+
+class Linear(nn.Linear):
+    """A layer that casts its weights as it is used."""
+
+    def forward(self, x):
+        return nn.functional.linear(x, self.weight.to(x.dtype), self.bias.to(x.dtype))
+
+
+class BaseModel(nn.Module):
+    def __init__(self, config, model_type, device=None, unet_model=None):
+        super().__init__()
+        operations = SimpleNamespace(Linear=Linear, LayerNorm=nn.LayerNorm, Conv3d=nn.Conv3d)
+        self.diffusion_model = unet_model(**config.unet_config, device=device, operations=operations)
+        self.latent_format, self.model_sampling = (config.latent_format, Flow(config.sampling_settings["shift"]))
+
+    def load_model_weights(self, state, prefix):
+        missing, unexpected = self.diffusion_model.load_state_dict(state, strict=False)
+        assert not missing and not unexpected
+
+    def extra_conds(self, **kwargs):
+        return {"c_crossattn": CONDRegular(kwargs["cross_attn"])}
+
+    def process_timestep(self, timestep, **kwargs):
+        return timestep
+
+    def scale_latent_inpaint(self, sigma, noise, latent_image, **kwargs):
+        raise NotImplementedError
+
+    def apply_model(self, x, sigma, conds):
+        extra = {name: cond.cond for name, cond in conds.items()}
+        context = extra.pop("c_crossattn")
+        t = self.process_timestep(sigma * 1000, x=x, **extra)
+        v = self.diffusion_model(x, t, context=context, control=None, transformer_options={}, **extra)
+        return x - sigma.view(-1, 1, 1, 1, 1) * v
+
+
+class BASE:
+    def __init__(self, unet_config):
+        self.unet_config = dict(unet_config)
+
+    def set_inference_dtype(self, dtype, manual_cast_dtype):
+        self.unet_config["dtype"] = dtype
+
+
+class ClipTarget:
+    def __init__(self, tokenizer, clip):
+        self.tokenizer, self.clip, self.params = tokenizer, clip, {}
+
+
+class ModelPatcher:
+    def __init__(self, model, load_device, offload_device):
+        self.model, self.load_device = model, load_device
+        self.model_options = {}
+
+    def get_model_object(self, name):
+        return getattr(self.model, name)
+
+
+class CLIP:
+    def __init__(self, target, model_options):
+        self.tokenizer = target.tokenizer(embedding_directory=None, tokenizer_data={})
+        self.cond_stage_model = target.clip(
+            **target.params, dtype=model_options["dtype"], device="cpu", model_options=model_options
+        )
+        assert self.cond_stage_model.dtypes and self.tokenizer.state_dict() == {}
+
+    def tokenize(self, text):
+        return self.tokenizer.tokenize_with_weights(text, False)
+
+    def encode_from_tokens_scheduled(self, tokens):
+        self.cond_stage_model.reset_clip_options()
+        self.cond_stage_model.set_clip_options({"execution_device": "cpu"})
+        cond, pooled, extra = self.cond_stage_model.encode_token_weights(tokens)
+        return [[cond, {"pooled_output": pooled, **extra}]]
+
+
+class VAE:
+    def __init__(self, sd):
+        self.process_input, self.process_output = (lambda x: x * 2 - 1, lambda x: x.add_(1).div_(2).clamp_(0, 1))
+        self.first_stage_model = None
+
+    def decode(self, samples):
+        assert self.memory_used_decode(samples.shape, self.vae_dtype) > 0
+        pixels = self.first_stage_model.decode(samples.to(self.device, self.vae_dtype))
+        assert pixels.shape[2] == self.upscale_ratio[0](samples.shape[2])
+        return self.process_output(pixels.float()).to(self.output_device).movedim(1, -1)
+
+    def encode(self, pixels):
+        video = self.process_input(pixels.movedim(-1, 1).movedim(1, 0)[None])
+        assert self.memory_used_encode(video.shape, self.vae_dtype) > 0
+        latent = self.first_stage_model.encode(video.to(self.device, self.vae_dtype)).float()
+        assert latent.shape[2] == self.downscale_ratio[0](video.shape[2])
+        return latent
+
+
+class KSAMPLER:
+    def __init__(self, sampler_function, extra_options=None, inpaint_options=None):
+        self.sampler_function, self.extra_options = sampler_function, extra_options or {}
+
+
+class KSampler:
+    SAMPLERS, SCHEDULERS = ["euler", "theirs"], ["simple", "beta"]
+    DISCARD_PENULTIMATE_SIGMA_SAMPLERS = {"dpm_2"}
+
+
+class CFGGuider:
+    """Guidance and inpainting as ComfyUI does them, in a few lines."""
+
+    def __init__(self, model_patcher):
+        self.model_patcher, self.model_options = model_patcher, {}
+
+    def set_conds(self, positive, negative):
+        self.entries = {"positive": positive, "negative": negative}
+
+    def set_cfg(self, cfg):
+        self.cfg = cfg
+
+    def predict_noise(self, x, timestep, model_options=None, seed=None):
+        model = self.model_patcher.model
+        positive, negative = (model.apply_model(x, timestep, self.conds[k]) for k in ("positive", "negative"))
+        return negative + self.cfg * (positive - negative)
+
+    def sample(self, noise, latent, sampler, sigmas, denoise_mask=None, callback=None, disable_pbar=False, seed=None):
+        model = self.model_patcher.model
+        mask = None if denoise_mask is None else denoise_mask.repeat(1, latent.shape[1], 1, 1, 1)
+        self.conds = {
+            name: model.extra_conds(cross_attn=entries[0][0], **entries[0][1], denoise_mask=mask, device="cpu")
+            for name, entries in self.entries.items()
+        }
+
+        def denoiser(x, sigma, seed=None):
+            if mask is not None:
+                kept = model.scale_latent_inpaint(x=x, sigma=sigma, noise=noise, latent_image=latent, denoise_mask=mask)
+                x = x * mask + kept * (1 - mask)
+            out = self.predict_noise(x, sigma, {}, seed)
+            return out if mask is None else out * mask + latent * (1 - mask)
+
+        x = sigmas[0] * noise + (1 - sigmas[0]) * latent
+        return sampler.sampler_function(
+            denoiser,
+            x,
+            sigmas,
+            extra_args={"seed": seed},
+            callback=lambda s: callback(s["i"], s["denoised"], s["x"], len(sigmas) - 1),
+            **sampler.extra_options,
+        )
+
+
+class ProgressBar:
+    updates: list = []
+
+    def __init__(self, total):
+        self.total = total
+
+    def update_absolute(self, value, total=None, preview=None):
+        ProgressBar.updates.append((value, total, preview))
+
+
+def their_sampler(model, x, sigmas, extra_args=None, callback=None, disable=None):
+    return model(x, x.new_ones(x.shape[0]))
+
+
+def prepare_noise(latent, seed, batch_inds=None):
+    return torch.randn(latent.shape, generator=torch.Generator().manual_seed(seed))
+
+
+def modules(folder) -> dict[str, ModuleType]:
+    """Everything for `sys.modules`. Files go under `folder`."""
+    cpu, fp32 = torch.device("cpu"), torch.float32
+    parts = {
+        "comfy": {},
+        "comfy.conds": {"CONDRegular": CONDRegular, "CONDConstant": CONDConstant},
+        "comfy.latent_formats": {"LatentFormat": LatentFormat},
+        "comfy.model_base": {"BaseModel": BaseModel, "ModelType": ModelType},
+        "comfy.model_management": {
+            **{
+                name: lambda: cpu
+                for name in (
+                    "get_torch_device",
+                    "unet_offload_device",
+                    "vae_device",
+                    "vae_offload_device",
+                    "intermediate_device",
+                )
+            },
+            "unet_dtype": lambda model_params, supported_dtypes: fp32,
+            "unet_manual_cast": lambda weights, device, supported: None,
+            "vae_dtype": lambda device, allowed: fp32,
+            "dtype_size": lambda dtype: 4,
+            "throw_exception_if_processing_interrupted": lambda: None,
+        },
+        "comfy.model_patcher": {"ModelPatcher": ModelPatcher},
+        "comfy.patcher_extension": {
+            "WrappersMP": SimpleNamespace(DIFFUSION_MODEL="diffusion_model"),
+            "WrapperExecutor": SimpleNamespace(new_class_executor=Executor),
+            "get_all_wrappers": lambda kind, options: options.get("wrappers", []),
+        },
+        "comfy.model_sampling": {"CONST": CONST},
+        "comfy.supported_models_base": {"BASE": BASE, "ClipTarget": ClipTarget},
+        "comfy.sd": {"CLIP": CLIP, "VAE": VAE},
+        "comfy.sample": {"prepare_noise": prepare_noise},
+        "comfy.samplers": {
+            "KSAMPLER": KSAMPLER,
+            "KSampler": KSampler,
+            "CFGGuider": CFGGuider,
+            "sampler_object": lambda name: KSAMPLER(their_sampler),
+            "calculate_sigmas": lambda table, name, steps: get_sigmas(name, steps, shift=table.shift),
+        },
+        "comfy.utils": {"ProgressBar": ProgressBar},
+        "comfy.cli_args": {"args": SimpleNamespace(disable_metadata=False)},
+        "folder_paths": {
+            "models_dir": str(folder / "models"),
+            "add_model_folder_path": lambda name, path: None,
+            "get_filename_list": lambda name: sorted(p.name for p in (folder / "models").iterdir()),
+            "get_full_path": lambda name, file: str(folder / "models" / file),
+            "get_output_directory": lambda: str(folder),
+            "get_save_image_path": lambda prefix, out, w, h: (out, prefix.split("/")[-1], 1, "video", prefix),
+        },
+        "latent_preview": {"get_previewer": lambda device, layout: object()},
+        "server": {"PromptServer": SimpleNamespace(instance=None)},
+    }
+    made = {}
+    for name, attributes in parts.items():
+        made[name] = ModuleType(name)
+        vars(made[name]).update(attributes)
+        parent, _, child = name.rpartition(".")
+        if parent:
+            setattr(made[parent], child, made[name])
+    assert shift_sigma(0.5, 1.0) == 0.5
+    return made

@@ -1,0 +1,121 @@
+"""Few-step distillation: the teacher's path is the sampler's own, and the student gets there in fewer calls."""
+
+import pytest
+import torch
+from nodes_support import save_tiny
+from test_finetune import clip
+
+import sora_core
+from sora_core.diffusion.sampling import sample
+from sora_core.loading.lora import read_lora
+from sora_core.training import cli
+from sora_core.training.recipes.distill import DistillTrainer, DistillTraining
+
+FEW = 2
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A tiny model and the latents of two clips."""
+    from sora_core.training.recipes.finetune import prepare
+
+    root = tmp_path_factory.mktemp("distil")
+    save_tiny(root / "tiny.safetensors")
+    (root / "films").mkdir()
+    for i in range(2):
+        clip(root / "films" / f"clip{i}.mp4", 5, 64, 64, caption="a cat walks left on a beach", seed=i)
+    prepare(root / "films", root, root / "tiny.safetensors", device="cpu")
+    return root
+
+
+def config(root, **changes):
+    return DistillTraining(
+        **{
+            "out": str(root / "run"),
+            "init": str(root / "tiny.safetensors"),
+            "data": str(root / "latents"),
+            "device": "cpu",
+            "bf16": False,
+            "few": FEW,
+            "substeps": 4,
+            "batches": 2,
+            "tokens": 64,
+            "warmup": 1,
+            "decay": 2,
+            "steps": 2,
+            "log_every": 1,
+            "save_every": 100,
+            "sheet_every": 100,
+            "rank": 4,
+            "label_block": 1,
+            **changes,
+        }
+    )
+
+
+def test_the_teacher_is_the_model_with_guidance(root):
+    trainer = DistillTrainer(config(root, mask_share=0.0, few=1, substeps=8))
+    b = trainer.batch(5)
+    states = trainer.follow(b)
+    model = sora_core.load(root / "tiny.safetensors", device="cpu")
+    with torch.no_grad():
+        made = sample(
+            model.model,
+            {"samples": torch.zeros_like(b.latents)},
+            model.text(b.ids[:, 0]),
+            model.text(torch.zeros_like(b.ids[:, 0])),
+            seed=0,
+            sampler="dpmpp_2m",
+            sigmas=trainer.fine,
+            cfg=4.0,
+            noise=b.noise,
+        )["samples"]
+    assert len(states) == 2 and torch.equal(states[0], b.noise) and trainer.sigmas == [1, 0]
+    assert torch.allclose(states[-1], made, atol=1e-4)
+
+
+def test_kept_latents_stay(root):
+    trainer = DistillTrainer(config(root, mask_share=1.0))
+    step = next(s for s in range(50) if not trainer.batch(s).generate.all())
+    b = trainer.batch(step)
+    assert len(trainer.sigmas) == FEW + 1 and trainer.sigmas[0] == 1 and trainer.sigmas[-1] == 0
+    kept = ~b.generate[:, None, :, None, None].expand_as(b.latents)
+    states = trainer.follow(b)
+    assert len(states) == FEW + 1 and not torch.equal(states[1], states[2])
+    assert torch.equal(states[-1][kept], b.latents[kept])
+
+
+def test_the_student_comes_closer(root):
+    argv = [
+        f"{k}={v}"
+        for k, v in {"out": root / "learn", "init": root / "tiny.safetensors", "data": root / "latents"}.items()
+    ]
+    argv += ["device=cpu", "bf16=false", f"few={FEW}", "batches=2", "tokens=64", "warmup=1", "decay=40", "steps=80"]
+    argv += ["lr=1e-2", "rank=4", "label_block=1", "mask_share=0.0", "log_every=40", "save_every=40", "sheet_every=80"]
+    argv.append("sampler=dpmpp_2m")  # without fresh noise on the way, the noise alone decides what comes
+    assert cli.main(["distill", *argv]) == 0
+    file = root / "learn" / "lora.safetensors"
+    assert read_lora(file).habits == {"steps": FEW, "cfg": 1.0, "sampler": "lcm"}
+    base = sora_core.load(root / "tiny.safetensors", device="cpu")
+    student = base.with_lora(file)
+    teacher = DistillTrainer(config(root, out=str(root / "fresh"), mask_share=0.0, sampler="dpmpp_2m"))
+    b = teacher.batch(1000)
+    target = teacher.follow(b)[-1]
+
+    def far(pipe) -> float:
+        with torch.no_grad():
+            made = sample(
+                pipe.model,
+                {"samples": torch.zeros_like(b.latents)},
+                pipe.text(b.ids[:, 0]),
+                None,
+                seed=0,
+                sampler="euler",
+                sigmas=torch.tensor([1.0, 0.0]),
+                noise=b.noise,
+            )["samples"]
+        return float((made - target).square().mean())
+
+    assert far(student) < 0.6 * far(base)  # in one call, from noise
+    assert base.habits() == (25, 4.0, "euler") and student.habits() == (FEW, 1.0, "lcm")
+    assert student.habits(steps=8, sampler="euler") == (8, 1.0, "euler")

@@ -1,0 +1,37 @@
+"""Batches that are drawn ahead are those of the loop, and a run that has a budget ends by the clock."""
+
+import pytest
+import torch
+from test_training import dit_config, vae_config, world  # noqa: F401
+
+from sora_core.training.recipes.dit import DiTTrainer
+from sora_core.training.recipes.vae import VAETrainer
+
+
+@pytest.mark.parametrize("kind", ["vae", "dit"])
+def test_batches_that_workers_draw_ahead_are_those_of_the_loop(world, kind):  # noqa: F811
+    make, config = (VAETrainer, vae_config) if kind == "vae" else (DiTTrainer, dit_config)
+    states = []
+    for name, workers in (("alone", 0), ("ahead", 2)):
+        trainer = make(config(world, f"{kind}-{name}", steps=4, workers=workers))
+        trainer.train()
+        states.append(trainer.model.state_dict())
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+def test_a_budget_ends_a_run_by_the_clock(world):  # noqa: F811
+    trainer = DiTTrainer(dit_config(world, "dit-budget", steps=100_000, decay=50_000, budget=3.0))
+    trainer.train()
+    assert 1 < trainer.step < 100_000 and 3.0 <= trainer.seconds < 10.0
+    assert (trainer.out / "model.safetensors").exists() and trainer.checkpoint.exists()
+    again = DiTTrainer(dit_config(world, "dit-budget", steps=100_000, decay=50_000, budget=3.0))
+    again.train()
+    assert again.step == trainer.step  # it is spent
+    rows = (trainer.out / "metrics.csv").read_text().splitlines()
+    names = rows[0].split(",")
+    at = [names.index(name) for name in ("seconds", "lr_factor")]
+    clock, factors = ([float(row.split(",")[i]) for row in rows[1:]] for i in at)
+    # By the clock at each step's beginning, however long the steps are: the last half of the budget brings it down.
+    for spent, factor in zip(clock, factors[1:], strict=False):
+        assert factor == pytest.approx(min(1.0, max(0.02, 2 * (1 - spent / 3.0))), abs=0.08)
+    assert max(factors) == 1.0 and factors[-1] < 0.5 and factors[1:] == sorted(factors[1:], reverse=True)
