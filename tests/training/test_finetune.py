@@ -9,7 +9,7 @@ import torch
 from nodes_support import make_host, save_tiny, text_to_video
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from test_comfy_contract import hosts  # noqa: F401
+from test_comfy import hosts  # noqa: F401
 
 import sora_core
 from sora_core.cli import main

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from test_training import dit_config, vae_config, world  # noqa: F401
+from test_trainers import dit_config, vae_config, world  # noqa: F401
 
 from sora_core.training.recipes.dit import DiTTrainer
 from sora_core.training.recipes.vae import VAETrainer

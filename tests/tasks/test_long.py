@@ -286,7 +286,7 @@ def test_memory_does_not_grow(pipe, tmp_path):
 
 SCRIPT = """
 import sys
-from test_tasks_long import LONG, tiny_pipeline
+from test_long import LONG, tiny_pipeline
 tell = lambda p: print(p.segment, flush=True)
 tiny_pipeline().long_video("a cat", sys.argv[1], progress=tell, **LONG)
 """

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from test_training import resumes_exactly, vae_config, world  # noqa: F401
+from test_trainers import resumes_exactly, vae_config, world  # noqa: F401
 
 from sora_core.errors import SoraError
 from sora_core.loading.checkpoint import load_parts

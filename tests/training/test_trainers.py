@@ -291,7 +291,7 @@ def test_what_is_kept_may_hold_a_little_noise_of_which_the_model_is_not_told(wor
 RANK = """
 import sys, torch
 sys.path.insert(0, sys.argv[1])
-from test_training import dit_config, DiTTrainer
+from test_trainers import dit_config, DiTTrainer
 from pathlib import Path
 root = Path(sys.argv[2])
 trainer = DiTTrainer(dit_config(root, sys.argv[3], steps=1, tokens=int(sys.argv[4]), bf16=False))
