@@ -331,7 +331,8 @@ def main() -> None:
     parser.add_argument("--out", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
-        return child(args.child, args.out, args.steps)
+        child(args.child, args.out, args.steps)
+        return
     given = {"cfg": args.cfg, "sampler": args.sampler}
     how = {"steps": args.steps} | {key: value for key, value in given.items() if value is not None}
     bench = Bench(args.model, args.observer, args.clips, how, args.sprites)

@@ -16,7 +16,32 @@ ROOT = Path(__file__).resolve().parents[2]
 TARGET = ROOT / "requirements.txt"
 # Of ComfyUI's own requirements.txt, 0.3.64 and 0.33.0 alike.
 BROUGHT = frozenset(
-    ["aiohttp", "alembic", "av", "einops", "kornia", "numpy", "pillow", "psutil", "pydantic", "pydantic-settings", "pyyaml", "safetensors", "scipy", "sentencepiece", "spandrel", "sqlalchemy", "tokenizers", "torch", "torchaudio", "torchsde", "torchvision", "tqdm", "transformers", "yarl"]
+    [
+        "aiohttp",
+        "alembic",
+        "av",
+        "einops",
+        "kornia",
+        "numpy",
+        "pillow",
+        "psutil",
+        "pydantic",
+        "pydantic-settings",
+        "pyyaml",
+        "safetensors",
+        "scipy",
+        "sentencepiece",
+        "spandrel",
+        "sqlalchemy",
+        "tokenizers",
+        "torch",
+        "torchaudio",
+        "torchsde",
+        "torchvision",
+        "tqdm",
+        "transformers",
+        "yarl",
+    ]
 )
 # Extras for work on the pack, and `faces`, whose OpenCV would overwrite the one that an artist has.
 WORK = ("test", "train", "faces")
