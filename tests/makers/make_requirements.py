@@ -8,6 +8,7 @@ anything that is there already.
 
 from __future__ import annotations
 
+import argparse
 import re
 import tomllib
 from pathlib import Path
@@ -67,5 +68,10 @@ def requirements() -> str:
     return HEAD + "".join(f"{name}\n" for name in needed() if name not in BROUGHT)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     TARGET.write_text(requirements(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
