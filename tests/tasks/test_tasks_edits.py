@@ -7,7 +7,7 @@ import torch
 from nodes_support import tiny_parts
 
 from sora_core import tasks
-from sora_core.diffusion.masks import to_latent_grid
+from sora_core.latents.masks import to_latent_grid
 from sora_core.diffusion.samplers import SAMPLERS
 from sora_core.errors import SoraError
 from sora_core.loading.checkpoint import ModelBundle
