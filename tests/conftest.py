@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
+# Tiny models wait longer for a second thread than they compute, on a busy machine a hundred times longer. Here and in
+# child processes, before torch is imported; a number that is set already stays.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 
 
@@ -24,3 +30,11 @@ def hosts(tmp_path, monkeypatch):
 
     with both_hosts(tmp_path, monkeypatch) as found:
         yield found
+
+
+@pytest.fixture()
+def unmarked(tmp_path_factory, monkeypatch):
+    """Videos without a watermark, and frames and previews unchecked: what is compared is the render."""
+    policy = tmp_path_factory.mktemp("policy") / "unmarked.toml"
+    policy.write_text('name = "unmarked"\n[frames]\naction = "off"\n[provenance]\nwatermark = false\n')
+    monkeypatch.setenv("SORA_POLICY", str(policy))

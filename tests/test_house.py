@@ -48,34 +48,39 @@ class Import(NamedTuple):
 
 
 @cache
-def tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
-@cache
-def all_imports(path: Path) -> tuple[Import, ...]:
-    """Every import of a file, wherever in it."""
-    package = path.relative_to(ROOT).parent.parts
-    found: list[Import] = []
+def statements(path: Path) -> list[tuple[ast.stmt, bool]]:
+    """Every statement of a file, wherever in it, and whether it is for a type checker alone."""
+    found: list[tuple[ast.stmt, bool]] = []
 
     def walk(node: ast.AST, for_types: bool) -> None:
-        if isinstance(node, ast.Import):
-            found.extend(Import(node.lineno, alias.name, 0, for_types) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1] if node.level else ()
-            stem = ".".join((*base, *filter(None, [node.module])))
-            found.extend(Import(node.lineno, f"{stem}.{alias.name}", node.level, for_types) for alias in node.names)
-        elif isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+        if isinstance(node, ast.stmt):
+            found.append((node, for_types))
+        if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
             for child in node.body:
                 walk(child, True)
             for child in node.orelse:
                 walk(child, for_types)
-        elif not isinstance(node, ast.expr):
+        else:
             for child in ast.iter_child_nodes(node):
-                walk(child, for_types)
+                if not isinstance(child, ast.expr):
+                    walk(child, for_types)
 
-    walk(tree(path), False)
-    return tuple(found)
+    walk(ast.parse(path.read_text(encoding="utf-8")), False)
+    return found
+
+
+@cache
+def all_imports(path: Path) -> list[Import]:
+    package = path.relative_to(ROOT).parent.parts
+    found: list[Import] = []
+    for node, for_types in statements(path):
+        if isinstance(node, ast.Import):
+            found += [Import(node.lineno, alias.name, 0, for_types) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            stem = ".".join((*base, *filter(None, [node.module])))
+            found += [Import(node.lineno, f"{stem}.{alias.name}", node.level, for_types) for alias in node.names]
+    return found
 
 
 def imports(path: Path) -> list[Import]:
@@ -185,7 +190,7 @@ def test_functions_stay_readable():
     long = [
         f"{where(path, node.lineno)}: {node.name}, {length} lines"
         for path in ALL
-        for node in ast.walk(tree(path))
+        for node, _ in statements(path)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name != "define_schema"
         if (length := (node.end_lineno or 0) - node.lineno + 1) > 60
     ]

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -56,10 +57,15 @@ def load(folder: Path, first: str = "") -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@cache
+def distributions() -> dict[str, list[str]]:
+    """Name of a module -> of the distributions that bring it."""
+    return dict(packages_distributions())
+
+
 def modules(package: str) -> list[str]:
     """Names under which a distribution is imported."""
-    listed = packages_distributions().items()
-    found = [m for m, names in listed if package in {n.lower().replace("_", "-") for n in names}]
+    found = [m for m, names in distributions().items() if package in {n.lower().replace("_", "-") for n in names}]
     return [m for m in found if not m.startswith("_")] or [package.replace("-", "_")]
 
 
@@ -115,6 +121,7 @@ def files(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", NEEDED_BY)
 def test_without_a_library_only_what_needs_it_says_so(module, files):
     script = ROOT / "tests" / "support" / "missing_library.py"
@@ -134,6 +141,7 @@ def test_without_a_library_only_what_needs_it_says_so(module, files):
         assert name in message and "pip install" in message, message
 
 
+@pytest.mark.slow
 def test_the_pack_adds_little_to_the_start_of_its_host(tmp_path):
     """Besides what ComfyUI itself has imported by then; in processor time, so that a busy machine does not matter."""
     seconds = [load(tmp_path, first="torch,PIL.Image,av,einops")["seconds"] for _ in range(4)]

@@ -60,6 +60,7 @@ def test_run_prints_json(sora, work):
     assert report["outputs"]["2"]["files"][0]["filename"] == "tiny_00001_.txt"
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_at_once_and_leaves_nothing(work):
     words = [sys.executable, "-P", "-c", CODE, "run", "slow.json", "--packs-dir", "packs"]
     process = subprocess.Popen(

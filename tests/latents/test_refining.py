@@ -29,6 +29,7 @@ def psnr(a, b):
     return float(-10 * torch.log10((a - b).square().mean()))
 
 
+@pytest.mark.slow
 def test_a_refined_latent_decodes_to_more_of_the_clip_and_stays_near(vae, clip):
     told = []
     plain, fine = encode(vae, clip), encode(vae, clip, 24, lambda *at: told.append(at))
@@ -45,6 +46,7 @@ def alone(vae, clip):
     return torch.cat(list(encode_stream(vae, clip[None].movedim(-1, 1), correct=False)), 2)
 
 
+@pytest.mark.slow
 def test_what_is_encoded_is_corrected_by_what_it_decodes_to(vae):
     gained = []
     for seed in range(4):
@@ -71,6 +73,7 @@ def test_a_correction_that_makes_it_worse_is_not_made(vae, kind):
     assert error(encode(vae, clip)) <= error(alone(vae, clip)) + 1e-7
 
 
+@pytest.mark.slow
 def test_large_frames_are_refined_in_tiles_that_nobody_sees(vae, clip, monkeypatch):
     wide = torch.cat((clip[:5], clip[:5].flip(2), clip[:5]), 2)  # 64x192: 8x24 latents
     told = []
@@ -85,6 +88,7 @@ def test_large_frames_are_refined_in_tiles_that_nobody_sees(vae, clip, monkeypat
     assert abs(psnr(decode(vae, tiled)[0], wide) - psnr(decode(vae, whole)[0], wide)) < 0.05
 
 
+@pytest.mark.slow
 def test_what_comes_later_does_not_change_what_was_found(vae, clip):
     longer = torch.cat((clip, clip[-1:].expand(8, -1, -1, -1)))
     told = []

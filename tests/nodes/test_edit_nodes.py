@@ -12,13 +12,7 @@ from PIL import Image
 from sora_core.errors import SoraError
 from sora_core.media.video import probe, read_video, write_video
 
-
-@pytest.fixture(autouse=True)
-def unmarked(tmp_path_factory, monkeypatch):
-    """Videos without a watermark: what is compared here is the render."""
-    policy = tmp_path_factory.mktemp("policy") / "unmarked.toml"
-    policy.write_text('name = "unmarked"\n[provenance]\nwatermark = false\n')
-    monkeypatch.setenv("SORA_POLICY", str(policy))
+pytestmark = pytest.mark.usefixtures("unmarked")
 
 
 def clip(frames: int, seed: int = 0, size=(32, 32)) -> torch.Tensor:

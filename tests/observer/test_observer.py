@@ -94,6 +94,7 @@ def test_a_mirror_turns_left_into_right():
     assert (target.part(4, 9).frames["camera"] == -1).all()
 
 
+@pytest.mark.slow
 def test_it_learns_and_is_written(clips, capsys):
     trainer = ObserverTrainer(training(clips, "run"))
     before = float(trainer.loss(1000)[0].detach())
@@ -109,6 +110,7 @@ def test_it_learns_and_is_written(clips, capsys):
         torch.testing.assert_close(observer(video)["scene"], trainer.averaged()(video)["scene"], atol=0.05, rtol=0.05)
 
 
+@pytest.mark.slow
 def test_one_part_is_trained_alone(clips):
     """The tracker learns where subjects are; what the observer names stays as it is, bit for bit."""
     first = ObserverTrainer(training(clips, "whole", steps=1))

@@ -13,6 +13,8 @@ from sora_core.errors import SoraError
 from sora_core.pipeline.pipeline import plan_frames
 from sora_core.training.world import PRESETS, World
 
+CAT = "a cat moving right on a beach"
+
 
 @pytest.fixture(scope="module")
 def pipeline():
@@ -21,7 +23,7 @@ def pipeline():
 
 @pytest.fixture(scope="module")
 def cat(pipeline):
-    return pipeline.generate("a cat moving right on a beach", seed=1, steps=6)
+    return pipeline.generate(CAT, seed=1, steps=2)
 
 
 def test_video_and_file(cat, tmp_path):
@@ -33,25 +35,27 @@ def test_video_and_file(cat, tmp_path):
     assert np.abs(frames / 255 - cat.frames.numpy()).mean() < 0.03
 
 
+@pytest.mark.slow
 def test_same_seed_same_latent_here_and_in_a_new_process(pipeline, cat, tmp_path):
-    again = pipeline.generate("a cat moving right on a beach", seed=1, steps=6)
+    again = pipeline.generate(CAT, seed=1, steps=2)
     assert torch.equal(again.latent, cat.latent)
     path = tmp_path / "latent.pt.npy"
     code = (
-        "import sora_core, numpy, sys; v = sora_core.load().generate('a cat moving right on a beach', seed=1, steps=6);"
+        "import sora_core, numpy, sys; v = sora_core.load().generate(sys.argv[2], seed=1, steps=2);"
         "numpy.save(sys.argv[1], v.latent.numpy())"
     )
-    subprocess.run([sys.executable, "-c", code, str(path)], check=True, timeout=300)
+    subprocess.run([sys.executable, "-c", code, str(path), CAT], check=True, timeout=300)
     assert np.array_equal(np.load(path), cat.latent.numpy())
 
 
-def test_other_seed_and_sampler_differ(pipeline, cat):
+def test_other_seed_and_sampler_differ(pipeline):
+    small = {"seed": 1, "steps": 2, "frames": 5, "width": 64, "height": 64}
+    first = pipeline.generate(CAT, **small)
     for changes in ({"seed": 2}, {"sampler": "dpmpp_2m"}, {"sampler": "euler"}):
-        options = {"seed": 1, "steps": 6, **changes}
-        other = pipeline.generate("a cat moving right on a beach", **options)
-        assert not torch.equal(other.latent, cat.latent)
+        assert not torch.equal(pipeline.generate(CAT, **small | changes).latent, first.latent)
 
 
+@pytest.mark.slow
 def test_scenes_have_the_colours_that_the_world_gives_them(pipeline):
     """Nearest mean colour of the frame's top and bottom halves, against rendered truth: chance is 1 in 6."""
     scenes = ("meadow", "desert", "outer space", "underwater", "volcano", "snowy mountains")

@@ -114,6 +114,7 @@ def test_other_bad_input(tmp_path, capsys):
     assert "end its name in .png" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_any_vae_can_be_learned(tmp_path):
     """A VAE with random weights: its pictures look like no other, so a handful of clips is enough."""
     vae, out = tmp_path / "vae.safetensors", tmp_path / "detector.safetensors"

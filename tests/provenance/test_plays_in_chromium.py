@@ -28,6 +28,7 @@ v.play().catch(error => tell("error " + error));
 </script>"""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
 def test_a_signed_video_plays_to_its_end(tmp_path):
     path, told, done = tmp_path / "a.mp4", [], threading.Event()

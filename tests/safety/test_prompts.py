@@ -230,7 +230,7 @@ class Service(BaseHTTPRequestHandler):
 @pytest.fixture
 def service():
     server = HTTPServer(("127.0.0.1", 0), Service)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     Service.asked = []
     yield f"http://127.0.0.1:{server.server_port}/v1"
     server.shutdown()
@@ -318,6 +318,7 @@ def test_labels_of_guard_models():
         category_of("LABEL_0")
 
 
+@pytest.mark.slow
 def test_training_makes_a_classifier_that_works(tmp_path, monkeypatch):
     from sora_core.safety.prompts import classifier
     from sora_core.training.prompt_safety.train import train

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import pytest
 import torch
 
 from sora_core.host.desk.folders import Folders
@@ -15,6 +19,8 @@ from sora_core.model.text.concepts import TextConfig, TextEncoder, Vocabulary
 from sora_core.model.vae.mini import VAEConfig, VideoVAE
 
 TINY = "tiny.safetensors"
+# Of the shared workflows these take a second each; those of a loop and of a storyboard go the same ways.
+SLOW_WORKFLOWS = ("connect", "extend", "image_to_video", "infill")
 
 
 def tiny_parts() -> dict[str, torch.nn.Module]:
@@ -33,11 +39,26 @@ def tiny_parts() -> dict[str, torch.nn.Module]:
 
 
 def save_tiny(path: Path) -> Path:
+    """Write the tiny model, as it was made the first time. What a test draws afterwards is the same each time."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(tiny_file())
+    torch.manual_seed(7)
+    return path
+
+
+@cache
+def tiny_file() -> bytes:
     rgb = {"factors": [[0.1 * (i == c) for c in range(3)] for i in range(16)], "bias": [0.0, 0.0, 0.0]}
     info = {"name": "tiny", "shift": 3.0, "fps": 8, "width": 32, "height": 32, "frames": 5, "latent_rgb": rgb}
-    checkpoint.save(path, tiny_parts(), info, dtype=torch.float32)
-    return path
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / TINY
+        checkpoint.save(path, tiny_parts(), info, dtype=torch.float32)
+        return path.read_bytes()
+
+
+def every_workflow(names: Iterable[str]) -> list:
+    """Parameters for a test of each of these workflows."""
+    return [pytest.param(n, marks=pytest.mark.slow if n in SLOW_WORKFLOWS else ()) for n in names]
 
 
 def make_host(folder: Path) -> Host:

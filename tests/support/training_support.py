@@ -92,6 +92,7 @@ def dit_config(root: Path, name: str, **changes) -> DiTTraining:
             log_every=1,
             save_every=1,
             sheet_every=100,
+            sheet_steps=1,  # the last step draws a sheet whatever sheet_every is
             classes=24,
             label_block=1,
             device="cpu",

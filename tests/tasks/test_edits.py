@@ -7,9 +7,9 @@ import torch
 from pipeline_support import tiny_pipeline
 
 from sora_core import tasks
-from sora_core.latents.masks import to_latent_grid
 from sora_core.diffusion.samplers import SAMPLERS
 from sora_core.errors import SoraError
+from sora_core.latents.masks import to_latent_grid
 from sora_core.tasks.finish.splice import hold_ends, level_joins
 
 HOW = {"steps": 2, "cfg": 1.0}
@@ -25,31 +25,30 @@ def clip(frames: int, seed: int = 0, size: int = 32) -> torch.Tensor:
     return torch.rand(frames, size, size, 3, generator=generator)
 
 
-def edits(codec):
-    """Every task once, with inputs whose lengths do not fit the latents."""
-    region = torch.zeros(11, 32, 32)
-    region[3:7, :16, :16] = 1
-    return {
-        "first": tasks.animate(codec, {0: clip(1)[0]}, 17),
-        "last": tasks.animate(codec, {-1: clip(1)[0]}, 17),
-        "ends": tasks.animate(codec, {0: clip(1)[0], -1: clip(1, 1)[0]}, 17),
-        "middle": tasks.animate(codec, {6: clip(1)[0]}, 17),
-        "forwards": tasks.extend(codec, clip(11), 8),
-        "backwards": tasks.extend(codec, clip(11), 8, "backwards"),
-        "both": tasks.extend(codec, clip(11), 8, "both"),
-        "both, short": tasks.extend(codec, clip(2), 5, "both"),
-        "one frame": tasks.extend(codec, clip(1), 4),
-        "one frame backwards": tasks.extend(codec, clip(1), 4, "backwards"),
-        "infill": tasks.infill(codec, clip(17), range(5, 13)),
-        "infill, odd": tasks.infill(codec, clip(18), range(6, 11)),
-        "infill the start": tasks.infill(codec, clip(14), range(4)),
-        "infill the end": tasks.infill(codec, clip(14), range(9, 14)),
-        "infill, two gaps": tasks.infill(codec, clip(16), [2, 3, 9, 10]),
-        "infill a region": tasks.infill(codec, clip(11), region=region),
-        "connect": tasks.connect(codec, clip(9), clip(7, 1), 8),
-        "connect, short": tasks.connect(codec, clip(2), clip(1, 1), 4),
-        "loop": tasks.loop(codec, clip(10), 8),
-    }
+REGION = torch.zeros(11, 32, 32)
+REGION[3:7, :16, :16] = 1
+# Every task once, with inputs whose lengths do not fit the latents.
+EDITS = {
+    "first": lambda codec: tasks.animate(codec, {0: clip(1)[0]}, 17),
+    "last": lambda codec: tasks.animate(codec, {-1: clip(1)[0]}, 17),
+    "ends": lambda codec: tasks.animate(codec, {0: clip(1)[0], -1: clip(1, 1)[0]}, 17),
+    "middle": lambda codec: tasks.animate(codec, {6: clip(1)[0]}, 17),
+    "forwards": lambda codec: tasks.extend(codec, clip(11), 8),
+    "backwards": lambda codec: tasks.extend(codec, clip(11), 8, "backwards"),
+    "both": lambda codec: tasks.extend(codec, clip(11), 8, "both"),
+    "both, short": lambda codec: tasks.extend(codec, clip(2), 5, "both"),
+    "one frame": lambda codec: tasks.extend(codec, clip(1), 4),
+    "one frame backwards": lambda codec: tasks.extend(codec, clip(1), 4, "backwards"),
+    "infill": lambda codec: tasks.infill(codec, clip(17), range(5, 13)),
+    "infill, odd": lambda codec: tasks.infill(codec, clip(18), range(6, 11)),
+    "infill the start": lambda codec: tasks.infill(codec, clip(14), range(4)),
+    "infill the end": lambda codec: tasks.infill(codec, clip(14), range(9, 14)),
+    "infill, two gaps": lambda codec: tasks.infill(codec, clip(16), [2, 3, 9, 10]),
+    "infill a region": lambda codec: tasks.infill(codec, clip(11), region=REGION),
+    "connect": lambda codec: tasks.connect(codec, clip(9), clip(7, 1), 8),
+    "connect, short": lambda codec: tasks.connect(codec, clip(2), clip(1, 1), 4),
+    "loop": lambda codec: tasks.loop(codec, clip(10), 8),
+}
 
 
 LENGTHS = {
@@ -77,7 +76,7 @@ LENGTHS = {
 
 @pytest.mark.parametrize("name", LENGTHS)
 def test_kept_latents_and_pixels_are_untouched(pipe, name):
-    latent = edits(pipe.codec)[name]
+    latent = EDITS[name](pipe.codec)
     splice = latent[tasks.SPLICE]
     assert splice.frames.shape[0] == LENGTHS[name]
     made = pipe._edit(latent, "a cat on a beach", **HOW)
@@ -94,7 +93,7 @@ def test_kept_latents_and_pixels_are_untouched(pipe, name):
 
 @pytest.mark.parametrize("name", ["forwards", "backwards", "infill", "connect", "loop"])
 def test_every_frame_of_the_finished_video_has_one_source(pipe, name):
-    splice = edits(pipe.codec)[name][tasks.SPLICE]
+    splice = EDITS[name](pipe.codec)[tasks.SPLICE]
     covered = torch.zeros(splice.frames.shape[0], dtype=torch.long)
     for place in splice.places:
         covered += torch.bincount(place[place >= 0], minlength=len(covered))

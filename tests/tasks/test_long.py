@@ -22,15 +22,8 @@ from sora_core.tasks.finish.holding import hold_places, hold_statistics, settled
 from sora_core.tasks.long.render import SegmentFolder, clock, make_source, segments_beside
 from sora_core.tasks.long.rolling import Roller, Rolling, Segment, join, roll, segments_needed
 
+pytestmark = pytest.mark.usefixtures("unmarked")
 HOW = {"steps": 2, "cfg": 1.0, "width": 32, "height": 32}
-
-
-@pytest.fixture(autouse=True)
-def unmarked(tmp_path_factory, monkeypatch):
-    """Videos without a watermark: what is compared here is the render."""
-    policy = tmp_path_factory.mktemp("policy") / "unmarked.toml"
-    policy.write_text('name = "unmarked"\n[provenance]\nwatermark = false\n')
-    monkeypatch.setenv("SORA_POLICY", str(policy))
 
 
 @pytest.fixture(scope="module")
@@ -286,6 +279,7 @@ tiny_pipeline().long_video("a cat", sys.argv[1], progress=tell, **json.loads(sys
 LONG = {"seconds": 20, "width": 64, "height": 64, "steps": 4, "cfg": 3.0}
 
 
+@pytest.mark.slow
 def test_kill_9_loses_no_finished_segment(pipe, tmp_path):
     tests = Path(__file__).resolve().parents[1]
     path = tmp_path / "a.mp4"

@@ -28,6 +28,7 @@ def test_resume_is_exact(world):
     resumes_exactly(world, "corrector", CorrectorTrainer, corrector_config)
 
 
+@pytest.mark.slow
 def test_a_corrector_learns_and_leaves_the_rest_as_it_is(world):
     for wrong, message in (
         ({"init": ""}, "needs init"),

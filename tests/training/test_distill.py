@@ -1,5 +1,6 @@
 """Few-step distillation: the teacher's path is the sampler's own, and the student gets there in fewer calls."""
 
+import pytest
 import torch
 
 import sora_core
@@ -68,6 +69,7 @@ def test_kept_latents_stay(root):
     assert torch.equal(states[-1][kept], b.latents[kept])
 
 
+@pytest.mark.slow
 def test_the_student_comes_closer(root):
     argv = [
         f"{k}={v}"

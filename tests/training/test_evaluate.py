@@ -207,6 +207,7 @@ def test_cases_of_one_layout_share_a_batch(draw):
     assert all(sum(c.latents) == 5 for part in parts for c in part)
 
 
+@pytest.mark.slow
 def test_the_command_scores_and_shows(tmp_path, monkeypatch, capsys):
     checkpoint.save(tmp_path / "tiny.safetensors", tiny_parts(), {"name": "tiny", "shift": 3.0, "fps": 8})
     torch.manual_seed(0)

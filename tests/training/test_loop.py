@@ -8,6 +8,7 @@ from sora_core.training.recipes.dit import DiTTrainer
 from sora_core.training.recipes.vae import VAETrainer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["vae", "dit"])
 def test_batches_that_workers_draw_ahead_are_those_of_the_loop(world, kind):
     make, config = (VAETrainer, vae_config) if kind == "vae" else (DiTTrainer, dit_config)
@@ -19,6 +20,7 @@ def test_batches_that_workers_draw_ahead_are_those_of_the_loop(world, kind):
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
 
+@pytest.mark.slow
 def test_a_budget_ends_a_run_by_the_clock(world):
     trainer = DiTTrainer(dit_config(world, "dit-budget", steps=100_000, decay=50_000, budget=3.0))
     trainer.train()

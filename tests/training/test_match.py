@@ -72,6 +72,7 @@ def test_only_student_and_critic_learn(root):
     assert all(torch.equal(p, teacher[name]) for name, p in trainer.teacher.state_dict().items())
 
 
+@pytest.mark.slow
 def test_the_student_comes_closer_to_what_the_teacher_makes(root):
     """One call from noise: the mean of its clips, which an untrained one call misses, comes to the teacher's."""
     how = {"few": 1, "cfg": 1.0, "mask_share": 0.0, "steps": 120, "decay": 60, "alone": 20, "lr": 3e-3, "tokens": 512}
@@ -96,6 +97,7 @@ def test_the_student_comes_closer_to_what_the_teacher_makes(root):
         assert far() < 0.7 * before
 
 
+@pytest.mark.slow
 def test_a_discriminator_tells_the_students_clips_from_the_worlds_and_says_where_to_go(root):
     how = {"adversarial": 0.5, "taps": (1, 2), "mask_share": 1.0, "tokens": 256, "adam_lr": 1e-2}
     trainer = MatchTrainer(config(root, out=str(root / "told"), steps=40, alone=40, log_every=40, ahead=1, **how))

@@ -91,6 +91,7 @@ def test_practice_is_no_test(draw):
         Draw(None, "nowhere")
 
 
+@pytest.mark.slow
 def test_clips_are_made_judged_and_kept_once(tmp_path, draw):
     save_tiny(tmp_path / "tiny.safetensors")
     torch.manual_seed(0)
@@ -124,6 +125,7 @@ def test_what_a_prompt_shares_cancels():
     assert float(a[0]) > 0 > float(a[1])
 
 
+@pytest.mark.slow
 def test_the_model_moves_towards_what_was_right(root, tmp_path):
     """Clips of one prompt differ by a known direction: what is sampled afterwards has more of it, and what is sampled
     of no prompt has not."""
@@ -201,6 +203,7 @@ def test_what_cannot_be_learned_from_is_refused(root, tmp_path):
         read_rollouts(tmp_path / "rollouts")
 
 
+@pytest.mark.slow
 def test_a_lora_is_merged(root, tmp_path):
     written(tmp_path / "rollouts", [1, 0], torch.randn(2, *SHAPE))
     trainer = RewardTrainer(config(root, tmp_path, steps=2))
@@ -223,6 +226,7 @@ def test_a_lora_is_merged(root, tmp_path):
         merge(root / "tiny.safetensors", f"{trainer.file}:nan", out)
 
 
+@pytest.mark.slow
 def test_the_command_makes_rollouts_and_refuses_what_it_cannot_make(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     save_tiny(tmp_path / "tiny.safetensors")

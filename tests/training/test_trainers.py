@@ -73,6 +73,7 @@ def test_one_half_of_a_vae_is_trained_on_and_the_other_stays(world):
     assert not torch.equal(after.encode(video), latent)
 
 
+@pytest.mark.slow
 def test_a_deeper_model_begins_as_the_one_it_is_made_of(world):
     start, state_file = world / "dit-shallow.safetensors", world / "dit-shallow" / "state.safetensors"
     shallow = DiTTrainer(dit_config(world, "dit-shallow", steps=3))
@@ -102,6 +103,7 @@ def test_a_deeper_model_begins_as_the_one_it_is_made_of(world):
     assert load_parts(world / "dit-deep" / "model.safetensors")[0]["dit"].config.num_layers == 5
 
 
+@pytest.mark.slow
 def test_dit_learns_and_exports(world):
     trainer = DiTTrainer(
         dit_config(world, "dit-learn", steps=40, lr=1e-2, adam_lr=1e-2, text_drop=0.0, sheet_every=40, sheet_steps=2)
@@ -226,6 +228,7 @@ trainer.close()
 """
 
 
+@pytest.mark.slow
 def test_two_processes_equal_one_with_twice_the_batch(world):
     script = world / "rank.py"
     script.write_text(RANK)
