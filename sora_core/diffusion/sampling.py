@@ -28,6 +28,7 @@ class DiffusionModel:
         config = dit.config
         self.dit, self.shift, self.name = dit, float(shift), name
         self.text_dim: int = config.text_dim
+        self.latent_rgb: dict | None = None  # "factors" and "bias" of the linear map from a latent to colour
         self.space = space or LatentSpace(name, config.in_dim, patch_size=tuple(config.patch_size), vae=SORA)
 
     def clone(self) -> DiffusionModel:
