@@ -22,7 +22,9 @@ from ..diffusion.sampling import sample
 from ..diffusion.schedules import get_sigmas
 from ..errors import expect
 from ..latents.decoding import decode_stream, encode
-from ..media.clips import Clip, fit_frames, read_clip, read_still, resample_frames
+from ..media.clips import Clip, read_clip
+from ..media.frames import fit_frames, resample_frames
+from ..media.stills import read_still
 from ..provenance.credentials.history import of_call, recorded
 from ..tasks.long.render import LongVideo, Progress, check_long, make_source, render, rolling_for
 from ..tasks.long.rolling import Roller, Rolling, Segment, join, roll

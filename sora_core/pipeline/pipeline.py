@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,11 +14,9 @@ from ..diffusion.schedules import get_sigmas
 from ..errors import expect
 from ..latents.decoding import decode
 from ..loading.checkpoint import ModelBundle, load_model
-from ..media.sizes import MAX_SIDE, check_side, nearest_length
+from ..media.sizes import MAX_FRAMES, check_rate, check_size, plan_frames
 from ..provenance.credentials.history import History, recorded
 from .editing import Editing
-
-MAX_FRAMES = 481  # a minute at 8 frames per second
 
 
 @dataclass(frozen=True)
@@ -42,39 +39,14 @@ class VideoResult:
         **options,
     ) -> Path:
         """Write an mp4, signed and marked as `sora_core.provenance.plan` decides; options are
-        `sora_core.media.video.write_video`'s.
+        `sora_core.media.write.write_video`'s.
         """
-        from ..media.video import write_video
+        from ..media.write import write_video
         from ..provenance import plan
 
         saving = plan(self.history, credentials=credentials, watermark=watermark, include_prompt=include_prompt)
         write_video(path, self.frames, self.fps, saving=saving, **options)
         return Path(path)
-
-
-def plan_frames(seconds: float, fps: float, ratio: int = 4) -> int:
-    """Frames of a clip of `seconds`: the nearest `1 + ratio * k`, at least 1. Raises SoraError when out of range."""
-    expect(math.isfinite(seconds) and seconds > 0, f"The duration is {seconds} s. Use a number of seconds above 0.")
-    check_rate(fps)
-    frames = nearest_length(seconds * fps, ratio)
-    expect(
-        frames <= MAX_FRAMES,
-        f"{seconds} s at {fps} frames per second are {frames} frames; one clip has at most {MAX_FRAMES}. "
-        "Make a shorter one, or a long video in segments.",
-    )
-    return frames
-
-
-def check_rate(fps: float) -> None:
-    """Raise SoraError unless `fps` is a frame rate."""
-    expect(math.isfinite(fps) and 0 < fps <= 120, f"The frame rate is {fps}. Use 1 to 120 frames per second.")
-
-
-def check_size(width: int, height: int, multiple: int) -> None:
-    """Raise SoraError unless width and height are multiples of `multiple` up to `MAX_SIDE`."""
-    for name, value in (("width", width), ("height", height)):
-        check_side(name, value, multiple)
-        expect(value <= MAX_SIDE, f"The {name} is {value}. One clip is at most {MAX_SIDE} wide and high.")
 
 
 class Pipeline(Editing):

@@ -25,7 +25,7 @@ sys.path[:0] = [str(ROOT)]
 from sora_core.language import caption  # noqa: E402
 from sora_core.loading.checkpoint import load_model  # noqa: E402
 from sora_core.loading.lora import apply_lora, read_lora  # noqa: E402
-from sora_core.media.video import write_video  # noqa: E402
+from sora_core.media.write import write_video  # noqa: E402
 from sora_core.pipeline.pipeline import Pipeline  # noqa: E402
 from sora_core.training.cli import load_config  # noqa: E402
 from sora_core.training.data.shards import open_buckets  # noqa: E402

@@ -16,7 +16,8 @@ from sora_core.cli import main
 from sora_core.errors import SoraError
 from sora_core.loading.checkpoint import load_model
 from sora_core.loading.lora import Change, LoRA, add_words, apply_lora, parse_lora, read_lora, save_lora
-from sora_core.media.video import read_video, write_video
+from sora_core.media.video import read_video
+from sora_core.media.write import write_video
 from sora_core.model.text.concepts import UNKNOWN
 from sora_core.training import cli
 from sora_core.training.data.shards import open_buckets

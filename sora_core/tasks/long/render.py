@@ -25,8 +25,8 @@ from torch import Tensor
 
 from ...errors import SoraError, expect
 from ...files import ensure_writable, written_beside
-from ...media.clips import cuts
-from ...media.video import write_video
+from ...media.frames import cuts
+from ...media.write import write_video
 from ...provenance.kept import remember
 from ...safety.gate import check_pieces
 from ..finish.splice import Trail
