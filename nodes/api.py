@@ -9,7 +9,7 @@ try:
 except ImportError:
     from sora_core.host.api import ComfyExtension, io, ui
 
-from sora_core.pipeline.engine import current as backend
+from sora_core.host.desk.folders import current as backend
 
 __all__ = ["ComfyExtension", "Patches", "backend", "either", "either_output", "io", "note", "ui", "video_file"]
 

@@ -39,7 +39,7 @@ class SoraImageToVideo(io.ComfyNode):
     @classmethod
     def execute(cls, image, vae, position, frame, seconds, fps, width, height, last_image=None) -> io.NodeOutput:
         from sora_core.errors import expect
-        from sora_core.media.clips import fit_frames
+        from sora_core.media.frames import fit_frames
         from sora_core.media.sizes import nearest_length
         from sora_core.tasks import animate
 
@@ -89,7 +89,7 @@ class SoraExtend(io.ComfyNode):
 
     @classmethod
     def execute(cls, video, vae, seconds, direction, fps, width, height, window=5, hold=0.3) -> io.NodeOutput:
-        from sora_core.media.clips import join_audio
+        from sora_core.media.sound import join_audio
         from sora_core.tasks import SPLICE, extend
 
         clip = take_video(video, vae, fps, wanted_size(width, height))

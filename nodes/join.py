@@ -29,7 +29,7 @@ class SoraConnect(io.ComfyNode):
 
     @classmethod
     def execute(cls, first, second, vae, seconds, fps, width, height, window=5) -> io.NodeOutput:
-        from sora_core.media.clips import join_audio
+        from sora_core.media.sound import join_audio
         from sora_core.tasks import connect
 
         a = take_video(first, vae, fps, wanted_size(width, height))

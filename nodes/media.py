@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sora_core.media.sizes import MAX_SIDE
-from sora_core.pipeline.engine import SPACE
+from sora_core.latents.space import SPACE
 
 from .api import backend, io, note
 
@@ -101,7 +101,9 @@ def whole_file(video: Any) -> str | None:
 def take_video(video: Any, vae: Any, fps: float, size: tuple[int, int] | None) -> Any:
     """A VIDEO as a `Clip` for `vae`. What is too long or too large is refused before it is decoded."""
     from sora_core.errors import expect
-    from sora_core.media.clips import MAX_BYTES, MAX_SECONDS, Clip, fit_frames, read_clip, resample_frames
+    from sora_core.media.clips import MAX_SECONDS, Clip, read_clip
+    from sora_core.media.frames import fit_frames, resample_frames
+    from sora_core.media.sizes import MAX_BYTES
 
     multiple = backend().family(vae=vae).multiple
     path, seconds = whole_file(video), video.get_duration()

@@ -90,7 +90,7 @@ class SoraSaveVideo(io.ComfyNode):
         keep_workflow=True,
     ) -> io.NodeOutput:
         from sora_core.host.saving import saving_of
-        from sora_core.media.video import write_video
+        from sora_core.media.write import write_video
 
         host = backend()
         saving = saving_of(cls.hidden, **_chosen(credentials, watermark, prompt_in_credentials))

@@ -230,14 +230,10 @@ class SoraLongVideo(io.ComfyNode):
         from sora_core.host.saving import saving_of
         from sora_core.media.sizes import check_side
         from sora_core.tasks import parse_storyboard
-        from sora_core.tasks.long.render import (
-            LongVideo,
-            Progress,
-            check_long,
-            decode_with_history,
-            make_source,
-            render,
-        )
+        from sora_core.tasks.long.render import Progress, render
+        from sora_core.tasks.long.story import LongVideo, check_long
+        from sora_core.latents.streaming import decode_with_history
+        from sora_core.tasks.long.source import make_source
         from sora_core.tasks.long.rolling import Rolling
 
         host, name, options = backend(), *chosen(sampler)

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SoraError
-from ..pipeline.engine import current, in_comfyui
+from ..pipeline.engine import in_comfyui
+from .desk.folders import current
 from ..provenance.credentials.history import History, Model, read_graph
 from ..provenance.saving import Saving, plan
 from .desk.folders import Folders

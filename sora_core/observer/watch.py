@@ -17,7 +17,8 @@ from torch import Tensor
 from ..errors import expect
 from ..language.captions import caption
 from ..language.looks import LOOKS, USUAL_TIMES
-from ..media.clips import read_clip, resample_frames
+from ..media.clips import read_clip
+from ..media.frames import resample_frames
 from .network import FPS, SIZE, WINDOW, Observer, ObserverConfig, cell_centres, groups, load_observer, shrink
 
 HOP = 8  # frames between windows

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from .. import tasks
 from ..errors import expect
-from ..media.clips import Clip, join_audio
+from ..media.clips import Clip
+from ..media.sound import join_audio
 from ..media.sizes import check_side, nearest_length
 from ..tasks.edits import HOLD
 from ..tasks.layout import TRAINED_LATENTS, VAECodec

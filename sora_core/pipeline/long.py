@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from ..errors import expect
-from ..media.clips import Clip, join_audio
+from ..media.clips import Clip
+from ..media.sound import join_audio
 from ..media.sizes import check_side
 from ..safety import gate
 from ..tasks.long.render import Job, Progress, in_memory, render

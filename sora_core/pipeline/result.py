@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..media.video import write_video
+from ..media.write import write_video
 from ..provenance import plan
 from ..provenance.credentials.history import History
 

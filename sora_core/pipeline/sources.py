@@ -8,7 +8,9 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import expect
-from ..media.clips import MAX_BYTES, MAX_SECONDS, Clip, fit_frames, read_clip, read_still, resample_frames
+from ..media.clips import MAX_BYTES, MAX_SECONDS, Clip, fit_frames, read_clip
+from ..media.stills import read_still
+from ..media.frames import resample_frames
 from ..media.video import probe
 
 Size = tuple[int, int]  # (width, height) in pixels

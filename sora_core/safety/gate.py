@@ -1,6 +1,6 @@
 """Where the policy is enforced: what passes here on its way to an encoder, a file or a screen has been checked.
 
-The writers of files (`video.write_video`, the host's pictures), the executor of graphs and the live previews call these
+The writers of files (`write.write_video`, the host's pictures), the executor of graphs and the live previews call these
 functions. They do nothing unless a policy is enforced: a locked one that is in force, or one that `enforcing` names.
 """
 

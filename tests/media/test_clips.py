@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import sys
 import zlib
 from fractions import Fraction
 
@@ -14,7 +15,11 @@ from PIL import Image
 
 from sora_core.errors import SoraError
 from sora_core.media import clips
-from sora_core.media.clips import fit_frames, join_audio, read_clip, read_still, resample_frames
+from sora_core.media.clips import read_clip
+from sora_core.media.frames import fit_frames, resample_frames
+from sora_core.media.sizes import check_pixels, check_size
+from sora_core.media.sound import join_audio
+from sora_core.media.stills import read_still
 
 
 def write(path, frames: int, size=(48, 32), rate=10, codec="libx264", pix_fmt="yuv420p", times=None):
@@ -146,8 +151,8 @@ def test_what_cannot_be_read_is_refused(tmp_path, monkeypatch):
     for side, words in ((12000, "12000x12000.*100 million"), (60000, "60000|exceeds")):
         with pytest.raises(SoraError, match=words):
             read_still(bomb(tmp_path / "bomb.png", side))
-    with pytest.raises(SoraError, match="more than 1024"):
-        fit_frames(torch.zeros(1, 1088, 1920, 3))
+    with pytest.raises(SoraError, match="more than 8192"):
+        fit_frames(torch.zeros(1, 16, 8208, 3))
     with pytest.raises(SoraError, match="at least 16"):
         fit_frames(torch.zeros(1, 8, 64, 3))
     with pytest.raises(SoraError, match="multiple of 16"):
@@ -166,10 +171,24 @@ def test_long_and_large_videos_are_refused_before_they_are_decoded(tmp_path, mon
     with pytest.raises(SoraError, match="12 frames of 48x32; 5"):
         read_clip(path)
     monkeypatch.undo()
-    wide = write(tmp_path / "wide.mp4", 2, size=(2048, 64))
-    with pytest.raises(SoraError, match="Set width and height"):
+    wide = write(tmp_path / "wide.mp4", 2, size=(8208, 32))
+    with pytest.raises(SoraError, match="more than 8192 a side. Set width and height"):
         read_clip(wide)
     assert read_clip(wide, size=(64, 32)).frames.shape == (2, 32, 64, 3) and not decoded
+
+
+def test_sizes_are_limited_by_memory(monkeypatch):
+    """A full HD frame is fine; what takes more than 4 GiB as floats is refused with the figure, before any work."""
+    assert fit_frames(torch.zeros(1, 1088, 1920, 3)).shape == (1, 1088, 1920, 3)
+    check_size(1920, 1088, 16)
+    check_pixels(160, 1920, 1088)
+    with pytest.raises(SoraError, match="172 frames of 1920x1088 need 4.02 GiB; a clip may have 4 GiB"):
+        check_pixels(172, 1920, 1088)
+    with pytest.raises(SoraError, match="at most 8192"):
+        check_size(1920, 8208, 16)
+    monkeypatch.setitem(sys.modules, "kornia.geometry.transform", None)  # scaling would fail in other words
+    with pytest.raises(SoraError, match="6 frames of 8192x8192 need 4.50 GiB"):
+        fit_frames(torch.zeros(6, 64, 64, 3), (8192, 8192))
 
 
 def test_sound_of_parts():

@@ -16,7 +16,7 @@ from sora_core.host.host import Host
 from sora_core.language import load_lexicon
 from sora_core.loading import checkpoint
 from sora_core.loading.checkpoint import save_part
-from sora_core.media.video import write_video
+from sora_core.media.write import write_video
 from sora_core.model.vae.mini import VAEConfig, VideoVAE
 from sora_core.observer.network import Observer, load_observer, save_observer, shrink
 from sora_core.observer.watch import shots_of, watch

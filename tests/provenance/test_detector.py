@@ -13,7 +13,7 @@ from nodes_support import tiny_parts
 from sora_core.cli import main
 from sora_core.errors import SoraError
 from sora_core.loading import checkpoint
-from sora_core.media.video import write_video
+from sora_core.media.write import write_video
 from sora_core.provenance.detector.classifier import load_classifier
 from sora_core.provenance.detector.detect import detect_file, detect_frames
 from sora_core.provenance.detector.plot import SIZE, draw_frames

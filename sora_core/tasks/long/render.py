@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from ...errors import expect
-from ...media.video import write_video
+from ...media.write import write_video
 from ...safety.gate import check_pieces
 from .rolling import Roller, join, roll, segments_needed
 from .segments import SegmentFolder, digest, segments_beside

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ...latents.streaming import REMEMBERED
-from ...media.clips import cuts
+from ...media.frames import cuts
 from ...provenance.kept import remember
 from ..finish.splice import Trail
 from ..layout import VAECodec

@@ -22,7 +22,8 @@ from torch import Tensor
 
 from ...errors import expect
 from ...loading.checkpoint import load_parts
-from ...media.video import iter_frames, write_video
+from ...media.video import iter_frames
+from ...media.write import write_video
 from ...model.vae.mini import VideoVAE
 from ...provenance.detector.classifier import WEIGHTS, Classifier
 from ...provenance.detector.traces import frame_traces
