@@ -1,7 +1,9 @@
 """Text to video with a diffusion transformer over spacetime patches.
 
-import sora_core
-sora_core.load().generate("a cat moving right on a beach", seed=1).save("cat.mp4")
+Begin with:
+
+    import sora_core
+    sora_core.load().generate("a cat moving right on a beach", seed=1).save("cat.mp4")
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from ..files import written_beside
 from ..media.stills import read_picture
 from ..safety.gate import check_frames
 from .desk.folders import current
+from .desk.own import metadata_of
 from .saving import saving_of
 
 
@@ -51,16 +51,6 @@ def save_pngs(
                 saving.seal(part, path.name)
         saved.append((path.name, subfolder))
     return saved
-
-
-def metadata_of(hidden: Any) -> dict[str, str]:
-    """The tags that let a saved file restore its workflow: `prompt` and `workflow`, as JSON."""
-    tags = {}
-    if getattr(hidden, "prompt", None):
-        tags["prompt"] = json.dumps(hidden.prompt)
-    for key, value in (getattr(hidden, "extra_pnginfo", None) or {}).items():
-        tags[key] = json.dumps(value)
-    return tags
 
 
 def load_image(path: Path) -> tuple[torch.Tensor, torch.Tensor]:

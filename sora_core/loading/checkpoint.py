@@ -102,6 +102,12 @@ def resolve(name: str | Path) -> Path:
     return path
 
 
+def embedded_models() -> dict[str, Path]:
+    """List the models that come with the package; sora-mini is always named, so that workflows stay valid."""
+    found = {path.stem: path for path in sorted(WEIGHTS.glob("sora-*.safetensors"))}
+    return {"sora-mini": WEIGHTS / "sora-mini.safetensors", **found}
+
+
 def read(path: Path, device: str = "cpu") -> tuple[dict, dict[str, Tensor]]:
     """Metadata and tensors of a checkpoint; raises `SoraError` for what is not one."""
     try:

@@ -15,8 +15,8 @@ from torch import Tensor
 from .. import tasks
 from ..errors import expect
 from ..media.clips import Clip
-from ..media.sound import join_audio
 from ..media.sizes import check_side, nearest_length
+from ..media.sound import join_audio
 from ..tasks.edits import HOLD
 from ..tasks.layout import TRAINED_LATENTS, VAECodec
 from ..tasks.storyboard import Shot, plan_shots, shots_conditioning
@@ -201,4 +201,3 @@ def storyboard(
     positive = shots_conditioning(encoded.contexts, counts, encoded.options)
     latent = {"samples": space.empty(sum(counts), height, width)}
     return Story(positive, latent, (*lines, *unknown_note(encoded.unknown)))
-

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ..errors import expect
 from ..media.clips import Clip
-from ..media.sound import join_audio
 from ..media.sizes import check_side
+from ..media.sound import join_audio
 from ..safety import gate
 from ..tasks.long.render import Job, Progress, in_memory, render
 from ..tasks.long.rolling import Rolling
@@ -36,6 +36,8 @@ class LongPlan:
     engine: Engine
     vae: Any
     job: Job
+    width: int  # pixels
+    height: int  # pixels
     parts: _Parts
     notes: tuple[str, ...]
 
@@ -159,7 +161,7 @@ def plan_long(
     parts.count = job.segments
     unknown = [*encoded.unknown, *(word for word in others if word not in encoded.unknown)]
     notes = (f"{story.total} latents in segments, {seconds:g} s made.", *unknown_note(unknown))
-    return LongPlan(engine, loaded.vae, job, parts, notes)
+    return LongPlan(engine, loaded.vae, job, width, height, parts, notes)
 
 
 def sound_of(clip: Clip, frames: int) -> dict[str, Any] | None:

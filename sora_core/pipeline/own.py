@@ -99,9 +99,7 @@ class OwnEngine:
             return model.space
         if vae is not None:
             config = vae.vae.config
-            return LatentSpace(
-                vae.name, config.latent_channels, config.temporal_ratio, config.spatial_ratio, vae=SORA
-            )
+            return LatentSpace(vae.name, config.latent_channels, config.temporal_ratio, config.spatial_ratio, vae=SORA)
         return SORA_MINI
 
     def flops(self, model: DiffusionModel) -> Callable[[int], float]:

@@ -356,9 +356,7 @@ class Pipeline:
         )
         kind = None if video is None else "SoraLongVideo"
         saving = plan(of_call(self.bundle, kind, [video], "\n".join(shot.prompt for shot in listed)))
-        done = made.render(
-            path, saving=saving, progress=progress, metadata=metadata, keep_segments=keep_segments
-        )
+        done = made.render(path, saving=saving, progress=progress, metadata=metadata, keep_segments=keep_segments)
         if notes is not None:
             notes += [*made.notes, *saving.notes]
         return done
@@ -439,9 +437,7 @@ class Pipeline:
         return Sampling(**given), steps, negative
 
 
-def load(
-    model: str | Path = "sora-mini", *, dtype: torch.dtype = torch.float32, device: str | None = None
-) -> Pipeline:
+def load(model: str | Path = "sora-mini", *, dtype: torch.dtype = torch.float32, device: str | None = None) -> Pipeline:
     """Load a checkpoint by path, or an embedded model by name; on the GPU where there is one."""
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     return Pipeline(load_model(model, dtype, device))

@@ -41,5 +41,5 @@ class VideoResult:
         """
         saving = plan(self.history, credentials=credentials, watermark=watermark, include_prompt=include_prompt)
         write_video(path, self.frames, self.fps, saving=saving, **{"audio": self.audio, **options})
-        self.notes += [note for note in saving.notes if note not in self.notes]
+        self.notes.extend(note for note in saving.notes if note not in self.notes)
         return Path(path)

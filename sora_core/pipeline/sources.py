@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ..errors import expect
 from ..media.clips import MAX_BYTES, MAX_SECONDS, Clip, fit_frames, read_clip
-from ..media.stills import read_still
 from ..media.frames import resample_frames
+from ..media.stills import read_still
 from ..media.video import probe
 
 Size = tuple[int, int]  # (width, height) in pixels

@@ -17,7 +17,7 @@ from sora_core.errors import SoraError
 from sora_core.host.desk.folders import Folders
 from sora_core.host.host import Host
 from sora_core.latents.previews import Preview
-from sora_core.media.video import write_video
+from sora_core.media.write import write_video
 from sora_core.safety import gate
 from sora_core.safety.frames import FramesBlocked, checker_for
 from sora_core.safety.policy import Policy, in_force, load_policy, policy_in_force

@@ -110,8 +110,7 @@ def render(
     """
     path = Path(path)
     expect(
-        job.total > job.given,
-        f"{job.total} latents are asked for and {job.given} are given: make the video longer.",
+        job.total > job.given, f"{job.total} latents are asked for and {job.given} are given: make the video longer."
     )
     fingerprint = job.fingerprint()
     store = SegmentFolder(folder(fingerprint) if folder else segments_beside(path), fingerprint, job.segments)
