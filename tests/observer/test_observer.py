@@ -18,8 +18,9 @@ from sora_core.loading import checkpoint
 from sora_core.loading.checkpoint import save_part
 from sora_core.media.write import write_video
 from sora_core.model.vae.mini import VAEConfig, VideoVAE
+from sora_core.observer.facts import shots_of
 from sora_core.observer.network import Observer, load_observer, save_observer, shrink
-from sora_core.observer.watch import shots_of, watch
+from sora_core.observer.watch import watch
 from sora_core.training.data.shards import open_buckets, render_shards
 from sora_core.training.recipes.observer import ObserverTrainer, ObserverTraining, evaluate, observer_config
 from sora_core.training.recipes.observer_targets import describe_targets, mirror
