@@ -122,7 +122,7 @@ def _is_link(value: Any) -> bool:
 
 
 def _upstream(prompt: Mapping[str, Any], node: str) -> Iterator[tuple[str, dict]]:
-    """Yield type and inputs of `node` and of all that it depends on, sources first. A circle is no reason to hang."""
+    """Yield type and inputs of `node` and of all that it depends on, each once, sources first."""
     seen: set[str] = set()
     stack = [(node, False)]
     while stack:
@@ -172,13 +172,13 @@ def of_call(bundle: Any, kind: str | None, inputs: list[Any], prompt: Any) -> Hi
     """
     flat = [each for value in inputs for each in (value.values() if isinstance(value, Mapping) else [value])]
     sources = tuple(dict.fromkeys(Path(value) for value in flat if isinstance(value, (str, Path))))
-    edited = kind is not None and any(value is not None for value in flat)
+    edits = (kind,) if kind is not None and any(value is not None for value in flat) else ()
     models = (
         Model(str(bundle.info.get("name", "model")), bundle.file),
         *(Model(path.stem, path) for path in bundle.loras),
     )
     prompts = (prompt,) if isinstance(prompt, str) and prompt.strip() else ()
-    return History(models, True, (kind,) if edited else (), sources, prompts)
+    return History(models, True, edits, sources, prompts)
 
 
 # -- hashes that are known -------------------------------------------------------------------------------
