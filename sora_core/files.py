@@ -60,7 +60,7 @@ def ensure_writable(folder: Path) -> None:
 
 
 def write_error(path: Path, error: OSError) -> SoraError:
-    """Say what a failed write means."""
+    """Say in words what a failed write to `path` means, as an error to raise."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return SoraError(
             f"The disk is full while writing {path}: free some space or use another folder. "
@@ -75,12 +75,13 @@ def write_error(path: Path, error: OSError) -> SoraError:
 
 @contextmanager
 def written_beside(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path next to `path`, renamed to `path` on success and removed on any failure.
+    """Yield a temporary path next to `path`. It is renamed to `path` on success, and removed on any failure.
 
-    OSErrors, and what safetensors makes of them, become SoraErrors; Ctrl-C leaves nothing behind either.
+    OSErrors, and what safetensors makes of them, become SoraErrors. Ctrl-C leaves nothing behind either.
     """
     path = Path(path)
     expect(path.parent.is_dir(), f"There is no folder {str(path.parent)!r}: make it first, or use another one.")
+    # A hidden name with the same ending, which writers go by; the process's number keeps two of them apart.
     part = path.with_name(f".{path.stem[:100]}.{os.getpid()}.part{path.suffix}")
     try:
         yield part
