@@ -14,21 +14,6 @@ from sora_core.training.world.scenes import SCENES
 LEXICON = load_lexicon()
 
 
-class Everywhere(World):
-    """A world that plans all its subjects, pictures or not: captions need no pictures."""
-
-    def __init__(self, config):
-        super().__init__(config)
-        self.bank.available = lambda name: True
-        self.bank.height = lambda name: 0.9
-
-
-@pytest.fixture(scope="module")
-def facts():
-    world = Everywhere(PRESETS["full"])
-    return [world.facts(seed) for seed in range(2000)]
-
-
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_every_word_is_known(facts, language):
     rng = np.random.default_rng(0)
@@ -75,7 +60,7 @@ def test_subject_scene_and_direction_are_said(facts, language, length):
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_events_are_also_told_in_a_few_words(language):
-    """In half of the short captions: "a balloon pops in the desert", and nothing of its standing still."""
+    """Half of the short captions say "a balloon pops in the desert", and nothing of its standing still."""
     world, told = World(PRESETS["full"]), {"bite": [], "pop": [], "blow out": [], "knock over": []}
     for event, brief in told.items():
         fixed = {"event": event, "shots": "1", "n_subjects": "1", "motion": "still", "style": "plain"}
