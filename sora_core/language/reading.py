@@ -97,7 +97,7 @@ class _Reader:
         """Set the reading's facts, unless something is left over."""
         parts = self.cut(tokens)
         cast: list[NounPhrase] = []
-        shots = [self.shot(part, cast, len(parts)) for part in parts]
+        shots = [self.shot(part, cast) for part in parts]
         if not cast:
             self.left_over.append("")  # nobody to speak of
         if self.left_over or (len(parts) > 1 and len(cast) > 1):
@@ -132,8 +132,8 @@ class _Reader:
         return parts
 
     # -- one shot ------------------------------------------------------------------------------------------
-    def shot(self, tokens: list[Token], cast: list[NounPhrase], shots: int) -> dict[str, Any]:
-        """Read one of `shots` shots, and add whom it names first to `cast`."""
+    def shot(self, tokens: list[Token], cast: list[NounPhrase]) -> dict[str, Any]:
+        """Read the tokens of one shot, and add whom it names first to `cast`."""
         clauses: list[Clause] = [[]]
         for token in tokens:
             if token.kind == "break":
