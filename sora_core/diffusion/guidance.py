@@ -14,7 +14,7 @@ from dataclasses import replace
 import torch
 
 from ..errors import SoraError, expect
-from .masks import spread_tokens, token_mask
+from ..latents.masks import spread_tokens, token_mask
 from .prompts import Prompt, read_conditioning, shared_shots, stack_contexts, stack_shots
 from .schedules import percent_to_sigma
 from .shots import read_shots

@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import torch
 
 from ..errors import SoraError, expect
+from ..latents.masks import to_latent_grid
+from ..latents.space import SORA, LatentSpace
 from .guidance import Denoiser
-from .masks import to_latent_grid
 from .prompts import read_conditioning
 from .samplers import SamplerSpec, get_sampler
 from .schedules import percent_to_sigma
-
-
-@dataclass(frozen=True)
-class LatentSpec:
-    """Shape of a model's latents: channels, the VAE's ratios, and the patch (t, y, x) of one token."""
-
-    channels: int
-    temporal_ratio: int = 4
-    spatial_ratio: int = 8
-    patch_size: tuple[int, int, int] = (1, 2, 2)
 
 
 class DiffusionModel:
@@ -31,14 +21,14 @@ class DiffusionModel:
 
     dit: the velocity model, with `config.in_dim`, `config.patch_size` and `config.text_dim`.
     shift: of the schedule (see `schedules.shift_sigma`).
-    latent: its `LatentSpec`; by default from the config, with a VAE of 4 x 8 x 8.
+    space: of its latents; by default from the config, with a VAE of 4 x 8 x 8.
     """
 
-    def __init__(self, dit, *, shift: float = 1.0, name: str = "model", latent: LatentSpec | None = None):
+    def __init__(self, dit, *, shift: float = 1.0, name: str = "model", space: LatentSpace | None = None):
         config = dit.config
         self.dit, self.shift, self.name = dit, float(shift), name
         self.text_dim: int = config.text_dim
-        self.latent = latent or LatentSpec(config.in_dim, patch_size=tuple(config.patch_size))
+        self.space = space or LatentSpace(name, config.in_dim, patch_size=tuple(config.patch_size), vae=SORA)
 
     def clone(self) -> DiffusionModel:
         """A copy that shares the weights: changing its settings leaves this one alone."""
@@ -80,20 +70,20 @@ def prepare_noise(latent: torch.Tensor, seed: int, batch_inds=None) -> torch.Ten
 
 def check_latent(model: DiffusionModel, samples: torch.Tensor) -> None:
     """Raise SoraError unless `samples` is a latent that `model` can sample."""
-    spec = model.latent
+    space = model.space
     expect(
         isinstance(samples, torch.Tensor) and samples.ndim == 5,
         f"The latent has shape {tuple(getattr(samples, 'shape', ()))}, {model.name} needs [B,C,T,H,W]. "
         "Use a video latent (Sora Empty Latent).",
     )
     expect(
-        samples.shape[1] == spec.channels,
-        f"The latent has {samples.shape[1]} channels, {model.name} works on {spec.channels}. "
+        samples.shape[1] == space.channels,
+        f"The latent has {samples.shape[1]} channels, {model.name} works on {space.channels}. "
         "Use the VAE and the empty latent that go with this model.",
     )
-    for axis, size, patch in zip(("frames", "height", "width"), samples.shape[2:], spec.patch_size, strict=True):
+    for axis, size, patch in zip(("frames", "height", "width"), samples.shape[2:], space.patch_size, strict=True):
         if size == 0 or size % patch:
-            ratio = 1 if axis == "frames" else spec.spatial_ratio
+            ratio = 1 if axis == "frames" else space.spatial_ratio
             raise SoraError(
                 f"The latent's {axis} is {size} ({size * ratio} in the video), {model.name} needs a "
                 f"multiple of {patch} ({patch * ratio}). Choose another size."
@@ -206,7 +196,7 @@ def sample(
     clean = original.to(device, torch.float32)
     mask = latent_dict.get("noise_mask")
     if mask is not None:
-        mask = to_latent_grid(mask, clean.shape, model.latent.temporal_ratio).to(device)
+        mask = to_latent_grid(mask, clean.shape, model.space.temporal_ratio).to(device)
     if len(sigmas) < 2 or (mask is not None and not bool(mask.any())):
         return {**latent_dict, "samples": original}
 

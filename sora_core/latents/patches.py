@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..diffusion.masks import to_latent_grid, token_mask
 from ..errors import expect
 from ..model.patch import Grid, PackedPatches, pack, unpack
+from .masks import to_latent_grid, token_mask
 
 KEPT = torch.tensor([0.15, 0.35, 0.85])
 LINE = 0.85

@@ -56,7 +56,7 @@ class Editing:
 
     @property
     def _multiple(self) -> int:
-        return self.vae.config.spatial_ratio * max(self.model.latent.patch_size[1:])
+        return self.vae.config.spatial_ratio * max(self.model.space.patch_size[1:])
 
     def read(self, video: Video, fps: float | None = None, size: tuple[int, int] | None = None) -> Clip:
         """A video as the model can take it: see `clips.read_clip`. Frames that are given have `fps`."""

@@ -136,7 +136,7 @@ class Pipeline(Editing):
         )
         width, height = width or info.get("width", 128), height or info.get("height", 128)
         cell = vae.config.spatial_ratio
-        check_size(width, height, cell * self.model.latent.patch_size[1])
+        check_size(width, height, cell * self.model.space.patch_size[1])
         model = self.model if shift is None else self.model.with_shift(shift)
         sigmas = get_sigmas(scheduler, steps, shift=model.shift)
         empty = torch.zeros(1, vae.config.latent_channels, vae.latent_frames(frames), height // cell, width // cell)

@@ -29,6 +29,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import _paths  # noqa: F401 (for its effect on sys.path)
 import av
 import numpy as np
 import torch
@@ -36,7 +37,7 @@ from adherence import PLACES, score
 
 import sora_core
 from sora_core import tasks
-from sora_core.diffusion.masks import to_latent_grid
+from sora_core.latents.masks import to_latent_grid
 from sora_core.language import caption
 from sora_core.media.video import read_video
 from sora_core.observer.network import load_observer
@@ -331,7 +332,8 @@ def main() -> None:
     parser.add_argument("--out", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
-        return child(args.child, args.out, args.steps)
+        child(args.child, args.out, args.steps)
+        return
     given = {"cfg": args.cfg, "sampler": args.sampler}
     how = {"steps": args.steps} | {key: value for key, value in given.items() if value is not None}
     bench = Bench(args.model, args.observer, args.clips, how, args.sprites)

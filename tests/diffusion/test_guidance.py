@@ -5,7 +5,7 @@ import torch
 from tiny_flow import PATCH, TinyFlow, conditioning, latent
 
 from sora_core.diffusion.guidance import Denoiser, rescale_guidance
-from sora_core.diffusion.masks import spread_tokens, to_latent_grid, token_mask
+from sora_core.latents.masks import spread_tokens, to_latent_grid, token_mask
 from sora_core.errors import SoraError
 
 SIGMA = torch.tensor([0.6, 0.6])

@@ -17,7 +17,7 @@ import torch
 from comfy.cli_args import args
 from torch import Tensor
 
-from ...diffusion.masks import to_latent_grid
+from ...latents.masks import to_latent_grid
 from ...errors import expect
 from ...latents.decoding import encode
 from ...latents.patches import forward_flops

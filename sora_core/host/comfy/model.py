@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...diffusion.masks import spread_tokens
+from ...latents.masks import spread_tokens
 from ...diffusion.prompts import SHOTS
 from ...diffusion.shots import read_shots
 from ...errors import expect
