@@ -37,8 +37,8 @@ from adherence import PLACES, score
 
 import sora_core
 from sora_core import tasks
-from sora_core.latents.masks import to_latent_grid
 from sora_core.language import caption
+from sora_core.latents.masks import to_latent_grid
 from sora_core.media.video import read_video
 from sora_core.observer.network import load_observer
 from sora_core.observer.watch import watch

@@ -5,8 +5,8 @@ import torch
 from tiny_flow import PATCH, TinyFlow, conditioning, latent
 
 from sora_core.diffusion.guidance import Denoiser, rescale_guidance
-from sora_core.latents.masks import spread_tokens, to_latent_grid, token_mask
 from sora_core.errors import SoraError
+from sora_core.latents.masks import spread_tokens, to_latent_grid, token_mask
 
 SIGMA = torch.tensor([0.6, 0.6])
 

@@ -12,7 +12,7 @@ from sora_core.errors import SoraError
 from sora_core.provenance import History, plan
 from sora_core.provenance.credentials import keys
 from sora_core.provenance.credentials.verify import verify
-from sora_core.safety.policy import load_policy, use_policy
+from sora_core.safety.policy import in_force, load_policy
 
 pytest.importorskip("c2pa")
 
@@ -97,13 +97,10 @@ def test_the_policy_decides(tmp_path, monkeypatch):
     (tmp_path / "no folder").touch()
     saving = plan(History())  # "on": saved without, and said so
     assert saving.signer is None and saving.notes[0].startswith("Not signed")
-    before = use_policy(load_policy(required))
-    try:
+    with in_force(load_policy(required)):
         with pytest.raises(SoraError, match="not a folder"):
             plan(History())
         with pytest.raises(SoraError, match="locked"):
             plan(History(), credentials=False)
-    finally:
-        use_policy(before)
     off = plan(History(), credentials=False, watermark=False)
     assert off.signer is None and off.mark is None and not off.notes

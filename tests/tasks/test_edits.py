@@ -7,9 +7,9 @@ import torch
 from pipeline_support import tiny_pipeline
 
 from sora_core import tasks
-from sora_core.latents.masks import to_latent_grid
 from sora_core.diffusion.samplers import SAMPLERS
 from sora_core.errors import SoraError
+from sora_core.latents.masks import to_latent_grid
 from sora_core.tasks.finish.splice import hold_ends, level_joins
 
 HOW = {"steps": 2, "cfg": 1.0}

@@ -20,8 +20,8 @@ from sora_core.media.video import probe, read_video
 from sora_core.tasks import VAECodec
 from sora_core.tasks.finish.holding import hold_places, hold_statistics, settled, statistics
 from sora_core.tasks.long.render import SegmentFolder, clock, segments_beside
-from sora_core.tasks.long.source import make_source
 from sora_core.tasks.long.rolling import Roller, Rolling, Segment, join, roll, segments_needed
+from sora_core.tasks.long.source import make_source
 
 HOW = {"steps": 2, "cfg": 1.0, "width": 32, "height": 32}
 
