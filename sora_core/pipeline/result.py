@@ -12,6 +12,8 @@ from ..media.write import write_video
 from ..provenance import plan
 from ..provenance.credentials.history import History
 
+CRF = 16.0  # quality of a saved file, as Sora Save Video has it
+
 
 @dataclass(frozen=True)
 class VideoResult:
@@ -39,7 +41,8 @@ class VideoResult:
         options: those of `sora_core.media.video.write_video` ("crf", "metadata", "audio" in place of the video's own).
         What was done about signing goes to `notes`. Raises SoraError as `plan` and `write_video` do.
         """
+        options = {"audio": self.audio, "crf": CRF, **options}
         saving = plan(self.history, credentials=credentials, watermark=watermark, include_prompt=include_prompt)
-        write_video(path, self.frames, self.fps, saving=saving, **{"audio": self.audio, **options})
+        write_video(path, self.frames, self.fps, saving=saving, **options)
         self.notes.extend(note for note in saving.notes if note not in self.notes)
         return Path(path)
