@@ -234,7 +234,7 @@ def wrap(bundle: ModelBundle) -> Loaded:
     )
     config = vae.config
     space = LatentSpace(
-        name, dit.config.in_dim, config.temporal_ratio, config.spatial_ratio, tuple(dit.config.patch_size), vae=SORA
+        name, dit.config.in_dim, config.temporal_ratio, config.spatial_ratio, dit.config.patch_size, vae=SORA
     )
     model = DiffusionModel(dit, shift=info.get("shift", 1.0), name=name, space=space)
     model.latent_rgb = info.get("latent_rgb")

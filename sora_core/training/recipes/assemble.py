@@ -62,7 +62,7 @@ def assemble(
     sampler: str | None = None,
 ) -> None:
     """Write `out` with dit, vae and text, and what a user of the model must know: fps, size, shift, preview colours,
-    and how it samples best, where that is not as usual (`pipeline.editing.USUAL`). Several dit_paths: their mean.
+    and how it samples best, where that is not as usual (`pipeline.loaded.USUAL`). Several dit_paths: their mean.
     Raises SoraError for a shift out of range, and for parts that lack or do not fit.
     """
     expect(0 < shift <= 100, f"shift is {shift}. Use a number above 0, at most 100 (1 is no shift).")
