@@ -1,4 +1,4 @@
-"""Tests keep out of the user's own folders."""
+"""Tests keep out of the user's own folders; fixtures that several rooms share."""
 
 from __future__ import annotations
 
@@ -15,3 +15,12 @@ def own_folders(tmp_path_factory):
         for name in ("SORA_C2PA_CERTIFICATE", "SORA_C2PA_KEY", "SORA_WATERMARK_KEY", "SORA_POLICY"):
             patch.delenv(name, raising=False)
         yield
+
+
+@pytest.fixture()
+def hosts(tmp_path, monkeypatch):
+    """(ComfyUI's backend, the standalone one, a checkpoint)"""
+    from comfy_support import both_hosts  # takes torch along, which most tests of the house do without
+
+    with both_hosts(tmp_path, monkeypatch) as found:
+        yield found

@@ -25,19 +25,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from _paths import ROOT
 from comfyui_client import NAME, Comfy, difference, named, node
 from comfyui_core import FAMILIES, family_in_our_nodes, ksampler
 from comfyui_core import refusals as core_refusals
 from comfyui_native import native as native_nodes
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-from sora_core.diffusion.samplers import SAMPLERS  # noqa: E402
-from sora_core.host.desk.folders import Folders  # noqa: E402
-from sora_core.host.host import Host  # noqa: E402
-from sora_core.host.run.cache import signatures  # noqa: E402
-from sora_core.tasks.long.render import SegmentFolder  # noqa: E402
+from sora_core.diffusion.samplers import SAMPLERS
+from sora_core.host.desk.folders import Folders
+from sora_core.host.host import Host
+from sora_core.host.run.cache import signatures
+from sora_core.tasks.long.render import SegmentFolder
 
 WORKFLOWS = ROOT / "workflows"
 STRENGTH = 0.7

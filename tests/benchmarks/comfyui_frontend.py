@@ -16,11 +16,14 @@ import json
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from playwright.sync_api import Page, sync_playwright
+from _paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+
 FROZEN = json.loads((ROOT / "tests" / "frozen_nodes.json").read_text(encoding="utf-8"))
 FLAGS = [
     "--no-sandbox",
@@ -182,6 +185,8 @@ def main() -> None:
     parser.add_argument("--chromium", default=shutil.which("chromium"), help="the browser's program")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
+    from playwright.sync_api import sync_playwright
+
     url, made = args.url.rstrip("/"), {}
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=args.chromium, args=FLAGS)

@@ -8,6 +8,7 @@ files that it wrote as JSON.
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from pathlib import Path
@@ -177,7 +178,9 @@ def save_lora(models: Path, strength: float, rank: int = 4) -> list[Path]:
 
 
 def main() -> None:
-    folder = Path(sys.argv[1]).resolve()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="ComfyUI's")
+    folder = parser.parse_args().folder.resolve()
     # ComfyUI reads the command line as it is imported.
     sys.argv = ["comfyui_models", "--cpu"]
     sys.path.insert(0, str(folder))

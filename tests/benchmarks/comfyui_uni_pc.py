@@ -11,6 +11,7 @@ import json
 import sys
 from pathlib import Path
 
+import _paths  # noqa: F401 (for its effect on sys.path)
 import torch
 
 
@@ -20,7 +21,7 @@ def main() -> int:
     folder = parser.parse_args().comfyui.resolve()
     if not (folder / "comfy" / "extra_samplers" / "uni_pc.py").is_file():
         parser.error(f"there is no ComfyUI in {folder}")
-    sys.path[:0] = [str(folder), str(Path(__file__).resolve().parents[2])]
+    sys.path.insert(0, str(folder))  # before our own checkout, which has a `nodes` too
     sys.argv = [sys.argv[0], "--cpu"]  # ComfyUI reads it
     from comfy.extra_samplers.uni_pc import sample_unipc
 

@@ -16,23 +16,21 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import _paths  # noqa: F401 (for its effect on sys.path)
 import numpy as np
 import torch
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT)]
-
-from sora_core.language import caption  # noqa: E402
-from sora_core.loading.checkpoint import load_model  # noqa: E402
-from sora_core.loading.lora import apply_lora, read_lora  # noqa: E402
-from sora_core.media.video import write_video  # noqa: E402
-from sora_core.pipeline.pipeline import Pipeline  # noqa: E402
-from sora_core.training.cli import load_config  # noqa: E402
-from sora_core.training.data.shards import open_buckets  # noqa: E402
-from sora_core.training.loop.sheets import save_sheet  # noqa: E402
-from sora_core.training.recipes.finetune import prepare  # noqa: E402
-from sora_core.training.recipes.lora import LoRATraining, train_lora  # noqa: E402
-from sora_core.training.world import World, WorldConfig  # noqa: E402
+from sora_core.language import caption
+from sora_core.loading.checkpoint import load_model
+from sora_core.loading.lora import apply_lora, read_lora
+from sora_core.media.video import write_video
+from sora_core.pipeline.pipeline import Pipeline
+from sora_core.training.cli import load_config
+from sora_core.training.data.shards import open_buckets
+from sora_core.training.loop.sheets import save_sheet
+from sora_core.training.recipes.finetune import prepare
+from sora_core.training.recipes.lora import LoRATraining, train_lora
+from sora_core.training.world import World, WorldConfig
 
 KNOWN = "cat"
 PROMPTS = (

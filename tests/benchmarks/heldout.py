@@ -15,6 +15,7 @@ import json
 import sys
 from pathlib import Path
 
+import _paths  # noqa: F401 (for its effect on sys.path)
 import numpy as np
 import torch
 from torch import Tensor

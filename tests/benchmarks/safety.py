@@ -13,6 +13,8 @@ import json
 import sys
 from pathlib import Path
 
+import _paths  # noqa: F401 (for its effect on sys.path)
+
 HERE = Path(__file__).parent
 
 
@@ -21,7 +23,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print JSON only")
     parser.add_argument("--only", default=",".join(parts), metavar="PARTS", help=f"some of {', '.join(parts)}")
-    sys.path.insert(0, str(HERE))
     chosen = [part for part in _only(sys.argv[1:], parts) if part in parts]
     modules = {part: importlib.import_module(f"safety_{part}") for part in chosen}
     for module in modules.values():

@@ -11,15 +11,12 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
+import _paths  # noqa: F401 (for its effect on sys.path)
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from video_attacks import h264, resized
 
 FRAMES = 9

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 PHOTOGRAPHS = (
     "astronaut.png",
     "chelsea.png",

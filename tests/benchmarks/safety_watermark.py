@@ -9,16 +9,12 @@ Half of the clips are of the starter preset, half of the full one with its style
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
+import _paths  # noqa: F401 (for its effect on sys.path)
 import numpy as np
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from video_attacks import ATTACKS, WITHIN, h264, psnr, ssim
 
 from sora_core.provenance.watermark.carrier import LUMA

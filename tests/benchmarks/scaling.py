@@ -21,21 +21,19 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import _paths  # noqa: F401 (for its effect on sys.path)
 import numpy as np
 import torch
 from heldout import losses
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT)]
-
-from sora_core.loading.checkpoint import load_model  # noqa: E402
-from sora_core.model.dit import DiTConfig  # noqa: E402
-from sora_core.observer.network import load_observer  # noqa: E402
-from sora_core.pipeline.pipeline import Pipeline  # noqa: E402
-from sora_core.training.evaluate.cases import Case, Draw, words  # noqa: E402
-from sora_core.training.evaluate.measures import proportion  # noqa: E402
-from sora_core.training.evaluate.run import Maker, batches, judged  # noqa: E402
-from sora_core.training.recipes.dit import DiTTrainer, DiTTraining  # noqa: E402
+from sora_core.loading.checkpoint import load_model
+from sora_core.model.dit import DiTConfig
+from sora_core.observer.network import load_observer
+from sora_core.pipeline.pipeline import Pipeline
+from sora_core.training.evaluate.cases import Case, Draw, words
+from sora_core.training.evaluate.measures import proportion
+from sora_core.training.evaluate.run import Maker, batches, judged
+from sora_core.training.recipes.dit import DiTTrainer, DiTTraining
 
 SIZES = {"0.8 M": (128, 3), "2.7 M": (192, 5), "7 M": (256, 6)}
 USUAL = DiTTraining.lengths  # short, medium, highly descriptive

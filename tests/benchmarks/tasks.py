@@ -29,6 +29,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import _paths  # noqa: F401 (for its effect on sys.path)
 import av
 import numpy as np
 import torch
@@ -331,7 +332,8 @@ def main() -> None:
     parser.add_argument("--out", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
-        return child(args.child, args.out, args.steps)
+        child(args.child, args.out, args.steps)
+        return
     given = {"cfg": args.cfg, "sampler": args.sampler}
     how = {"steps": args.steps} | {key: value for key, value in given.items() if value is not None}
     bench = Bench(args.model, args.observer, args.clips, how, args.sprites)

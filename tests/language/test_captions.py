@@ -5,6 +5,8 @@ import pytest
 
 pytest.importorskip("cv2")
 
+from world_support import Everywhere
+
 from sora_core.errors import SoraError
 from sora_core.language import LENGTHS, caption, load_lexicon
 from sora_core.training.world import PRESETS, SUBJECTS, World
@@ -12,15 +14,6 @@ from sora_core.training.world.config import CAMERAS, EVENTS, MOTIONS, STYLES
 from sora_core.training.world.scenes import SCENES
 
 LEXICON = load_lexicon()
-
-
-class Everywhere(World):
-    """A world that plans all its subjects, pictures or not: captions need no pictures."""
-
-    def __init__(self, config):
-        super().__init__(config)
-        self.bank.available = lambda name: True
-        self.bank.height = lambda name: 0.9
 
 
 @pytest.fixture(scope="module")

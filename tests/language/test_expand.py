@@ -13,7 +13,7 @@ import torch
 pytest.importorskip("cv2")
 
 from nodes_support import make_host, text_to_video
-from test_captions import Everywhere
+from world_support import Everywhere
 
 from sora_core.cli import main
 from sora_core.errors import SoraError

@@ -7,12 +7,13 @@ Writes icon.png (400x400) and banner.png (1260x540, 21:9) into docs/pictures, th
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-HERE = Path(__file__).resolve().parents[2] / "docs" / "pictures"
+PICTURES = Path(__file__).resolve().parents[2] / "docs" / "pictures"
 SCALE = 3  # drawn this much larger, then reduced: smooth edges
 SKY = ((16, 24, 66), (92, 60, 138), (236, 120, 112), (255, 206, 128))  # from the top to the horizon
 SEA = ((196, 112, 120), (44, 52, 110), (14, 22, 60))
@@ -109,6 +110,11 @@ def banner() -> Image.Image:
     return canvas.convert("RGB").resize((1260, 540), Image.Resampling.LANCZOS)
 
 
+def main() -> None:
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
+    icon().save(PICTURES / "icon.png", optimize=True)
+    banner().save(PICTURES / "banner.png", optimize=True)
+
+
 if __name__ == "__main__":
-    icon().save(HERE / "icon.png", optimize=True)
-    banner().save(HERE / "banner.png", optimize=True)
+    main()

@@ -8,6 +8,7 @@ anything that is there already.
 
 from __future__ import annotations
 
+import argparse
 import re
 import tomllib
 from pathlib import Path
@@ -16,7 +17,32 @@ ROOT = Path(__file__).resolve().parents[2]
 TARGET = ROOT / "requirements.txt"
 # Of ComfyUI's own requirements.txt, 0.3.64 and 0.33.0 alike.
 BROUGHT = frozenset(
-    ["aiohttp", "alembic", "av", "einops", "kornia", "numpy", "pillow", "psutil", "pydantic", "pydantic-settings", "pyyaml", "safetensors", "scipy", "sentencepiece", "spandrel", "sqlalchemy", "tokenizers", "torch", "torchaudio", "torchsde", "torchvision", "tqdm", "transformers", "yarl"]
+    [
+        "aiohttp",
+        "alembic",
+        "av",
+        "einops",
+        "kornia",
+        "numpy",
+        "pillow",
+        "psutil",
+        "pydantic",
+        "pydantic-settings",
+        "pyyaml",
+        "safetensors",
+        "scipy",
+        "sentencepiece",
+        "spandrel",
+        "sqlalchemy",
+        "tokenizers",
+        "torch",
+        "torchaudio",
+        "torchsde",
+        "torchvision",
+        "tqdm",
+        "transformers",
+        "yarl",
+    ]
 )
 # Extras for work on the pack, and `faces`, whose OpenCV would overwrite the one that an artist has.
 WORK = ("test", "train", "faces")
@@ -42,5 +68,10 @@ def requirements() -> str:
     return HEAD + "".join(f"{name}\n" for name in needed() if name not in BROUGHT)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     TARGET.write_text(requirements(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -10,18 +10,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import tempfile
 from pathlib import Path
 
+from sora_core.host.api.dynamic import DynamicCombo
+from sora_core.host.desk.folders import Folders
+from sora_core.host.graph.widgets import default_of, widget_of
+from sora_core.host.host import Host
+
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-from sora_core.host.api.dynamic import DynamicCombo  # noqa: E402
-from sora_core.host.desk.folders import Folders  # noqa: E402
-from sora_core.host.graph.widgets import default_of, widget_of  # noqa: E402
-from sora_core.host.host import Host  # noqa: E402
-
 WORKFLOWS, INPUTS = ROOT / "workflows", ROOT / "workflows" / "inputs"
 PROMPT = "a cat moving right on a beach"
 BETWEEN = ("infill", "connect", "loop")  # kept frames on both sides, which say more than the prompt: less guidance

@@ -1,9 +1,6 @@
 """Few-step distillation: the teacher's path is the sampler's own, and the student gets there in fewer calls."""
 
-import pytest
 import torch
-from nodes_support import save_tiny
-from test_finetune import clip
 
 import sora_core
 from sora_core.diffusion.sampling import sample
@@ -12,20 +9,6 @@ from sora_core.training import cli
 from sora_core.training.recipes.distill import DistillTrainer, DistillTraining
 
 FEW = 2
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    """A tiny model and the latents of two clips."""
-    from sora_core.training.recipes.finetune import prepare
-
-    root = tmp_path_factory.mktemp("distil")
-    save_tiny(root / "tiny.safetensors")
-    (root / "films").mkdir()
-    for i in range(2):
-        clip(root / "films" / f"clip{i}.mp4", 5, 64, 64, caption="a cat walks left on a beach", seed=i)
-    prepare(root / "films", root, root / "tiny.safetensors", device="cpu")
-    return root
 
 
 def config(root, **changes):

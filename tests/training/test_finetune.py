@@ -9,30 +9,19 @@ import torch
 from nodes_support import make_host, save_tiny, text_to_video
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from test_comfy_contract import hosts  # noqa: F401
+from training_support import CAPTION, write_clip
 
 import sora_core
 from sora_core.cli import main
 from sora_core.errors import SoraError
 from sora_core.loading.checkpoint import load_model
 from sora_core.loading.lora import Change, LoRA, add_words, apply_lora, parse_lora, read_lora, save_lora
-from sora_core.media.video import read_video, write_video
+from sora_core.media.video import read_video
 from sora_core.model.text.concepts import UNKNOWN
 from sora_core.training import cli
 from sora_core.training.data.shards import open_buckets
 from sora_core.training.data.videos import cut, import_videos, nearest_size
 from sora_core.training.recipes.lora import LoRATrainer, mean_of
-
-CAPTION = "a gryphon walks left on a beach"
-
-
-def clip(path: Path, frames: int, width: int, height: int, fps: float = 8, caption: str = CAPTION, seed: int = 0):
-    rng = np.random.default_rng(seed)
-    still = np.kron(rng.integers(0, 255, (4, 4, 3)), np.ones((height // 4, width // 4, 1))).astype(np.uint8)
-    write_video(path, np.stack([np.roll(still, 3 * i, 1) for i in range(frames)]), fps, crf=12)
-    if caption:
-        path.with_suffix(".txt").write_text(caption, encoding="utf-8")
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +29,7 @@ def folder(tmp_path_factory):
     """Two clips that the tiny model can learn from."""
     root = tmp_path_factory.mktemp("mine")
     for i in range(2):
-        clip(root / f"clip{i}.mp4", 5, 64, 64, seed=i)
+        write_clip(root / f"clip{i}.mp4", 5, 64, 64, seed=i)
     return root
 
 
@@ -65,9 +54,9 @@ def trained(folder, model, tmp_path_factory):
 def test_videos_become_shards(tmp_path):
     films = tmp_path / "films"
     (films / "more").mkdir(parents=True)
-    clip(films / "wide.mp4", 80, 96, 64, fps=16, caption="a cat walks left\n\na cat on a beach\n")
-    clip(films / "more" / "tall.mp4", 20, 64, 96, caption="一只猫")
-    clip(films / "short.mp4", 11, 64, 64)
+    write_clip(films / "wide.mp4", 80, 96, 64, fps=16, caption="a cat walks left\n\na cat on a beach\n")
+    write_clip(films / "more" / "tall.mp4", 20, 64, 96, caption="一只猫")
+    write_clip(films / "short.mp4", 11, 64, 64)
     from PIL import Image
 
     Image.new("RGB", (200, 190), (250, 0, 0)).save(films / "still.png")
@@ -111,15 +100,15 @@ def test_what_is_wrong_with_videos_is_named(tmp_path):
         import_videos(tmp_path / "none", tmp_path / "out")
     with pytest.raises(SoraError, match="holds no videos"):
         import_videos(tmp_path, tmp_path / "out")
-    clip(tmp_path / "a.mp4", 5, 64, 64)
-    clip(tmp_path / "b.mp4", 5, 64, 64, caption="")
+    write_clip(tmp_path / "a.mp4", 5, 64, 64)
+    write_clip(tmp_path / "b.mp4", 5, 64, 64, caption="")
     with pytest.raises(SoraError, match="1 of 2 files have no caption: b.mp4"):
         import_videos(tmp_path, tmp_path / "out")
     (tmp_path / "b.txt").write_bytes(b"\xff\xfe\xff")
     with pytest.raises(SoraError, match="b.txt cannot be read as UTF-8"):
         import_videos(tmp_path, tmp_path / "out")
     (tmp_path / "b.txt").write_text("a cat")
-    clip(tmp_path / "b.mp4", 3, 64, 64, caption="")
+    write_clip(tmp_path / "b.mp4", 3, 64, 64, caption="")
     with pytest.raises(SoraError, match="b.mp4 is 3 frames"):
         import_videos(tmp_path, tmp_path / "out")
     (tmp_path / "b.mp4").write_bytes(b"no video")
@@ -320,7 +309,7 @@ def test_fine_tuning_gives_a_whole_model_that_knows_the_word(folder, model, tmp_
 
 
 # -- in the hosts ----------------------------------------------------------------------------------------------
-def test_both_hosts_merge_the_same(hosts, tmp_path):  # noqa: F811
+def test_both_hosts_merge_the_same(hosts, tmp_path):
     native, standalone, path = hosts
     bundle, generator = load_model(path), torch.Generator().manual_seed(3)
     up, down = (torch.randn(shape, generator=generator) for shape in ((128, 2), (2, 64)))

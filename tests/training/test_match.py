@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from test_distill import root  # noqa: F401
 
 from sora_core.errors import SoraError
 from sora_core.loading.checkpoint import load_parts, save
@@ -13,7 +12,7 @@ from sora_core.training.recipes.deepen import deepened
 from sora_core.training.recipes.match import MatchTrainer, MatchTraining
 
 
-def config(root, **changes):  # noqa: F811
+def config(root, **changes):
     return MatchTraining(
         **{
             "out": str(root / "match"),
@@ -40,7 +39,7 @@ def config(root, **changes):  # noqa: F811
     )
 
 
-def test_a_critic_that_agrees_with_the_teacher_moves_nothing(root):  # noqa: F811
+def test_a_critic_that_agrees_with_the_teacher_moves_nothing(root):
     trainer = MatchTrainer(config(root, cfg=1.0, mask_share=1.0))
     step = next(s for s in range(50) if not trainer.batch(s).generate.all())
     b = trainer.batch(step)
@@ -53,7 +52,7 @@ def test_a_critic_that_agrees_with_the_teacher_moves_nothing(root):  # noqa: F81
     assert float(way[generate].abs().mean()) > 0.01 and float(way[~generate].abs().max()) == 0
 
 
-def test_the_student_samples_as_it_will_be_sampled(root):  # noqa: F811
+def test_the_student_samples_as_it_will_be_sampled(root):
     trainer = MatchTrainer(config(root, mask_share=1.0))
     b = trainer.batch(next(s for s in range(50) if not trainer.batch(s).generate.all()))
     clip = trainer.made(b, 2, torch.Generator().manual_seed(1), learn=True)
@@ -62,7 +61,7 @@ def test_the_student_samples_as_it_will_be_sampled(root):  # noqa: F811
     assert not trainer.made(b, 2, torch.Generator().manual_seed(1), learn=False).requires_grad
 
 
-def test_only_student_and_critic_learn(root):  # noqa: F811
+def test_only_student_and_critic_learn(root):
     trainer = MatchTrainer(config(root, ahead=2))
     before = {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
     teacher = {name: p.clone() for name, p in trainer.teacher.state_dict().items()}
@@ -73,7 +72,7 @@ def test_only_student_and_critic_learn(root):  # noqa: F811
     assert all(torch.equal(p, teacher[name]) for name, p in trainer.teacher.state_dict().items())
 
 
-def test_the_student_comes_closer_to_what_the_teacher_makes(root):  # noqa: F811
+def test_the_student_comes_closer_to_what_the_teacher_makes(root):
     """One call from noise: the mean of its clips, which an untrained one call misses, comes to the teacher's."""
     how = {"few": 1, "cfg": 1.0, "mask_share": 0.0, "steps": 120, "decay": 60, "alone": 20, "lr": 3e-3, "tokens": 512}
     trainer = MatchTrainer(config(root, out=str(root / "closer"), log_every=60, ahead=1, **how))
@@ -97,7 +96,7 @@ def test_the_student_comes_closer_to_what_the_teacher_makes(root):  # noqa: F811
         assert far() < 0.7 * before
 
 
-def test_a_discriminator_tells_the_students_clips_from_the_worlds_and_says_where_to_go(root):  # noqa: F811
+def test_a_discriminator_tells_the_students_clips_from_the_worlds_and_says_where_to_go(root):
     how = {"adversarial": 0.5, "taps": (1, 2), "mask_share": 1.0, "tokens": 256, "adam_lr": 1e-2}
     trainer = MatchTrainer(config(root, out=str(root / "told"), steps=40, alone=40, log_every=40, ahead=1, **how))
     b = trainer.batch(next(s for s in range(50) if not trainer.batch(s).generate.all()))
@@ -121,12 +120,12 @@ def test_a_discriminator_tells_the_students_clips_from_the_worlds_and_says_where
     "bad",
     [{"adversarial": -1.0}, {"adversarial": 11.0}, {"taps": ()}, {"taps": (2, 1)}, {"taps": (0,)}, {"taps": (1, 99)}],
 )
-def test_a_discriminator_that_cannot_be_is_refused(root, tmp_path, bad):  # noqa: F811
+def test_a_discriminator_that_cannot_be_is_refused(root, tmp_path, bad):
     with pytest.raises(SoraError, match=next(iter(bad))):
         MatchTrainer(config(root, out=str(tmp_path), **{"adversarial": 0.5, "taps": (1,), **bad}))
 
 
-def test_it_goes_on_from_what_distillation_made(root, tmp_path):  # noqa: F811
+def test_it_goes_on_from_what_distillation_made(root, tmp_path):
     argv = [
         f"{k}={v}"
         for k, v in {"out": tmp_path / "a", "init": root / "tiny.safetensors", "data": root / "latents"}.items()
@@ -144,7 +143,7 @@ def test_it_goes_on_from_what_distillation_made(root, tmp_path):  # noqa: F811
         MatchTrainer(config(root, out=str(tmp_path / "c"), start=str(file), rank=8))
 
 
-def test_a_lora_goes_on_after_the_model_was_deepened(root, tmp_path):  # noqa: F811
+def test_a_lora_goes_on_after_the_model_was_deepened(root, tmp_path):
     """Each change stays with the block that it was made for, and the deeper model's clips are at first the same."""
     file = tmp_path / "a" / "lora.safetensors"
     MatchTrainer(config(root, out=str(file.parent), lr=1e-1)).train()
@@ -155,9 +154,8 @@ def test_a_lora_goes_on_after_the_model_was_deepened(root, tmp_path):  # noqa: F
     shallow = MatchTrainer(config(root, out=str(tmp_path / "b"), start=str(file)))
     how = {"init": str(tmp_path / "deep.safetensors"), "start": str(file)}
     deep = MatchTrainer(config(root, out=str(tmp_path / "c"), deepened=after, **how))
-    b, clips = shallow.batch(0), []
-    for trainer in (shallow, deep):
-        clips.append(trainer.made(b, 2, torch.Generator().manual_seed(1), learn=False))
+    b = shallow.batch(0)
+    clips = [t.made(b, 2, torch.Generator().manual_seed(1), learn=False) for t in (shallow, deep)]
     assert torch.allclose(*clips, atol=1e-4)
     untold = MatchTrainer(config(root, out=str(tmp_path / "d"), **how))
     assert not torch.allclose(untold.made(b, 2, torch.Generator().manual_seed(1), learn=False), clips[0], atol=1e-4)

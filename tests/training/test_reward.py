@@ -7,7 +7,6 @@ import pytest
 import torch
 from nodes_support import save_tiny
 from safetensors.torch import load_file, save_file
-from test_distill import root  # noqa: F401
 
 pytest.importorskip("cv2")
 
@@ -43,7 +42,7 @@ def written(folder, rewards, latents, prompt=PROMPT):
     save_file({"latents": latents.half()}, folder / f"{number:04d}.safetensors", {"rollouts": json.dumps(rows)})
 
 
-def config(root, folder, **changes):  # noqa: F811
+def config(root, folder, **changes):
     return RewardTraining(
         **{
             "out": str(folder / "run"),
@@ -125,7 +124,7 @@ def test_what_a_prompt_shares_cancels():
     assert float(a[0]) > 0 > float(a[1])
 
 
-def test_the_model_moves_towards_what_was_right(root, tmp_path):  # noqa: F811
+def test_the_model_moves_towards_what_was_right(root, tmp_path):
     """Clips of one prompt differ by a known direction: what is sampled afterwards has more of it, and what is sampled
     of no prompt has not."""
     generator = torch.Generator().manual_seed(5)
@@ -155,7 +154,7 @@ def test_the_model_moves_towards_what_was_right(root, tmp_path):  # noqa: F811
     assert along(PROMPT) > 0.01 and abs(along("")) < 0.4 * along(PROMPT)
 
 
-def test_a_group_shares_noise_and_level(root, tmp_path):  # noqa: F811
+def test_a_group_shares_noise_and_level(root, tmp_path):
     written(tmp_path / "rollouts", [1, 0, 0], torch.randn(3, *SHAPE))
     trainer = RewardTrainer(config(root, tmp_path, tokens=96, silent=0.0))
     b = trainer.rewarded(3)
@@ -165,7 +164,7 @@ def test_a_group_shares_noise_and_level(root, tmp_path):  # noqa: F811
     assert not torch.equal(b["noise"], trainer.rewarded(4)["noise"])
 
 
-def test_a_stopped_run_goes_on_as_if_it_had_not_been(root, tmp_path):  # noqa: F811
+def test_a_stopped_run_goes_on_as_if_it_had_not_been(root, tmp_path):
     for rewards in ([1, 0, 0], [0, 1]):
         written(tmp_path / "rollouts", rewards, torch.randn(len(rewards), *SHAPE))
     how = {"steps": 4, "decay": 2, "save_every": 2, "ordinary": 0.5}
@@ -189,7 +188,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(root, tmp_path):  # noqa: F
         assert torch.equal(change.up, part.changes()[name].up) and torch.equal(change.down, part.changes()[name].down)
 
 
-def test_what_cannot_be_learned_from_is_refused(root, tmp_path):  # noqa: F811
+def test_what_cannot_be_learned_from_is_refused(root, tmp_path):
     written(tmp_path / "rollouts", [1, 1], torch.randn(2, *SHAPE))
     with pytest.raises(SoraError, match="sora train rollouts"):
         read_rollouts(tmp_path / "rollouts")
@@ -202,7 +201,7 @@ def test_what_cannot_be_learned_from_is_refused(root, tmp_path):  # noqa: F811
         read_rollouts(tmp_path / "rollouts")
 
 
-def test_a_lora_is_merged(root, tmp_path):  # noqa: F811
+def test_a_lora_is_merged(root, tmp_path):
     written(tmp_path / "rollouts", [1, 0], torch.randn(2, *SHAPE))
     trainer = RewardTrainer(config(root, tmp_path, steps=2))
     trainer.train()

@@ -2,14 +2,14 @@
 
 import pytest
 import torch
-from test_training import dit_config, vae_config, world  # noqa: F401
+from training_support import dit_config, vae_config
 
 from sora_core.training.recipes.dit import DiTTrainer
 from sora_core.training.recipes.vae import VAETrainer
 
 
 @pytest.mark.parametrize("kind", ["vae", "dit"])
-def test_batches_that_workers_draw_ahead_are_those_of_the_loop(world, kind):  # noqa: F811
+def test_batches_that_workers_draw_ahead_are_those_of_the_loop(world, kind):
     make, config = (VAETrainer, vae_config) if kind == "vae" else (DiTTrainer, dit_config)
     states = []
     for name, workers in (("alone", 0), ("ahead", 2)):
@@ -19,7 +19,7 @@ def test_batches_that_workers_draw_ahead_are_those_of_the_loop(world, kind):  # 
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
 
-def test_a_budget_ends_a_run_by_the_clock(world):  # noqa: F811
+def test_a_budget_ends_a_run_by_the_clock(world):
     trainer = DiTTrainer(dit_config(world, "dit-budget", steps=100_000, decay=50_000, budget=3.0))
     trainer.train()
     assert 1 < trainer.step < 100_000 and 3.0 <= trainer.seconds < 10.0

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from test_training import resumes_exactly, vae_config, world  # noqa: F401
+from training_support import resumes_exactly, vae_config
 
 from sora_core.errors import SoraError
 from sora_core.loading.checkpoint import load_parts
@@ -24,11 +24,11 @@ def corrector_config(root, name, **changes):
     )
 
 
-def test_resume_is_exact(world):  # noqa: F811
+def test_resume_is_exact(world):
     resumes_exactly(world, "corrector", CorrectorTrainer, corrector_config)
 
 
-def test_a_corrector_learns_and_leaves_the_rest_as_it_is(world):  # noqa: F811
+def test_a_corrector_learns_and_leaves_the_rest_as_it_is(world):
     for wrong, message in (
         ({"init": ""}, "needs init"),
         ({"corrections": 0}, "use 1 to 8"),

@@ -3,89 +3,24 @@
 import os
 import subprocess
 import sys
-from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from training_support import dit_config, resumes_exactly, vae_config
 
 from sora_core.diffusion.shots import read_shots
 from sora_core.errors import SoraError
 from sora_core.loading.checkpoint import load_model, load_parts, save
-from sora_core.model.dit import DiTConfig
-from sora_core.model.text.concepts import TextConfig
-from sora_core.model.vae.mini import VAEConfig
 from sora_core.training import cli
 from sora_core.training.data.latents import encode_shards
 from sora_core.training.data.masks import frame_mask
 from sora_core.training.data.shards import BucketSampler, open_buckets, render_shards, token_labels
 from sora_core.training.recipes.assemble import mean_parts
-from sora_core.training.recipes.dit import DiTTrainer, DiTTraining, importance, parts
-from sora_core.training.recipes.vae import VAETrainer, VAETraining
-
-TINY_VAE = VAEConfig(width=(16, 24), encoder_blocks=(1, 1), decoder_blocks=(1, 1))
-TINY_DIT = DiTConfig(64, 128, 2, 2, text_dim=32, text_len=64)
-TINY_TEXT = TextConfig(dim=32, num_heads=2, num_layers=1)
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    """Rendered clips, a VAE trained for a few steps, and latents, all made by the real stages."""
-    root = tmp_path_factory.mktemp("world")
-    render_shards(root / "data", "starter", None, {(9, 64, 64): 10, (1, 64, 96): 6}, seed=3)
-    VAETrainer(vae_config(root, "vae", steps=3)).train()
-    encode_shards(root / "data", root / "latents", root / "vae" / "model.safetensors", batch=4)
-    return root
-
-
-def vae_config(root, name, **changes):
-    return replace(
-        VAETraining(
-            out=str(root / name),
-            data=str(root / "data"),
-            model=TINY_VAE,
-            batch=2,
-            crop=48,
-            frames=9,
-            holdout=2,
-            warmup=1,
-            decay=2,
-            lr=2e-3,
-            log_every=1,
-            save_every=1,
-            sheet_every=100,
-            device="cpu",
-        ),
-        **changes,
-    )
-
-
-def dit_config(root, name, **changes):
-    return replace(
-        DiTTraining(
-            out=str(root / name),
-            data=str(root / "latents"),
-            model=TINY_DIT,
-            text=TINY_TEXT,
-            tokens=192,
-            warmup=1,
-            decay=2,
-            lr=2e-3,
-            log_every=1,
-            save_every=1,
-            sheet_every=100,
-            classes=24,
-            label_block=1,
-            device="cpu",
-            vae=str(root / "vae" / "model.safetensors"),
-        ),
-        **changes,
-    )
-
-
-def state(root, name):
-    return load_file(root / name / "state.safetensors")
+from sora_core.training.recipes.dit import DiTTrainer, importance, parts
+from sora_core.training.recipes.vae import VAETrainer
 
 
 def test_shards_hold_the_rendered_clips(world):
@@ -109,20 +44,6 @@ def test_token_labels_name_the_dominant_subject():
 def test_resume_is_exact(world, kind):
     trainer, config = (VAETrainer, vae_config) if kind == "vae" else (DiTTrainer, dit_config)
     resumes_exactly(world, kind, trainer, config)
-
-
-def resumes_exactly(world, kind, trainer, config):
-    trainer(config(world, f"{kind}-whole", steps=4)).train()
-    half = trainer(config(world, f"{kind}-cut", steps=4, save_every=2))
-    half.log = lambda *_: (_ for _ in ()).throw(KeyboardInterrupt) if half.step == 3 else None
-    with pytest.raises(KeyboardInterrupt):
-        half.train()  # dies in step 3, after the save at step 2
-    again = trainer(config(world, f"{kind}-cut", steps=4))
-    assert again.step == 2
-    again.train()
-    whole, cut = state(world, f"{kind}-whole"), state(world, f"{kind}-cut")
-    assert whole.keys() == cut.keys()
-    assert all(torch.equal(whole[k], cut[k]) for k in whole)
 
 
 def test_one_half_of_a_vae_is_trained_on_and_the_other_stays(world):
@@ -291,7 +212,8 @@ def test_what_is_kept_may_hold_a_little_noise_of_which_the_model_is_not_told(wor
 RANK = """
 import sys, torch
 sys.path.insert(0, sys.argv[1])
-from test_training import dit_config, DiTTrainer
+from training_support import dit_config
+from sora_core.training.recipes.dit import DiTTrainer
 from pathlib import Path
 root = Path(sys.argv[2])
 trainer = DiTTrainer(dit_config(root, sys.argv[3], steps=1, tokens=int(sys.argv[4]), bf16=False))
@@ -307,12 +229,12 @@ trainer.close()
 def test_two_processes_equal_one_with_twice_the_batch(world):
     script = world / "rank.py"
     script.write_text(RANK)
-    here = os.path.dirname(__file__)
+    support = str(Path(__file__).resolve().parents[1] / "support")
     env = {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE")} | {"OMP_NUM_THREADS": "1"}
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     jobs = [
-        [*launch, str(script), here, str(world), "two", "96"],
-        [sys.executable, str(script), here, str(world), "one", "192"],
+        [*launch, str(script), support, str(world), "two", "96"],
+        [sys.executable, str(script), support, str(world), "one", "192"],
     ]
     for job in jobs:
         done = subprocess.run(job, env=env, capture_output=True, text=True, timeout=300)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -12,12 +13,10 @@ from pathlib import Path
 import av
 import pytest
 import torch
-from nodes_support import tiny_parts
+from pipeline_support import tiny_pipeline
 
 from sora_core.errors import SoraError
-from sora_core.loading.checkpoint import ModelBundle
 from sora_core.media.video import probe, read_video
-from sora_core.pipeline.pipeline import Pipeline
 from sora_core.tasks import VAECodec
 from sora_core.tasks.finish.holding import hold_places, hold_statistics, settled, statistics
 from sora_core.tasks.long.render import SegmentFolder, clock, make_source, segments_beside
@@ -32,12 +31,6 @@ def unmarked(tmp_path_factory, monkeypatch):
     policy = tmp_path_factory.mktemp("policy") / "unmarked.toml"
     policy.write_text('name = "unmarked"\n[provenance]\nwatermark = false\n')
     monkeypatch.setenv("SORA_POLICY", str(policy))
-
-
-def tiny_pipeline() -> Pipeline:
-    parts = {name: part.eval().requires_grad_(False) for name, part in tiny_parts().items()}
-    info = {"name": "tiny", "shift": 3.0, "fps": 8, "width": 32, "height": 32, "frames": 17}
-    return Pipeline(ModelBundle(**parts, info=info))
 
 
 @pytest.fixture(scope="module")
@@ -285,20 +278,19 @@ def test_memory_does_not_grow(pipe, tmp_path):
 
 
 SCRIPT = """
-import sys
-from test_tasks_long import LONG, tiny_pipeline
+import json, sys
+from pipeline_support import tiny_pipeline
 tell = lambda p: print(p.segment, flush=True)
-tiny_pipeline().long_video("a cat", sys.argv[1], progress=tell, **LONG)
+tiny_pipeline().long_video("a cat", sys.argv[1], progress=tell, **json.loads(sys.argv[2]))
 """
 LONG = {"seconds": 20, "width": 64, "height": 64, "steps": 4, "cfg": 3.0}
 
 
 def test_kill_9_loses_no_finished_segment(pipe, tmp_path):
-    here = Path(__file__).parent
-    root = here.parents[1]
+    tests = Path(__file__).resolve().parents[1]
     path = tmp_path / "a.mp4"
-    command = [sys.executable, "-c", SCRIPT, str(path)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (root, here, here.parent / "support")))}
+    command = [sys.executable, "-c", SCRIPT, str(path), json.dumps(LONG)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (tests.parent, tests / "support")))}
     killed = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
     for line in killed.stdout:
         if int(line) >= 3:

@@ -1,4 +1,4 @@
-"""The shared editing workflows open and run on their bundled inputs, and are what their maker writes."""
+"""The shared workflows open and run on their bundled inputs, and are what their maker writes."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import json
 
 import make_workflows
 import pytest
-from nodes_support import TINY, save_tiny
+from nodes_support import TINY, make_host, save_tiny
 
 from sora_core.host.desk.folders import Folders
 from sora_core.host.host import Host
+from sora_core.loading.checkpoint import WEIGHTS
 from sora_core.media.video import probe
+
+TEXT_TO_VIDEO = make_workflows.WORKFLOWS / "text_to_video.json"
 
 FRAMES = {
     "image_to_video": 17,
@@ -56,3 +59,33 @@ def test_runs_on_its_bundled_inputs(host, name):
     (path,) = result.files
     info = probe(path)
     assert (info.frames, info.width, info.height, float(info.fps)) == (FRAMES[name], 128, 128, 8.0)
+
+
+def test_values_of_text_to_video_land_on_their_widgets(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    host = make_host(tmp_path)
+    prompt = host.load(TEXT_TO_VIDEO).prompt()
+    inputs = {node["class_type"]: node["inputs"] for node in prompt.values()}
+    wanted = {"seed": 7, "steps": 25, "cfg": 4, "scheduler": "simple", "sampler": "euler_ancestral", "denoise": 1}
+    assert {k: inputs["SoraSampler"][k] for k in wanted} == wanted
+    assert inputs["SoraSaveVideo"]["crf"] == 16 and inputs["SoraEmptyLatent"]["aspect"] == "as set"
+    small = [
+        "SoraLoadModel.model=" + TINY,
+        "SoraEmptyLatent.width=32",
+        "SoraEmptyLatent.height=32",
+        "SoraSampler.steps=2",
+        "SoraSampler.sampler=dpmpp_2m",
+    ]
+    (path,) = host.run(TEXT_TO_VIDEO, small).files
+    info = probe(path)
+    assert (info.width, info.height, info.frames) == (32, 32, 17) and "workflow" in info.metadata
+    # The file carries the graph that made it: it runs again.
+    assert Host(host.folders).load(TEXT_TO_VIDEO).prompt() == prompt
+
+
+@pytest.mark.skipif(not (WEIGHTS / "sora-mini.safetensors").is_file(), reason="needs the embedded weights")
+def test_text_to_video_runs_on_the_embedded_model(tmp_path):
+    host = Host(Folders(tmp_path / "input", tmp_path / "output", tmp_path / "temp"))
+    (path,) = host.run(TEXT_TO_VIDEO, ["SoraSampler.steps=4"]).files
+    info = probe(path)
+    assert (info.width, info.height, info.frames, info.fps) == (128, 128, 17, 8)

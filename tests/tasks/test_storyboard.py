@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import pytest
 import torch
-from nodes_support import tiny_parts
+from pipeline_support import tiny_pipeline
 
 from sora_core.diffusion.guidance import Denoiser
 from sora_core.errors import SoraError
-from sora_core.loading.checkpoint import ModelBundle
-from sora_core.pipeline.pipeline import Pipeline
 from sora_core.tasks import Shot, parse_storyboard, plan_shots, shots_conditioning
 from sora_core.tasks.storyboard import shots_of_window
 
 
 @pytest.fixture(scope="module")
 def pipe():
-    parts = {name: part.eval().requires_grad_(False) for name, part in tiny_parts().items()}
-    info = {"name": "tiny", "shift": 3.0, "fps": 8, "width": 32, "height": 32, "frames": 17}
-    return Pipeline(ModelBundle(**parts, info=info))
+    return tiny_pipeline()
 
 
 def test_lines_to_shots():

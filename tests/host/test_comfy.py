@@ -9,30 +9,12 @@ from pathlib import Path
 import comfy_standin
 import pytest
 import torch
-from nodes_support import TINY, save_tiny
+from nodes_support import TINY
 
 from sora_core.errors import SoraError
 from sora_core.pipeline import engine as protocol
-from sora_core.pipeline.own import StandaloneBackend
 
 PACKAGE = Path(protocol.__file__).parents[1] / "host" / "comfy"
-
-
-@pytest.fixture()
-def hosts(tmp_path, monkeypatch):
-    """(ComfyUI's backend, the standalone one, a checkpoint)"""
-    path = save_tiny(tmp_path / "models" / TINY)
-    for name, module in comfy_standin.modules(tmp_path).items():
-        monkeypatch.setitem(sys.modules, name, module)
-    before = set(sys.modules)
-    protocol._comfy.cache_clear()
-    comfy_standin.ProgressBar.updates.clear()
-    assert protocol.in_comfyui()
-    yield protocol.current(), StandaloneBackend(), path
-    protocol._comfy.cache_clear()
-    for name in set(sys.modules) - before:
-        if name.startswith("sora_core.host.comfy"):
-            del sys.modules[name]
 
 
 def generate(host, path, *, mask=None, samples=None, space=None, sampler="euler", prompt="a (red:1.2) cat", **changes):

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from nodes_support import tiny_parts
+from pipeline_support import tiny_pipeline
 
 from sora_core import tasks
 from sora_core.latents.masks import to_latent_grid
 from sora_core.diffusion.samplers import SAMPLERS
 from sora_core.errors import SoraError
-from sora_core.loading.checkpoint import ModelBundle
-from sora_core.pipeline.pipeline import Pipeline
 from sora_core.tasks.finish.splice import hold_ends, level_joins
 
 HOW = {"steps": 2, "cfg": 1.0}
@@ -19,9 +17,7 @@ HOW = {"steps": 2, "cfg": 1.0}
 
 @pytest.fixture(scope="module")
 def pipe():
-    parts = {name: part.eval().requires_grad_(False) for name, part in tiny_parts().items()}
-    info = {"name": "tiny", "shift": 3.0, "fps": 8, "width": 32, "height": 32, "frames": 17}
-    return Pipeline(ModelBundle(**parts, info=info))
+    return tiny_pipeline()
 
 
 def clip(frames: int, seed: int = 0, size: int = 32) -> torch.Tensor:
