@@ -106,9 +106,9 @@ class Refiner:
         with torch.inference_mode(False), torch.device("meta"):
             self.vae = VideoVAE(vae.config).requires_grad_(False).eval()
         with torch.inference_mode(False):
-            state = {name: value.to(torch.float32, copy=True) for name, value in vae.state_dict().items()}
-            self.vae.load_state_dict(state, assign=True)
-            self.vae.mean, self.vae.std = (value.to(torch.float32, copy=True) for value in (vae.mean, vae.std))
+            self.vae.load_state_dict({name: value.clone() for name, value in vae.state_dict().items()}, assign=True)
+            # By way of the precision that `vae` holds its statistics in: what it will decode with is rounded to that.
+            self.vae.to(vae.mean).float()
 
     def __call__(self, video: Tensor, latent: Tensor) -> Tensor:
         """The next frames `[B,3,T,H,W]` in -1..1 and the encoder's latents of them `[B,C,t,h,w]` -> better latents, in

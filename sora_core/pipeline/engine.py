@@ -172,11 +172,10 @@ def resolve_model(name: str, files: dict[str, Path]) -> Path:
 
 
 def embedded_models() -> dict[str, Path]:
-    """The models that come with the package; sora-mini is always named, so that workflows stay valid."""
-    from ..loading.checkpoint import WEIGHTS
+    """List the models that come with the package, by name."""
+    from ..loading import checkpoint  # takes torch along
 
-    found = {path.stem: path for path in sorted(WEIGHTS.glob("sora-*.safetensors"))}
-    return {"sora-mini": WEIGHTS / "sora-mini.safetensors", **found}
+    return checkpoint.embedded_models()
 
 
 def check_prompt_given(positive: list) -> None:
