@@ -97,6 +97,7 @@ def make_denoiser(
     against = [] if negative is None else read_conditioning(negative, to_sigma, "negative")
     kept = None if mask is None or clean is None else Kept.of(mask, clean, dit.config.patch_size)
     velocity: Velocity = ModelVelocity(dit, kept)
+    # From the inside out: the last of them is next to the model.
     for wrap in reversed(wrappers):
         velocity = wrap(velocity)
     generate = None if kept is None else kept.generate

@@ -115,12 +115,18 @@ class Run:
         """Ask the model for x0 of `x` at `sigma`."""
         return self.model(x, x.new_full((x.shape[0],), sigma), **self.extra_args)
 
-    def report(self, i: int, x: Tensor, denoised: Tensor, sigma_hat: float | None = None) -> None:
-        """Tell the callback about step `i`."""
+    def report(self, i: int, x: Tensor, denoised: Tensor, sigma_hat: float) -> None:
+        """Tell the callback about step `i`; sigma_hat: where x0 was asked for, which churn raises above the step's."""
         if self.callback is not None:
             sigma = self._tensor[i]
-            hat = sigma if sigma_hat is None else torch.full_like(sigma, sigma_hat)
+            hat = torch.full_like(sigma, sigma_hat)
             self.callback({"x": x, "i": i, "sigma": sigma, "sigma_hat": hat, "denoised": denoised})
+
+    def estimate(self, i: int, x: Tensor, sigma: float) -> Tensor:
+        """Ask the model for x0 of `x` at `sigma`, and tell the callback that this is step `i`."""
+        denoised = self.denoise(x, sigma)
+        self.report(i, x, denoised, sigma)
+        return denoised
 
     def noise(self, sigma: float, sigma_next: float) -> Tensor:
         """Draw fresh unit noise for the step from `sigma` to `sigma_next`."""

@@ -36,8 +36,7 @@ def sample_dpmpp_2m(
     run = Run(model, x, sigmas, extra_args, callback)
     past: tuple[Tensor, float] | None = None  # the last x0, and h of the step from it
     for i, sigma, sigma_next in run:
-        denoised = run.denoise(x, sigma)
-        run.report(i, x, denoised)
+        denoised = run.estimate(i, x, sigma)
         if sigma_next == 0:
             # Both variables are infinite there: the limit of the step.
             x = denoised
@@ -116,8 +115,7 @@ def sample_dpmpp_2m_sde(
     variable = LogVariable("log_snr")
     past: tuple[Tensor, float] | None = None  # the last x0, and h of the step from it
     for i, sigma, sigma_next in run:
-        denoised = run.denoise(x, sigma)
-        run.report(i, x, denoised)
+        denoised = run.estimate(i, x, sigma)
         if sigma_next == 0:
             x = denoised
             continue
@@ -155,8 +153,7 @@ def sample_dpmpp_3m_sde(
     variable = LogVariable("log_snr")
     past: list[tuple[Tensor, float]] = []  # (x0, h of the step that followed it), newest first
     for i, sigma, sigma_next in run:
-        denoised = run.denoise(x, sigma)
-        run.report(i, x, denoised)
+        denoised = run.estimate(i, x, sigma)
         if sigma_next == 0:
             x = denoised
             continue

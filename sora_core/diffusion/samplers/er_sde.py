@@ -52,8 +52,7 @@ def sample_er_sde(
     previous: Tensor | None = None
     slope_previous: Tensor | None = None
     for i, sigma, sigma_next in run:
-        denoised = run.denoise(x, sigma)
-        run.report(i, x, denoised)
+        denoised = run.estimate(i, x, sigma)
         if sigma_next == 0:
             x = denoised
             continue

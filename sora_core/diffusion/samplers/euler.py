@@ -45,8 +45,7 @@ def sample_euler(
     run = Run(model, x, sigmas, extra_args, callback, noise_sampler)
     for i, sigma, sigma_next in run:
         x, sigma = churn(run, x, sigma, sigma_next, s_churn, s_tmin, s_tmax, s_noise)
-        denoised = run.denoise(x, sigma)
-        run.report(i, x, denoised, sigma)
+        denoised = run.estimate(i, x, sigma)
         x = x + (x - denoised) / sigma * (sigma_next - sigma)
     return x
 
@@ -69,8 +68,7 @@ def sample_euler_ancestral(
     """
     run = Run(model, x, sigmas, extra_args, callback, noise_sampler)
     for i, sigma, sigma_next in run:
-        denoised = run.denoise(x, sigma)
-        run.report(i, x, denoised)
+        denoised = run.estimate(i, x, sigma)
         if sigma_next == 0:
             x = denoised
             continue

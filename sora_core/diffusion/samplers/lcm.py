@@ -33,8 +33,7 @@ def sample_lcm(
     last = max(len(run.sigmas) - 2, 1)
     end = s_noise if s_noise_end is None else s_noise_end
     for i, sigma, sigma_next in run:
-        denoised = run.denoise(x, sigma)
-        run.report(i, x, denoised)
+        denoised = run.estimate(i, x, sigma)
         x = denoised
         if sigma_next > 0:
             noise = run.noise(sigma, sigma_next)

@@ -30,8 +30,7 @@ def sample_res_multistep(
     run = Run(model, x, sigmas, extra_args, callback, noise_sampler)
     past: tuple[Tensor, float, float] | None = None  # the last x0, where it was asked for, and where its step led
     for i, sigma, sigma_next in run:
-        denoised = run.denoise(x, sigma)
-        run.report(i, x, denoised)
+        denoised = run.estimate(i, x, sigma)
         if sigma_next == 0:
             x = denoised
             continue

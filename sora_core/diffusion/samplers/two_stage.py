@@ -29,8 +29,7 @@ def sample_heun(
     run = Run(model, x, sigmas, extra_args, callback, noise_sampler)
     for i, sigma, sigma_next in run:
         x, sigma = churn(run, x, sigma, sigma_next, s_churn, s_tmin, s_tmax, s_noise)
-        denoised = run.denoise(x, sigma)
-        run.report(i, x, denoised, sigma)
+        denoised = run.estimate(i, x, sigma)
         slope = (x - denoised) / sigma
         step = sigma_next - sigma
         # At sigma 0 there is no slope to ask for: x - x0 and sigma are both 0.
@@ -59,8 +58,7 @@ def sample_dpm_2(
     run = Run(model, x, sigmas, extra_args, callback, noise_sampler)
     for i, sigma, sigma_next in run:
         x, sigma = churn(run, x, sigma, sigma_next, s_churn, s_tmin, s_tmax, s_noise)
-        denoised = run.denoise(x, sigma)
-        run.report(i, x, denoised, sigma)
+        denoised = run.estimate(i, x, sigma)
         slope = (x - denoised) / sigma
         if sigma_next > 0:
             # Half way in log sigma, the variable in which the method is of order 2.

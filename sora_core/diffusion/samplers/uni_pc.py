@@ -86,8 +86,7 @@ def sample_uni_pc(
     # The last step has no corrector, so of n steps at most n - 1 can raise the order.
     order = max(1, min(order, steps if variable.snr else steps - 1))
 
-    denoised = run.denoise(x, run.sigmas[0])
-    run.report(0, x, denoised)
+    denoised = run.estimate(0, x, run.sigmas[0])
     known: list[tuple[float, Tensor]] = [(variable(run.sigmas[0]), denoised)]  # newest first
     for i, sigma, sigma_next in run:
         now, denoised = known[0]
@@ -104,6 +103,6 @@ def sample_uni_pc(
         if i + 1 < steps:
             ahead = run.denoise(x, sigma_next)
             x = base - (alpha * b_h) * _combine(corrector, [*differences, ahead - denoised])
-            run.report(i + 1, x, ahead)
+            run.report(i + 1, x, ahead, sigma_next)
             known = [(variable(sigma_next), ahead), *known[: order - 1]]
     return x
