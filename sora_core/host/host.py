@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ..safety.policy import Policy, use_policy
+from ..safety.policy import Policy, in_force
 from .desk import folders as folders_module
 from .desk.folders import Folders
 from .graph.load import Workflow, load_workflow, parse_workflow
@@ -22,8 +22,8 @@ class Host:
     """Loads the core nodes and node packs once, then runs workflows.
 
     `folders` become the ones in force in this process. `packs` are folders of node packs; None means the pack
-    that belongs to this package. With `keep_results`, a second run re-uses what did not change. `policy` comes into
-    force in this process; None leaves the one that is, which may be the machine's or the environment's.
+    that belongs to this package. With `keep_results`, a second run re-uses what did not change. `policy` is in
+    force while a workflow runs; None leaves the one that is, which may be the machine's or the environment's.
     """
 
     def __init__(
@@ -68,8 +68,7 @@ class Host:
         if not isinstance(workflow, Workflow):
             workflow = self.load(workflow, settings)
         folders_module.use(self.folders)
-        if self.policy is not None:
-            use_policy(self.policy)
-        plan = self.plan(workflow)
-        guard.check_plan(plan)
-        return self.executor.run(plan, listener)
+        with in_force(self.policy):
+            plan = self.plan(workflow)
+            guard.check_plan(plan)
+            return self.executor.run(plan, listener)

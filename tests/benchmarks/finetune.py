@@ -23,7 +23,7 @@ import torch
 from sora_core.language import caption
 from sora_core.loading.checkpoint import load_model
 from sora_core.loading.lora import apply_lora, read_lora
-from sora_core.media.video import write_video
+from sora_core.media.write import write_video
 from sora_core.pipeline.pipeline import Pipeline
 from sora_core.training.cli import load_config
 from sora_core.training.data.shards import open_buckets

@@ -11,7 +11,7 @@ import torch
 from nodes_support import save_tiny
 from safetensors.torch import load_file
 
-from sora_core.media.video import write_video
+from sora_core.media.write import write_video
 from sora_core.model.dit import DiTConfig
 from sora_core.model.text.concepts import TextConfig
 from sora_core.model.vae.mini import VAEConfig

@@ -17,12 +17,13 @@ import numpy as np
 from torch import Tensor
 
 from ...errors import SoraError, expect
-from ...files import ensure_writable
-from ...media.clips import fit_frames, read_clip, read_still
+from ...files import COMMON_PICTURES, VIDEOS, ensure_writable
+from ...media.clips import read_clip
+from ...media.frames import fit_frames
+from ...media.stills import read_still
 from .shards import open_buckets, shape_name
 
-VIDEOS = (".mp4", ".webm", ".gif", ".mov", ".mkv", ".m4v", ".avi")
-STILLS = (".png", ".jpg", ".jpeg", ".webp")
+STILLS = COMMON_PICTURES
 SIZES = ((128, 128), (160, 96), (96, 160))  # width, height at which sora-mini is at home
 SHORTEST = 5  # frames of the shortest clip
 MANIFEST = "videos.json"

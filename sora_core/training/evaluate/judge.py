@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ...media.clips import cuts as cuts_of
+from ...media.frames import cuts as cuts_of
 from ...observer.network import ObserverConfig, groups
 from ...observer.watch import Sight
 from ..world.config import CAMERAS

@@ -22,9 +22,10 @@ from torch import Tensor
 
 from ...errors import expect
 from ...loading.checkpoint import load_parts
-from ...media.video import iter_frames, write_video
+from ...media.video import iter_frames
+from ...media.write import write_video
 from ...model.vae.mini import VideoVAE
-from ...provenance.detector.classifier import WEIGHTS, Classifier
+from ...provenance.detector.classifier import WEIGHTS, TraceClassifier
 from ...provenance.detector.traces import frame_traces
 from ..data.latents import to_video
 
@@ -155,7 +156,7 @@ def train_detector(
     name: str | None = None,
     seed: int = 0,
     report=print,
-) -> Classifier:
+) -> TraceClassifier:
     """Train on `count` scenes through the VAE in `vae_file` and write `out`. Raises SoraError when it holds no VAE.
 
     name: what reports call the decoder; by default the model's own name, or the file's.
@@ -176,7 +177,7 @@ def train_detector(
     seen = [i for i in range(total) if not held[i]]
     x = torch.from_numpy(np.concatenate([rows[i] for i in seen]))
     y = torch.from_numpy(np.repeat(truth[seen], FRAMES))
-    network = Classifier({**fit(x, y, seed), "calibration": np.asarray([1.0, 0.0])}, {})
+    network = TraceClassifier({**fit(x, y, seed), "calibration": np.asarray([1.0, 0.0])}, {})
     logits = np.asarray([network.frame_logits(row).mean() for row in rows])
     figures = {
         "decoder": f"the decoder of {name or info.get('name', Path(info['file']).stem)}",
@@ -185,7 +186,7 @@ def train_detector(
         "auc_held_out": round(auc(logits[held], truth[held]), 4),
     }
     network.tensors["calibration"] = calibrate(logits[held], truth[held])
-    network = Classifier(network.tensors, figures)
+    network = TraceClassifier(network.tensors, figures)
     network.save(Path(out))
     report(figures, flush=True)
     return network
