@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +14,39 @@ import torch
 from torch import Tensor
 
 from ...diffusion.samplers import SAMPLERS, get_sampler
+from ...diffusion.schedules import percent_to_sigma
 from ...errors import expect
+
+
+class FlowModel:
+    """The model that ComfyUI hands to a sampler, with what ours ask one for: its schedule."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def __call__(self, x: Tensor, sigma: Tensor, **extra_args: Any) -> Tensor:
+        """Estimate x0 for `x` `[B,...]` at `sigma` `[B]`."""
+        return self.model(x, sigma, **extra_args)
+
+    def percent_to_sigma(self, percent: float) -> float:
+        """Give sigma at `percent` (0..1) of the way through an unshifted run of the model."""
+        try:
+            # Inpainting wrapper -> guider -> model, which carries its model_sampling.
+            schedule = self.model.inner_model.inner_model.model_sampling
+        except AttributeError:
+            # A guider of another pack may hold its model elsewhere. This moves one sigma by one part in ten thousand.
+            return percent_to_sigma(percent)
+        return float(schedule.percent_to_sigma(percent))
+
+
+def with_schedule(fn: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Wrap a sampler of ours for ComfyUI, whose models say nothing of their schedule."""
+
+    @functools.wraps(fn)
+    def run(model: Any, x: Tensor, sigmas: Tensor, *args: Any, **options: Any) -> Tensor:
+        return fn(FlowModel(model), x, sigmas, *args, **options)
+
+    return run
 
 
 def make_sampler(name: str, options: dict[str, Any]) -> Any:
@@ -25,7 +58,7 @@ def make_sampler(name: str, options: dict[str, Any]) -> Any:
         )
         return comfy.samplers.sampler_object(name)
     spec = get_sampler(name)
-    sampler = comfy.samplers.KSAMPLER(spec.fn, spec.check_options(options))
+    sampler = comfy.samplers.KSAMPLER(with_schedule(spec.fn), spec.check_options(options))
     sampler.sora_name = name
     return sampler
 
