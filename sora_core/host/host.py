@@ -9,9 +9,10 @@ from typing import Any
 from ..safety.policy import Policy, use_policy
 from .desk import folders as folders_module
 from .desk.folders import Folders
-from .graph.load import Workflow, load_workflow, parse_workflow
+from .graph.load import load_workflow, parse_workflow
 from .graph.overrides import apply_overrides
 from .graph.validate import Plan, make_plan
+from .graph.workflow import Workflow
 from .packs import Registry, own_pack
 from .run import guard
 from .run.cache import OutputCache

@@ -12,7 +12,7 @@ from ...safety.gate import enforced
 from ..api.dynamic import nest_values
 from ..api.schema import Hidden
 from ..desk.folders import current
-from ..graph.load import Link
+from ..graph.workflow import Link
 from ..graph.validate import Plan, PlannedNode
 
 

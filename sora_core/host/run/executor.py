@@ -25,7 +25,7 @@ from ...pipeline.progress import Interrupted, Running, running
 from ...safety.gate import check_preview
 from ..api.dynamic import nest_values
 from ..api.schema import Hidden, HiddenHolder, NodeOutput, UIOutput
-from ..graph.load import Link
+from ..graph.workflow import Link
 from ..graph.validate import Plan, PlannedNode
 from ..packs import run_coroutine
 from . import guard

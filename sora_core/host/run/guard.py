@@ -22,7 +22,7 @@ from ...safety import gate
 from ...safety.frames import FrameReport
 from ..api.video import VideoComponents, VideoFromComponents, VideoFromFile, VideoInput
 from ..desk.folders import current
-from ..graph.load import Link
+from ..graph.workflow import Link
 from ..graph.validate import Plan, PlannedNode
 from .cache import Result
 
