@@ -203,14 +203,11 @@ def test_ingredients_that_were_tampered_with_or_broken_are_told(tmp_path):
 
 def test_pictures_are_signed_too(tmp_path, monkeypatch):
     from sora_core.host import images
-    from sora_core.host.desk import folders
+    from sora_core.host.desk.folders import Folders, using
 
-    before = folders.use(folders.Folders(tmp_path, tmp_path, tmp_path / "temp"))
-    try:
+    with using(Folders(tmp_path, tmp_path, tmp_path / "temp")):
         ((name, _),) = images.save_pngs(clip(1), "still", "output")
         ((preview, _),) = images.save_pngs(clip(1), "still", "temp")
-    finally:
-        folders.use(before)
     path = tmp_path / name
     assert verify(path).state == "intact" and verify(tmp_path / "temp" / preview).state == "none"
     data = bytearray(path.read_bytes())
