@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -99,6 +100,32 @@ def dit_config(root: Path, name: str, **changes) -> DiTTraining:
         ),
         **changes,
     )
+
+
+def adapter_settings(root: Path, name: str, **changes) -> dict:
+    """Settings that all runs on `make_latents` share, whose results are LoRAs of its model."""
+    shared = {
+        "out": str(root / name),
+        "init": str(root / "tiny.safetensors"),
+        "data": str(root / "latents"),
+        "device": "cpu",
+        "bf16": False,
+        "tokens": 64,
+        "warmup": 1,
+        "decay": 2,
+        "steps": 2,
+        "log_every": 1,
+        "save_every": 100,
+        "sheet_every": 100,
+        "rank": 4,
+        "label_block": 1,
+    }
+    return {**shared, **changes}
+
+
+def as_words(settings: dict) -> list[str]:
+    """Settings as they are written on the command line."""
+    return [f"{key}={json.dumps(value)}" for key, value in settings.items()]
 
 
 def resumes_exactly(world: Path, kind: str, trainer, config) -> None:

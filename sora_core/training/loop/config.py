@@ -55,7 +55,7 @@ def from_table(cls: type[Config], table: dict[str, Any], where: str) -> Config:
     values = {}
     for key, value in table.items():
         kind = hints[key]
-        if is_dataclass(kind):
+        if isinstance(kind, type) and is_dataclass(kind):
             value = from_table(kind, value, f"{where}, [{key}]")
         elif isinstance(value, list):
             value = tuple(tuple(item) if isinstance(item, list) else item for item in value)

@@ -37,7 +37,7 @@ _SLOWEST = 0.02  # of the learning rate, at the end of its decay
 class Objective(Protocol):
     """What a run minimises."""
 
-    def __call__(self, step: int, batch: Any) -> tuple[Tensor, dict[str, float]]:
+    def __call__(self, step: int, batch: Any, /) -> tuple[Tensor, dict[str, float]]:
         """Return the loss of a step's batch, a scalar with gradients, and figures to log."""
 
 

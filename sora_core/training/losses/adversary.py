@@ -1,7 +1,7 @@
-"""A discriminator on the frozen teacher's features: it tells a student's clips from the world's (LADD, arXiv 2403.12015).
+"""A discriminator on the frozen teacher's features, which tells a student's clips from the world's.
 
-Both are noised before the teacher sees them. Its direction is scaled to that of the scores (`losses.matching`), so that
-one setting says how much it counts.
+LADD (Sauer et al., arXiv 2403.12015): both are noised before the teacher sees them. Its direction is scaled to that of
+the scores (`losses.matching`), so that one setting says how much it counts.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The loss of few-step distillation: from a state on the teacher's path, name in one call where the path ends.
 
-A consistency model (Song et al. 2023, arXiv 2303.01469) on the noise levels that are used, with guidance folded in (Meng
-et al. 2023, arXiv 2210.03142) and the path's true end as the target in place of the student's own next guess.
+A consistency model (Song et al. 2023, arXiv 2303.01469) on the noise levels that are used, with guidance folded in
+(Meng et al. 2023, arXiv 2210.03142) and the path's true end as the target in place of the student's own next guess.
 """
 
 from __future__ import annotations

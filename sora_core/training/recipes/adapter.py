@@ -42,7 +42,7 @@ class AdapterTrainer(Trainer[DiTWithHeads]):
     without latents to learn from, and for a rank out of range.
     """
 
-    adam_names = ("embedding", "head", "labels", "places", "position", "modulation", "time_")
+    adam_names: tuple[str, ...] = ("embedding", "head", "labels", "places", "position", "modulation", "time_")
     config: AdapterTraining
 
     def __init__(self, config: AdapterTraining) -> None:
@@ -72,7 +72,7 @@ class AdapterTrainer(Trainer[DiTWithHeads]):
         """Draw a step's batch, see `LatentBatches`."""
         return self.batches.draw(step)
 
-    def latents(self, step: int) -> Batch:
+    def latent_batch(self, step: int) -> Batch:
         """Return a step's batch of latents on the device, whatever the run's own steps draw."""
         return self.batches.draw(step).to(self.device)
 

@@ -61,7 +61,7 @@ class DistillTrainer(AdapterTrainer):
                 if file.exists():
                     continue
                 # Batches of training steps that are never trained on: the end of a run draws the shapes that last.
-                self.teacher.write_path(file, self.latents(self.config.steps - 1 + i), seed=i)
+                self.teacher.write_path(file, self.latent_batch(self.config.steps - 1 + i), seed=i)
                 if i % 10 == 0:
                     print(f"teacher: {i} of {len(files)} batches", flush=True)
         return files

@@ -1,7 +1,8 @@
 """Low-rank changes of linear layers while they are trained, as parametrisations of the weights.
 
-Each weight is seen through a parametrisation `W + scale * up @ down`, so that training computes with exactly the weights
-that merging makes (`loading.lora.apply_lora`). A new word is read as UNKNOWN; its embedding gets a change of its own.
+Each weight is seen through a parametrisation `W + scale * up @ down`, so that training computes with exactly the
+weights that merging makes (`loading.lora.apply_lora`). A new word is read as UNKNOWN; its embedding gets a change of
+its own.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def low_rank_of(layer: nn.Module | None) -> LowRank | None:
     """Return the change of a layer's weight, None where it has none."""
     if layer is None or not parametrize.is_parametrized(layer, "weight"):
         return None
-    change = layer.parametrizations["weight"][0]  # type: ignore[index,union-attr]  # torch adds it to the layer
+    change = layer.parametrizations["weight"][0]  # type: ignore[index]  # torch adds it to the layer
     return change if isinstance(change, LowRank) else None
 
 

@@ -43,12 +43,13 @@ class MatchTraining(FewStepSettings, MatchSettings, AdapterTraining):
 class MatchTrainer(AdapterTrainer):
     """Trains student and critic as parts of one module, so that one state holds both; the teacher is the base model.
 
-    Raises SoraError for settings that cannot be, a LoRA to start from that does not fit, and with more than one process.
+    Raises SoraError for settings that cannot be, for a LoRA to start from that does not fit, and with more than one
+    process.
     """
 
     config: MatchTraining
     objective: MatchingLoss
-    adam_names = (*AdapterTrainer.adam_names, "discriminator")
+    adam_names: tuple[str, ...] = (*AdapterTrainer.adam_names, "discriminator")
 
     def __init__(self, config: MatchTraining) -> None:
         expect(config.few >= 1 and config.substeps >= 1, "few and substeps must be at least 1.")

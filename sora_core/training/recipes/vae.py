@@ -28,7 +28,7 @@ class VAETraining(ReconstructionSettings, CropConfig):
     """Settings of `sora train vae`."""
 
     # The half that is trained, of the VAE of `init`. "decoder" leaves its latents what they are, and what was learned
-    # on them holds; "encoder" leaves what every latent looks like, so that what was made with the model stays as it was.
+    # on them holds; "encoder" leaves what every latent looks like, so that what was made with it stays as it was.
     only: str = ""
     model: VAEConfig = VAEConfig()  # of a new VAE
 
