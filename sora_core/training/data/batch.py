@@ -24,7 +24,8 @@ class TensorFields:
         return self._each(lambda x: x.pin_memory())
 
     def _each(self: Self, change: Callable[[Tensor], Tensor]) -> Self:
-        values: dict[str, Any] = {part.name: getattr(self, part.name) for part in fields(self)}  # type: ignore[arg-type]  # subclasses are dataclasses
+        names = [part.name for part in fields(self)]  # type: ignore[arg-type]  # subclasses are dataclasses
+        values: dict[str, Any] = {name: getattr(self, name) for name in names}
         return type(self)(**{k: change(v) if isinstance(v, Tensor) else v for k, v in values.items()})
 
 

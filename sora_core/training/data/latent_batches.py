@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...errors import SoraError
 from ...language import caption
-from ...model.text.concepts import UNKNOWN, Tokenizer
+from ...model.text.concepts import UNKNOWN, TextEncoder
 from ..loop.draws import Ranks, step_generator
 from ..world.facts import shot_facts
 from .batch import Batch
@@ -65,14 +65,13 @@ class LatentBatches:
         self,
         settings: BatchSettings,
         buckets: Sequence[Bucket],
-        tokenizer: Tokenizer,
-        length: int,  # tokens of a prompt
+        text: TextEncoder,  # which reads the prompts
         seed: int,
         steps: int,  # of the run, over which the buckets' shares move
         ranks: Ranks,
     ) -> None:
         self.settings, self.buckets, self.ranks = settings, buckets, ranks
-        self.tokenizer, self.length = tokenizer, length
+        self.tokenizer, self.length = text.tokenizer, text.config.length
         self.seed, self.steps = seed, steps
         self.batch_sizes = [max(1, settings.tokens // b.tokens) for b in buckets]
         # A bucket in which clips are cut gives every clip as many prompts as its longest storyboard has.

@@ -30,7 +30,8 @@ def with_latent_statistics(vae: VideoVAE, bucket: Bucket, device: torch.device |
     frames = bucket.array("frames")
     picks = np.linspace(0, len(bucket) - 1, min(clips, len(bucket))).astype(int)
     z = torch.cat([vae.encode(to_video(frames[i], device)) for i in picks])
-    z = z.float() * vae.std.to(z.device) + vae.mean.to(z.device)
+    # What the encoder gave before this VAE's own statistics.
+    z = z.float() * torch.as_tensor(vae.std, device=z.device) + torch.as_tensor(vae.mean, device=z.device)
     mean, std = z.mean((0, 2, 3, 4)), z.std((0, 2, 3, 4))
     config = dataclasses.replace(vae.config, latent_mean=tuple(mean.tolist()), latent_std=tuple(std.tolist()))
     copy = VideoVAE(config)

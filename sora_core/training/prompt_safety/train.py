@@ -52,8 +52,14 @@ def pack(lexicon: Lexicon, texts: Sequence[tuple[str, tuple[str, ...]]]) -> Pack
             begins.append(first + begin)
             ends.append(first + end)
             owner.append(number)
-    windows_of = [torch.tensor(v) for v in (begins, ends, owner)]
-    return Packed(torch.tensor(ids), torch.tensor(starts), *windows_of, labels=torch.from_numpy(labels))
+    return Packed(
+        torch.tensor(ids),
+        torch.tensor(starts),
+        torch.tensor(begins),
+        torch.tensor(ends),
+        torch.tensor(owner),
+        torch.from_numpy(labels),
+    )
 
 
 def logits(table: nn.EmbeddingBag, bias: Tensor, packed: Packed) -> Tensor:

@@ -48,8 +48,7 @@ class AdapterTrainer(Trainer[DiTWithHeads]):
     def __init__(self, config: AdapterTraining) -> None:
         buckets = latent_buckets(config.data)
         super().__init__(config)
-        tokenizer, length = self.model.text.tokenizer, self.model.text.config.length
-        self.batches = LatentBatches(config, buckets, tokenizer, length, config.seed, config.steps, self.ranks)
+        self.batches = LatentBatches(config, buckets, self.model.text, config.seed, config.steps, self.ranks)
 
     def build(self) -> DiTWithHeads:
         """Make the model with changes that change nothing yet, all else frozen."""

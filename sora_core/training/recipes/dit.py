@@ -51,8 +51,7 @@ class DiTTrainer(Trainer[DiTWithHeads]):
     def __init__(self, config: DiTTraining) -> None:
         buckets = latent_buckets(config.data)
         super().__init__(config)
-        tokenizer, length = self.model.text.tokenizer, self.model.text.config.length
-        self.batches = LatentBatches(config, buckets, tokenizer, length, config.seed, config.steps, self.ranks)
+        self.batches = LatentBatches(config, buckets, self.model.text, config.seed, config.steps, self.ranks)
         self.objective = FlowLoss(self.wrapped, config, config.classes, self.autocast)
         self.prompt_sheet = PromptSheet(config, config.seed, self.device, self.autocast)
 

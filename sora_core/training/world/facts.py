@@ -48,19 +48,19 @@ def describe(
     subjects = []
     for n, actor in enumerate(first.actors):
         path = np.concatenate([screen_path(s, n, height, width) for s in plan.shots])
+        looks = BY_NAME[actor.name]
+        turn = "clockwise" if actor.track.angle[-1] >= 0 else "anticlockwise"
         subjects.append(
             {
                 "name": actor.name,
-                "kind": BY_NAME[actor.name].kind,
-                "colours": list(BY_NAME[actor.name].colours),
+                "kind": looks.kind,
+                "colours": list(looks.colours),
                 "motion": actor.motion,
-                "facing": actor.track.facing if BY_NAME[actor.name].facing else 0,
+                "facing": actor.track.facing if looks.facing else 0,
                 "path": np.round(path, 2).tolist(),
                 "visible": None if labels is None else _share(labels, labels_of[actor.name]),
                 "contacts": [c + s.start for s in plan.shots for c in s.actors[n].track.contacts],
-                "turn": ""
-                if actor.motion != "spin"
-                else ("clockwise" if actor.track.angle[-1] >= 0 else "anticlockwise"),
+                "turn": turn if actor.motion == "spin" else "",
             }
         )
     return {
