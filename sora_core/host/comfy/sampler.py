@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import comfy.model_sampling
@@ -49,8 +49,8 @@ def with_schedule(fn: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return run
 
 
-def make_sampler(name: str, options: dict[str, Any]) -> Any:
-    """A SAMPLER: ours, or the host's own under a name that we do not have."""
+def make_sampler(name: str, options: Mapping[str, Any]) -> Any:
+    """Make a SAMPLER: ours, or the host's own under a name that we do not have."""
     if name not in SAMPLERS:
         expect(
             name in comfy.samplers.KSampler.SAMPLERS,
@@ -64,7 +64,7 @@ def make_sampler(name: str, options: dict[str, Any]) -> Any:
 
 
 def fit_sampler(sampler: Any, model: Any) -> Any:
-    """`sampler`, or for a model that is no rectified flow the host's sampler of the same name: ours are for flows."""
+    """Give `sampler`, or for a model that is no rectified flow the host's of the same name: ours are for flows."""
     name = getattr(sampler, "sora_name", None)
     if name is None or isinstance(model.get_model_object("model_sampling"), comfy.model_sampling.CONST):
         return sampler
@@ -75,7 +75,10 @@ def fit_sampler(sampler: Any, model: Any) -> Any:
 
 
 def make_sigmas(model: Any, scheduler: str, steps: int, denoise: float, sampler: str | None) -> Tensor:
-    """As BasicScheduler gives them, or with a sampler's name as KSampler runs them for it."""
+    """Make SIGMAS as BasicScheduler gives them, or with a sampler's name as KSampler runs them for it.
+
+    Raises SoraError for an unknown scheduler.
+    """
     expect(
         scheduler in comfy.samplers.KSampler.SCHEDULERS,
         f"There is no scheduler {scheduler!r}. Use one of: {', '.join(comfy.samplers.KSampler.SCHEDULERS)}.",
@@ -96,10 +99,16 @@ def make_sigmas(model: Any, scheduler: str, steps: int, denoise: float, sampler:
 class IntervalGuider(comfy.samplers.CFGGuider):
     """Guidance within an interval of sigmas only, and a stop at the first value that is not a number."""
 
+    cfg: float  # ComfyUI's own
+
     def limit(self, low: float, high: float, sigmas: Tensor) -> None:
+        """Guide between two sigmas only. sigmas: of the run, `[n+1]`."""
         self.low, self.high, self.levels = low, high, sigmas.tolist()
 
-    def predict_noise(self, x: Tensor, timestep: Tensor, model_options=None, seed=None) -> Tensor:
+    def predict_noise(
+        self, x: Tensor, timestep: Tensor, model_options: dict[str, Any] | None = None, seed: int | None = None
+    ) -> Tensor:
+        """Predict x0, guided where the interval says so. Raises SoraError at the first NaN."""
         level = float(timestep.flatten()[0])
         cfg, options = self.cfg, model_options or {}
         if not self.low <= level <= self.high:
