@@ -86,7 +86,7 @@ class Bench:
                 "loop": tasks.loop(codec, frames, 8),
             }
             for name, latent in edits.items():
-                made = self.pipe._edit(latent, text, seed=i, **self.how)
+                made = self.pipe.make(latent, text, seed=i, **self.how)
                 splice = latent[tasks.SPLICE]
                 kept = ~to_latent_grid(latent["noise_mask"], latent["samples"].shape).expand_as(latent["samples"])
                 worst_latent = max(worst_latent, float((made.latent - latent["samples"])[kept].abs().max()))

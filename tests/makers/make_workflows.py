@@ -180,7 +180,7 @@ def make_inputs(sprites: Path | None) -> None:
     """A still and two clips of the procedural world."""
     from PIL import Image
 
-    from sora_core.media.video import write_video
+    from sora_core.media.write import write_video
     from sora_core.training.world import World
 
     INPUTS.mkdir(parents=True, exist_ok=True)

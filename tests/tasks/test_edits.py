@@ -79,7 +79,7 @@ def test_kept_latents_and_pixels_are_untouched(pipe, name):
     latent = EDITS[name](pipe.codec)
     splice = latent[tasks.SPLICE]
     assert splice.frames.shape[0] == LENGTHS[name]
-    made = pipe._edit(latent, "a cat on a beach", **HOW)
+    made = pipe.make(latent, "a cat on a beach", **HOW)
     mask = to_latent_grid(latent["noise_mask"], latent["samples"].shape)
     kept = ~mask.expand_as(latent["samples"])
     assert kept.any() and mask.any()
@@ -127,7 +127,7 @@ def test_nothing_of_what_is_hidden_reaches_the_latents(pipe):
 @pytest.mark.parametrize("sampler", list(SAMPLERS))
 def test_every_sampler_keeps(pipe, sampler):
     latent = tasks.extend(pipe.codec, clip(9), 8)
-    made = pipe._edit(latent, "a cat", sampler=sampler, steps=3, cfg=1.0)
+    made = pipe.make(latent, "a cat", sampler=sampler, steps=3, cfg=1.0)
     kept = latent["noise_mask"][0, 0, :, 0, 0] == 0
     assert torch.equal(made.latent[:, :, kept], latent["samples"][:, :, kept])
 
