@@ -140,7 +140,10 @@ def test_lcm_is_exact_for_a_consistency_model_at_any_number_of_steps():
         assert mean == pytest.approx(MEAN, abs=1e-12) and var == pytest.approx(STD**2, abs=1e-12)
 
 
-@pytest.mark.parametrize("name", [n for n in REQUIRED if n != "lcm"])
+# Brownian motion takes as long as all the others.
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow if n.endswith("m_sde") else ()) for n in REQUIRED if n != "lcm"]
+)
 def test_from_noise_to_data_with_drawn_noise(name):
     x = torch.randn(40_000, 1, generator=torch.Generator().manual_seed(1))
     end = SAMPLERS[name].fn(GaussianModel(), x, get_sigmas("simple", 150, shift=3.0), {"seed": 3})
@@ -165,6 +168,7 @@ def noise() -> torch.Tensor:
     return torch.randn(2, 4, 3, 4, 4, generator=torch.Generator().manual_seed(5))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [5, 20])
 def test_euler_agrees_with_diffusers(steps):
     from diffusers import FlowMatchEulerDiscreteScheduler
@@ -175,6 +179,7 @@ def test_euler_agrees_with_diffusers(steps):
     torch.testing.assert_close(ours, run_diffusers(scheduler, noise()), atol=1e-4, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [5, 20])
 def test_heun_agrees_with_diffusers(steps):
     from diffusers import FlowMatchHeunDiscreteScheduler
@@ -187,6 +192,7 @@ def test_heun_agrees_with_diffusers(steps):
     torch.testing.assert_close(ours, run_diffusers(scheduler, noise()), atol=1e-4, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [5, 20])
 def test_dpmpp_2m_agrees_with_diffusers(steps):
     from diffusers import DPMSolverMultistepScheduler
@@ -204,6 +210,7 @@ def test_dpmpp_2m_agrees_with_diffusers(steps):
     torch.testing.assert_close(ours, run_diffusers(scheduler, noise()), atol=1e-4, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [5, 20])
 @pytest.mark.parametrize("order", [1, 2, 3])
 def test_uni_pc_agrees_with_diffusers(steps, order):

@@ -48,6 +48,7 @@ def test_captions_are_read_as_the_facts_that_they_were_made_from(facts, language
             assert essence(reading.facts) == essence(fact), text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_expansion_keeps_every_concept_and_every_fact(facts, language):
     """Two thousand captions a language: checked against the lexicon's own scan and the world's truth."""

@@ -51,6 +51,7 @@ def to_diffusers(state: dict) -> dict:
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("per_token", [False, True])
 def test_equals_diffusers_wan(per_token):
     from diffusers import WanTransformer3DModel

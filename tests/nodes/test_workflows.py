@@ -83,6 +83,7 @@ def test_values_of_text_to_video_land_on_their_widgets(tmp_path, monkeypatch):
     assert Host(host.folders).load(TEXT_TO_VIDEO).prompt() == prompt
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (WEIGHTS / "sora-mini.safetensors").is_file(), reason="needs the embedded weights")
 def test_text_to_video_runs_on_the_embedded_model(tmp_path):
     host = Host(Folders(tmp_path / "input", tmp_path / "output", tmp_path / "temp"))

@@ -109,6 +109,7 @@ def test_what_a_users_model_needs_is_said_beside_it(tmp_path):
         FrameChecker(policy_with(tmp_path, model))
 
 
+@pytest.mark.slow
 def test_a_folder_of_transformers_judges_by_its_labels(tmp_path):
     from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
 

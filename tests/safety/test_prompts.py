@@ -271,6 +271,7 @@ def test_no_service_no_work():
         check_prompt("a cat", with_classifier("http://127.0.0.1:9"))
 
 
+@pytest.mark.slow
 def test_a_model_of_transformers(tmp_path):
     transformers = pytest.importorskip("transformers")
     import torch

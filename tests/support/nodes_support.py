@@ -19,8 +19,8 @@ from sora_core.model.text.concepts import TextConfig, TextEncoder, Vocabulary
 from sora_core.model.vae.mini import VAEConfig, VideoVAE
 
 TINY = "tiny.safetensors"
-# Of the shared workflows these take a second each; those of a loop and of a storyboard go the same ways.
-SLOW_WORKFLOWS = ("connect", "extend", "image_to_video", "infill")
+# Of the shared workflows these take a second each. Edits of other clips go the same ways.
+SLOW_WORKFLOWS = ("connect", "extend", "image_to_video", "infill", "loop")
 
 
 def tiny_parts() -> dict[str, torch.nn.Module]:

@@ -74,7 +74,13 @@ LENGTHS = {
 }
 
 
-@pytest.mark.parametrize("name", LENGTHS)
+# One of each kind is quick to look at; the others differ in lengths and places.
+QUICK = ("first", "forwards", "backwards", "infill", "infill a region", "connect", "loop")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in LENGTHS]
+)
 def test_kept_latents_and_pixels_are_untouched(pipe, name):
     latent = EDITS[name](pipe.codec)
     splice = latent[tasks.SPLICE]
@@ -202,6 +208,7 @@ def test_remix_follows_strength(pipe):
     assert 0 < changes[0] < changes[1]
 
 
+@pytest.mark.slow
 def test_one_call_each(pipe, tmp_path):
     frames, size = clip(9), {"size": (32, 32)}
     assert pipe.animate(clip(1)[0], "a cat", **size, **HOW).frames.shape[0] == 17

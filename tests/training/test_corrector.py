@@ -23,6 +23,7 @@ def corrector_config(root, name, **changes):
     )
 
 
+@pytest.mark.slow
 def test_resume_is_exact(world):
     resumes_exactly(world, "corrector", CorrectorTrainer, corrector_config)
 

@@ -42,7 +42,7 @@ def test_token_labels_name_the_dominant_subject():
     assert out.tolist() == [[[7, 0], [0, 0]], [[7, 0], [0, 3]]]
 
 
-@pytest.mark.parametrize("kind", ["vae", "dit"])
+@pytest.mark.parametrize("kind", ["vae", pytest.param("dit", marks=pytest.mark.slow)])
 def test_resume_is_exact(world, kind):
     trainer, config = (VAETrainer, vae_config) if kind == "vae" else (DiTTrainer, dit_config)
     resumes_exactly(world, kind, trainer, config)
