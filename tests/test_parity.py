@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from marks import with_slow
 from nodes_support import TINY, make_host, text_to_video
 from PIL import Image
 
@@ -214,7 +215,7 @@ EDITS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", EDITS)
+@pytest.mark.parametrize("name", with_slow(EDITS, ("animate", "backwards", "both", "connect", "loop")))
 def test_every_edit(ways, clips, name):
     python_call, (kind, inputs) = EDITS[name]
     made = python_call(ways.pipe, clips)
@@ -265,6 +266,7 @@ def kept_segments(ways, graph: dict, patch: pytest.MonkeyPatch) -> torch.Tensor:
     return found[0]
 
 
+@pytest.mark.slow
 def test_an_extension_beyond_the_window(ways, clips, monkeypatch):
     rolling = Rolling(4, 1, 1, 0.6, 0.8)
     made = ways.pipe.extend(clips / "a.mp4", PROMPT, seconds=3, rolling=rolling, **HOW)
@@ -278,8 +280,9 @@ def test_an_extension_beyond_the_window(ways, clips, monkeypatch):
 def test_a_long_video_is_the_same_file(ways, clips, monkeypatch):
     shots = "1s: a cat on a beach\n1s: a dog in a forest"
     notes: list[str] = []
-    path = ways.pipe.long_video(shots, ways.folder / "mine.mp4", width=32, height=32, rolling=Rolling(4, 1, 1, 0.6, 0.8),
-                                notes=notes, **HOW)  # fmt: skip
+    rolling = Rolling(4, 1, 1, 0.6, 0.8)
+    mine = ways.folder / "mine.mp4"
+    path = ways.pipe.long_video(shots, mine, width=32, height=32, rolling=rolling, notes=notes, **HOW)
     ways.host.run(long_graph(shots, seed=3, filename_prefix="again"))
     theirs = sorted((ways.folder / "output").glob("again_*.mp4"))[-1]
     assert torch.equal(read_clip(path).frames, read_clip(theirs).frames)

@@ -195,6 +195,7 @@ def test_inputs_beside_a_workflow_are_found_after_those_of_the_input_folder(sora
     assert code != 0 and "leads out of" in err
 
 
+@pytest.mark.slow
 def test_what_a_node_says_while_it_runs_is_told(sora, work):
     code, _, err = sora(
         str(ROOT / "workflows" / "text_to_video.json"),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from gaussian import MEAN, STD, ConsistencyModel, GaussianModel, exact, moments, variance
+from marks import with_slow
 
 from sora_core.diffusion.samplers import SAMPLERS, default_noise_sampler, get_sampler
 from sora_core.diffusion.samplers._run import brownian_noise_sampler
@@ -141,9 +142,7 @@ def test_lcm_is_exact_for_a_consistency_model_at_any_number_of_steps():
 
 
 # Brownian motion takes as long as all the others.
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.slow if n.endswith("m_sde") else ()) for n in REQUIRED if n != "lcm"]
-)
+@pytest.mark.parametrize("name", with_slow([n for n in REQUIRED if n != "lcm"], ("dpmpp_2m_sde", "dpmpp_3m_sde")))
 def test_from_noise_to_data_with_drawn_noise(name):
     x = torch.randn(40_000, 1, generator=torch.Generator().manual_seed(1))
     end = SAMPLERS[name].fn(GaussianModel(), x, get_sigmas("simple", 150, shift=3.0), {"seed": 3})

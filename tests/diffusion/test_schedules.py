@@ -96,6 +96,7 @@ def test_shift_and_back():
     assert percent_to_sigma(0.5, 3.0) == pytest.approx(0.75)
 
 
+@pytest.mark.slow
 def test_beta_quantile_is_scipys():
     from scipy import stats
 

@@ -6,7 +6,8 @@ import json
 
 import make_workflows
 import pytest
-from nodes_support import TINY, every_workflow, make_host, save_tiny
+from marks import SLOW_WORKFLOWS, with_slow
+from nodes_support import TINY, make_host, save_tiny
 
 from sora_core.host.desk.folders import Folders
 from sora_core.host.host import Host
@@ -48,7 +49,7 @@ def test_workflows_are_up_to_date(host):
         assert saved["nodes"] == made["nodes"] and saved["links"] == made["links"], name
 
 
-@pytest.mark.parametrize("name", every_workflow(FRAMES))
+@pytest.mark.parametrize("name", with_slow(FRAMES, SLOW_WORKFLOWS))
 def test_runs_on_its_bundled_inputs(host, name):
     settings = [f"SoraLoadModel.model={TINY}", "SoraLoadModel.lora=none"]
     if name == "long_video":

@@ -39,6 +39,7 @@ def mean_logit(frames: np.ndarray) -> float:
     return float(load_classifier().frame_logits(np.stack([frame_traces(frame) for frame in frames])).mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("crf", [None, 28])
 def test_the_embedded_classifier_tells_the_decoder_from_the_truth(truths, painted, crf):
     clips = [*painted, *truths] if crf is None else [through_codec(clip, crf) for clip in (*painted, *truths)]

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from marks import with_slow
 from video_attacks import ATTACKS, WITHIN, psnr, ssim
 
 from sora_core.errors import SoraError
@@ -80,6 +81,7 @@ def dark_blocks() -> torch.Tensor:
     return torch.from_numpy(np.stack(frames)) / 255
 
 
+@pytest.mark.slow
 def test_a_dark_clip_keeps_its_mark():
     video = dark_blocks()
     made = to_bytes(embed(video, PAYLOAD))
@@ -97,6 +99,7 @@ def test_each_frame_is_held_to_the_limits():
                 assert psnr(one[i : i + 1], other[i : i + 1]) >= 42 and ssim(one[i : i + 1], other[i : i + 1]) >= 0.99
 
 
+@pytest.mark.slow
 def test_only_the_key_reads_it(marked):
     for key in ("another secret", None):
         report = detect(marked, key)
@@ -113,7 +116,7 @@ def test_frames_one_by_one_are_the_same_video(marked):
     assert read(summed, b"a secret") == detect(marked, "a secret")
 
 
-@pytest.mark.parametrize("size", [(96, 160), (160, 96), (256, 256), (360, 640)])
+@pytest.mark.parametrize("size", with_slow([(96, 160), (160, 96), (256, 256), (360, 640)], [(360, 640)]))
 def test_every_size_carries_it(size):
     report = detect(to_bytes(embed(scene(2, *size), PAYLOAD)))
     assert report.found and report.payload == PAYLOAD

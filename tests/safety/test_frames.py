@@ -7,7 +7,8 @@ import sys
 import numpy as np
 import pytest
 import torch
-from nodes_support import TINY, every_workflow, make_host, save_tiny, text_to_video
+from marks import SLOW_WORKFLOWS, with_slow
+from nodes_support import TINY, make_host, save_tiny, text_to_video
 from safety_support import brightness_classifier, constant_classifier, policy_with
 
 from sora_core.errors import SoraError
@@ -212,7 +213,7 @@ def shared_workflows() -> list:
     return sorted(make_workflows.WORKFLOWS.glob("*.json"))
 
 
-@pytest.mark.parametrize("name", every_workflow(p.stem for p in shared_workflows()))
+@pytest.mark.parametrize("name", with_slow([p.stem for p in shared_workflows()], SLOW_WORKFLOWS))
 def test_no_workflow_gets_a_forbidden_frame_out(tmp_path, monkeypatch, name):
     (path,) = [p for p in shared_workflows() if p.stem == name]
     policy = policy_with(tmp_path, constant_classifier(tmp_path / "all.onnx", 1.0))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import pytest
 import torch
 
 from sora_core.host.desk.folders import Folders
@@ -19,8 +17,6 @@ from sora_core.model.text.concepts import TextConfig, TextEncoder, Vocabulary
 from sora_core.model.vae.mini import VAEConfig, VideoVAE
 
 TINY = "tiny.safetensors"
-# Of the shared workflows these take a second each. Edits of other clips go the same ways.
-SLOW_WORKFLOWS = ("connect", "extend", "image_to_video", "infill", "loop")
 
 
 def tiny_parts() -> dict[str, torch.nn.Module]:
@@ -54,11 +50,6 @@ def tiny_file() -> bytes:
         path = Path(folder) / TINY
         checkpoint.save(path, tiny_parts(), info, dtype=torch.float32)
         return path.read_bytes()
-
-
-def every_workflow(names: Iterable[str]) -> list:
-    """Parameters for a test of each of these workflows."""
-    return [pytest.param(n, marks=pytest.mark.slow if n in SLOW_WORKFLOWS else ()) for n in names]
 
 
 def make_host(folder: Path) -> Host:

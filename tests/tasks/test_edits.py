@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from marks import with_slow
 from pipeline_support import tiny_pipeline
 
 from sora_core import tasks
@@ -75,12 +76,10 @@ LENGTHS = {
 
 
 # One of each kind is quick to look at; the others differ in lengths and places.
-QUICK = ("first", "forwards", "backwards", "infill", "infill a region", "connect", "loop")
+QUICK = {"first", "forwards", "backwards", "infill", "infill a region", "connect", "loop"}
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in LENGTHS]
-)
+@pytest.mark.parametrize("name", with_slow(LENGTHS, LENGTHS.keys() - QUICK))
 def test_kept_latents_and_pixels_are_untouched(pipe, name):
     latent = EDITS[name](pipe.codec)
     splice = latent[tasks.SPLICE]

@@ -41,6 +41,7 @@ def test_a_way_over_two_frames_is_the_sum_of_its_steps():
     torch.testing.assert_close(warp(image, step)[:, :18], image[:, 2:])
 
 
+@pytest.mark.slow
 def test_made_frames_take_over_the_detail_of_what_moves():
     """A soft decoding of a moving square comes closer to the truth, on both sides of the gap and in between."""
     truth = torch.stack([scene(20 + 3 * t, 34) for t in range(12)])
@@ -62,6 +63,7 @@ def test_light_that_changes_is_left_alone():
     torch.testing.assert_close(made, truth, atol=0.01, rtol=0)
 
 
+@pytest.mark.slow
 def test_what_was_made_elsewhere_is_dissolved_into_and_does_not_jump():
     """The made frames have the square far away from where the kept ones have it."""
     kept, other = scene(10, 34), scene(58, 34)

@@ -9,6 +9,7 @@ import torch
 
 pytest.importorskip("cv2")
 
+from marks import with_slow
 from nodes_support import tiny_parts
 
 from sora_core.cli import main
@@ -65,7 +66,10 @@ def sight_of(clip, labels=None) -> Sight:
     return Sight(facts, {}, tracks)
 
 
-@pytest.mark.parametrize("ability", [name for name in asked.ABILITIES if name != "free"])
+SLOW = ("camera", "shots", "words", "effects")
+
+
+@pytest.mark.parametrize("ability", with_slow([name for name in asked.ABILITIES if name != "free"], SLOW))
 def test_judges_are_right_about_the_truth(draw, ability):
     """Truth is right; the truth of another case, whose answer differs, is not."""
     for case, other in zip(asked.ABILITIES[ability](draw, 6), asked.ABILITIES[ability](draw, 6)[1:], strict=False):

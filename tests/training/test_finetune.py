@@ -293,6 +293,7 @@ def test_how_a_lora_is_named():
 
 
 # -- all weights -----------------------------------------------------------------------------------------------
+@pytest.mark.slow
 def test_fine_tuning_gives_a_whole_model_that_knows_the_word(folder, model, tmp_path, capsys):
     argv = ["dit", "--data", str(folder), "--model", str(model), "--out", str(tmp_path / "run"), *FAST]
     assert cli.main([*argv, "steps=2", "save_every=1"]) == 0

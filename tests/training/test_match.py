@@ -108,6 +108,7 @@ def test_a_discriminator_that_cannot_be_is_refused(root, tmp_path, bad):
         MatchTrainer(config(root, out=str(tmp_path), **{"adversarial": 0.5, "taps": (1,), **bad}))
 
 
+@pytest.mark.slow
 def test_it_goes_on_from_what_distillation_made(root, tmp_path):
     how = {"few": 2, "decay": 1, "lr": 1e-2, "alone": 0, "ahead": 1, "save_every": 2, "compile": False, "start": ""}
     words = as_words(adapter_settings(root, "", **{**how, "out": str(tmp_path / "a")}))
@@ -132,6 +133,7 @@ def test_a_lora_that_teaches_words_is_no_start(root, tmp_path):
         MatchTrainer(config(root, out=str(tmp_path / "b"), start=str(tmp_path / "words.safetensors"), rank=1))
 
 
+@pytest.mark.slow
 def test_a_lora_goes_on_after_the_model_was_deepened(root, tmp_path):
     """Each change stays with the block that it was made for, and the deeper model's clips are at first the same."""
     file = tmp_path / "a" / "lora.safetensors"

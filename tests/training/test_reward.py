@@ -146,6 +146,7 @@ def test_a_group_shares_noise_and_level(root, tmp_path):
     assert not torch.equal(b.noise, trainer.draw_judged(4).noise)
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_as_if_it_had_not_been(root, tmp_path):
     for rewards in ([1, 0, 0], [0, 1]):
         written(tmp_path / "rollouts", rewards, torch.randn(len(rewards), *SHAPE))

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from marks import with_slow
 from safetensors.torch import load_file
 from training_support import dit_config, resumes_exactly, vae_config
 
@@ -42,7 +43,7 @@ def test_token_labels_name_the_dominant_subject():
     assert out.tolist() == [[[7, 0], [0, 0]], [[7, 0], [0, 3]]]
 
 
-@pytest.mark.parametrize("kind", ["vae", pytest.param("dit", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", with_slow(["vae", "dit"], ["dit"]))
 def test_resume_is_exact(world, kind):
     trainer, config = (VAETrainer, vae_config) if kind == "vae" else (DiTTrainer, dit_config)
     resumes_exactly(world, kind, trainer, config)
