@@ -65,13 +65,14 @@ class SoraEmptyLatent(io.ComfyNode):
         cls, seconds: float, fps: float, width: int, height: int, aspect: str, batch_size: int, model: Any = None
     ) -> io.NodeOutput:
         from sora_core.media.sizes import plan_clip
+        from sora_core.pipeline.make import empty_latent
 
         space = engine().latent_space(model=model)
         size = plan_clip(seconds, fps, width, height, aspect, space.temporal_ratio, space.multiple)
-        latent = space.empty(space.latent_frames(size.frames), size.height, size.width, batch_size)
+        latent = empty_latent(space, size.frames, size.width, size.height, batch_size)
         text = f"{size.frames} frames of {size.width}x{size.height} at {size.fps:g} fps, {size.seconds:.2f} s"
         shown = note(cls, "\n".join([text, *size.notes]))
-        return io.NodeOutput({"samples": latent}, float(fps), size.frames, ui=shown)
+        return io.NodeOutput(latent, float(fps), size.frames, ui=shown)
 
 
 class SoraPatchify(io.ComfyNode):

@@ -37,7 +37,7 @@ from ..tasks.storyboard import Shot, parse_storyboard
 from . import editing
 from .engine import EMPTY_PROMPT, unknown_note
 from .long import plan_long, sound_of
-from .make import How, HowLong, Prompts, Sampling, encode_negative, encode_prompts, make_video
+from .make import How, HowLong, Prompts, Sampling, empty_latent, encode_negative, encode_prompts, make_video
 from .own import OwnEngine, wrap
 from .progress import Steps
 from .result import VideoResult
@@ -149,7 +149,7 @@ class Pipeline:
         if shift is not None:
             loaded = replace(loaded, model=loaded.model.with_shift(shift))
         how, steps, negative = self._how(how)
-        latent = {"samples": space.empty(space.latent_frames(frames), height, width)}
+        latent = empty_latent(space, frames, width, height)
         prompts = encode_prompts(self.engine, loaded.clip, prompt, negative, how.cfg)
         return make_video(self.engine, loaded, latent, prompts, how, fps=fps, notes=notes, steps=steps)
 
