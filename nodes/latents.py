@@ -82,9 +82,8 @@ class SoraPatchify(io.ComfyNode):
             "SoraPatchify",
             display_name="Sora Patchify",
             category="Sora/latents",
-            description="Cuts latents into spacetime patches, the tokens that the transformer works on. "
-            "Shows the grid, "
-            "the number of tokens and what they cost. Clips of different shapes can stand side by side.",
+            description="Cuts latents into spacetime patches, the tokens that the transformer works on. Shows the "
+            "grid, the number of tokens and what they cost. Clips of different shapes can stand side by side.",
             search_aliases=["patches", "tokens", "spacetime patches", "pack", "NaViT", "grid"],
             inputs=[
                 io.Latent.Input(

@@ -82,7 +82,8 @@ class SoraLongVideo(io.ComfyNode):
                     max=0.95,
                     step=0.05,
                     advanced=True,
-                    tooltip="Noise level from which the overlap is finished again.",
+                    tooltip="Noise level to which the overlap is taken back before it is finished with the next "
+                    "segment. 0 keeps it as it is.",
                 ),
                 io.Float.Input(
                     "hold",
@@ -91,7 +92,8 @@ class SoraLongVideo(io.ComfyNode):
                     max=1.0,
                     step=0.01,
                     advanced=True,
-                    tooltip="How far what stands still in a segment may be pulled back to how its shot began.",
+                    tooltip="How strongly what stands still is corrected towards how its shot began, so that nothing "
+                    "drifts. 0: not at all.",
                 ),
                 sampler_input(),
                 io.Video.Input("video", optional=True, tooltip="A video to go on from. It comes back untouched."),

@@ -120,7 +120,7 @@ class SoraFrameSafety(io.ComfyNode):
         from sora_core.safety.prompts import chosen_policy
 
         chosen = chosen_policy(policy.strip())
-        changes = {"frames.action": None if action == AS_POLICY else action}
+        changes: dict[str, Any] = {"frames.action": None if action == AS_POLICY else action}
         if faces:
             changes["frames.faces"] = faces
             changes["frames.thresholds"] = {**chosen.frames.thresholds, "likeness": likeness}
