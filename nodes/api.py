@@ -1,4 +1,4 @@
-"""Whose node API this process has, ComfyUI's or ours, and what the nodes share."""
+"""Whose node API this process has, ComfyUI's or ours, and what all nodes share."""
 
 from __future__ import annotations
 
@@ -9,39 +9,67 @@ try:
 except ImportError:
     from sora_core.host.api import ComfyExtension, io, ui
 
-from sora_core.pipeline.engine import current as backend
+from sora_core.host.current import desk, engine
 
-__all__ = ["ComfyExtension", "Patches", "backend", "either", "either_output", "io", "note", "ui", "video_file"]
+__all__ = [
+    "ComfyExtension",
+    "Patches",
+    "desk",
+    "either",
+    "either_output",
+    "engine",
+    "io",
+    "note",
+    "said",
+    "saved_video",
+    "ui",
+]
 
 Patches = io.Custom("SORA_PATCHES")
 
 
 def note(cls: type[io.ComfyNode], text: str, images: Any = None) -> dict[str, Any]:
-    """What a node shows under itself: a text, and pictures `[B,H,W,3]` if there are any."""
-    backend().show_text(cls.hidden.unique_id, text)
+    """Show a text under a node, and pictures `[B,H,W,3]` if there are any."""
+    desk().show_text(cls.hidden.unique_id, text)
     shown: dict[str, Any] = {"text": (text,)}
     if images is not None:
         shown |= ui.PreviewImage(images, cls=cls).as_dict()
     return shown
 
 
-def video_file(path: Any) -> Any:
-    """A VIDEO of a file. The stand-in's videos need torch, so this is imported when one is made."""
+def said(check: Any, *values: Any) -> bool | str:
+    """Answer `validate_inputs`: True, or what `check(*values)` refuses. A linked value, None before the run, passes."""
+    from sora_core.errors import SoraError
+
+    try:
+        if None not in values:
+            check(*values)
+    except (SoraError, ValueError) as error:
+        return str(error)
+    return True
+
+
+def saved_video(cls: type[io.ComfyNode], path: Any, subfolder: str, notes: list[str]) -> io.NodeOutput:
+    """Give out a written video: the file on the VIDEO socket, a preview of it, and the notes as the node's text."""
+    # The stand-in's videos need torch, so this is imported when one is made.
     try:
         from comfy_api.latest import InputImpl
     except ImportError:
         from sora_core.host.api import InputImpl
-    return InputImpl.VideoFromFile(str(path))
+    desk().show_text(cls.hidden.unique_id, "\n".join(notes))
+    shown = ui.PreviewVideo([ui.SavedResult(path.name, subfolder, io.FolderType.output)])
+    return io.NodeOutput(InputImpl.VideoFromFile(str(path)), ui=shown)
 
 
 def either(name: str, tooltip: str) -> io.Input:
-    """An input that takes a LATENT or SORA_PATCHES; `either_output` then gives the same kind."""
+    """Make an input that takes a LATENT or SORA_PATCHES; `either_output` then gives the same kind."""
     if hasattr(io, "MatchType"):
         return io.MatchType.Input(name, template=_template(), tooltip=tooltip)
     return io.MultiType.Input(name, [io.Latent, Patches], tooltip=tooltip)
 
 
 def either_output(name: str, tooltip: str) -> io.Output:
+    """Make the output that gives the kind which `either` took."""
     if hasattr(io, "MatchType"):
         return io.MatchType.Output(_template(), id=name, display_name=name, tooltip=tooltip)
     return io.AnyType.Output(id=name, display_name=name, tooltip=tooltip)

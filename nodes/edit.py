@@ -1,9 +1,19 @@
-"""Stills to video, more of a video, and other parts of it: latents with a mask, for any sampler."""
+"""Edits of the user's own pictures and videos: latents with a mask, for any sampler."""
 
 from __future__ import annotations
 
-from .api import backend, io
-from .media import codec, edit_outputs, edited, seconds_input, size_inputs, take_video, wanted_size, working_inputs
+from typing import TYPE_CHECKING, Any
+
+from .api import engine, io, note, said
+from .inputs import edit_outputs, fps_input, seconds_input, size_inputs, taken, wanted_size, working_inputs
+
+if TYPE_CHECKING:
+    from sora_core.pipeline.editing import Edit
+
+
+def edited(cls: type[io.ComfyNode], edit: Edit, *others: Any) -> io.NodeOutput:
+    """Give out an edit: its LATENT and `others`, and on the node what is kept and made."""
+    return io.NodeOutput(edit.latent, *others, ui=note(cls, edit.described()))
 
 
 class SoraImageToVideo(io.ComfyNode):
@@ -28,7 +38,7 @@ class SoraImageToVideo(io.ComfyNode):
                 io.Float.Input(
                     "seconds", default=2.0, min=0.05, max=60.0, step=0.25, round=0.001, tooltip="How long the video is."
                 ),
-                io.Float.Input("fps", default=8.0, min=1.0, max=120.0, step=1.0, tooltip="Frames per second."),
+                fps_input(),
                 *size_inputs(),
                 io.Image.Input("last_image", optional=True, tooltip="A second picture, as the last frame."),
             ],
@@ -37,21 +47,27 @@ class SoraImageToVideo(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, image, vae, position, frame, seconds, fps, width, height, last_image=None) -> io.NodeOutput:
+    def execute(
+        cls,
+        image: Any,
+        vae: Any,
+        position: str,
+        frame: int,
+        seconds: float,
+        fps: float,
+        width: int,
+        height: int,
+        last_image: Any = None,
+    ) -> io.NodeOutput:
         from sora_core.errors import expect
-        from sora_core.media.clips import fit_frames
-        from sora_core.media.sizes import nearest_length
-        from sora_core.tasks import animate
+        from sora_core.pipeline.editing import animate
 
-        family, size = backend().family(vae=vae), wanted_size(width, height)
-        frames = max(1 + family.temporal_ratio, nearest_length(seconds * fps, family.temporal_ratio))
-        first = fit_frames(image[:1], size, family.multiple)
-        images = {{"first": 0, "last": frames - 1, "frame": frame}[position]: first[0]}
+        images = {{"first": 0, "last": -1, "frame": frame}[position]: image[:1]}
         if last_image is not None:
             expect(position != "last", "position is last, and there is a last_image: use first for this picture.")
-            images[frames - 1] = fit_frames(last_image[:1], (first.shape[2], first.shape[1]), family.multiple)[0]
-        latent = animate(codec(vae), images, frames, fps)
-        return edited(cls, latent, vae, float(fps))
+            images[-1] = last_image[:1]
+        edit = animate(engine(), vae, images, seconds=seconds, fps=fps, size=wanted_size(width, height))
+        return edited(cls, edit, float(fps))
 
 
 class SoraExtend(io.ComfyNode):
@@ -88,21 +104,23 @@ class SoraExtend(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, video, vae, seconds, direction, fps, width, height, window=5, hold=0.3) -> io.NodeOutput:
-        from sora_core.media.clips import join_audio
-        from sora_core.tasks import SPLICE, extend
+    def execute(
+        cls,
+        video: Any,
+        vae: Any,
+        seconds: float,
+        direction: str,
+        fps: float,
+        width: int,
+        height: int,
+        window: int = 5,
+        hold: float = 0.3,
+    ) -> io.NodeOutput:
+        from sora_core.pipeline.editing import extend
 
-        clip = take_video(video, vae, fps, wanted_size(width, height))
-        new = round(seconds * clip.fps) or 1
-        latent = extend(codec(vae, window), clip.frames, new, direction, clip.fps, hold)
-        splice, notes = latent[SPLICE], clip.notes
-        if latent["samples"].shape[2] > window + 1:
-            notes += (f"That is more than {window} latents at once: Sora Long Video makes it in segments.",)
-        lead = int(splice.keep.nonzero()[0])
-        rest = splice.frames.shape[0] - lead - clip.frames.shape[0]
-        parts = [(None, lead), (clip.audio, clip.frames.shape[0]), (None, rest)]
-        audio = join_audio([(sound, count / clip.fps) for sound, count in parts])
-        return edited(cls, latent, vae, clip.fps, audio, notes=notes)
+        clip = taken(video, vae, fps, wanted_size(width, height))
+        edit = extend(engine(), vae, clip, seconds, direction, hold=hold, window=window)
+        return edited(cls, edit, edit.fps, edit.audio)
 
 
 class SoraInfill(io.ComfyNode):
@@ -134,25 +152,123 @@ class SoraInfill(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, frames=None) -> bool | str:
-        from sora_core.errors import SoraError
+    def validate_inputs(cls, frames: str | None = None) -> bool | str:
         from sora_core.tasks import parse_frames
 
-        try:
-            if frames:
-                parse_frames(frames)
-        except SoraError as error:
-            return str(error)
-        return True
+        return said(parse_frames, frames or None)
 
     @classmethod
-    def execute(cls, video, vae, frames, fps, width, height, window=5, mask=None) -> io.NodeOutput:
-        from sora_core.tasks import infill, parse_frames
+    def execute(
+        cls, video: Any, vae: Any, frames: str, fps: float, width: int, height: int, window: int = 5, mask: Any = None
+    ) -> io.NodeOutput:
+        from sora_core.pipeline.editing import infill
+        from sora_core.tasks import parse_frames
 
-        clip = take_video(video, vae, fps, wanted_size(width, height))
+        clip = taken(video, vae, fps, wanted_size(width, height))
         hidden = parse_frames(frames) if mask is None else None
-        latent = infill(codec(vae, window), clip.frames, hidden, mask, clip.fps)
-        return edited(cls, latent, vae, clip.fps, clip.audio, notes=clip.notes)
+        edit = infill(engine(), vae, clip, hidden, mask, window=window)
+        return edited(cls, edit, edit.fps, edit.audio)
 
 
-NODES = [SoraImageToVideo, SoraExtend, SoraInfill]
+class SoraConnect(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            "SoraConnect",
+            display_name="Sora Connect",
+            category="Sora/edit",
+            description="Two videos in one: makes what leads from the end of the first to the start of the second. "
+            "The second is brought to the size and frame rate of the first.",
+            search_aliases=["transition", "blend videos", "connect", "morph", "join"],
+            inputs=[
+                io.Video.Input("first", tooltip="The video that comes first."),
+                io.Video.Input("second", tooltip="The video that it leads to."),
+                io.Vae.Input("vae", tooltip="The VAE of the model."),
+                seconds_input("there is between the two"),
+                *working_inputs(),
+            ],
+            outputs=edit_outputs(),
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(
+        cls, first: Any, second: Any, vae: Any, seconds: float, fps: float, width: int, height: int, window: int = 5
+    ) -> io.NodeOutput:
+        from sora_core.pipeline.editing import connect
+
+        a = taken(first, vae, fps, wanted_size(width, height))
+        b = taken(second, vae, a.fps, (a.frames.shape[2], a.frames.shape[1]))
+        edit = connect(engine(), vae, a, b, seconds, window=window)
+        return edited(cls, edit, edit.fps, edit.audio)
+
+
+class SoraLoop(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            "SoraLoop",
+            display_name="Sora Loop",
+            category="Sora/edit",
+            description="Makes what leads from the end of a video back to its start, so that it plays for ever.",
+            search_aliases=["perfect loop", "seamless loop", "cinemagraph", "gif loop"],
+            inputs=[
+                io.Video.Input("video", tooltip="The video."),
+                io.Vae.Input("vae", tooltip="The VAE of the model."),
+                seconds_input("leads back to the start"),
+                *working_inputs(),
+            ],
+            outputs=edit_outputs(),
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(
+        cls, video: Any, vae: Any, seconds: float, fps: float, width: int, height: int, window: int = 5
+    ) -> io.NodeOutput:
+        from sora_core.pipeline.editing import loop
+
+        clip = taken(video, vae, fps, wanted_size(width, height))
+        edit = loop(engine(), vae, clip, seconds, window=window)
+        return edited(cls, edit, edit.fps, edit.audio)
+
+
+class SoraRemix(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            "SoraRemix",
+            display_name="Sora Remix",
+            category="Sora/edit",
+            description="A video to be restyled after the sampler's prompt (SDEdit). Connect denoise to the sampler.",
+            search_aliases=["restyle", "video to video", "v2v", "sdedit", "style transfer", "remix"],
+            inputs=[
+                io.Video.Input("video", tooltip="The video."),
+                io.Vae.Input("vae", tooltip="The VAE of the model."),
+                io.Float.Input(
+                    "strength",
+                    default=0.6,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="How much may change: 0 nothing, 1 everything. Styles need about 0.5 to 0.7.",
+                ),
+                *working_inputs(window=False),
+            ],
+            outputs=[
+                edit_outputs()[0],
+                io.Float.Output(display_name="denoise", tooltip="The strength, for the sampler's denoise."),
+                *edit_outputs()[1:],
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(cls, video: Any, vae: Any, strength: float, fps: float, width: int, height: int) -> io.NodeOutput:
+        from sora_core.pipeline.editing import remix
+
+        edit = remix(engine(), vae, taken(video, vae, fps, wanted_size(width, height)))
+        return edited(cls, edit, float(strength), edit.fps, edit.audio)
+
+
+NODES = [SoraImageToVideo, SoraExtend, SoraInfill, SoraConnect, SoraLoop, SoraRemix]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from .api import Patches, backend, io, note
+from typing import Any
+
+from .api import Patches, engine, io, note, said
+from .inputs import fps_input, side_inputs
 
 
 class SoraEmptyLatent(io.ComfyNode):
@@ -26,11 +29,8 @@ class SoraEmptyLatent(io.ComfyNode):
                     round=0.001,
                     tooltip="How long the video is. The nearest length that the model can make is used.",
                 ),
-                io.Float.Input(
-                    "fps", default=8.0, min=1.0, max=120.0, step=1.0, tooltip="Frames per second; sora-mini: 8."
-                ),
-                io.Int.Input("width", default=128, min=16, max=8192, step=16, tooltip="Pixels, a multiple of 16."),
-                io.Int.Input("height", default=128, min=16, max=8192, step=16, tooltip="Pixels, a multiple of 16."),
+                fps_input("Frames per second; sora-mini: 8."),
+                *side_inputs(),
                 io.Combo.Input(
                     "aspect",
                     options=list(ASPECTS),
@@ -51,38 +51,27 @@ class SoraEmptyLatent(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, width=None, height=None) -> bool | str:
-        from sora_core.errors import SoraError
+    def validate_inputs(cls, width: int | None = None, height: int | None = None) -> bool | str:
         from sora_core.media.sizes import check_side
 
-        try:
-            for name, side in (("width", width), ("height", height)):
-                # A linked side is not known yet: `execute` looks at it.
-                if side is not None:
-                    check_side(name, int(side))
-        except (SoraError, ValueError) as error:
-            return str(error)
+        for name, side in (("width", width), ("height", height)):
+            verdict = said(lambda name, side: check_side(name, int(side)), name, side)
+            if verdict is not True:
+                return verdict
         return True
 
     @classmethod
-    def execute(cls, seconds, fps, width, height, aspect, batch_size, model=None) -> io.NodeOutput:
-        import torch
-
+    def execute(
+        cls, seconds: float, fps: float, width: int, height: int, aspect: str, batch_size: int, model: Any = None
+    ) -> io.NodeOutput:
         from sora_core.media.sizes import plan_clip
 
-        family = backend().family(model=model)
-        size = plan_clip(seconds, fps, width, height, aspect, family.temporal_ratio, family.multiple)
-        ratio = family.spatial_ratio
-        shape = (
-            batch_size,
-            family.channels,
-            family.latent_frames(size.frames),
-            size.height // ratio,
-            size.width // ratio,
-        )
+        space = engine().latent_space(model=model)
+        size = plan_clip(seconds, fps, width, height, aspect, space.temporal_ratio, space.multiple)
+        latent = space.empty(space.latent_frames(size.frames), size.height, size.width, batch_size)
         text = f"{size.frames} frames of {size.width}x{size.height} at {size.fps:g} fps, {size.seconds:.2f} s"
         shown = note(cls, "\n".join([text, *size.notes]))
-        return io.NodeOutput({"samples": torch.zeros(shape)}, float(fps), size.frames, ui=shown)
+        return io.NodeOutput({"samples": latent}, float(fps), size.frames, ui=shown)
 
 
 class SoraPatchify(io.ComfyNode):
@@ -115,16 +104,16 @@ class SoraPatchify(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, latent, patches=None, model=None, frames=None) -> io.NodeOutput:
+    def execute(cls, latent: Any, patches: Any = None, model: Any = None, frames: Any = None) -> io.NodeOutput:
         from sora_core.latents.patches import describe, draw_grid, patchify_latents, unpatchify_latents
 
-        family = backend().family(model=model)
+        space = engine().latent_space(model=model)
         before = unpatchify_latents(patches) if patches is not None else []
-        made = patchify_latents([*before, latent], family.patch_size, family.temporal_ratio)
-        ratios = family.temporal_ratio, family.spatial_ratio
-        text = describe(made, *ratios, backend().flops(model) if model is not None else None)
+        made = patchify_latents([*before, latent], space.patch_size, space.temporal_ratio)
+        ratios = space.temporal_ratio, space.spatial_ratio
+        text = describe(made, *ratios, engine().flops(model) if model is not None else None)
         grid = draw_grid(made, frames, *ratios)
-        return io.NodeOutput(made, len(made), grid, ui=note(cls, text, grid[:: family.temporal_ratio]))
+        return io.NodeOutput(made, len(made), grid, ui=note(cls, text, grid[:: space.temporal_ratio]))
 
 
 class SoraUnpatchify(io.ComfyNode):
@@ -143,7 +132,7 @@ class SoraUnpatchify(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, patches) -> io.NodeOutput:
+    def execute(cls, patches: Any) -> io.NodeOutput:
         from sora_core.latents.patches import unpatchify_latents
 
         return io.NodeOutput(unpatchify_latents(patches))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .api import backend, io
+from .api import desk, engine, io
 
 NONE = "none"
 
@@ -19,7 +19,7 @@ class SoraLoadModel(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "model",
-                    options=list(backend().model_files()),
+                    options=list(desk().model_files()),
                     default="sora-mini",
                     tooltip="sora-mini, or a .safetensors file in the models folder.",
                 ),
@@ -32,7 +32,7 @@ class SoraLoadModel(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "lora",
-                    options=[NONE, *backend().lora_files()],
+                    options=[NONE, *desk().lora_files()],
                     default=NONE,
                     optional=True,
                     tooltip="A LoRA of the loras folder to merge into the model: a new subject or look, and its word.",
@@ -59,7 +59,7 @@ class SoraLoadModel(io.ComfyNode):
     def fingerprint_inputs(
         cls, model: str, precision: str = "auto", lora: str = NONE, lora_strength: float = 1.0
     ) -> tuple:
-        files = backend().model_files().get(model), backend().lora_files().get(lora)
+        files = desk().model_files().get(model), desk().lora_files().get(lora)
         stats = [path.stat() if path is not None and path.is_file() else None for path in files]
         return (model, precision, lora, lora_strength, *[s and (s.st_mtime_ns, s.st_size) for s in stats])
 
@@ -68,12 +68,12 @@ class SoraLoadModel(io.ComfyNode):
         cls, model: str, precision: str = "auto", lora: str = NONE, lora_strength: float = 1.0
     ) -> io.NodeOutput:
         from sora_core.errors import expect
-        from sora_core.pipeline.engine import resolve_model
+        from sora_core.host.desk.desk import resolve_model
 
-        host = backend()
-        change = None if lora == NONE else host.lora_files().get(lora)
+        change = None if lora == NONE else desk().lora_files().get(lora)
         expect(lora == NONE or change is not None, f"There is no LoRA {lora!r} in the loras folder.")
-        loaded = host.load_model(resolve_model(model, host.model_files()), precision, change, lora_strength)
+        path = resolve_model(model, desk().model_files())
+        loaded = engine().load_model(path, precision, change, lora_strength)
         return io.NodeOutput(loaded.model, loaded.clip, loaded.vae)
 
 

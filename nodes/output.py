@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from .api import backend, io, ui, video_file
+from typing import Any
+
+from .api import desk, io, said, saved_video
 
 # "policy" is the default: what the policy in force says.
 CHOICES = {"policy": None, "on": True, "off": False}
@@ -65,41 +67,38 @@ class SoraSaveVideo(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, credentials="policy", watermark="policy", prompt_in_credentials="policy") -> bool | str:
+    def validate_inputs(
+        cls,
+        credentials: str | None = "policy",
+        watermark: str | None = "policy",
+        prompt_in_credentials: str | None = "policy",
+    ) -> bool | str:
         # A certificate that cannot sign, or a policy against it, is better heard of before the work.
-        from sora_core.errors import SoraError
         from sora_core.provenance import History, plan
 
-        try:
-            plan(History(), **_chosen(credentials, watermark, prompt_in_credentials))
-        except SoraError as error:
-            return str(error)
-        return True
+        return said(lambda: plan(History(), **_chosen(credentials, watermark, prompt_in_credentials)))
 
     @classmethod
     def execute(
         cls,
-        images,
-        fps,
-        filename_prefix,
-        crf=16.0,
-        audio=None,
-        credentials="policy",
-        watermark="policy",
-        prompt_in_credentials="policy",
-        keep_workflow=True,
+        images: Any,
+        fps: float,
+        filename_prefix: str,
+        crf: float = 16.0,
+        audio: Any = None,
+        credentials: str = "policy",
+        watermark: str = "policy",
+        prompt_in_credentials: str = "policy",
+        keep_workflow: bool = True,
     ) -> io.NodeOutput:
         from sora_core.host.saving import saving_of
-        from sora_core.media.video import write_video
+        from sora_core.media.write import write_video
 
-        host = backend()
         saving = saving_of(cls.hidden, **_chosen(credentials, watermark, prompt_in_credentials))
-        path, subfolder = host.output_path(filename_prefix, ".mp4", images.shape[2], images.shape[1])
-        tags = host.metadata(cls.hidden) if keep_workflow else {}
+        path, subfolder = desk().output_path(filename_prefix, ".mp4", images.shape[2], images.shape[1])
+        tags = desk().metadata(cls.hidden) if keep_workflow else {}
         write_video(path, images, fps, metadata=tags, crf=crf, audio=audio, saving=saving)
-        saved = ui.SavedResult(path.name, subfolder, io.FolderType.output)
-        host.show_text(cls.hidden.unique_id, "\n".join(saving.notes))
-        return io.NodeOutput(video_file(path), ui=ui.PreviewVideo([saved]))
+        return saved_video(cls, path, subfolder, saving.notes)
 
 
 def _choice(name: str, tooltip: str) -> io.Input:

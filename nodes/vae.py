@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from .api import backend, io, note
+from typing import Any
+
+from .api import engine, io, note
 
 
 class SoraVAEDecode(io.ComfyNode):
@@ -24,10 +26,10 @@ class SoraVAEDecode(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, latent, vae) -> io.NodeOutput:
-        from sora_core.tasks.finish.splice import finish
+    def execute(cls, latent: Any, vae: Any) -> io.NodeOutput:
+        from sora_core.pipeline.make import decode_video
 
-        return io.NodeOutput(finish(latent, backend().decode(vae, latent)))
+        return io.NodeOutput(decode_video(engine(), vae, latent))
 
 
 class SoraVAEEncode(io.ComfyNode):
@@ -66,19 +68,19 @@ class SoraVAEEncode(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, images, vae, fit="crop", refine=0) -> io.NodeOutput:
+    def execute(cls, images: Any, vae: Any, fit: str = "crop", refine: int = 0) -> io.NodeOutput:
         from sora_core.media.sizes import crop_frames
 
-        family = backend().family(vae=vae)
+        space = engine().latent_space(vae=vae)
         text = f"{images.shape[0]} frames of {images.shape[2]}x{images.shape[1]}"
         if fit == "crop":
-            cut = crop_frames(images, family.temporal_ratio if family.causal else 1, family.multiple)
+            cut = crop_frames(images, space.temporal_ratio if space.causal else 1, space.multiple)
             if cut.shape != images.shape:
                 text += f", cut to {cut.shape[0]} of {cut.shape[2]}x{cut.shape[1]}"
             images = cut
         if refine:
             text += f", refined in {refine} steps"
-        return io.NodeOutput(backend().encode(vae, images, refine), ui=note(cls, text))
+        return io.NodeOutput(engine().encode(vae, images, refine), ui=note(cls, text))
 
 
 NODES = [SoraVAEDecode, SoraVAEEncode]

@@ -1,4 +1,4 @@
-"""Writing files so that nothing half-written is ever seen under its final name."""
+"""Files: where the embedded weights lie, which suffixes are media, and writing that leaves nothing half-written."""
 
 from __future__ import annotations
 
@@ -15,6 +15,39 @@ from .errors import SoraError, expect
 
 WEIGHTS = Path(__file__).parent / "weights"  # of all embedded networks
 
+# Suffixes and MIME types of media files. Who takes fewer of them, or some of two kinds, says so where it does.
+VIDEO_TYPES = {
+    ".mp4": "video/mp4",
+    ".webm": "video/webm",
+    ".mov": "video/quicktime",
+    ".mkv": "video/x-matroska",
+    ".avi": "video/avi",
+    ".gif": "image/gif",
+    ".m4v": "video/mp4",
+}
+PICTURE_TYPES = {
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".webp": "image/webp",
+    ".bmp": "image/bmp",
+    ".tif": "image/tiff",
+    ".tiff": "image/tiff",
+}
+SOUND_TYPES = {
+    ".wav": "audio/wav",
+    ".mp3": "audio/mpeg",
+    ".flac": "audio/flac",
+    ".ogg": "audio/ogg",
+    ".m4a": "audio/mp4",
+    ".aac": "audio/aac",
+    ".opus": "audio/opus",
+}
+VIDEOS, PICTURES, SOUNDS = tuple(VIDEO_TYPES), tuple(PICTURE_TYPES), tuple(SOUND_TYPES)
+COMMON_PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+# What phones make. ComfyUI may read them; Pillow only where it was built so.
+PHONE_PICTURE_TYPES = {".avif": "image/avif", ".heic": "image/heic"}
+
 
 def ensure_writable(folder: Path) -> None:
     """Make `folder`; raise SoraError if that fails or nothing can be written there."""
@@ -27,7 +60,7 @@ def ensure_writable(folder: Path) -> None:
 
 
 def write_error(path: Path, error: OSError) -> SoraError:
-    """What a failed write means, in words."""
+    """Say in words what a failed write to `path` means, as an error to raise."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return SoraError(
             f"The disk is full while writing {path}: free some space or use another folder. "
@@ -42,12 +75,13 @@ def write_error(path: Path, error: OSError) -> SoraError:
 
 @contextmanager
 def written_beside(path: str | Path) -> Iterator[Path]:
-    """Yields a temporary path next to `path`, renamed to `path` on success and removed on any failure.
+    """Yield a temporary path next to `path`. It is renamed to `path` on success, and removed on any failure.
 
-    OSErrors, and what safetensors makes of them, become SoraErrors; Ctrl-C leaves nothing behind either.
+    OSErrors, and what safetensors makes of them, become SoraErrors. Ctrl-C leaves nothing behind either.
     """
     path = Path(path)
     expect(path.parent.is_dir(), f"There is no folder {str(path.parent)!r}: make it first, or use another one.")
+    # A hidden name with the same ending, which writers go by; the process's number keeps two of them apart.
     part = path.with_name(f".{path.stem[:100]}.{os.getpid()}.part{path.suffix}")
     try:
         yield part

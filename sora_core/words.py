@@ -6,22 +6,26 @@ import difflib
 from collections.abc import Iterable
 
 
-def did_you_mean(word: object, choices: Iterable[object]) -> str:
-    """'did you mean A or B?', or '' when nothing is close."""
+def closest(word: object, choices: Iterable[object], most: int = 3) -> list[str]:
+    """Find the names among `choices` that are most like `word`, best first; capitals do not count."""
     by_lower = {str(choice).lower(): str(choice) for choice in choices}
-    close = difflib.get_close_matches(str(word).lower(), by_lower, n=3, cutoff=0.6)
-    names = [by_lower[c] for c in close]
+    return [by_lower[name] for name in difflib.get_close_matches(str(word).lower(), by_lower, n=most, cutoff=0.6)]
+
+
+def did_you_mean(word: object, choices: Iterable[object]) -> str:
+    """Return "did you mean A or B?", or "" when nothing is close."""
+    names = closest(word, choices)
     return f"did you mean {' or '.join(names)}?" if names else ""
 
 
 def listing(choices: Iterable[object], limit: int = 12) -> str:
-    """'a, b, c' and how many more."""
+    """Return "a, b, c", and after `limit` names how many more there are."""
     names = [str(choice) for choice in choices]
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more
 
 
 def short(value: object, limit: int = 60) -> str:
-    """`repr(value)`, cut."""
+    """Return `repr(value)`, cut to `limit` characters."""
     text = repr(value)
     return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -16,7 +16,7 @@ import torch
 from nodes_support import TINY, save_tiny
 from PIL import Image
 
-from sora_core.media.video import write_video
+from sora_core.media.write import write_video
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))

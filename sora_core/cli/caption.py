@@ -10,8 +10,6 @@ from pathlib import Path
 from ..errors import SoraError, expect
 from .options import seed
 
-VIDEOS = (".mp4", ".webm", ".mov", ".mkv", ".avi", ".gif")
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -38,13 +36,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from ..files import VIDEOS
     from ..observer.network import load_observer
     from ..observer.watch import watch_file
 
     jobs = [(path, args.write) for path in args.paths if not path.is_dir()]
     for folder in (path for path in args.paths if path.is_dir()):
-        found = sorted(p for p in folder.iterdir() if p.suffix.lower() in VIDEOS)
-        expect(bool(found), f"There is no video in the folder {str(folder)!r} ({', '.join(VIDEOS)}).")
+        kinds = tuple(suffix for suffix in VIDEOS if suffix != ".m4v")
+        found = sorted(p for p in folder.iterdir() if p.suffix.lower() in kinds)
+        expect(bool(found), f"There is no video in the folder {str(folder)!r} ({', '.join(kinds)}).")
         jobs += [(path, True) for path in found]
     observer = load_observer(args.observer)
     rows, failed = [], 0

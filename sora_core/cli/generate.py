@@ -60,10 +60,12 @@ PASSED_ON = ("negative", "seconds", "frames", "fps", "seed", "steps", "sampler",
 
 
 def run(args: argparse.Namespace) -> int:
+    """Check what can be checked at once, then make the video under the policy."""
     from ..files import ensure_writable
+    from ..pipeline.engine import EMPTY_PROMPT
 
     out: Path = args.output
-    expect(bool(args.prompt.strip()), "The prompt is empty: say what the video should show.")
+    expect(bool(args.prompt.strip()), EMPTY_PROMPT)
     expect(out.suffix.lower() == ".mp4", f"The output {str(out)!r} is not an mp4: end its name in .mp4.")
     expect(not out.is_dir(), f"The output {str(out)!r} is a folder: give the name of a file.")
     ensure_writable(out.parent)
@@ -78,18 +80,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _generate(args: argparse.Namespace) -> int:
-    from ..safety import gate
-
-    prompt = expanded(args) if args.expand or args.language_model else args.prompt
-
-    gate.check_text(prompt)
-    negative = args.negative or ""
-    gate.check_text(negative, gate.Negatives(frozenset({negative}), prompt))
-
     import sora_core
 
+    from ..loading.lora import parse_lora
     from ..provenance import History, plan
 
+    prompt = expanded(args) if args.expand or args.language_model else args.prompt
     saving = {
         "credentials": False if args.no_credentials else None,
         "watermark": False if args.no_watermark else None,
@@ -101,12 +97,12 @@ def _generate(args: argparse.Namespace) -> int:
         options["width"], options["height"] = args.size
     model = sora_core.load(args.model) if args.model else sora_core.load()
     for given in [*args.lora, *([FAST] if args.fast else [])]:
-        from ..loading.lora import parse_lora
-
         model = model.with_lora(*parse_lora(given))
     with _StepBar() as bar:
         video = model.generate(prompt, progress=bar, **options)
     video.save(args.output, **saving)
+    for note in video.notes:
+        print(note, file=sys.stderr)
     print(args.output)
     return 0
 

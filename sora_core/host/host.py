@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..safety.policy import Policy, use_policy
+from ..safety.policy import Policy, in_force
 from .desk.folders import Folders, using
 from .graph.load import load_workflow, parse_workflow
 from .graph.overrides import apply_overrides
@@ -39,7 +39,7 @@ class Host:
         packs: folders of node packs; None means the pack that belongs to this package. One that fails is recorded in
             `registry.packs` with its error.
         keep_results: a second run re-uses what did not change.
-        policy: comes into force in this process with the first run; None leaves the one that is, which may be the
+        policy: in force while this host reads and runs workflows; None leaves the one that is, which may be the
             machine's or the environment's.
         """
         self.policy = policy
@@ -50,15 +50,15 @@ class Host:
         from .core_nodes import CORE_NODES
 
         own = own_pack()
-        with self.in_force():
+        with self.active():
             for node in CORE_NODES:
                 self.registry.add(node)
             self.registry.load_packs(packs if packs is not None else [own] if own else [])
 
     @contextmanager
-    def in_force(self) -> Iterator[None]:
-        """Make this host's folders the current ones within the block: schemas list the files in them."""
-        with using(self.folders):
+    def active(self) -> Iterator[None]:
+        """Put this host's folders and policy in force within the block: schemas list the files in the folders."""
+        with using(self.folders), in_force(self.policy):
             yield
 
     def load(self, workflow: str | Path | dict[str, Any], settings: Iterable[str] = ()) -> Workflow:
@@ -66,7 +66,7 @@ class Host:
 
         Raises SoraError for what is no workflow, and for a setting that does not fit.
         """
-        with self.in_force():
+        with self.active():
             if isinstance(workflow, dict):
                 loaded = parse_workflow(workflow, self.registry)
             else:
@@ -76,7 +76,7 @@ class Host:
 
     def plan(self, workflow: Workflow) -> Plan:
         """Check a workflow. Raises WorkflowError."""
-        with self.in_force():
+        with self.active():
             return make_plan(workflow, self.registry)
 
     def run(
@@ -92,9 +92,7 @@ class Host:
         """
         if not isinstance(workflow, Workflow):
             workflow = self.load(workflow, settings)
-        with self.in_force():
-            if self.policy is not None:
-                use_policy(self.policy)
+        with self.active():
             plan = self.plan(workflow)
             guard.check_plan(plan)
             return self.executor.run(plan, listener, stop)

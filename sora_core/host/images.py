@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from ..errors import SoraError, expect
+from ..errors import expect
 from ..files import written_beside
+from ..media.stills import read_picture
 from ..safety.gate import check_frames
 from .desk.folders import current
+from .desk.own import metadata_of
 from .saving import saving_of
 
 
@@ -52,31 +53,12 @@ def save_pngs(
     return saved
 
 
-def metadata_of(hidden: Any) -> dict[str, str]:
-    """The tags that let a saved file restore its workflow: `prompt` and `workflow`, as JSON."""
-    tags = {}
-    if getattr(hidden, "prompt", None):
-        tags["prompt"] = json.dumps(hidden.prompt)
-    for key, value in (getattr(hidden, "extra_pnginfo", None) or {}).items():
-        tags[key] = json.dumps(value)
-    return tags
-
-
 def load_image(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
-    """A picture as `[frames,H,W,3]` float 0..1 and its mask `[frames,H,W]` (1 where it is transparent).
+    """Read a picture as `[1,H,W,3]` float 0..1 and its mask `[1,H,W]`, 1 where it is transparent.
 
-    Turned upright after its EXIF tag. Raises SoraError for files that are no picture.
+    A picture that knows no transparency gets an empty mask of 64x64, as in ComfyUI. Raises SoraError for files that are
+    no picture, or too large a one.
     """
-    try:
-        picture = Image.open(path)
-        picture = ImageOps.exif_transpose(picture)
-        # 16-bit grey has no direct way to RGB in Pillow: it would clip.
-        if picture.mode.startswith("I"):
-            picture = picture.point(lambda value: value / 256).convert("L")
-        has_alpha = "A" in picture.getbands() or "transparency" in picture.info
-        rgba = np.asarray(picture.convert("RGBA"), dtype=np.float32) / 255.0
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise SoraError(f"{path.name} cannot be read as a picture ({error}): use a PNG, JPEG or WebP.") from error
-    pixels = torch.from_numpy(rgba[None, ..., :3].copy())
-    mask = 1.0 - torch.from_numpy(rgba[None, ..., 3].copy()) if has_alpha else torch.zeros(1, 64, 64)
-    return pixels, mask
+    rgba, has_alpha = read_picture(path)
+    mask = 1.0 - rgba[..., 3] if has_alpha else torch.zeros(1, 64, 64)
+    return rgba[..., :3].contiguous(), mask

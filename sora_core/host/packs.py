@@ -124,7 +124,7 @@ def run_coroutine(coroutine: Coroutine[Any, Any, T]) -> T:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(coroutine)
-    # The folders and the running node are context variables, which a new thread does not inherit.
+    # The folders, the policy and the running node are context variables, which a new thread does not inherit.
     context = contextvars.copy_context()
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(context.run, asyncio.run, coroutine).result()

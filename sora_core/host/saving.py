@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SoraError
-from ..pipeline.engine import current, in_comfyui
 from ..provenance.credentials.history import History, Model, read_graph
 from ..provenance.saving import Saving, plan
-from .desk.folders import Folders
-from .desk.folders import current as own_folders
+from .current import desk
 
 
 def history_of(hidden: Any) -> History:
-    """How the node with these hidden values (`prompt`, `unique_id`) came by what it saves."""
+    """Find out how the node with these hidden values (`prompt`, `unique_id`) came by what it saves."""
     prompt, node = getattr(hidden, "prompt", None), getattr(hidden, "unique_id", None)
     if not prompt or node is None:
         return History()
@@ -22,33 +20,21 @@ def history_of(hidden: Any) -> History:
 
 
 def saving_of(hidden: Any, **choices: bool | None) -> Saving:
-    """The `Saving` of that node; choices are `plan`'s."""
+    """Plan what that node puts into its file; choices are those of `provenance.plan`."""
     return plan(history_of(hidden), **choices)
 
 
 def find_input(name: str) -> Path | None:
-    """The file that a loader's widget names, None where there is none in the host's folders."""
+    """Find the file that a loader's widget names, None where there is none in the host's folders."""
     try:
-        path = _folders().resolve(name)
+        path = desk().folders().resolve(name)
         return path if path.is_file() else None
     except (SoraError, OSError):  # out of the folder, or a text that is no name at all
         return None
 
 
 def find_model(name: str) -> Model | None:
-    """The model or LoRA that a loader's widget names, among ours or the host's."""
-    host = current()
-    path = host.model_files().get(name) or host.lora_files().get(name)
-    if path is None and in_comfyui():
-        from .comfy.desk import weights
-
-        path = weights(name)
+    """Find the model or LoRA that a loader's widget names, among ours or the host's."""
+    host = desk()
+    path = host.model_files().get(name) or host.lora_files().get(name) or host.weights(name)
     return None if path is None else Model(Path(name).stem, path)
-
-
-def _folders() -> Folders:
-    if in_comfyui():
-        from .comfy.desk import folders
-
-        return folders()
-    return own_folders()

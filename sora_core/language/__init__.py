@@ -1,4 +1,4 @@
-"""Captions of the training world, and the lexicon of the words that they use."""
+"""Captions of the training world, the lexicon of the words that they use, and prompts read and told in these words."""
 
 from .captions import LENGTHS, caption
 from .lexicon import Concept, Lexicon, load_lexicon

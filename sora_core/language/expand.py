@@ -11,52 +11,42 @@ is safe to add. A language model can do the wording instead (`language_model.rew
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..errors import SoraError
+from .composer import OPPOSITES, Composer
 from .grammar import NEGATIONS
 from .lexicon import load_lexicon
 from .looks import USUAL_TIMES
-from .phrases_en import DETAILS as DETAILS_EN
-from .phrases_en import GO as GO_EN
-from .phrases_en import MOODS as MOODS_EN
-from .phrases_en import SIDE as SIDE_EN
-from .phrases_en import TIMES as TIMES_EN
-from .phrases_en import WEATHERS as WEATHERS_EN
 from .phrases_en import English, article, participle
-from .phrases_zh import DETAILS as DETAILS_ZH
-from .phrases_zh import GO as GO_ZH
-from .phrases_zh import MEASURE, WAYS, Chinese
-from .phrases_zh import MOODS as MOODS_ZH
-from .phrases_zh import SIDE as SIDE_ZH
-from .phrases_zh import TIMES as TIMES_ZH
-from .phrases_zh import WEATHERS as WEATHERS_ZH
+from .phrases_zh import DIRECTIONS, MEASURE, Chinese
 from .reading import Reading, read
 
 LONG = 40  # words from which a prompt is descriptive as it is
 MOST = 60  # words that sora-mini reads, less a few to spare
-_TRIES = 48
+_TRIES = 48  # captions drawn until one keeps every concept: drawing one takes a fraction of a millisecond
 _WEIGHTS = re.compile(r"\([^()]*:\s*[+-]?[\d.]+\s*\)")
 _PACE = {"slowly", "fast"}
+_COMPOSERS: dict[str, type[Composer]] = {"en": English, "zh": Chinese}
 
 
 @dataclass(frozen=True)
 class Expansion:
-    """prompt: the new wording. unknown: words that the model does not know, in order. how: "told again", "added to"
-    or "left alone", "language model"; note: what happened, for a person.
-    """
+    """A prompt in a new wording."""
 
     prompt: str
-    unknown: tuple[str, ...]
-    how: str
-    note: str
+    unknown: tuple[str, ...]  # words that the model does not know, in order
+    how: str  # it came about: "told again", "added to", "left alone" or "language model"
+    note: str  # what happened, for a person
 
 
 def expand(prompt: str, seed: int = 0) -> Expansion:
-    """A descriptive wording of `prompt`, in its language; the same for the same seed.
+    """Word `prompt` descriptively, in its language; the same for the same seed.
 
     Raises SoraError for an empty prompt.
     """
@@ -83,7 +73,7 @@ NOTES = {
 
 
 def result(text: str, reading: Reading, how: str) -> Expansion:
-    """What is given out for a prompt, with the note that goes with it."""
+    """Put a prompt's new wording together with the note that goes with it."""
     note = NOTES[how]
     if how == "left alone" and (reading.described or reading.words >= LONG):
         note = "Left as it is: it is descriptive already."
@@ -92,15 +82,17 @@ def result(text: str, reading: Reading, how: str) -> Expansion:
     return Expansion(text, tuple(reading.unknown), how, note)
 
 
-# What changes a video when it is added to a prompt.
+# fmt: off
+# Kinds of concepts that change a video when they are added to a prompt.
 _CHANGING = (
-    *("subject", "scene", "direction", "relation", "event"),
-    *("weather", "time", "style", "camera", "number", "shot"),
+    "subject", "scene", "direction", "relation", "event",
+    "weather", "time", "style", "camera", "number", "shot",
 )
+# fmt: on
 
 
 def keeps(new: str, reading: Reading) -> bool:
-    """Whether a wording holds every concept of the prompt, contradicts none of its facts, and is short enough."""
+    """Tell whether a wording holds every concept of the prompt, contradicts none of its facts, and is short enough."""
     again = read(new)
     if (
         not reading.meanings <= again.meanings
@@ -115,16 +107,18 @@ def keeps(new: str, reading: Reading) -> bool:
     harmless = {"camera", "static"} if "camera" not in {words[c].kind for c in reading.concepts} else {"camera"}
     for scene in reading.scenes:
         harmless |= {USUAL_TIMES.get(scene, "day")}
-        harmless |= {c for detail in (*DETAILS_EN[scene], *DETAILS_ZH[scene]) for c in words.scan(detail)[0]}
+        details = [detail for composer in _COMPOSERS.values() for detail in composer.phrases.details[scene]]
+        harmless |= {c for detail in details for c in words.scan(detail)[0]}
     return not any(words[c].kind in _CHANGING for c in again.meanings - reading.meanings - harmless)
 
 
 def same_facts(one: dict[str, Any] | None, other: dict[str, Any] | None) -> bool:
-    """Whether two readings say the same. The names by which they call a subject may differ."""
+    """Tell whether two readings say the same. The names by which they call a subject may differ."""
     return _essence(one) == _essence(other)
 
 
-def _essence(facts: dict[str, Any] | None) -> Any:
+def _essence(facts: dict[str, Any] | None) -> tuple | None:
+    """Take what counts out of the facts."""
     if facts is None:
         return None
     subjects = [(s["name"], s["colours"], s["turn"]) for s in facts["subjects"]]
@@ -133,27 +127,19 @@ def _essence(facts: dict[str, Any] | None) -> Any:
 
 # -- told again ------------------------------------------------------------------------------------------------
 def _tell_again(reading: Reading, rng: np.random.Generator) -> str | None:
-    """A long caption of the facts that keeps every concept, or None where there is none."""
+    """Draw a long caption of the facts that keeps every concept; None where there is none."""
     if reading.facts is None:
         return None
-    teller = {"en": _English, "zh": _Chinese}[reading.language]
+    composer = _ChineseFromPrompt if reading.language == "zh" else _EnglishFromPrompt
     for _ in range(_TRIES):
-        told = teller(reading.facts, rng, reading.moods).compose()
+        told = composer(reading.facts, rng, reading.moods).compose()
         if keeps(told, reading):
             return told
     return None
 
 
-def _gaps(subject: dict[str, Any], language: str) -> bool:
-    """Whether the model's colours can be added: none are named, and they go with the word. Those of its "runner"
-    do not go with every "man".
-    """
-    named = any(kind == "colour" for _, kind in subject["adjectives"])
-    return not named and subject["said"] in load_lexicon()[subject["name"]].say(language)
-
-
 def _describing(adjectives: list[tuple[str, str]], joint: str, unknown: str | None = None) -> list[str]:
-    """Adjectives with colours joined to one, and Chinese characters without a meaning of their own to one word."""
+    """List adjectives: colours are joined to one by `joint`, unknown Chinese characters to one word by `unknown`."""
     words: list[str] = []
     before = ""
     for word, kind in adjectives:
@@ -166,18 +152,46 @@ def _describing(adjectives: list[tuple[str, str]], joint: str, unknown: str | No
     return words
 
 
-class _English(English):
-    """English captions of what a prompt said: its own nouns and adjectives, and nothing where it says nothing."""
+class _FromPrompt(Composer):
+    """Captions of what a prompt said: its own nouns and adjectives, and nothing where it says nothing."""
 
     def __init__(self, facts: dict[str, Any], rng: np.random.Generator, moods: list[str]) -> None:
         super().__init__(facts, rng, "long")
         self.moods = moods
         self.names = [subject["said"] for subject in facts["subjects"]]
 
+    def adds_colours(self, subject: dict[str, Any]) -> bool:
+        """Tell whether the model's colours can be added: none are named, and they go with the word.
+
+        Those of its "runner" do not go with every "man".
+        """
+        named = any(kind == "colour" for _, kind in subject["adjectives"])
+        return self.with_colour and not named and subject["said"] in self.words[subject["name"]].say(self.language)
+
+    def atmosphere(self, shot: dict[str, Any]) -> list[str]:
+        """Say the prompt's own moods; where it has none, what goes with its scene."""
+        if self.moods:
+            return [self.own_moods()]
+        return super().atmosphere(shot) if shot["scene"] else []
+
+    def time_and_weather(self, shot: dict[str, Any]) -> list[str]:
+        """Say what is not ordinary about the time and weather, for a prompt without a scene."""
+        time, weather = shot["time_of_day"], shot["weather"]
+        said = [self.pick(self.phrases.times[time])] if time != shot["usual_time"] else []
+        return [*said, self.pick(self.phrases.weathers[weather])] if weather != "clear" else said
+
+    @abstractmethod
+    def own_moods(self) -> str:
+        """Say the prompt's own moods."""
+
+
+class _EnglishFromPrompt(_FromPrompt, English):
+    """English captions of what a prompt said."""
+
     def noun(self, i: int) -> str:
         subject = self.facts["subjects"][i]
         words = _describing(subject["adjectives"], " and ")
-        if self.with_colour and _gaps(subject, "en"):
+        if self.adds_colours(subject):
             words.append(" and ".join(subject["colours"]))
         return article(" ".join([*words, self.names[i]]))
 
@@ -185,40 +199,30 @@ class _English(English):
         subject = self.facts["subjects"][i]
         verb = subject["verb"]
         if motion == "move":
-            return verb or self.pick(GO_EN[subject["kind"]])
+            return verb or self.pick(self.phrases.verbs[subject["kind"]])
         if verb and motion in ("left", "right"):
-            other = "right" if motion == "left" else "left"
-            return self.pick(tuple(s for s in SIDE_EN if "{v}" in s)).format(v=verb, d=motion, o=other)
+            with_verb = tuple(phrase for phrase in self.phrases.sideways if "{v}" in phrase)
+            return self.pick(with_verb).format(v=verb, d=motion, o=OPPOSITES[motion])
         if verb and motion in ("up", "down"):
             return self.pick((f"{verb} {motion}", f"{verb} {motion}wards"))
         return super().action(i, motion).strip()
 
-    def clause(self, shot: dict[str, Any], place: str, verb: Any = None) -> str:
+    def clause(self, shot: dict[str, Any], place: str, verb: Callable[[str], str] | None = None) -> str:
         if shot["motions"] == [""]:
             return f"{self.noun(0)} {place}".strip()
         if self.facts["style"] != "plain" and len(self.facts["shots"]) == 1:
             verb = participle  # "a pencil drawing of a cat walking"
         return super().clause(shot, place, verb).strip().removeprefix(", ")
 
-    def place(self, shot: dict[str, Any], natural: bool) -> str:
-        if shot["scene"]:
-            return super().place(shot, natural)
-        words = [] if natural else [self.pick(TIMES_EN[shot["time_of_day"]])]
-        return " ".join([*words, *([self.pick(WEATHERS_EN[w])] if (w := shot["weather"]) != "clear" else [])])
+    def place(self, shot: dict[str, Any]) -> str:
+        return super().place(shot) if shot["scene"] else " ".join(self.time_and_weather(shot))
 
-    def atmosphere(self, shot: dict[str, Any]) -> list[str]:
-        if self.moods:
-            return [f"the mood is {' and '.join(self.moods)}"]
-        return super().atmosphere(shot) if shot["scene"] else []
+    def own_moods(self) -> str:
+        return f"the mood is {' and '.join(self.moods)}"
 
 
-class _Chinese(Chinese):
+class _ChineseFromPrompt(_FromPrompt, Chinese):
     """Chinese captions of what a prompt said."""
-
-    def __init__(self, facts: dict[str, Any], rng: np.random.Generator, moods: list[str]) -> None:
-        super().__init__(facts, rng, "long")
-        self.moods = moods
-        self.names = [subject["said"] for subject in facts["subjects"]]
 
     def noun(self, i: int, same: bool = False) -> str:
         subject = self.facts["subjects"][i]
@@ -226,7 +230,7 @@ class _Chinese(Chinese):
         if same:
             return lead + self.names[i]
         words = [w.removesuffix("的") for w in _describing(subject["adjectives"], "和", "")]
-        if self.with_colour and _gaps(subject, "zh"):
+        if self.adds_colours(subject):
             words.append("和".join(self.words[c].say("zh")[0] for c in subject["colours"]))
         return lead + "".join(f"{word}的" for word in words) + self.names[i]
 
@@ -234,42 +238,36 @@ class _Chinese(Chinese):
         subject = self.facts["subjects"][i]
         verb = subject["verb"]
         if motion == "move":
-            return verb or self.pick(GO_ZH[subject["kind"]])
-        if verb and motion in WAYS:
-            other = WAYS[{"left": "right", "right": "left", "up": "down", "down": "up"}[motion]]
-            return self.pick(SIDE_ZH[: 3 if motion in ("up", "down") else None]).format(d=WAYS[motion], o=other, v=verb)
+            return verb or self.pick(self.phrases.verbs[subject["kind"]])
+        if verb and motion in DIRECTIONS:
+            # Only the first three are said of up and down as well.
+            phrases = self.phrases.sideways[: 3 if motion in ("up", "down") else None]
+            return self.pick(phrases).format(d=DIRECTIONS[motion], o=DIRECTIONS[OPPOSITES[motion]], v=verb)
         return super().action(i, motion)
 
     def clause(self, shot: dict[str, Any], place: str, same: bool) -> str:
         if shot["motions"] == [""]:
             return f"{place}，{self.noun(0, same)}".removeprefix("，")
+        # A NUL stands for a place that is not said, and goes with the words around it.
         return re.sub("在?\0，?", "", super().clause(shot, place or "\0", same))
 
     def place(self, shot: dict[str, Any]) -> str:
-        if shot["scene"]:
-            return super().place(shot)
-        unusual = shot["time_of_day"] != shot["usual_time"]
-        words = self.pick(TIMES_ZH[shot["time_of_day"]]) if unusual else ""
-        weather = self.pick(WEATHERS_ZH[shot["weather"]]) if shot["weather"] != "clear" else ""
-        return "，".join(part for part in (words, weather) if part)
+        return super().place(shot) if shot["scene"] else "，".join(self.time_and_weather(shot))
 
-    def atmosphere(self, shot: dict[str, Any]) -> list[str]:
-        if self.moods:
-            return [f"气氛{'，'.join(self.moods)}"]
-        return super().atmosphere(shot) if shot["scene"] else []
+    def own_moods(self) -> str:
+        return f"气氛{'，'.join(self.moods)}"
 
 
 # -- added to --------------------------------------------------------------------------------------------------
 def _add_to(text: str, reading: Reading, rng: np.random.Generator) -> str:
-    """The prompt's own words, followed by the background and mood of its scene, as far as nothing speaks against it."""
+    """Follow the prompt's own words with the background and mood of its scene, as far as nothing speaks against it."""
     words = load_lexicon()
     kinds = {words[c].kind for c in reading.concepts}
     if len(reading.scenes) != 1 or "shot" in kinds:
         return text
     scene, zh = reading.scenes[0], reading.language == "zh"
-    details, moods = (DETAILS_ZH, MOODS_ZH) if zh else (DETAILS_EN, MOODS_EN)
-    detail = details[scene][int(rng.integers(len(details[scene])))]
-    mood = moods[scene][int(rng.integers(len(moods[scene])))]
+    phrases = _COMPOSERS[reading.language].phrases
+    detail, mood = (table[scene][int(rng.integers(len(table[scene])))] for table in (phrases.details, phrases.moods))
     times = {c for c in reading.concepts if words[c].kind == "time"}
     usual = times <= {USUAL_TIMES.get(scene, "day")}
     parts = []

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .lexicon import Concept, load_lexicon
-from .phrases_en import GO as GO_EN
-from .phrases_en import finite, participle
-from .phrases_zh import GO as GO_ZH
+from .phrases_en import English, finite, participle
+from .phrases_zh import Chinese
+from .tokens import Clause, Token
 
 MOST_SUBJECTS = 3
 # Words that turn what follows into its opposite; the model knows none of them.
@@ -19,41 +19,41 @@ _TURNS = ("clockwise", "anticlockwise")
 
 
 @dataclass
-class Noun:
-    """A subject as the prompt names it. adjectives: (surface form, kind) in order, colours: concepts among them.
+class NounPhrase:
+    """A subject as the prompt names it."""
 
-    verb: how it moves, where the prompt says more than that it does.
-    """
-
-    name: str
-    said: str
-    adjectives: list[tuple[str, str]] = field(default_factory=list)
-    colours: list[str] = field(default_factory=list)
-    turn: str = ""
-    verb: str = ""
+    name: str  # of its concept
+    said: str  # its noun's surface form
+    adjectives: list[tuple[str, str]] = field(default_factory=list)  # (surface form, kind) in order
+    colours: list[str] = field(default_factory=list)  # the concepts among them that are colours
+    turn: str = ""  # "clockwise", "anticlockwise", or "" where that is not said
+    verb: str = ""  # how it moves, where the prompt says more than that it does
 
 
-class Grammar:
-    """Parses one shot. cast: the nouns so far, appended to; left_over: what could not be placed, appended to.
+class ShotParser:
+    """Parses one shot, token by token.
 
     English says "A above B, both moving left", Chinese "A is at B's above-side": there the relation comes after both.
     """
 
-    def __init__(self, language: str, cast: list[Noun], left_over: list[str]) -> None:
+    def __init__(self, language: str, cast: list[NounPhrase], left_over: list[str]) -> None:
+        """Append whom the shot names to `cast`, and what cannot be placed to `left_over`."""
         self.chinese, self.cast, self.left_over = language == "zh", cast, left_over
         self.later = bool(cast)  # a later shot: the same cast again
-        self.mentions: list[int] = []
-        self.current: int | None = None
+        self.mentions: list[int] = []  # indices into the cast, in the order of the text
+        self.current: int | None = None  # of whom motions are said now
         self.moves: dict[int, list[str]] = {}
-        self.early: list[tuple[str, str]] = []  # motions said before anybody was named
-        self.both = False
-        self.pending: str = ""
+        self.early: list[tuple[str, str]] = []  # motions said before anybody was named: (concept, surface form)
+        self.both = False  # what comes is said of the first two
+        self.pending: str = ""  # a relation that waits for the second one
         self.relations: list[tuple[int, str, int]] = []
-        self.adjectives: list[Any] = []
+        self.adjectives: list[Token] = []  # that wait for their noun
 
-    def parse(self, clauses: list[list[Any]]) -> tuple[list[str], list[list]]:
-        """Tokens by clause -> the motion of each of the cast ("" where none is said, "move" without a direction)
-        and the relations [i, kind, j].
+    def parse(self, clauses: list[Clause]) -> tuple[list[str], list[list[Any]]]:
+        """Parse the clauses of a shot.
+
+        Returns the motion of each of the cast ("" where none is said, "move" for one without a direction) and the
+        relations [i, kind, j].
         """
         for clause in clauses:
             self.both = False
@@ -65,7 +65,8 @@ class Grammar:
         return self.motions(), [list(r) for r in self.relations]
 
     # -- tokens --------------------------------------------------------------------------------------------
-    def take(self, token: Any, clause: list[Any], i: int) -> None:
+    def take(self, token: Token, clause: Clause, i: int) -> None:
+        """Take token `i` of a clause."""
         kind, concept = token.kind, token.concept
         if kind == "function":
             return
@@ -94,10 +95,12 @@ class Grammar:
                 self.left_over.append(token.surface)
 
     def drop_adjectives(self) -> None:
+        """Leave adjectives over whose noun did not come."""
         self.left_over += [t.surface for t in self.adjectives]
         self.adjectives = []
 
-    def subject(self, token: Any) -> None:
+    def subject(self, token: Token) -> None:
+        """Take a noun: somebody new, or one of the cast again. What was said before it is now said of it."""
         given, self.adjectives = self.adjectives, []
         index = next((i for i, noun in enumerate(self.cast) if noun.name == token.concept), None)
         if index is None:
@@ -105,13 +108,7 @@ class Grammar:
                 self.left_over.append(token.surface)
                 return
             index = len(self.cast)
-            colours: list[str] = []
-            for t in given:
-                colours += {"black and white": ["black", "white"]}.get(t.concept) or (
-                    [t.concept] if t.kind == "colour" else []
-                )
-            adjectives = [(t.surface, "colour" if t.kind == "style" else t.kind) for t in given]
-            self.cast.append(Noun(token.concept, token.surface, adjectives, colours))
+            self.cast.append(_noun_phrase(token, given))
             if is_plural(token.surface, load_lexicon()[token.concept]):
                 self.left_over.append(token.surface)
         elif {t.surface for t in given} - {surface for surface, _ in self.cast[index].adjectives}:
@@ -128,8 +125,8 @@ class Grammar:
             self.current = index
         self.mentions.append(index)
 
-    def is_relation(self, token: Any, clause: list[Any], i: int) -> bool:
-        """Whether "left" says where somebody is, not where he goes."""
+    def is_relation(self, token: Token, clause: Clause, i: int) -> bool:
+        """Tell whether "left" says where somebody is, not where he goes."""
         if self.chinese:
             words = [t for t in clause[:i] if t.kind == "subject"]
             last = clause[i - 1] if i else None
@@ -139,6 +136,7 @@ class Grammar:
         return bool(after) and after[0].concept == "of" and any(t.kind == "subject" for t in clause[i:])
 
     def relation(self, kind: str, surface: str) -> None:
+        """Take a relation: it waits for the second one in English, and holds of the last two in Chinese."""
         if kind not in ("left", "right", "above", "behind", "orbit", "follow") or self.current is None:
             self.left_over.append(surface)
         elif not self.chinese or kind in ("orbit", "follow"):
@@ -151,6 +149,7 @@ class Grammar:
             self.current = a
 
     def motion(self, concept: str, surface: str) -> None:
+        """Take a motion or a direction, of whom the text speaks."""
         if self.current is None:
             self.early.append((concept, surface))
         else:
@@ -158,12 +157,14 @@ class Grammar:
                 self.move(index, concept, surface)
 
     def move(self, index: int, concept: str, surface: str) -> None:
+        """Note a motion of one of the cast, and its verb if that is the first."""
         self.moves.setdefault(index, []).append(concept)
         if concept == "move" and not self.later:
             self.cast[index].verb = self.cast[index].verb or base_form(surface)
 
     # -- the sum -------------------------------------------------------------------------------------------
     def motions(self) -> list[str]:
+        """Return the one motion of each of the cast. What does not go together is left over."""
         if len(self.cast) < 2:
             return [self.resolve(self.moves.get(i, []), noun) for i, noun in enumerate(self.cast)]
         if [(a, b) for a, _, b in self.relations] != [(i, i + 1) for i in range(len(self.cast) - 1)]:
@@ -177,7 +178,7 @@ class Grammar:
         return found
 
     def pair(self, kind: str) -> list[str]:
-        """Motions of one that circles around another, or comes after him."""
+        """Return the motions of one that circles around another, or comes after him."""
         said = [m for moves in self.moves.values() for m in moves if m not in ("move", "orbit")]
         if kind == "orbit" and set(said) <= {"spin"}:
             return ["orbit", "still"]
@@ -186,8 +187,8 @@ class Grammar:
         self.left_over.append(kind)
         return ["", ""]
 
-    def resolve(self, said: list[str], noun: Noun) -> str:
-        """One motion out of "move" + "left", "fall" + "down" and the like."""
+    def resolve(self, said: list[str], noun: NounPhrase) -> str:
+        """Make one motion out of "move" + "left", "fall" + "down" and the like."""
         turns = [m for m in said if m in _TURNS]
         kinds = list(dict.fromkeys(m for m in said if m not in _TURNS and m != "move"))
         if kinds and kinds[0] == "fall":
@@ -203,16 +204,28 @@ class Grammar:
         return kinds[0] if kinds else ("move" if "move" in said else "")
 
 
+def _noun_phrase(token: Token, adjectives: list[Token]) -> NounPhrase:
+    """Join a noun and its adjectives; "black and white", elsewhere a style, is two colours here."""
+    colours: list[str] = []
+    for t in adjectives:
+        if t.concept == "black and white":
+            colours += ["black", "white"]
+        elif t.kind == "colour":
+            colours.append(t.concept)
+    kinds = [(t.surface, "colour" if t.kind == "style" else t.kind) for t in adjectives]
+    return NounPhrase(token.concept, token.surface, kinds, colours)
+
+
 def base_form(verb: str) -> str:
-    """ "walks", "walking" -> "walk"; a Chinese verb as it is; "" for what no form of a caption's verb is."""
-    known = {v for verbs in (GO_ZH if not verb.isascii() else GO_EN).values() for v in verbs}
+    """Return the base form of "walks" and "walking"; a Chinese verb as it is; "" for what no caption's verb is."""
+    known = {v for verbs in (English if verb.isascii() else Chinese).phrases.verbs.values() for v in verbs}
     if not verb.isascii():
         return verb if verb in known else ""
     return next((base for base in known if verb in (base, finite(base), participle(base))), "")
 
 
 def is_plural(surface: str, concept: Concept) -> bool:
-    """Whether an English surface form names several."""
+    """Tell whether an English surface form names several."""
     if surface in concept.say_en or not surface.isascii():
         return False
     one = [surface[:-1], surface[:-2], surface[:-3] + "y"] if surface.endswith("s") else []

@@ -33,7 +33,7 @@ _EXAMPLE = (
 
 
 def instructions() -> str:
-    """The system message: what captions look like, and the words that the video model knows."""
+    """Write the system message: what captions look like, and the words that the video model knows."""
     by_kind: dict[str, list[str]] = {}
     for concept in load_lexicon().concepts:
         by_kind.setdefault(concept.kind, []).append(concept.en[0])
@@ -49,11 +49,11 @@ def instructions() -> str:
 
 
 def reword(prompt: str, address: str, model: str = "", seed: int = 0, seconds: float = 30.0) -> Expansion:
-    """`prompt` in the wording of the language model `model` at `address`; in our own where its answer would change
-    the prompt.
+    """Have a language model word `prompt` again; where its answer would change the prompt, our own wording is used.
 
-    address: "http://127.0.0.1:8080", with or without "/v1". seconds: limit for the whole exchange. Raises SoraError,
-    which says what to do, for an empty prompt, a bad address, no answer in time, and an answer that is none.
+    `address`: "http://127.0.0.1:8080", with or without "/v1". `model`: its name there, "" for the server's own choice.
+    `seconds`: limit for the whole exchange. Raises SoraError, which says what to do, for an empty prompt, a bad
+    address, no answer in time, and an answer that is none.
     """
     prompt = prompt.strip()
     own = expand(prompt, seed)  # refuses what cannot be expanded before anybody is asked
@@ -68,7 +68,7 @@ def reword(prompt: str, address: str, model: str = "", seed: int = 0, seconds: f
         ],
         "seed": seed % 2**31,
         "temperature": 0.7,
-        "max_tokens": 400,
+        "max_tokens": 400,  # enough for a caption after some thinking aloud
     } | ({"model": model} if model else {})
     text = _tidy(_answer(_post(url, body, seconds), url))
     reading = read(prompt)
@@ -80,7 +80,7 @@ def reword(prompt: str, address: str, model: str = "", seed: int = 0, seconds: f
 
 
 def endpoint(address: str) -> str:
-    """The URL to post to. Raises SoraError for what is no http address."""
+    """Return the URL to post to. Raises SoraError for what is no http address."""
     address = address.strip().rstrip("/")
     try:
         parts = urlsplit(address)
@@ -94,13 +94,14 @@ def endpoint(address: str) -> str:
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A key must not follow a redirect to somewhere else."""
+    """Follows no redirect: a key must not go to somewhere else."""
 
     def redirect_request(self, *_: Any) -> None:
         return None
 
 
 def _post(url: str, body: dict[str, Any], seconds: float) -> bytes:
+    """Post `body` as JSON and read the reply. Raises SoraError where that fails or takes longer than `seconds`."""
     headers = {"Content-Type": "application/json"}
     named = os.environ.get(ADDRESS, "").strip()
     if os.environ.get(KEY) and named and endpoint(named) == url:
@@ -123,9 +124,8 @@ def _post(url: str, body: dict[str, Any], seconds: float) -> bytes:
             401: f"Put its key into {KEY} and its address into {ADDRESS}.",
             404: "Check the address, and the model's name.",
         }.get(error.code, "See the server's own log.")
-        raise SoraError(
-            f"The language model at {url} answers {error.code} {error.reason}: {detail}\n{advice}"
-        ) from None
+        answer = f"The language model at {url} answers {error.code} {error.reason}: {detail}"
+        raise SoraError(f"{answer}\n{advice}") from None
     except TimeoutError:
         raise SoraError(
             f"The language model at {url} did not answer within {seconds:g} s. Give it more time or use a smaller one."
@@ -140,7 +140,7 @@ def _post(url: str, body: dict[str, Any], seconds: float) -> bytes:
 
 
 def _answer(data: bytes, url: str) -> str:
-    """The text of a chat completion."""
+    """Read the text of a chat completion. Raises SoraError for what is none."""
     try:
         text = json.loads(data)["choices"][0]["message"]["content"]
         expect(isinstance(text, str), "")
@@ -152,6 +152,6 @@ def _answer(data: bytes, url: str) -> str:
 
 
 def _tidy(text: str) -> str:
-    """The caption alone: without thinking aloud, quotation marks and line breaks."""
+    """Leave the caption alone: without thinking aloud, quotation marks and line breaks."""
     text = re.sub(r"<think>.*?</think>", "", text, flags=re.S)
     return re.sub(r"\s+", " ", text).strip().strip("\"'“”「」")

@@ -17,29 +17,30 @@ _HAN = re.compile(r"[\u3400-\u9fff]")
 
 @dataclass(frozen=True)
 class Concept:
-    """One meaning. kind: subject, scene, motion, direction, relation, camera, style, time, weather, event,
-    prop, colour, size, number, mood, shot or function. say_en, say_zh: the forms that captions use.
-    """
+    """One meaning, and the words that name it."""
 
     name: str
+    # subject, scene, motion, direction, relation, camera, style, time, weather, event, prop, colour, size, number,
+    # mood, shot or function
     kind: str
-    en: tuple[str, ...]
+    en: tuple[str, ...]  # surface forms: lower case, single spaces
     zh: tuple[str, ...]
-    say_en: tuple[str, ...]
+    say_en: tuple[str, ...]  # those that captions use
     say_zh: tuple[str, ...]
 
     def say(self, language: str) -> tuple[str, ...]:
+        """List the surface forms that captions in `language` use."""
         return self.say_zh if language == "zh" else self.say_en
 
 
 @dataclass(frozen=True)
 class Lexicon:
-    """concepts in the file's order: a concept's place is stable, new ones are appended."""
+    """All concepts, and their surface forms looked up in texts."""
 
-    concepts: tuple[Concept, ...]
+    concepts: tuple[Concept, ...]  # in the file's order: a concept's place is stable, new ones are appended
 
     def surface(self, language: str) -> dict[str, str]:
-        """Surface form -> concept name. English forms are lower case with single spaces."""
+        """Map each surface form to the name of its concept."""
         return {form: c.name for c in self.concepts for form in (c.zh if language == "zh" else c.en)}
 
     def __getitem__(self, name: str) -> Concept:
@@ -51,14 +52,14 @@ class Lexicon:
 
     @cached_property
     def _forms(self) -> tuple[dict[str, str], dict[str, str], int]:
-        """English forms, Chinese forms, characters of the longest Chinese one."""
+        """Hold English forms, Chinese forms, and the number of characters of the longest Chinese one."""
         en, zh = self.surface("en"), self.surface("zh")
         return en, zh, max(map(len, zh), default=1)
 
     def matches(self, text: str) -> list[tuple[str, str | None]]:
-        """Surface forms of a text in order, each with the name of its concept, None where no concept covers it.
+        """Find the surface forms of a text in order, each with the name of its concept, None where it has none.
 
-        Longest match first, languages may be mixed, punctuation separates. What is unknown comes as single
+        The longest match comes first, languages may be mixed, punctuation separates. What is unknown comes as single
         words or Chinese characters.
         """
         en, zh, longest = self._forms
@@ -71,12 +72,13 @@ class Lexicon:
         return found
 
     def scan(self, text: str) -> tuple[list[str], list[str]]:
-        """Concepts of a text in order, and the words (or Chinese characters) that no concept covers."""
+        """Find the concepts of a text in order, and the words (or Chinese characters) that no concept covers."""
         found = self.matches(text)
         return [c for _, c in found if c is not None], [surface for surface, c in found if c is None]
 
 
 def _match(units: list[str], forms: dict[str, str], glue: str, longest: int) -> Iterator[tuple[str, str | None]]:
+    """Cut `units` into the longest surface forms, of at most `longest` units, from left to right."""
     i = 0
     while i < len(units):
         for n in range(min(longest, len(units) - i), 0, -1):
@@ -89,7 +91,7 @@ def _match(units: list[str], forms: dict[str, str], glue: str, longest: int) -> 
 
 @lru_cache(maxsize=1)
 def load_lexicon() -> Lexicon:
-    """The lexicon that is shipped with the package."""
+    """Load the lexicon that comes with the package. A concept without "say" is said by its first forms."""
     rows = json.loads(Path(__file__).with_name("lexicon.json").read_text(encoding="utf-8"))
     return Lexicon(
         tuple(

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Look:
-    """kind: animal, bird, fish, insect, face, vehicle, boat, aircraft, ball, food, plant, person or thing."""
+    """What kind of thing a subject is, and how it is painted."""
 
-    kind: str
-    colours: tuple[str, ...]
+    kind: str  # animal, bird, fish, insect, face, vehicle, boat, aircraft, ball, food, plant, person or thing
+    colours: tuple[str, ...]  # in the order in which a caption names them
 
 
 def _table(text: str) -> dict[str, Look]:
+    """Read lines "name|kind|colour,colour"."""
     rows = (line.split("|") for line in text.strip().splitlines())
     return {name: Look(kind, tuple(colours.split(","))) for name, kind, colours in rows}
 

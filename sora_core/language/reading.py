@@ -6,20 +6,19 @@ strict: a prompt is understood only when every word of it that means something h
 
 from __future__ import annotations
 
-import re
-import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from .grammar import Grammar, Noun
+from .grammar import NounPhrase, ShotParser
 from .lexicon import load_lexicon
 from .looks import LOOKS, USUAL_TIMES
+from .tokens import Clause, Token, language_of, sentences
 
-_SENTENCES = re.compile(r"[.!?;。！？；\n]+")
-_CLAUSES = re.compile(r"[,:()\[\]\"“”…，、：（）—–]+")
 # Function words that still mean something.
 _TELLING = frozenset({"slowly", "fast", "ground", "middle", "whole"})
 _SECOND_SHOT = ("第二个镜头", "第三个镜头")
+# The words with which captions tell an event and what follows from it.
 EFFECTS = {
     "bite": ("bite", "come out", "still"),
     "pop": ("pop", "gone"),
@@ -30,71 +29,38 @@ EFFECTS = {
 
 
 @dataclass
-class Token:
-    """A surface form and its concept; kind "unknown" has none, kind "break" is punctuation."""
-
-    surface: str
-    concept: str
-    kind: str
-
-
-@dataclass
 class Reading:
-    """language: "en" or "zh". concepts: names of all that the prompt says, unknown: words without a concept.
+    """What a prompt says."""
 
-    facts: None unless everything was understood; left_over: the surface forms that were not. moods: those that belong
-    to the whole picture. described: the prompt has a background or a mood of its own.
-    """
-
-    language: str
-    concepts: list[str]
-    unknown: list[str]
-    words: int
-    facts: dict[str, Any] | None = None
-    left_over: list[str] = field(default_factory=list)
-    moods: list[str] = field(default_factory=list)
+    language: str  # "en" or "zh"
+    concepts: list[str]  # names of all that the prompt says, in order
+    unknown: list[str]  # words without a concept, each once
+    words: int  # how many surface forms the prompt has
+    facts: dict[str, Any] | None = None  # None unless everything was understood
+    left_over: list[str] = field(default_factory=list)  # surface forms that were not
+    moods: list[str] = field(default_factory=list)  # those that belong to the whole picture
     scenes: list[str] = field(default_factory=list)
-    described: bool = False
+    described: bool = False  # the prompt has a background or a mood of its own
 
     def means(self, concept: str, *instead: str) -> None:
-        """What the word for `concept` means here: in "the camera stays still" a static one, in "a video of" nothing."""
+        """Note what the word for `concept` means here: a static camera in "the camera stays still".
+
+        Without `instead` it means nothing, as "shot" in "a video of".
+        """
         self.concepts.remove(concept)
         self.concepts += instead
 
     @property
     def meanings(self) -> set[str]:
-        """Concepts that another wording has to keep: all but articles and the like."""
+        """The concepts that another wording has to keep: all but articles and the like."""
         words = load_lexicon()
         return {c for c in self.concepts if words[c].kind != "function" or c in _TELLING}
 
 
-def language_of(prompt: str) -> str:
-    """Chinese if a prompt has at least as many Chinese characters as other words."""
-    han = len(re.findall(r"[\u3400-\u9fff]", prompt))
-    return "zh" if han and han >= len(re.findall(r"[a-z]+", prompt.lower())) else "en"
-
-
-def _clauses(prompt: str) -> list[list[list[Token]]]:
-    """Sentences of clauses of tokens."""
-    words = load_lexicon()
-    text = unicodedata.normalize("NFKC", prompt).lower().replace("-", " ")
-    text = re.sub(r"['’]s\b", "", text)
-    return [
-        [
-            [
-                Token(surface, concept or "", words[concept].kind if concept else "unknown")
-                for surface, concept in words.matches(clause)
-            ]
-            for clause in _CLAUSES.split(sentence)
-        ]
-        for sentence in _SENTENCES.split(text)
-    ]
-
-
 def read(prompt: str) -> Reading:
-    """What a prompt in English or Chinese says."""
-    sentences = _clauses(prompt)
-    tokens = [token for sentence in sentences for clause in sentence for token in clause]
+    """Read what a prompt in English or Chinese says."""
+    said = sentences(prompt)
+    tokens = [token for sentence in said for clause in sentence for token in clause]
     reading = Reading(
         language_of(prompt),
         [t.concept for t in tokens if t.concept],
@@ -103,8 +69,9 @@ def read(prompt: str) -> Reading:
         scenes=list(dict.fromkeys(t.concept for t in tokens if t.kind == "scene")),
     )
     flat: list[Token] = []
-    for sentence in sentences:
-        if _says(sentence, "background") and not _has(sentence, "subject"):
+    for sentence in said:
+        words = [token for clause in sentence for token in clause]
+        if any(t.concept == "background" for t in words) and not any(t.kind == "subject" for t in words):
             reading.described = True
             continue
         for clause in sentence:
@@ -118,16 +85,8 @@ def read(prompt: str) -> Reading:
     return reading
 
 
-def _has(sentence: list[list[Token]], kind: str) -> bool:
-    return any(t.kind == kind for clause in sentence for t in clause)
-
-
-def _says(sentence: list[list[Token]], concept: str) -> bool:
-    return any(t.concept == concept for clause in sentence for t in clause)
-
-
 class _Reader:
-    """Takes tokens away as their meaning is found; what remains is left over."""
+    """Reads tokens into facts. They are taken away as their meaning is found; what remains is left over."""
 
     def __init__(self, reading: Reading) -> None:
         self.out = reading
@@ -135,29 +94,16 @@ class _Reader:
         self.style = ""
 
     def read(self, tokens: list[Token]) -> None:
+        """Set the reading's facts, unless something is left over."""
         parts = self.cut(tokens)
-        cast: list[Noun] = []
-        shots = [self.shot(part, cast, len(parts)) for part in parts]
+        cast: list[NounPhrase] = []
+        shots = [self.shot(part, cast) for part in parts]
         if not cast:
             self.left_over.append("")  # nobody to speak of
         if self.left_over or (len(parts) > 1 and len(cast) > 1):
             return
-        subjects = []
-        for noun, motion in zip(cast, shots[0]["motions"], strict=True):
-            look = LOOKS[noun.name]
-            subjects.append(
-                {
-                    "name": noun.name,
-                    "kind": look.kind,
-                    "colours": list(noun.colours or look.colours),
-                    "motion": motion,
-                    "turn": noun.turn,
-                    "said": noun.said,
-                    "adjectives": noun.adjectives,
-                    "verb": noun.verb,
-                }
-            )
         first = shots[0]
+        subjects = [_subject(noun, motion) for noun, motion in zip(cast, first["motions"], strict=True)]
         events = [event for shot in shots for event in shot.pop("events")]
         if events and (len(shots) > 1 or len(subjects) > 1 or len(events) > 1):
             self.left_over.append(events[0]["kind"])
@@ -171,7 +117,7 @@ class _Reader:
         }
 
     def cut(self, tokens: list[Token]) -> list[list[Token]]:
-        """Tokens of each shot."""
+        """Cut the tokens into those of each shot."""
         parts: list[list[Token]] = [[]]
         for before, token, after in zip([None, *tokens], tokens, [*tokens[1:], None], strict=False):
             next_shot = token.concept == "shot" and before is not None and before.concept == "then"
@@ -186,15 +132,16 @@ class _Reader:
         return parts
 
     # -- one shot ------------------------------------------------------------------------------------------
-    def shot(self, tokens: list[Token], cast: list[Noun], shots: int) -> dict[str, Any]:
-        clauses: list[list[Token]] = [[]]
+    def shot(self, tokens: list[Token], cast: list[NounPhrase]) -> dict[str, Any]:
+        """Read the tokens of one shot, and add whom it names first to `cast`."""
+        clauses: list[Clause] = [[]]
         for token in tokens:
             if token.kind == "break":
                 clauses.append([])
             else:
                 clauses[-1].append(token)
         events = self.events(clauses)
-        camera = self.camera(clauses, shots)
+        camera = self.camera(clauses)
         scene = self.place(clauses)
         usual = USUAL_TIMES.get(scene, "day")
         time = self.only(clauses, "time") or usual
@@ -204,8 +151,7 @@ class _Reader:
             if self.style not in ("", style):
                 self.left_over.append(style)
             self.style = style
-        grammar = Grammar(self.out.language, cast, self.left_over)
-        motions, relations = grammar.parse(clauses)
+        motions, relations = ShotParser(self.out.language, cast, self.left_over).parse(clauses)
         if motions == [""] and any(event["kind"] != "occlusion" for event in events):
             motions = ["still"]  # whom something happens to, and who does nothing else
         return {
@@ -219,10 +165,10 @@ class _Reader:
             "events": events,
         }
 
-    def events(self, clauses: list[list[Token]]) -> list[dict[str, Any]]:
-        """Events, whose words and those of their effects are taken away; the subject's name stays."""
+    def events(self, clauses: list[Clause]) -> list[dict[str, Any]]:
+        """Find events, and take their words and those of their effects away; the subject's name stays."""
         said = {t.concept for clause in clauses for t in clause}
-        kinds = [kind for kind in ("bite", "pop", "blow out", "knock over") if kind in said]
+        kinds: list[str] = [kind for kind in ("bite", "pop", "blow out", "knock over") if kind in said]
         if {"behind", "tree", "come out"} <= said:
             kinds.append("occlusion")
         for kind in kinds:
@@ -243,18 +189,12 @@ class _Reader:
                 clause[:] = kept
         return [{"kind": kind, "subject": 0} for kind in kinds]
 
-    def camera(self, clauses: list[list[Token]], shots: int) -> str:
-        moves = []
+    def camera(self, clauses: list[Clause]) -> str:
+        """Find what the camera does, in at most two moves: "pan left, zoom in"; "static" where nothing is said."""
+        moves: list[str] = []
         for clause in clauses:
             found = []
-            for token in [t for t in clause if t.concept in ("pan", "tilt")]:
-                direction = _direction_of(clause, clause.index(token))
-                known = ("left", "right") if token.concept == "pan" else ("up", "down")
-                if direction is None or direction.concept not in known:
-                    self.left_over.append(token.surface)
-                else:
-                    clause.remove(direction)
-                    token.surface = f"{token.concept} {direction.concept}"
+            self.camera_directions(clause)
             for token in [t for t in clause if t.kind == "camera" and t.concept != "camera"]:
                 found.append(token.surface if token.concept in ("pan", "tilt") else token.concept)
                 clause.remove(token)
@@ -268,13 +208,25 @@ class _Reader:
                     self.left_over.append(token.surface)
                 clause.remove(token)
             moves += found
+        # The world has no more than two moves in a clip, and the second is never a tilt.
         second = moves[1] if len(moves) > 1 else "zoom in"
         if len(moves) > 2 or ("static" in moves and len(moves) > 1) or second.startswith("tilt"):
             self.left_over.append("camera")
         return ", ".join(moves) or "static"
 
-    def place(self, clauses: list[list[Token]]) -> str:
-        """The scene, with the words that belong to it: "in front of snowy mountains"."""
+    def camera_directions(self, clause: Clause) -> None:
+        """Give each pan and tilt of a clause its direction, and take that away."""
+        for token in [t for t in clause if t.concept in ("pan", "tilt")]:
+            direction = _direction_of(clause, clause.index(token))
+            known = ("left", "right") if token.concept == "pan" else ("up", "down")
+            if direction is None or direction.concept not in known:
+                self.left_over.append(token.surface)
+            else:
+                clause.remove(direction)
+                token.surface = f"{token.concept} {direction.concept}"
+
+    def place(self, clauses: list[Clause]) -> str:
+        """Find the scene, and take it away with the words that belong to it: "in front of snowy mountains"."""
         scenes = []
         for clause in clauses:
             while (at := next((i for i, t in enumerate(clause) if t.kind == "scene"), None)) is not None:
@@ -299,12 +251,15 @@ class _Reader:
             self.left_over += scenes
         return scenes[0] if scenes else ""
 
-    def only(self, clauses: list[list[Token]], kind: str, where=lambda token, rest: True) -> str:
-        """The one concept of a kind that the shot names, "" for none."""
+    def only(self, clauses: list[Clause], kind: str, counts: Callable[[Token, list[Token]], bool] | None = None) -> str:
+        """Find the one concept of a kind that the shot names, and take it away; "" for none.
+
+        `counts` tells of a token, by those after it in its clause, whether it is meant.
+        """
         found = []
         for clause in clauses:
             for token in [t for t in clause if t.kind == kind]:
-                if where(token, clause[clause.index(token) + 1 :]):
+                if counts is None or counts(token, clause[clause.index(token) + 1 :]):
                     found.append(token.concept)
                     clause.remove(token)
         if len(set(found)) > 1:
@@ -312,13 +267,28 @@ class _Reader:
         return found[0] if found else ""
 
 
+def _subject(noun: NounPhrase, motion: str) -> dict[str, Any]:
+    """Write a subject's facts, as captions are made from, with what the prompt said of it."""
+    look = LOOKS[noun.name]
+    return {
+        "name": noun.name,
+        "kind": look.kind,
+        "colours": list(noun.colours or look.colours),
+        "motion": motion,
+        "turn": noun.turn,
+        "said": noun.said,
+        "adjectives": noun.adjectives,
+        "verb": noun.verb,
+    }
+
+
 def _before_noun(token: Token, rest: list[Token]) -> bool:
-    """ "a black and white zebra" has colours; "a black and white film of a zebra" has a style."""
+    """Tell whether a style is one of a noun: "a black and white zebra", not "a black and white film of a zebra"."""
     return token.surface == "black and white" and bool(rest) and rest[0].kind == "subject"
 
 
-def _direction_of(clause: list[Token], at: int) -> Token | None:
-    """The direction that belongs to a camera word: the next word that is none of grammar's, or the one before."""
+def _direction_of(clause: Clause, at: int) -> Token | None:
+    """Find the direction that belongs to a camera word: the next word that is none of grammar's, or the one before."""
     for way in (clause[at + 1 :], clause[:at][::-1]):
         token = next((t for t in way if t.kind != "function"), None)
         if token is not None and token.kind == "direction":

@@ -1,13 +1,22 @@
-"""From seconds, frame rate and aspect to a clip that a model can make, and what had to be rounded."""
+"""From seconds, frame rate and aspect to a clip that a model can make, and the limits of what is worked on.
+
+A side is limited by MAX_SIDE, a clip by its memory (MAX_BYTES): a long clip must be small, a large one short.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..errors import expect
 
-MAX_SIDE = 1024  # pixels, of one clip
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MAX_SIDE = 8192  # pixels, of anything that is read or made
+MAX_FRAMES = 481  # of one clip: a minute at 8 frames per second
+MAX_BYTES = 4 << 30  # of the frames of one clip as float32
 # Width over height. "as set" takes width and height as they are.
 ASPECTS: dict[str, tuple[int, int] | None] = {
     "as set": None,
@@ -24,16 +33,17 @@ ASPECTS: dict[str, tuple[int, int] | None] = {
 
 @dataclass(frozen=True)
 class ClipSize:
-    """A clip of `frames` (1 + temporal ratio * k) frames. `notes` say what was rounded, one sentence each."""
+    """Length, size and rate of a clip."""
 
-    frames: int
-    width: int
-    height: int
+    frames: int  # 1 + temporal ratio * k
+    width: int  # pixels
+    height: int  # pixels
     fps: float
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what was rounded, one sentence each
 
     @property
     def seconds(self) -> float:
+        """Duration."""
         return self.frames / self.fps
 
 
@@ -46,13 +56,13 @@ def plan_clip(
     temporal_ratio: int = 4,
     multiple: int = 16,
 ) -> ClipSize:
-    """The clip nearest to what was asked for.
+    """Plan the clip that is nearest to what was asked for.
 
     aspect: a key of `ASPECTS`; other than "as set" it keeps the area width * height and changes the sides.
     multiple: of pixels, that both sides must be: the VAE's ratio times the patch.
 
-    Raises SoraError for values out of range, and for sides that are no multiple (those are never rounded
-    silently: a picture that goes with the clip would no longer fit).
+    Raises SoraError for values out of range, and for sides that are no multiple. Those are never rounded silently,
+    because a picture that goes with the clip would no longer fit.
     """
     expect(math.isfinite(seconds) and seconds > 0, f"seconds is {seconds}: use a number above 0.")
     expect(math.isfinite(fps) and fps > 0, f"fps is {fps}: use a number above 0.")
@@ -74,9 +84,37 @@ def plan_clip(
     return ClipSize(frames, width, height, fps, tuple(notes))
 
 
+def plan_frames(seconds: float, fps: float, ratio: int = 4) -> int:
+    """Return how many frames a clip of `seconds` has: the nearest `1 + ratio * k`, at least 1.
+
+    Raises SoraError for a duration or rate out of range, and for more than MAX_FRAMES.
+    """
+    expect(math.isfinite(seconds) and seconds > 0, f"The duration is {seconds} s. Use a number of seconds above 0.")
+    check_rate(fps)
+    frames = nearest_length(seconds * fps, ratio)
+    expect(
+        frames <= MAX_FRAMES,
+        f"{seconds} s at {fps} frames per second are {frames} frames; one clip has at most {MAX_FRAMES}. "
+        "Make a shorter one, or a long video in segments.",
+    )
+    return frames
+
+
 def nearest_length(frames: float, temporal_ratio: int = 4) -> int:
-    """The number 1 + ratio * k that is nearest to `frames`; at least 1, the longer one when between two."""
+    """Round `frames` to the nearest 1 + ratio * k, at least 1. Between two it is the longer one."""
     return 1 + temporal_ratio * max(0, math.floor((frames - 1) / temporal_ratio + 0.5))
+
+
+def check_rate(fps: float) -> None:
+    """Raise SoraError unless `fps` is a frame rate."""
+    expect(math.isfinite(fps) and 0 < fps <= 120, f"The frame rate is {fps}. Use 1 to 120 frames per second.")
+
+
+def check_size(width: int, height: int, multiple: int) -> None:
+    """Raise SoraError unless width and height are multiples of `multiple` up to `MAX_SIDE`."""
+    for name, value in (("width", width), ("height", height)):
+        check_side(name, value, multiple)
+        expect(value <= MAX_SIDE, f"The {name} is {value}. One clip is at most {MAX_SIDE} wide and high.")
 
 
 def check_side(name: str, value: int, multiple: int = 16) -> None:
@@ -86,11 +124,27 @@ def check_side(name: str, value: int, multiple: int = 16) -> None:
     expect(value > 0 and value % multiple == 0, f"{name} is {value}, not a multiple of {multiple}: use {near}.")
 
 
-def crop_frames(images, temporal_ratio: int = 4, multiple: int = 16):
-    """IMAGE `[T,H,W,C]` cut to 1 + ratio * k frames (from the end) and sides that are multiples (about
-    the centre).
+def check_pixels(frames: int, width: int, height: int) -> None:
+    """Raise SoraError when the float frames `[frames,height,width,3]` of a clip need more than MAX_BYTES."""
+    needed = frames * frame_bytes(width, height)
+    expect(
+        needed <= MAX_BYTES,
+        f"{frames} frames of {width}x{height} need {needed / (1 << 30):.2f} GiB; a clip may have "
+        f"{MAX_BYTES >> 30} GiB. Use a smaller size or fewer frames.",
+    )
 
-    Raises SoraError when a side is shorter than one multiple.
+
+def frame_bytes(width: int, height: int) -> int:
+    """Return the bytes of one frame of three colours as float32."""
+    return width * height * 3 * 4
+
+
+def crop_frames(images: Tensor, temporal_ratio: int = 4, multiple: int = 16) -> Tensor:
+    """Cut IMAGE `[T,H,W,C]` to 1 + ratio * k frames and to sides that are multiples.
+
+    Frames are cut from the end, sides about the centre.
+
+    Raises SoraError when there are no frames, or a side is shorter than one multiple.
     """
     frames, height, width = images.shape[:3]
     expect(frames > 0, "There are no frames: connect a picture or a video.")

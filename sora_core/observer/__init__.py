@@ -1,1 +1,1 @@
-"""A network that watches a video and says what it shows."""
+"""A network that watches a video, and what it says about it as facts."""

@@ -1,9 +1,9 @@
 """The observer: a small network that names what a clip of the world shows.
 
-Pixels in, facts out: a convolutional trunk sees each frame and its change since the one before, channels that are
-shifted in time (Lin et al., TSM, ICCV 2019) let neighbouring frames see each other at no cost, and a small
-transformer over one vector a frame sees the whole clip. Where a lone subject is in a frame is told by a branch of its
-own (`Tracker`), of twice that resolution. It never sees latents: a classifier of latents would flatter the model that
+Pixels in, facts out. A convolutional trunk sees each frame and its change since the one before. Channels that are
+shifted in time (Lin et al., TSM, ICCV 2019) let neighbouring frames see each other at no cost. A small transformer over
+one vector a frame sees the whole clip. Where a lone subject is in a frame is told by a branch of its own (`Tracker`),
+of twice the trunk's resolution. The observer never sees latents: a classifier of latents would flatter the model that
 made them.
 """
 
@@ -14,6 +14,7 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -30,31 +31,28 @@ FPS = 8
 
 @dataclass(frozen=True)
 class ObserverConfig:
-    """What the network can say: each head's classes in order.
-
-    motions: "spin" is told apart by its turn. relations: "none" first; "side" is left and right, which are one
-    relation seen from its two ends.
-    """
+    """What the network can say (each head's classes in order), and how large it is."""
 
     subjects: tuple[str, ...]
     scenes: tuple[str, ...]
-    motions: tuple[str, ...]
+    motions: tuple[str, ...]  # each turn of "spin" is a motion of its own
     cameras: tuple[str, ...]
     styles: tuple[str, ...]
-    times: tuple[str, ...]
+    times: tuple[str, ...]  # of day
     weathers: tuple[str, ...]
+    # "none" first; "side" is left and right, which are one relation seen from its two ends.
     relations: tuple[str, ...]
     events: tuple[str, ...]
     most_subjects: int = 2
-    width: tuple[int, int, int] = (24, 48, 96)
-    track: tuple[int, int] = (24, 48)
-    blocks: int = 3
-    dim: int = 128
-    depth: int = 2
+    width: tuple[int, int, int] = (24, 48, 96)  # channels of the trunk at 32x32, 16x16 and 8x8
+    track: tuple[int, int] = (24, 48)  # channels of the tracker at 32x32 and 16x16
+    blocks: int = 3  # of the trunk at 8x8, and of the tracker
+    dim: int = 128  # of the transformer's one vector a frame
+    depth: int = 2  # its layers
     num_heads: int = 4
 
     def heads(self) -> dict[str, int]:
-        """Classes of each head that says one thing a frame."""
+        """Return the number of classes of each head that says one thing a frame."""
         return {
             "scene": len(self.scenes),
             "camera": len(self.cameras),
@@ -67,18 +65,18 @@ class ObserverConfig:
 
 
 def groups(frames: int) -> int:
-    """Maps of a clip of `frames` = 1 + 4k frames: one for the first, one for every four after it."""
+    """Return how many maps a clip of `frames` = 1 + 4k frames has: one for the first, one for every four after it."""
     return 1 + (frames - 1) // 4
 
 
 def to_groups(x: Tensor) -> Tensor:
-    """`[B,1+4k,...]` -> means `[B,1+k,...]`."""
+    """Average `[B,1+4k,...]` over groups of frames, as `groups` counts them: `[B,1+k,...]`."""
     rest = x[:, 1:].unflatten(1, (-1, 4)).mean(2) if x.shape[1] > 1 else x[:, :0]
     return torch.cat((x[:, :1], rest), 1)
 
 
 def shift_in_time(x: Tensor, share: int = 8) -> Tensor:
-    """`[B,T,C,H,W]`: one channel in `share` comes from the frame before, one from the frame after."""
+    """Shift `[B,T,C,H,W]`: one channel in `share` comes from the frame before, one from the frame after."""
     n = x.shape[2] // share
     before = F.pad(x[:, :-1, :n], (0, 0, 0, 0, 0, 0, 1, 0))
     after = F.pad(x[:, 1:, n : 2 * n], (0, 0, 0, 0, 0, 0, 0, 1))
@@ -92,10 +90,11 @@ class Block(nn.Module):
         super().__init__()
         self.spatial = nn.Conv2d(width, width, 3, padding=1)
         self.mix = nn.Conv2d(width, width, 1)
-        nn.init.zeros_(self.mix.weight)
+        nn.init.zeros_(self.mix.weight)  # a block starts as the identity
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
-        """`[B*T,C,H,W]` -> the same shape."""
+        """Mix `[B*T,C,H,W]` in space, and with the neighbours in time; `frames` is T."""
+        # RMS norm over the channels of each place.
         y = x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-6)
         y = shift_in_time(y.unflatten(0, (-1, frames))).flatten(0, 1)
         y = y.contiguous(memory_format=torch.channels_last)
@@ -113,30 +112,32 @@ class Layer(nn.Module):
         self.up, self.down = nn.Linear(dim, 4 * dim), nn.Linear(4 * dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Attend among the frames of `[B,T,dim]`."""
         q, k, v = self.qkv(self.norm1(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         x = x + self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
         return x + self.down(F.gelu(self.up(self.norm2(x))))
 
 
 def time_code(frames: int, dim: int) -> Tensor:
-    """Sinusoidal code `[T,dim]` of the frame number (Vaswani et al. 2017)."""
+    """Return the sinusoidal code `[T,dim]` of the frame number (Vaswani et al. 2017)."""
+    # Base 100, not 10,000: a window has 17 frames.
     rate = torch.exp(torch.arange(0, dim, 2) * (-math.log(100.0) / dim))
     angle = torch.arange(frames)[:, None] * rate
     return torch.cat((angle.sin(), angle.cos()), 1)
 
 
 def cell_centres(side: int = GRID) -> Tensor:
-    """X and y `[side*side,2]` of a map's cells, row by row, as fractions of the frame."""
+    """Return x and y `[side*side,2]` of a map's cells, row by row, as fractions of the frame."""
     y, x = torch.meshgrid(*[(torch.arange(side) + 0.5) / side] * 2, indexing="ij")
     return torch.stack((x.flatten(), y.flatten()), 1)
 
 
 class Tracker(nn.Module):
-    """Where a lone subject is in every frame: the mean of the places that 16x16 cells vote for (a soft argmax: Levine
-    et al., JMLR 17, 2016).
+    """Where a lone subject is in every frame: the mean of the places that 16x16 cells vote for.
 
-    Frame by frame, and seen against what stays: a way that is judged by its fit to a parabola and by where it ends must
-    not be drawn to where things usually are, least of all at a touchdown, which lasts a frame.
+    This is a soft argmax (Levine et al., JMLR 17, 2016). Each frame is seen alone and against what stays: a path that
+    is judged by its fit to a parabola and by where it ends must not be drawn to where things usually are, least of all
+    at a touchdown, which lasts a frame.
     """
 
     def __init__(self, config: ObserverConfig) -> None:
@@ -149,8 +150,10 @@ class Tracker(nn.Module):
         self.head = nn.Conv2d(b, 3, 1)
 
     def forward(self, video: Tensor, change: Tensor, seen: Tensor) -> Tensor:
-        """Video and its change since the frame before `[B,T,3,64,64]`, the trunk's maps `[B*T,C,8,8]` -> `[B,T,2]`, x
-        and y as fractions of the frame.
+        """Track the subject: `[B,T,2]`, x and y as fractions of the frame.
+
+        video, change: the frames and their change since the one before, `[B,T,3,64,64]`. seen: the trunk's maps
+        `[B*T,C,8,8]`.
         """
         frames = video.shape[1]
         x = torch.cat((video, change, video - video.mean(1, keepdim=True)), 2).flatten(0, 1)
@@ -159,17 +162,13 @@ class Tracker(nn.Module):
         for block in self.blocks:
             x = block(x, frames)
         votes, offsets = self.head(x).float().flatten(2).split((1, 2), 1)
+        # A cell votes for a place up to two cells from its own centre.
         places = cell_centres(2 * GRID).T.to(offsets) + offsets.tanh() / GRID
         return (places * votes.softmax(-1)).sum(-1).unflatten(0, (-1, frames))
 
 
 class Observer(nn.Module):
-    """`forward(video [B,T,3,64,64] in -1..1)`, T = 1 + 4k up to 17, gives a dict of logits:
-
-    "subjects" `[B,1+k,S+1,8,8]`, class 0 = nothing; "motions" `[B,1+k,M,8,8]` of what is there;
-    each head of `config.heads()` `[B,T,n]`; "cut" `[B,T]`, a shot begins here; "states" `[B,T,E]`, the event's
-    effect is seen now; and "centre" `[B,T,2]`, x and y of a lone subject as fractions of the frame.
-    """
+    """The whole network: trunk, transformer, tracker and heads."""
 
     def __init__(self, config: ObserverConfig) -> None:
         super().__init__()
@@ -191,6 +190,15 @@ class Observer(nn.Module):
         self.tracker = Tracker(config)
 
     def forward(self, video: Tensor) -> dict[str, Tensor]:
+        """Watch `[B,T,3,64,64]` in -1..1, T = 1 + 4k up to 17; returns logits by name.
+
+        "subjects": `[B,1+k,S+1,8,8]`, class 0 is nothing.
+        "motions": `[B,1+k,M,8,8]`, of what is there.
+        Each head of `config.heads()`: `[B,T,n]`.
+        "cut": `[B,T]`, a shot begins here.
+        "states": `[B,T,E]`, the event's effect is seen now.
+        "centre": `[B,T,2]`, no logits but x and y of a lone subject as fractions of the frame.
+        """
         cfg, frames = self.config, video.shape[1]
         change = torch.cat((torch.zeros_like(video[:, :1]), video[:, 1:] - video[:, :-1]), 1)
         x = torch.cat((video, change), 2).flatten(0, 1).contiguous(memory_format=torch.channels_last)
@@ -215,18 +223,19 @@ class Observer(nn.Module):
 
 
 def shrink(frames: Tensor) -> Tensor:
-    """`[T,H,W,3]` float 0..1 of any size -> what the observer sees: `[T,3,64,64]` in -1..1."""
+    """Shrink `[T,H,W,3]` float 0..1 of any size to what the observer sees: `[T,3,64,64]` in -1..1."""
     small = F.interpolate(frames.movedim(-1, 1).float(), (SIZE, SIZE), mode="area")
     return small * 2 - 1
 
 
 def save_observer(path: Path, observer: Observer) -> None:
+    """Write an observer as a checkpoint. Raises SoraError where that cannot be written."""
     checkpoint.save_part(path, "observer", observer)
 
 
 @lru_cache(maxsize=2)
 def load_observer(name: str | Path = "observer") -> Observer:
-    """The embedded observer, or that of a file. Raises SoraError for what is no observer or does not fit."""
+    """Load the embedded observer, or that of a file. Raises SoraError for what is no observer or does not fit."""
     path = checkpoint.resolve(name)
     meta, tensors = checkpoint.read(path)
     data = meta["parts"].get("observer")
@@ -236,8 +245,10 @@ def load_observer(name: str | Path = "observer") -> Observer:
     if set(data) != known:
         differ = ", ".join(sorted(set(data) ^ known))
         raise SoraError(f"{path.name} is of another version ({differ}). Train one: `sora train observer`.")
-    config = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+    # JSON has no tuples.
+    config: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
     with torch.device("meta"):
         observer = Observer(ObserverConfig(**config))
     state = {key.removeprefix("observer."): value.float() for key, value in tensors.items()}
-    return checkpoint.assign(observer, state, path.name)
+    checkpoint.assign(observer, state, path.name)
+    return observer

@@ -1,211 +1,119 @@
-"""What a node needs from the machine it runs on, in one small protocol with two implementations.
+"""What every way to make a video needs of the machine: text, noise levels, sampling, decoding.
 
-`current()` is ComfyUI's when the process is ComfyUI, and the standalone one otherwise. MODEL, CLIP, VAE, SAMPLER are
-whatever the host's own nodes exchange; a node hands them to the backend and never looks inside. LATENT,
-CONDITIONING, SIGMAS and IMAGE have one layout in both (see `sora_core.diffusion.sampling`).
+One protocol, two implementations: `own.OwnEngine`, and `host.comfy.engine.ComfyEngine` inside ComfyUI. Python, commands
+and nodes call the same functions over an engine (`make`, `editing`, `long`), so they give the same latents.
+
+MODEL, CLIP, VAE and SAMPLER are whatever the host's own nodes exchange: callers hand them on and never look inside.
+LATENT, CONDITIONING, SIGMAS and IMAGE have one layout in both (see `sora_core.diffusion.sampling`).
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..errors import SoraError, expect
+from torch import Tensor
 
+from ..errors import SoraError
+from ..latents.previews import Preview
+from ..latents.space import LatentSpace
 
-@dataclass(frozen=True)
-class Family:
-    """How a family of video models lays out its latents, and what it does with a mask.
-
-    masks: "tokens", kept latents enter clean with timestep 0 and stay as they are; "blend", they are
-    noised along and put back at each step (works, with less respect for what is kept); "none".
-    """
-
-    name: str
-    channels: int
-    temporal_ratio: int = 4
-    spatial_ratio: int = 8
-    patch_size: tuple[int, int, int] = (1, 2, 2)
-    causal: bool = True  # the first frame is a latent of its own: 1 + ratio * k frames
-    masks: str = "tokens"
-    # Whose VAE makes its latents, "" where that cannot be told: families of one shape may differ in it.
-    space: str = ""
-
-    @property
-    def multiple(self) -> int:
-        """What width and height must be multiples of, in pixels."""
-        return self.spatial_ratio * max(self.patch_size[1:])
-
-    def latent_frames(self, frames: int) -> int:
-        first = 1 if self.causal else 0
-        return first + -(-(frames - first) // self.temporal_ratio)
-
-
-SORA = "sora"  # the latent space of our own models
-SORA_MINI = Family("sora-mini", 16, space=SORA)
-SPACE = "sora_space"  # key of a LATENT that says in which space it is
+Latent = dict[str, Any]  # a LATENT: "samples" [B,C,T,h,w], perhaps "noise_mask" and what an edit adds
+Conditioning = list[Any]  # [[context [B,L,D], options], ...]
+EMPTY_PROMPT = "The prompt is empty: say what the video should show."
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """What SoraLoadModel gives out. `info` is the checkpoint's (name, shift, fps, ...)."""
+    """A model as the values of three sockets."""
 
-    model: Any
-    clip: Any
-    vae: Any
-    info: dict = field(default_factory=dict)
+    model: Any  # MODEL
+    clip: Any  # CLIP
+    vae: Any  # VAE
+    info: dict[str, Any] = field(default_factory=dict)  # what the checkpoint says: name, shift, fps, ...
 
 
-class Backend(Protocol):
-    """One host. Methods raise SoraError for what a user can put right; long ones report progress and can
-    be stopped.
+class Report(Protocol):
+    """How a long call tells its progress."""
+
+    def __call__(self, done: int, preview: Preview | None = None) -> None:
+        """Tell that `done` steps are done, with a preview of what there is so far. Raises what stops the call."""
+
+
+class Engine(Protocol):
+    """One host's way to load, encode, sample and decode.
+
+    Methods raise SoraError for what a user can put right. Long ones tell progress and can be stopped.
     """
 
     name: str
-    part: tuple[int, int]  # (i, n): what runs now is part i of n of a node's work, and `wait` tells it so
-
-    def model_files(self) -> dict[str, Path]:
-        """Models to choose from, by the name that a workflow stores."""
-
-    def lora_files(self) -> dict[str, Path]:
-        """LoRAs to choose from, by name."""
 
     def load_model(self, path: Path, dtype: str, lora: Path | None = None, lora_strength: float = 1.0) -> Loaded:
-        """dtype: "auto", "fp32", "bf16" or "fp16". lora: one to merge into the weights."""
+        """Load a checkpoint. dtype: "auto", "fp32", "bf16" or "fp16". lora: one to merge into the weights."""
 
-    def encode_text(self, clip: Any, text: str) -> tuple[list, list[str]]:
-        """CONDITIONING, and the words of `text` that the encoder does not know (empty if it cannot say)."""
+    def encode_text(self, clip: Any, text: str) -> tuple[Conditioning, list[str]]:
+        """Encode a prompt, and list the words of it that the encoder does not know (none if it cannot say).
 
-    def family(self, model: Any = None, vae: Any = None) -> Family:
-        """Raises SoraError when it is no video model or VAE."""
+        `(word:1.3)` stresses a word. Raises SoraError for a text that is too long, or that the policy forbids.
+        """
+
+    def latent_space(self, model: Any = None, vae: Any = None) -> LatentSpace:
+        """Describe the latents of a MODEL or of a VAE, sora-mini's without either. Raises SoraError for no video."""
 
     def flops(self, model: Any) -> Callable[[int], float] | None:
-        """Cost of one model call by number of tokens, or None when it is not known."""
+        """Give the cost of one model call by number of tokens, or None where it is not known."""
 
     def sampler_names(self) -> list[str]:
-        """Samplers that the host has besides ours."""
+        """List the samplers that the host has besides ours."""
 
-    def scheduler_names(self) -> list[str]: ...
+    def scheduler_names(self) -> list[str]:
+        """List the schedulers."""
 
-    def make_sampler(self, name: str, options: dict[str, Any]) -> Any:
-        """A SAMPLER: ours under that name, or else the host's."""
+    def make_sampler(self, name: str, options: Mapping[str, Any]) -> Any:
+        """Make a SAMPLER: ours of that name, or else the host's."""
 
-    def make_sigmas(self, model: Any, scheduler: str, steps: int, denoise: float, sampler: str | None = None) -> Any:
-        """SIGMAS as BasicScheduler gives them; with the name of a sampler, as KSampler runs them for it."""
+    def make_sigmas(
+        self, model: Any, scheduler: str, steps: int, denoise: float = 1.0, sampler: str | None = None
+    ) -> Tensor:
+        """Make SIGMAS `[steps + 1]` as BasicScheduler gives them; for a named sampler, as KSampler runs it."""
 
     def sample(
         self,
         model: Any,
-        latent: dict,
-        positive: list,
-        negative: list | None,
+        latent: Latent,
+        positive: Conditioning,
+        negative: Conditioning | None,
         *,
         sampler: Any,
-        sigmas: Any,
+        sigmas: Tensor,
         seed: int,
         cfg: float,
-        interval: tuple[float, float],
-    ) -> dict:
-        """A sampled LATENT. interval: the part of the run, 0..1, in which guidance is on."""
+        interval: tuple[float, float] = (0.0, 1.0),
+    ) -> Latent:
+        """Sample a LATENT. interval: the part of the run, 0..1, in which guidance is on."""
 
-    def decode(self, vae: Any, latent: dict) -> Any:
-        """IMAGE `[B*T,H,W,3]`."""
+    def decode(self, vae: Any, latent: Latent) -> Tensor:
+        """Decode a LATENT to IMAGE `[B*T,H,W,3]`, the clips of a batch one after the other."""
 
-    def encode(self, vae: Any, images: Any, refine: int = 0) -> dict:
-        """LATENT of IMAGE `[T,H,W,3]`; refine: see `sora_core.latents.decoding.encode`."""
+    def decode_pieces(self, vae: Any, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Decode one video's latents, in pieces `[1,C,n,h,w]`, to frames in pieces `[t,H,W,3]` as one stream."""
 
-    def output_path(self, prefix: str, suffix: str, width: int, height: int) -> tuple[Path, str]:
-        """A free file in the output folder, and its subfolder."""
+    def encode(self, vae: Any, images: Tensor, refine: int = 0) -> Latent:
+        """Encode IMAGE `[T,H,W,3]` to a LATENT. refine: steps, see `sora_core.latents.decoding.encode`."""
 
-    def metadata(self, hidden: Any) -> dict[str, str]:
-        """Tags that let a saved file restore its workflow."""
-
-    def show_text(self, node_id: str | None, text: str) -> None:
-        """Show `text` on a node, where the host can beyond `ui.PreviewText`."""
-
-    def wait(self, total: int) -> AbstractContextManager[Callable[..., None]]:
-        """`with backend.wait(n) as report: report(done, preview)`: progress of the node that runs,
-        interruptible.
-        """
+    def wait(self, total: int) -> AbstractContextManager[Report]:
+        """Tell progress of `total` steps within a `with` block; every report can be stopped."""
 
 
-@cache
-def _standalone() -> Backend:
-    from .own import StandaloneBackend
-
-    return StandaloneBackend()
-
-
-@cache
-def _comfy() -> Backend:
-    from ..host.comfy.engine import ComfyBackend
-
-    return ComfyBackend()
-
-
-def current() -> Backend:
-    """The backend of this process."""
-    return _comfy() if in_comfyui() else _standalone()
-
-
-def in_comfyui() -> bool:
-    """ComfyUI has imported its model code before it loads any pack; nothing else does."""
-    return "comfy.sd" in sys.modules
-
-
-# -- helpers that both backends use ----------------------------------------------------------------------
-def resolve_model(name: str, files: dict[str, Path]) -> Path:
-    """The file of a model that a workflow names, or SoraError with those there are."""
-    from ..words import did_you_mean, listing
-
-    path = files.get(name)
-    if path is None:
-        hint = did_you_mean(name, files) or f"choose one of {listing(files)}."
-        raise SoraError(f"There is no model {name!r}: {hint}")
-    expect(path.is_file(), f"The model {name!r} has no file {path.name}: install the pack with its weights again.")
-    return path
-
-
-def embedded_models() -> dict[str, Path]:
-    """The models that come with the package; sora-mini is always named, so that workflows stay valid."""
-    from ..loading.checkpoint import WEIGHTS
-
-    found = {path.stem: path for path in sorted(WEIGHTS.glob("sora-*.safetensors"))}
-    return {"sora-mini": WEIGHTS / "sora-mini.safetensors", **found}
-
-
-def check_prompt_given(positive: list) -> None:
+def check_prompt_given(positive: Conditioning) -> None:
     """Refuse a positive prompt that says nothing, where our text encoder left a note of that."""
     if positive and all(entry[1].get("sora_empty") for entry in positive):
-        raise SoraError("positive: the prompt is empty. Write what the video should show.")
+        raise SoraError(EMPTY_PROMPT)
 
 
-def check_family(family: Family, latent: dict, what: str, refit: bool = False) -> Any:
-    """The samples of a LATENT as `[B,C,T,H,W]`, a still `[B,C,H,W]` as one frame.
-
-    what: who is to work on them. refit: an empty latent will be made to fit, it may have other channels.
-    Raises SoraError naming both sides for another rank, number of channels or latent space.
-    """
-    samples = latent["samples"]
-    if samples.ndim == 4:
-        samples = samples.unsqueeze(2)
-    expect(
-        samples.ndim == 5,
-        f"The latent has shape {list(samples.shape)}; {what} ({family.name}) works on [B,{family.channels},T,H,W].",
-    )
-    advice = "use the VAE and the empty latent that go with it."
-    expect(
-        samples.shape[1] == family.channels or (refit and not samples.any()),
-        f"The latent has {samples.shape[1]} channels, {what} ({family.name}) works on {family.channels}: {advice}",
-    )
-    space = latent.get(SPACE) or family.space
-    expect(
-        not family.space or space == family.space,
-        f"The latent is one of {space}, {what} ({family.name}) works on those of {family.space}: {advice}",
-    )
-    return samples
+def unknown_note(words: Sequence[str]) -> tuple[str, ...]:
+    """Say which words of a prompt the model does not know; nothing where it knows all."""
+    return (f"The model does not know: {', '.join(words)}. It leaves these words out.",) if words else ()

@@ -1,124 +1,132 @@
-"""The backend without ComfyUI: our own objects on the MODEL, CLIP and VAE sockets."""
+"""The engine without ComfyUI: our own networks on the MODEL, CLIP and VAE sockets."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..diffusion.samplers import SAMPLERS, get_sampler
+from ..diffusion.samplers import SAMPLERS, SamplerSpec, get_sampler
 from ..diffusion.sampling import DiffusionModel, sample
 from ..diffusion.schedules import SCHEDULERS, get_sigmas, ksampler_sigmas
 from ..errors import expect
-from ..host.desk.folders import current
-from ..host.images import metadata_of
 from ..latents import decoding
 from ..latents.patches import forward_flops
-from ..latents.previews import latent_preview
+from ..latents.previews import Preview, latent_preview
+from ..latents.space import SORA, SORA_MINI, LatentSpace
+from ..latents.streaming import decode_pieces
 from ..loading.checkpoint import ModelBundle, load_model
-from ..loading.lora import apply_lora, embedded_loras, read_lora
+from ..loading.lora import apply_lora, read_lora
+from ..model.dit import DiT
 from ..model.text.concepts import TextEncoder
 from ..model.text.emphasis import encode_prompt, plain_text
 from ..model.vae.mini import VideoVAE
 from ..safety.gate import check_text
 from . import progress
-from .engine import SORA, SORA_MINI, Family, Loaded, check_prompt_given, embedded_models
+from .engine import Conditioning, Latent, Loaded, Report, check_prompt_given
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-class Clip:
-    """What a CLIP socket holds: the text encoder, and prompts to CONDITIONING."""
+class ClipSocket:
+    """What a CLIP socket holds: a text encoder that reads prompts with weights, under the policy in force."""
 
     def __init__(self, text: TextEncoder) -> None:
         self.text = text
 
     @torch.no_grad()
-    def encode(self, prompt: str) -> list:
-        """`[[context [1,L,D], {"sora_empty": bool}]]`. Raises SoraError for a prompt that is too long or forbidden."""
+    def encode(self, prompt: str) -> Conditioning:
+        """Encode to `[[context [1,L,D], {"sora_empty": bool}]]`.
+
+        Raises SoraError for a prompt that is too long or forbidden.
+        """
         check_text(prompt)
         return [[encode_prompt(self.text, prompt), {"sora_empty": not prompt.strip()}]]
 
     def unknown_words(self, prompt: str) -> list[str]:
+        """List the words of a prompt that the model has never seen."""
         return self.text.unknown_words(plain_text(prompt))
 
 
-class Vae:
+class VaeSocket:
     """What a VAE socket holds: latents to IMAGE and back, with progress told to the host."""
 
     def __init__(self, vae: VideoVAE, name: str = "model") -> None:
         self.vae, self.name = vae, name
 
     def decode(self, latent: Tensor) -> Tensor:
-        """`[B,C,T,h,w]` -> IMAGE `[B*T,H,W,3]`; a clip of a batch follows the one before it."""
+        """Decode `[B,C,T,h,w]` to IMAGE `[B*T,H,W,3]`; a clip of a batch follows the one before it."""
         latent = latent.unsqueeze(2) if latent.ndim == 4 else latent
         return decoding.decode(self.vae, latent, progress.report).flatten(0, 1)
 
     def encode(self, images: Tensor, refine: int = 0) -> Tensor:
-        """IMAGE `[T,H,W,3]` -> latent `[1,C,T',h,w]`; refine: see `decoding.encode`."""
+        """Encode IMAGE `[T,H,W,3]` to a latent `[1,C,T',h,w]`. refine: steps, see `decoding.encode`."""
         return decoding.encode(self.vae, images, refine, progress.report if refine else None)
 
 
-class StandaloneBackend:
+@dataclass
+class SamplerSocket:
+    """What a SAMPLER socket holds: a sampler function and its options."""
+
+    name: str
+    fn: Callable[..., Tensor]
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+class OwnEngine:
+    """The engine of the embedded host, of the commands and of Python."""
+
     name = "standalone"
-    part = (0, 1)
-
-    def model_files(self) -> dict[str, Path]:
-        """The embedded models, and checkpoints in the folder `models` where the program was started."""
-        folder = Path("models")
-        own = {p.name: p for p in sorted(folder.glob("*.safetensors"))} if folder.is_dir() else {}
-        return embedded_models() | own
-
-    def lora_files(self) -> dict[str, Path]:
-        """The embedded LoRAs, and files in the folder `models/loras`."""
-        return embedded_loras() | {p.name: p for p in sorted(Path("models/loras").glob("*.safetensors"))}
 
     def load_model(self, path: Path, dtype: str, lora: Path | None = None, lora_strength: float = 1.0) -> Loaded:
+        """Load a checkpoint, on the GPU where there is one; "auto" is bf16 there and fp32 on a CPU."""
         device = "cuda" if torch.cuda.is_available() else "cpu"
         kind = DTYPES.get(dtype, torch.bfloat16 if device == "cuda" else torch.float32)
         bundle = load_model(path, kind, device)
         return wrap(apply_lora(bundle, read_lora(lora), lora_strength) if lora else bundle)
 
-    def encode_text(self, clip: Clip, text: str) -> tuple[list, list[str]]:
+    def encode_text(self, clip: ClipSocket, text: str) -> tuple[Conditioning, list[str]]:
+        """Encode a prompt, and list the words of it that the model does not know."""
         return clip.encode(text), clip.unknown_words(text)
 
-    def family(self, model: DiffusionModel | None = None, vae: Vae | None = None) -> Family:
+    def latent_space(self, model: DiffusionModel | None = None, vae: VaeSocket | None = None) -> LatentSpace:
+        """Describe the latents of a model or of a VAE."""
         if model is not None:
-            spec = model.latent
-            return Family(
-                model.name, spec.channels, spec.temporal_ratio, spec.spatial_ratio, spec.patch_size, space=SORA
-            )
+            return model.space
         if vae is not None:
             config = vae.vae.config
-            return Family(vae.name, config.latent_channels, config.temporal_ratio, config.spatial_ratio, space=SORA)
+            return LatentSpace(vae.name, config.latent_channels, config.temporal_ratio, config.spatial_ratio, vae=SORA)
         return SORA_MINI
 
-    def flops(self, model: DiffusionModel):
-        config = model.dit.config
-        weights = sum(p.numel() for p in model.dit.blocks.parameters())
+    def flops(self, model: DiffusionModel) -> Callable[[int], float] | None:
+        """Give the cost of one model call by number of tokens; None for a network that is no transformer of ours."""
+        if not isinstance(model.dit, DiT):
+            return None
+        config, weights = model.dit.config, sum(p.numel() for p in model.dit.blocks.parameters())
         return lambda tokens: forward_flops(tokens, weights, config.dim, config.num_layers)
 
     def sampler_names(self) -> list[str]:
+        """There are none besides ours."""
         return []
 
     def scheduler_names(self) -> list[str]:
+        """List the schedulers."""
         return list(SCHEDULERS)
 
-    def make_sampler(self, name: str, options: dict[str, Any]) -> Any:
-        # The object that the core nodes of the embedded host exchange, so that ours fit theirs and
-        # theirs ours.
-        from ..host.core_nodes.sampling import ChosenSampler
-
+    def make_sampler(self, name: str, options: Mapping[str, Any]) -> SamplerSocket:
+        """Make a SAMPLER of our registry. Raises SoraError for an unknown name or option."""
         spec = get_sampler(name)
-        return ChosenSampler(name, spec.fn, spec.check_options(options))
+        return SamplerSocket(name, spec.fn, spec.check_options(options))
 
     def make_sigmas(
-        self, model: DiffusionModel, scheduler: str, steps: int, denoise: float, sampler: str | None = None
+        self, model: DiffusionModel, scheduler: str, steps: int, denoise: float = 1.0, sampler: str | None = None
     ) -> Tensor:
+        """Make SIGMAS as BasicScheduler gives them; for a named sampler, as KSampler runs it."""
         if sampler is None:
             return get_sigmas(scheduler, steps, shift=model.shift, denoise=denoise)
         discard = sampler in SAMPLERS and SAMPLERS[sampler].discard_penultimate
@@ -127,65 +135,98 @@ class StandaloneBackend:
     def sample(
         self,
         model: DiffusionModel,
-        latent: dict,
-        positive: list,
-        negative: list | None,
+        latent: Latent,
+        positive: Conditioning,
+        negative: Conditioning | None,
         *,
-        sampler: Any,
+        sampler: SamplerSocket,
         sigmas: Tensor,
         seed: int,
         cfg: float,
-        interval: tuple[float, float],
-    ) -> dict:
-        from ..host.core_nodes.sampling import fit_latent
+        interval: tuple[float, float] = (0.0, 1.0),
+    ) -> Latent:
+        """Sample a LATENT. interval: the part of the run, 0..1, in which guidance is on."""
+        made, _ = run_sampler(
+            model, latent, positive, negative, sampler=sampler, sigmas=sigmas, seed=seed, cfg=cfg, interval=interval
+        )
+        return made
 
-        check_prompt_given(positive)
-        ours = sampler.name in SAMPLERS
-        rgb = getattr(model, "latent_rgb", None) or {}
-        with self.wait(max(len(sigmas) - 1, 1)) as report:
-
-            def callback(step: dict) -> None:
-                report(step["i"] + 1, latent_preview(step["denoised"], rgb.get("factors"), rgb.get("bias")))
-
-            return sample(
-                model,
-                fit_latent(model, latent),
-                positive,
-                negative if cfg != 1.0 else None,
-                seed=seed,
-                sampler=get_sampler(sampler.name) if ours else sampler.fn,
-                options=sampler.options,
-                sigmas=sigmas,
-                cfg=cfg,
-                callback=callback,
-                guidance_interval=(model.percent_to_sigma(interval[1]), model.percent_to_sigma(interval[0])),
-            )
-
-    def decode(self, vae: Vae, latent: dict) -> Tensor:
+    def decode(self, vae: VaeSocket, latent: Latent) -> Tensor:
+        """Decode a LATENT to IMAGE `[B*T,H,W,3]`."""
         return vae.decode(latent["samples"])
 
-    def encode(self, vae: Vae, images: Tensor, refine: int = 0) -> dict:
+    def decode_pieces(self, vae: VaeSocket, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Decode latents in pieces to frames in pieces, with the decoder's memory of all that came before."""
+        return decode_pieces(vae.vae, pieces)
+
+    def encode(self, vae: VaeSocket, images: Tensor, refine: int = 0) -> Latent:
+        """Encode IMAGE `[T,H,W,3]` to a LATENT."""
         return {"samples": vae.encode(images, refine)}
 
-    def output_path(self, prefix: str, suffix: str, width: int, height: int) -> tuple[Path, str]:
-        return current().next_file(prefix, suffix, "output", width, height)
-
-    def metadata(self, hidden: Any) -> dict[str, str]:
-        return metadata_of(hidden)
-
-    def show_text(self, node_id: str | None, text: str) -> None:
-        progress.say(text)
-
     @contextmanager
-    def wait(self, total: int) -> Iterator:
+    def wait(self, total: int) -> Iterator[Report]:
+        """Tell progress to whoever runs the node, or to nobody."""
         progress.check_interrupted()
-        index, count = self.part
-        yield lambda done, preview=None: progress.report(index * total + done, total * count, preview)
+        index, count = progress.current_part()
+
+        def report(done: int, preview: Preview | None = None) -> None:
+            progress.report(index * total + done, total * count, preview)
+
+        yield report
+
+
+def run_sampler(
+    model: DiffusionModel,
+    latent: Latent,
+    positive: Conditioning,
+    negative: Conditioning | None,
+    *,
+    sampler: SamplerSocket | SamplerSpec,
+    sigmas: Tensor,
+    seed: int,
+    cfg: float,
+    interval: tuple[float, float] = (0.0, 1.0),
+    add_noise: bool = True,
+    noise: Tensor | None = None,
+) -> tuple[Latent, Latent]:
+    """Sample with progress told and interrupts heard; returns the LATENT, and one of its last x0 estimate.
+
+    interval: the part of the run, 0..1, in which guidance is on. noise: in place of what the seed draws.
+    """
+    check_prompt_given(positive)
+    options = dict(sampler.options) if isinstance(sampler, SamplerSocket) else None
+    known = sampler.name in SAMPLERS
+    rgb = model.latent_rgb or {}
+    last: dict[str, Tensor] = {}
+    with OwnEngine().wait(max(len(sigmas) - 1, 1)) as report:
+
+        def callback(step: dict[str, Any]) -> None:
+            last["samples"] = step["denoised"]
+            report(step["i"] + 1, latent_preview(step["denoised"], rgb.get("factors"), rgb.get("bias")))
+
+        made = sample(
+            model,
+            model.space.fit_empty(latent, "the model"),
+            positive,
+            negative if cfg != 1.0 else None,
+            seed=seed,
+            sampler=get_sampler(sampler.name) if known else sampler.fn,
+            options=options,
+            sigmas=sigmas,
+            cfg=cfg,
+            guidance_interval=(model.percent_to_sigma(interval[1]), model.percent_to_sigma(interval[0])),
+            add_noise=add_noise,
+            noise=noise,
+            callback=callback,
+        )
+    made = model.space.mark(made)
+    return made, {**made, **{key: value.to(made["samples"].device) for key, value in last.items()}}
 
 
 def wrap(bundle: ModelBundle) -> Loaded:
-    """A loaded checkpoint as the three sockets' values. Raises SoraError when its parts do not belong
-    together.
+    """Wrap a loaded checkpoint as the three sockets' values.
+
+    Raises SoraError when its parts do not belong together.
     """
     info, dit, vae = bundle.info, bundle.dit, bundle.vae
     name = info.get("name", "model")
@@ -193,6 +234,10 @@ def wrap(bundle: ModelBundle) -> Loaded:
         dit.config.in_dim == vae.config.latent_channels,
         f"{name}: the transformer works on {dit.config.in_dim} channels, its VAE on {vae.config.latent_channels}.",
     )
-    model = DiffusionModel(dit, shift=info.get("shift", 1.0), name=name)
+    config = vae.config
+    space = LatentSpace(
+        name, dit.config.in_dim, config.temporal_ratio, config.spatial_ratio, dit.config.patch_size, vae=SORA
+    )
+    model = DiffusionModel(dit, shift=info.get("shift", 1.0), name=name, space=space)
     model.latent_rgb = info.get("latent_rgb")
-    return Loaded(model, Clip(bundle.text), Vae(vae, name), info)
+    return Loaded(model, ClipSocket(bundle.text), VaeSocket(vae, name), info)

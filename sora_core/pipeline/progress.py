@@ -12,26 +12,30 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
+Steps = Callable[[int, int], None]  # (steps done, steps in all)
 
-class Interrupted(BaseException):
+
+class Interrupted(BaseException):  # noqa: N818 (an order of the user's, no error)
     """The user asked to stop. Not an Exception, so that a node's `except Exception` cannot swallow it."""
 
 
 @dataclass
 class Running:
-    """The node that is running now."""
+    """The node, or the call, that is running now."""
 
     node_id: str
-    on_progress: Callable[[int, int, Any], None]
+    on_progress: Callable[[int, int, Any], None]  # (steps done, steps in all, preview or None)
     interrupted: Callable[[], bool]
     on_text: Callable[[str], None] = lambda text: None
 
 
 _running: ContextVar[Running | None] = ContextVar("running", default=None)
+_part: ContextVar[tuple[int, int]] = ContextVar("part", default=(0, 1))
 
 
 @contextlib.contextmanager
-def running(node: Running) -> Iterator[None]:
+def running(node: Running | None) -> Iterator[None]:
+    """Tell `node` all that is reported within the block; None: nobody listens."""
     token = _running.set(node)
     try:
         yield
@@ -39,8 +43,33 @@ def running(node: Running) -> Iterator[None]:
         _running.reset(token)
 
 
+@contextlib.contextmanager
+def telling(steps: Steps | None) -> Iterator[None]:
+    """Call `steps(done, total)` with all that is reported within the block; None leaves the listener as it is."""
+    if steps is None:
+        yield
+        return
+    with running(Running("", lambda done, total, preview: steps(done, total), lambda: False)):
+        yield
+
+
+@contextlib.contextmanager
+def part(index: int, count: int) -> Iterator[None]:
+    """Count what is reported within the block as part `index` (from 0) of `count` parts of the node's work."""
+    token = _part.set((index, count))
+    try:
+        yield
+    finally:
+        _part.reset(token)
+
+
+def current_part() -> tuple[int, int]:
+    """Give (i, n): what runs now is part i of n."""
+    return _part.get()
+
+
 def current_node() -> str | None:
-    """Id of the node that is running, if any."""
+    """Give the id of the node that is running, if any."""
     node = _running.get()
     return node.node_id if node else None
 

@@ -1,11 +1,13 @@
-"""Where a video comes from: signed Content Credentials (C2PA), and the watermark in its frames.
+"""Where a video comes from: signed Content Credentials (C2PA), the watermark in its frames, and the detector of both.
 
-    video.save("cat.mp4")                                   # signed and marked, as the policy says
+    video.save("cat.mp4")       # signed and marked, as the policy says
     print(verify("cat.mp4"))    # who signed, what was done, what was changed since
 
-Who signs: the user's certificate and key, or else a pair that is made on this machine (`keys`). What is stated: that
-a model made it, the model's name and hash, what was done to which files (`history`), never the prompt unless asked
-(`credentials`). What is done with a file that is saved: `saving`. What a file says: `verify`.
+`credentials.keys` finds who signs: the user's certificate and key, or else a pair that is made on this machine.
+`credentials.history` notes what is stated: that a model made the video, the model's name and hash, what was done to
+which files. `credentials.sign` writes it, without the prompt unless asked; `credentials.verify` reads it.
+`saving` plans what a file gets, `kept` knows which frames are a user's own, `watermark` marks the others, and
+`detector` asks all of these whether a video was made here.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ _HOMES = {"History": "credentials.history", "Model": "credentials.history", "Sav
 __all__ = ["History", "Model", "Saving", "plan"]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> object:
     # What signs takes 0.2 s to import; asking for a history should not.
     if name in _HOMES:
         from importlib import import_module

@@ -1,8 +1,8 @@
 """Which frames are a user's own.
 
-Frames that the user supplied come back untouched; a mark that says "made by a model" has no business in them. An
-IMAGE is a bare tensor that may be cut, joined and passed on, so nothing can travel with it: what an edit keeps is
-remembered here by content, for as long as the process lives.
+Frames that the user supplied come back untouched, so they get no mark that says "made by a model". An IMAGE is a bare
+tensor that may be cut, joined and passed on; nothing can travel with it. So what an edit keeps is remembered here by
+its content, for as long as the process lives.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections import OrderedDict
 from torch import Tensor
 
 MOST = 100_000  # frames; with 16 bytes each that is a few megabytes
-_kept: OrderedDict[bytes, None] = OrderedDict()
+_kept: OrderedDict[bytes, None] = OrderedDict()  # digests, oldest first
 
 
 def remember(frames: Tensor) -> None:
@@ -27,10 +27,11 @@ def remember(frames: Tensor) -> None:
 
 
 def is_kept(frame: Tensor) -> bool:
-    """Whether `frame` `[H,W,3]` is one of a user's own, unchanged."""
+    """Say whether `frame` `[H,W,3]` is one of a user's own, unchanged."""
     return bool(_kept) and _digest(frame) in _kept
 
 
 def _digest(frame: Tensor) -> bytes:
+    # A frame may come back in another precision or on another device, with the same values.
     pixels = frame.detach().float().cpu().contiguous().numpy()
     return hashlib.blake2b(pixels.data, digest_size=16, person=str(tuple(frame.shape))[:16].encode()).digest()

@@ -1,6 +1,6 @@
 """Where the policy is enforced: what passes here on its way to an encoder, a file or a screen has been checked.
 
-The writers of files (`video.write_video`, the host's pictures), the executor of graphs and the live previews call these
+The writers of files (`write.write_video`, the host's pictures), the executor of graphs and the live previews call these
 functions. They do nothing unless a policy is enforced: a locked one that is in force, or one that `enforcing` names.
 """
 
@@ -9,42 +9,32 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import Field, dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
-from .policy import Policy, policy_in_force
+from .policy import Policy, in_force, policy_in_force
+from .policy import enforced_policy as enforced
 
 if TYPE_CHECKING:
-    from ..latents.previews import Preview
+    from torch import Tensor
+
     from .frames import FrameChecker
 
 log = logging.getLogger(__name__)
-_named: Policy | None = None
 
 
-@contextmanager
-def enforcing(policy: Policy | None) -> Iterator[None]:
-    """Enforce `policy`, locked or not, within the block. None changes nothing."""
-    global _named
-    before, _named = _named, policy or _named
-    try:
-        yield
-    finally:
-        _named = before
+def enforcing(policy: Policy | None) -> AbstractContextManager[None]:
+    """Put `policy` in force within the block and enforce it, locked or not. None changes nothing.
 
-
-def enforced() -> Policy | None:
-    """The policy that everything must pass, if any."""
-    if _named is not None:
-        return _named
-    policy = policy_in_force()
-    return policy if policy is not None and policy.locked else None
+    A thread that is started within needs the block's context: see `policy.in_force`.
+    """
+    return in_force(policy, enforce=True)
 
 
 def checker() -> FrameChecker | None:
-    """What checks frames for the enforced policy, if it asks for that. Raises SoraError when it cannot run."""
+    """Return what checks frames for the enforced policy, if it asks for that. Raises SoraError when it cannot run."""
     policy = enforced()
     if policy is None or policy.frames.action == "off":
         return None
@@ -59,12 +49,13 @@ def prepare() -> None:
     check_text("")
 
 
+# -- texts ---------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Negatives:
-    """Texts that say what a video should not show, and the positive prompts that they are said against."""
+    """Texts that say what a video should not show."""
 
     texts: frozenset[str] = frozenset()
-    against: str = ""
+    against: str = ""  # the positive prompts that they are said against
 
 
 _told: ContextVar[Negatives | None] = ContextVar("negatives", default=None)
@@ -72,7 +63,7 @@ _told: ContextVar[Negatives | None] = ContextVar("negatives", default=None)
 
 @contextmanager
 def telling(negatives: Negatives) -> Iterator[None]:
-    """Within the block `check_text` judges these texts as negative prompts."""
+    """Have `check_text` judge these texts as negative prompts within the block."""
     token = _told.set(negatives)
     try:
         yield
@@ -81,7 +72,10 @@ def telling(negatives: Negatives) -> Iterator[None]:
 
 
 def check_text(text: str, negatives: Negatives | None = None) -> None:
-    """Raise SoraError when the enforced policy blocks `text`; where it only warns, log that."""
+    """Judge `text` by the enforced policy. Raises SoraError where it blocks the text; where it only warns, logs that.
+
+    `negatives`: None takes those that `telling` named.
+    """
     policy = enforced()
     if policy is None or policy.prompt.action == "off":
         return
@@ -96,10 +90,12 @@ def check_text(text: str, negatives: Negatives | None = None) -> None:
         log.warning(message)
 
 
+# -- frames --------------------------------------------------------------------------------------------------
 def check_frames(frames: Any) -> Any:
-    """What may be shown of `frames`: a tensor or an array for one, an iterator of pieces for any other iterable.
+    """Return what may be shown of `frames`, by the enforced policy.
 
-    Raises FramesBlocked, for an iterable when the piece comes. The same tensor checked again costs nothing.
+    A tensor or an array (`[H,W,C]` or `[T,H,W,C]`) gives one of the same layout, any other iterable an iterator of
+    pieces. Raises FramesBlocked; for an iterable when the piece comes. The same tensor checked again costs nothing.
     """
     found = checker()
     if found is None:
@@ -120,32 +116,47 @@ def check_pieces(pieces: Iterable) -> None:
             pass
 
 
-def check_preview(preview: Preview | None) -> Preview | None:
-    """`preview` as it may be shown, by the policy in force, locked or not: None in place of one that is blocked.
+class _HasFrames(Protocol):
+    """A dataclass such as `latents.previews.Preview`, which stands on a higher floor."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    @property
+    def frames(self) -> Tensor: ...
+
+
+Shown = TypeVar("Shown", bound=_HasFrames)
+
+
+def check_preview(preview: Shown | None) -> Shown | None:
+    """Return `preview` as it may be shown by the policy in force, locked or not; None in place of a blocked one.
 
     A blocked preview stops nothing: it shows a guess at half-made frames. The finished ones are checked again.
     """
-    policy = enforced() or policy_in_force()
+    policy = policy_in_force()
     if preview is None or policy is None or policy.frames.action == "off":
         return preview
-    from .frames import checker_for
+    from .frames import FramesBlocked, checker_for
 
-    report = checker_for(policy).review(preview.frames)
-    return replace(preview, frames=report.frames) if report.allowed else None
+    try:
+        return replace(preview, frames=checker_for(policy).enforce(preview.frames))
+    except FramesBlocked:
+        return None
 
 
 class _Passed:
     """Tensors that have passed, for as long as they live and nobody writes into them."""
 
     def __init__(self) -> None:
+        # By id: the tensor, the number of writes into it that torch had counted, and who let it pass.
         self.known: dict[int, tuple[weakref.ref, int, FrameChecker]] = {}
 
     def holds(self, frames: Any, checker: FrameChecker) -> bool:
         found = self.known.get(id(frames))
-        return found is not None and found[0]() is frames and found[1:] == (frames._version, checker)
+        return found is not None and found[1:] == (frames._version, checker) and found[0]() is frames
 
     def add(self, frames: Any, checker: FrameChecker) -> None:
-        """Arrays are not remembered: nobody counts the writes into them."""
+        """Remember a tensor. Arrays are not remembered: nobody counts the writes into them."""
         if hasattr(frames, "_version"):
             number, known = id(frames), self.known
             gone = weakref.ref(frames, lambda _: known.pop(number, None))

@@ -15,13 +15,15 @@ from __future__ import annotations
 import os
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, fields, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from ..errors import SoraError, expect
+from ..words import closest
 
 ENVIRONMENT = "SORA_POLICY"
 POLICIES = Path(__file__).parent / "policies"
@@ -34,69 +36,58 @@ NEED_CLASSIFIER = ("violence", "hate")
 
 @dataclass(frozen=True)
 class PromptPolicy:
-    """What is done about prompts. A category without a threshold is not checked; a score at it or above counts.
+    """What is done about prompts."""
 
-    action: "block", "warn" or "off".
-    classifier: "builtin", "transformers:FOLDER", or the http(s) address of an OpenAI-compatible moderation service.
-    """
-
-    action: str = "block"
-    classifier: str = "builtin"
+    action: str = "block"  # or "warn", "off"
+    classifier: str = "builtin"  # or "transformers:FOLDER", or an http(s) address that speaks OpenAI's moderation
+    # By category: a score at the threshold or above counts; a category without one is not checked.
     thresholds: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class FramePolicy:
-    """What is done about frames. A category without a threshold is not checked; a score at it or above counts.
+    """What is done about frames."""
 
-    action: "block" (the work stops), "blur" or "black" (the frame is made unrecognisable, the work goes on), "off".
-    faces: folder with pictures of the people whose likeness is protected, "" for none.
-    face_model: the user's own ONNX face embedding (ArcFace and its like), "" for what comes with the package.
-    classifiers: the user's own classifier by category: an ONNX file or a folder of transformers.
-    """
-
-    action: str = "block"
-    faces: str = ""
-    face_model: str = ""
+    action: str = "block"  # the work stops; "blur", "black": the frame is made unrecognisable, the work goes on; "off"
+    faces: str = ""  # folder with pictures of the people whose likeness is protected, "" for none
+    face_model: str = ""  # the user's own ONNX face embedding (ArcFace and its like), "" for the package's own
+    # By category: a score at the threshold or above counts; a category without one is not checked.
     thresholds: Mapping[str, float] = field(default_factory=dict)
+    # By category, the user's own classifier: an ONNX file or a folder of transformers.
     classifiers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class ProvenancePolicy:
-    """What is written into saved files.
+    """What is written into saved files."""
 
-    c2pa: "off"; "on" (signed when a key can be had); "required" (no file without a signature).
-    """
-
-    c2pa: str = "on"
-    watermark: bool = True
-    include_prompt: bool = False
+    c2pa: str = "on"  # signed when a key can be had; or "off", or "required" (no file without a signature)
+    watermark: bool = True  # in the pixels of what was generated
+    include_prompt: bool = False  # in the credentials
 
 
 @dataclass(frozen=True)
 class Policy:
-    """A policy as read. `overridable` lists what a user may change although it is locked: "frames.action", or a
-    whole section, "frames". `source` is the file that it was read from.
-    """
+    """A policy as read from a file."""
 
     name: str = "default"
     locked: bool = False
-    overridable: tuple[str, ...] = ()
+    overridable: tuple[str, ...] = ()  # what users may change though it is locked: "frames.action", or all of "frames"
     prompt: PromptPolicy = PromptPolicy()
     frames: FramePolicy = FramePolicy()
     provenance: ProvenancePolicy = ProvenancePolicy()
-    source: Path | None = None
+    source: Path | None = None  # the file
 
     def may_override(self, key: str) -> bool:
-        """Whether a user may change `key` ("frames.action", "frames.thresholds.nsfw")."""
+        """Tell whether a user may change `key` ("frames.action", "frames.thresholds.nsfw")."""
         parts = key.split(".")
         return not self.locked or any(".".join(parts[:n]) in self.overridable for n in (1, 2, 3))
 
     def override(self, changes: Mapping[str, Any]) -> Policy:
-        """This policy with `{"frames.action": "blur", "prompt.thresholds": {...}}`; None leaves a key as it is.
+        """Return this policy changed by `{"frames.action": "blur", "prompt.thresholds": {...}}`.
 
-        Raises SoraError for a key that is locked (unless it stays the same) and for what a file could not say.
+        None leaves a key as it is. Raises SoraError for a key that is locked (unless it stays the same) and for what a
+        file could not say.
         """
         policy = self
         for key, value in changes.items():
@@ -107,8 +98,8 @@ class Policy:
             for touched in _touched(key, old, value):
                 expect(
                     self.may_override(touched),
-                    f"The policy {self.name!r} is locked and keeps {key} at {old!r}: leave that setting as it "
-                    "is, or ask whoever set the policy.",
+                    f"The policy {self.name!r} is locked and keeps {key} at {old!r}: leave that setting as it is, or "
+                    "ask whoever set the policy.",
                 )
             part = replace(getattr(policy, section), **{name: value})
             policy = replace(policy, **{section: part})
@@ -121,7 +112,7 @@ SECTIONS = {"prompt": PromptPolicy, "frames": FramePolicy, "provenance": Provena
 
 
 def load_policy(path: str | Path | None = None) -> Policy:
-    """The policy in the TOML file `path`, or the one of that name that comes with the package; None is the default.
+    """Read the policy in the TOML file `path`, or the one of that name that comes with the package; None: the default.
 
     Paths in the file are meant from the file's folder. Raises SoraError for a file that is none, and for unknown
     keys, categories, actions and thresholds outside 0..1.
@@ -131,10 +122,8 @@ def load_policy(path: str | Path | None = None) -> Policy:
         given = tomllib.loads(file.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SoraError(f"The policy {str(file)!r} cannot be read as TOML ({error}).") from error
-    if file.parent == POLICIES and file.stem == "default":
-        base = Policy()
-    else:
-        base = load_policy()
+    # What a file leaves out is as in the default; the default itself stands on the bare classes.
+    base = Policy() if file == POLICIES / "default.toml" else load_policy()
     top = _known(given, ("name", "locked", "overridable", *SECTIONS), "")
     policy = replace(
         base,
@@ -150,45 +139,73 @@ def load_policy(path: str | Path | None = None) -> Policy:
 
 
 def machine_folder() -> Path:
-    """Where an administrator puts the machine's `policy.toml`."""
+    """Return the folder where an administrator puts the machine's `policy.toml`."""
     if sys.platform == "win32":
         return Path(os.environ.get("PROGRAMDATA", r"C:\ProgramData")) / "Sora"
     return Path("/Library/Application Support/Sora" if sys.platform == "darwin" else "/etc/sora")
 
 
 def configured_policy(path: str | Path | None = None) -> Policy | None:
-    """The policy that somebody set: the machine's, the environment's or `path`, None if nobody did.
+    """Load the policy that somebody set: the machine's, the environment's or `path`, None if nobody did.
 
     Raises SoraError for a policy that cannot be read, and for a `path` that would replace a locked one.
     """
     machine = machine_folder() / "policy.toml"
     places = [machine if machine.exists() else None, os.environ.get(ENVIRONMENT) or None, path]
-    found = [load_policy(place) for place in places if place is not None]
-    for strong, weak in zip(found, found[1:], strict=False):
+    found = [(file, load_policy(file)) for file in map(_find, (place for place in places if place is not None))]
+    for (strong_file, strong), (weak_file, _) in zip(found, found[1:], strict=False):
         expect(
-            not strong.locked or weak.source.resolve() == strong.source.resolve(),
-            f"The policy {strong.name!r} ({strong.source}) is locked: {weak.source} cannot replace it.",
+            not strong.locked or weak_file.resolve() == strong_file.resolve(),
+            f"The policy {strong.name!r} ({strong_file}) is locked: {weak_file} cannot replace it.",
         )
-    return found[-1] if found else None
+    return found[-1][1] if found else None
 
 
-_in_force: Policy | None = None
+@dataclass(frozen=True)
+class _InForce:
+    policy: Policy
+    always: bool  # enforced though it is not locked
 
 
-def use_policy(policy: Policy | None) -> Policy | None:
-    """Put a policy in force in this process; None asks machine and environment again. Returns the one before."""
-    global _in_force
-    before, _in_force = _in_force, policy
-    return before
+# A context variable, not a global: two hosts in one process may run under different policies at the same time.
+_in_force: ContextVar[_InForce | None] = ContextVar("policy in force", default=None)
+
+
+@contextmanager
+def in_force(policy: Policy | None, *, enforce: bool = False) -> Iterator[None]:
+    """Put `policy` in force within the block; None leaves the one that is.
+
+    `enforce`: everything must pass the policy, though it is not locked; a block within keeps that up.
+
+    The policy holds in this thread and in its asyncio tasks. A new thread starts without it: whoever starts one within
+    the block hands the context over, with `threading.Thread(target=contextvars.copy_context().run, args=(work,))`.
+    """
+    outer = _in_force.get()
+    always = enforce or (outer is not None and outer.always)
+    token = _in_force.set(outer if policy is None else _InForce(policy, always))
+    try:
+        yield
+    finally:
+        _in_force.reset(token)
 
 
 def policy_in_force() -> Policy | None:
-    """What `use_policy` set, or else the machine's or the environment's policy; None if there is none."""
-    return _in_force if _in_force is not None else configured_policy()
+    """Return the policy of the `in_force` block around, or else what is configured; None if there is none."""
+    found = _in_force.get()
+    return found.policy if found is not None else configured_policy()
+
+
+def enforced_policy() -> Policy | None:
+    """Return the policy in force if everything must pass it: if it is locked, or its block enforces it."""
+    found = _in_force.get()
+    if found is not None and found.always:
+        return found.policy
+    policy = policy_in_force()
+    return policy if policy is not None and policy.locked else None
 
 
 def _touched(key: str, old: Any, value: Any) -> list[str]:
-    """The keys that differ: of a table those in it."""
+    """Name the keys that differ: of a table those in it."""
     if not isinstance(old, Mapping):
         return [key]
     return [f"{key}.{name}" for name in {**old, **value} if old.get(name) != value.get(name)]
@@ -196,6 +213,7 @@ def _touched(key: str, old: Any, value: Any) -> list[str]:
 
 # -- reading -------------------------------------------------------------------------------------------------
 def _find(path: str | Path) -> Path:
+    """Find the file of a policy: the package's own of that name, or `path`. Raises SoraError where there is none."""
     ours = POLICIES / f"{path}.toml"
     if Path(path).name == str(path) and ours.is_file():
         return ours
@@ -205,7 +223,7 @@ def _find(path: str | Path) -> Path:
 
 
 def _section(section: str, table: dict[str, Any], base: Any, folder: Path) -> Any:
-    """A section's dataclass from its table, over `base`."""
+    """Read a section from its table into its dataclass, over `base`. Paths are meant from `folder`."""
     kinds = {f.name: type(getattr(base, f.name)) for f in fields(base)}
     values: dict[str, Any] = {}
     for key, value in _known(table, kinds, section).items():
@@ -227,7 +245,7 @@ def _section(section: str, table: dict[str, Any], base: Any, folder: Path) -> An
 
 
 def _thresholds(table: dict[str, Any], merged: dict[str, float], name: str, categories: tuple) -> dict[str, float]:
-    """The default's thresholds changed by `table`; `false` takes a category out."""
+    """Change the default's thresholds by `table`; `false` takes a category out."""
     for category, value in _known(table, categories, name).items():
         if value is False:
             merged.pop(category, None)
@@ -239,6 +257,7 @@ def _thresholds(table: dict[str, Any], merged: dict[str, float], name: str, cate
 
 
 def _overridable(value: Any) -> tuple[str, ...]:
+    """Check a list of keys and sections that users may change. Raises SoraError naming the first that is none."""
     for key in _typed(value, list, "overridable"):
         section, *rest = _typed(key, str, "overridable").split(".")
         known = section in SECTIONS and (not rest or hasattr(SECTIONS[section](), rest[0]))
@@ -248,7 +267,7 @@ def _overridable(value: Any) -> tuple[str, ...]:
 
 
 def _checked(policy: Policy) -> Policy:
-    """`policy`, or SoraError for values that cannot be, and for a category that nothing could check."""
+    """Return `policy`. Raises SoraError for values that cannot be, and for a category that nothing could check."""
     for section, actions in ACTIONS.items():
         action = getattr(policy, section).action
         expect(action in actions, f"Policy: {section}.action is {action!r}: use {', '.join(actions)}.")
@@ -272,22 +291,23 @@ def _checked(policy: Policy) -> Policy:
     return policy
 
 
-def _known(table: dict[str, Any], known: Any, where: str) -> dict[str, Any]:
-    """`table`, or SoraError naming the first key that is not in `known`."""
+def _known(table: dict[str, Any], known: Collection[str], where: str) -> dict[str, Any]:
+    """Return `table`. Raises SoraError naming the first key that is not in `known`."""
     for key in table:
         if key not in known:
-            close = get_close_matches(key, list(known), 1)
+            close = closest(key, known, 1)
             hint = f"did you mean {close[0]!r}?" if close else f"use {', '.join(known)}."
             raise SoraError(f"Policy: unknown key {(where + '.' if where else '') + key!r}: {hint}")
     return table
 
 
 def _typed(value: Any, kind: type, name: str) -> Any:
+    """Return `value`. Raises SoraError where it is not of the `kind` that the key `name` wants."""
     words = {str: "a text", bool: "true or false", dict: "a table", list: "a list"}
     expect(isinstance(value, kind), f"Policy: {name} is {value!r}: give {words[kind]}.")
     return value
 
 
 def _from(folder: Path, place: str) -> str:
-    """`place` as meant from `folder`; "" stays."""
+    """Resolve `place` as meant from `folder`; "" stays."""
     return str(folder / Path(place).expanduser()) if place else ""

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..errors import expect
+from ..latents.space import SORA_MINI, LatentSpace
 from .finish.splice import SPLICE, Splice
 
 TRAINED_LATENTS = 5  # of sora-mini's clips: 17 frames
@@ -22,19 +23,20 @@ TRAINED_LATENTS = 5  # of sora-mini's clips: 17 frames
 
 @dataclass(frozen=True)
 class VAECodec:
-    """What the tasks need of a VAE.
+    """What the tasks need of a causal VAE."""
 
-    encode: IMAGE `[1+ratio*k,H,W,3]` -> latent `[1,C,1+k,h,w]`; window: latents of a clip that the model is at
-    its best at.
-    """
+    encode: Callable[[Tensor], Tensor]  # IMAGE [1+ratio*k,H,W,3] -> latent [1,C,1+k,h,w]
+    space: LatentSpace = SORA_MINI
+    window: int = TRAINED_LATENTS  # latents of a clip that the model is at its best at
 
-    encode: Callable[[Tensor], Tensor]
-    ratio: int = 4
-    window: int = TRAINED_LATENTS
+    @property
+    def ratio(self) -> int:
+        """Video frames of one latent."""
+        return self.space.temporal_ratio
 
     def latents(self, frames: int) -> int:
-        """Latents that cover `frames` frames from a clip's first on."""
-        return 1 + -(-(frames - 1) // self.ratio)
+        """Count the latents that cover `frames` frames from a clip's first on."""
+        return self.space.latent_frames(frames)
 
 
 @dataclass(frozen=True)

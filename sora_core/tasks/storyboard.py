@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -45,6 +45,14 @@ def parse_storyboard(text: str, seconds: float = 2.0, most: int = MAX_SHOTS) -> 
     expect(bool(shots), "The storyboard is empty: write one shot per line, for example `2s: a cat on a beach`.")
     expect(len(shots) <= most, f"The storyboard has {len(shots)} shots, at most {most} are made. Join some.")
     return shots
+
+
+def shots_of(shots: str | Sequence[Shot | tuple[str, float]], most: int = MAX_SHOTS) -> list[Shot]:
+    """Read a storyboard from text, see `parse_storyboard`, or from shots and (prompt, seconds) pairs."""
+    if not isinstance(shots, str):
+        listed = [shot if isinstance(shot, Shot) else Shot(*shot) for shot in shots]
+        shots = "\n".join(f"{shot.seconds:.6f}: {' '.join(shot.prompt.split())}" for shot in listed)
+    return parse_storyboard(shots, most=most)
 
 
 def plan_shots(shots: Sequence[Shot], fps: float, ratio: int = 4) -> list[int]:
@@ -87,9 +95,3 @@ def shots_of_window(latents: Sequence[int], start: int, length: int) -> tuple[li
     if not numbers:
         raise SoraError(f"The storyboard has no shot at latent {start}.")
     return numbers, counts
-
-
-def encode_shots(encode: Callable[[str], Tensor], shots: Sequence[Shot]) -> list[Tensor]:
-    """Contexts `[1,L,D]` of the shots' prompts; a prompt that occurs twice is encoded once."""
-    known: dict[str, Tensor] = {}
-    return [known.setdefault(s.prompt, encode(s.prompt)) if s.prompt not in known else known[s.prompt] for s in shots]

@@ -82,7 +82,7 @@ def own_latent(host: Host, graph: dict, name: str) -> torch.Tensor:
     """The same LATENT, made by `sora run`'s host."""
     host.run(graph)
     plan = host.plan(host.load(graph))
-    with host.in_force():
+    with host.active():
         return host.executor.cache.get(signatures(plan)[name]).outputs[0][0]["samples"]
 
 

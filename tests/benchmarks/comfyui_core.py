@@ -93,31 +93,35 @@ def family_in_our_nodes(comfy: Comfy, family: str) -> dict:
     return made
 
 
+def mask_of_seven_frames() -> dict[str, dict]:
+    """Nodes that give the latent of the node `edit` a mask that is too long for it."""
+    return {
+        "flat": node("SolidMask", value=1.0, width=64, height=64),
+        "image": node("MaskToImage", mask=["flat", 0]),
+        "images": node("RepeatImageBatch", image=["image", 0], amount=7),
+        "mask": node("ImageToMask", image=["images", 0], channel="red"),
+        "masked": node("SetLatentNoiseMask", samples=["edit", 0], mask=["mask", 0]),
+    }
+
+
+def with_latent(kind: str, other: dict | None = None, **inputs: Any) -> dict:
+    """The good graph with another latent, perhaps of a picture by way of another VAE."""
+    extra = {"other": other, "picture": node("EmptyImage", width=64, height=64, batch_size=9, color=8421504)}
+    return {**core_graph(), **(extra if other is not None else {}), "edit": node(kind, **inputs)}
+
+
 def bad_graphs() -> dict[str, tuple[dict, list[str]]]:
     """What is wrong -> the graph, and the words that name both sides."""
     good = core_graph()
     ours = node("SoraLoadModel", model="sora-mini", precision="fp32")
-    picture = node("EmptyImage", width=64, height=64, batch_size=9, color=8421504)
-    flat = node("SolidMask", value=1.0, width=64, height=64)
     ltx_vae = node("VAELoader", vae_name=f"{NAME}_ltx_vae.safetensors")
     pixels = node("VAELoader", vae_name="pixel_space")
-
-    def with_latent(kind: str, other: dict | None = None, **inputs: Any) -> dict:
-        extra = {"other": other, "picture": picture} if other is not None else {}
-        return {**good, **extra, "edit": node(kind, **inputs)}
 
     def changed(**inputs: Any) -> dict:
         graph = copy.deepcopy(good)
         graph["sample"]["inputs"] |= inputs
         return graph
 
-    mask = {
-        "flat": flat,
-        "image": node("MaskToImage", mask=["flat", 0]),
-        "images": node("RepeatImageBatch", image=["image", 0], amount=7),
-        "mask": node("ImageToMask", image=["images", 0], channel="red"),
-        "masked": node("SetLatentNoiseMask", samples=["edit", 0], mask=["mask", 0]),
-    }
     encoded = {"images": ["picture", 0], "vae": ["other", 0]}
     ours_encoded = {"images": ["picture", 0], "vae": ["other", 2]}
     pictures = node("UNETLoader", unet_name=f"{NAME}_picture.safetensors", weight_dtype="default")
@@ -163,7 +167,7 @@ def bad_graphs() -> dict[str, tuple[dict, list[str]]]:
             core_graph(family="ltx", words=False),
             ["LTX-Video", "attention_mask", "encoded without"],
         ),
-        "a mask of another length": ({**changed(latent=["masked", 0]), **mask}, ["7 frames", "3"]),
+        "a mask of another length": ({**changed(latent=["masked", 0]), **mask_of_seven_frames()}, ["7 frames", "3"]),
     }
 
 

@@ -57,28 +57,10 @@ LTX_VAE = {
 }
 
 
-def core_networks() -> dict[str, tuple[str, torch.nn.Module, dict[str, str]]]:
-    """Name -> (models folder, network, metadata of its file)."""
+def hunyuan_networks(layers: dict) -> dict[str, tuple[str, torch.nn.Module, dict[str, str]]]:
+    """One class, for video and for pictures. Returns the same as `core_networks`."""
     import comfy.ldm.hunyuan_video.model as hunyuan
-    import comfy.ldm.lightricks.model as ltx
-    import comfy.ldm.lightricks.vae.causal_video_autoencoder as ltx_vae
-    import comfy.ldm.wan.model as wan
-    import comfy.ldm.wan.vae as wan_vae
-    import comfy.ops
 
-    layers = {"operations": comfy.ops.disable_weight_init, "dtype": torch.float32, "device": "cpu"}
-    wan_network = wan.WanModel(dim=256, ffn_dim=256, num_heads=2, num_layers=2, in_dim=16, out_dim=16, **layers)
-    vae = wan_vae.WanVAE(
-        dim=16,
-        z_dim=16,
-        dim_mult=[1, 2, 4, 4],
-        num_res_blocks=2,
-        attn_scales=[],
-        temperal_downsample=[False, True, True],
-        image_channels=3,
-        conv_out_channels=3,
-        dropout=0.0,
-    )
     shared = {
         "vec_in_dim": None,
         "context_in_dim": 4096,
@@ -116,14 +98,37 @@ def core_networks() -> dict[str, tuple[str, torch.nn.Module, dict[str, str]]]:
         **shared,
         **layers,
     )
+    return {"hunyuan": ("diffusion_models", video, {}), "picture": ("diffusion_models", picture, {})}
+
+
+def core_networks() -> dict[str, tuple[str, torch.nn.Module, dict[str, str]]]:
+    """Name -> (models folder, network, metadata of its file)."""
+    import comfy.ldm.lightricks.model as ltx
+    import comfy.ldm.lightricks.vae.causal_video_autoencoder as ltx_vae
+    import comfy.ldm.wan.model as wan
+    import comfy.ldm.wan.vae as wan_vae
+    import comfy.ops
+
+    layers = {"operations": comfy.ops.disable_weight_init, "dtype": torch.float32, "device": "cpu"}
+    wan_network = wan.WanModel(dim=256, ffn_dim=256, num_heads=2, num_layers=2, in_dim=16, out_dim=16, **layers)
+    vae = wan_vae.WanVAE(
+        dim=16,
+        z_dim=16,
+        dim_mult=[1, 2, 4, 4],
+        num_res_blocks=2,
+        attn_scales=[],
+        temperal_downsample=[False, True, True],
+        image_channels=3,
+        conv_out_channels=3,
+        dropout=0.0,
+    )
     config = {"config": json.dumps({"transformer": LTX, "vae": LTX_VAE})}
     return {
         "wan": ("diffusion_models", wan_network, {}),
         "wan_vae": ("vae", vae, {}),
         "ltx": ("diffusion_models", ltx.LTXVModel(num_layers=2, **LTX, **layers), config),
         "ltx_vae": ("vae", ltx_vae.VideoVAE(config=LTX_VAE), config),
-        "hunyuan": ("diffusion_models", video, {}),
-        "picture": ("diffusion_models", picture, {}),
+        **hunyuan_networks(layers),
     }
 
 

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def measure(args: argparse.Namespace) -> dict:
     import torch
 
-    from sora_core.media.video import write_video
+    from sora_core.media.write import write_video
     from sora_core.provenance import History, Model, plan
     from sora_core.provenance.credentials.verify import verify
 

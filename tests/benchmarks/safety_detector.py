@@ -122,7 +122,7 @@ def measure(args: argparse.Namespace) -> dict:
 
 def photographs(each: int) -> Iterator[np.ndarray]:
     """Clips uint8 `[T,128,128,3]`: a window that moves and grows over the pictures that are installed."""
-    from sora_core.media.clips import read_still
+    from sora_core.media.stills import read_still
 
     rng = np.random.default_rng(3)
     for package, folder, names in PHOTOGRAPHS:

@@ -37,8 +37,8 @@ from adherence import PLACES, score
 
 import sora_core
 from sora_core import tasks
-from sora_core.latents.masks import to_latent_grid
 from sora_core.language import caption
+from sora_core.latents.masks import to_latent_grid
 from sora_core.media.video import read_video
 from sora_core.observer.network import load_observer
 from sora_core.observer.watch import watch
@@ -86,7 +86,7 @@ class Bench:
                 "loop": tasks.loop(codec, frames, 8),
             }
             for name, latent in edits.items():
-                made = self.pipe._edit(latent, text, seed=i, **self.how)
+                made = self.pipe.make(latent, text, seed=i, **self.how)
                 splice = latent[tasks.SPLICE]
                 kept = ~to_latent_grid(latent["noise_mask"], latent["samples"].shape).expand_as(latent["samples"])
                 worst_latent = max(worst_latent, float((made.latent - latent["samples"])[kept].abs().max()))

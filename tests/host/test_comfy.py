@@ -12,9 +12,10 @@ import torch
 from nodes_support import TINY
 
 from sora_core.errors import SoraError
-from sora_core.pipeline import engine as protocol
+from sora_core.host import current
+from sora_core.latents.space import SPACE
 
-PACKAGE = Path(protocol.__file__).parents[1] / "host" / "comfy"
+PACKAGE = Path(current.__file__).parent / "comfy"
 
 
 def generate(host, path, *, mask=None, samples=None, space=None, sampler="euler", prompt="a (red:1.2) cat", **changes):
@@ -26,7 +27,7 @@ def generate(host, path, *, mask=None, samples=None, space=None, sampler="euler"
     if mask is not None:
         latent["noise_mask"] = mask
     if space is not None:
-        latent[protocol.SPACE] = space
+        latent[SPACE] = space
     sigmas = host.make_sigmas(loaded.model, "simple", 3, 1.0, sampler)
     settings = {"seed": 2, "cfg": 3.0, "interval": (0.0, 1.0)} | changes
     made = host.sample(
@@ -58,7 +59,7 @@ def test_masks_reach_the_tokens_and_what_is_kept_stays(hosts):
     assert (
         t.shape == (1, 18) and t[0, :6].eq(0).all() and t[0, 6:12].eq(500).all() and t[0, 12] == 0 and t[0, 13] == 500
     )
-    assert native.family(model=loaded.model).masks == "tokens"
+    assert native.latent_space(model=loaded.model).masks == "tokens"
 
 
 def test_a_storyboard_and_wrappers_reach_the_forward_pass(hosts):
@@ -121,8 +122,33 @@ def test_frames_go_in_as_well(hosts):
     frames = torch.rand(5, 32, 48, 3)
     latents = [host.encode(host.load_model(path, "fp32").vae, frames)["samples"] for host in (native, standalone)]
     assert torch.allclose(*latents, atol=1e-5)
-    family = native.family(vae=native.load_model(path, "fp32").vae)
+    family = native.latent_space(vae=native.load_model(path, "fp32").vae)
     assert (family.temporal_ratio, family.spatial_ratio, family.causal) == (4, 8, True)
+
+
+def test_our_samplers_start_where_the_models_schedule_says(hosts):
+    """A first sigma of 1 becomes the model's at 0.01 % of the way: ComfyUI's model is two wrappers further in."""
+    first = []
+
+    class Inpainting:
+        def __call__(self, x, sigma, seed=None):
+            first.append(float(sigma[0]))
+            return x * 0
+
+    class Schedule:
+        @staticmethod
+        def percent_to_sigma(percent):
+            return 1 - 5 * percent
+
+    plain, nested = Inpainting(), Inpainting()
+    nested.inner_model = type("Guider", (), {"inner_model": type("Model", (), {"model_sampling": Schedule})})
+    native, _, _ = hosts
+    sampler = native.make_sampler("er_sde", {})
+    for model, expected in ((nested, 0.9995), (plain, 0.9999)):
+        first.clear()
+        sigmas = torch.tensor([1.0, 0.5, 0.0])
+        sampler.sampler_function(model, torch.zeros(1, 4), sigmas, extra_args={"seed": 0}, **sampler.extra_options)
+        assert first[0] == pytest.approx(expected, abs=1e-6)
 
 
 def test_samplers_of_the_host_and_ours(hosts):
@@ -168,17 +194,17 @@ def test_other_models_and_vaes_are_refused(hosts):
     with pytest.raises(SoraError, match="48.*the VAE of tiny.*16"):
         native.decode(loaded.vae, {"samples": torch.zeros(1, 48, 2, 4, 4)})
     with pytest.raises(SoraError, match="one of Wan 2.1.*the VAE of tiny.*those of sora"):
-        native.decode(loaded.vae, {"samples": torch.zeros(1, 16, 2, 4, 4), protocol.SPACE: "Wan 2.1"})
+        native.decode(loaded.vae, {"samples": torch.zeros(1, 16, 2, 4, 4), SPACE: "Wan 2.1"})
     loaded.model.model.latent_format = comfy_standin.LatentFormat()
     with pytest.raises(SoraError, match="not a video model"):
-        native.family(model=loaded.model)
+        native.latent_space(model=loaded.model)
 
 
 def test_a_latent_carries_its_space_from_the_vae_through_the_sampler(hosts):
     native, _, path = hosts
     made, _, loaded = generate(native, path)
-    assert made[protocol.SPACE] == "sora"
-    assert native.encode(loaded.vae, torch.rand(1, 32, 32, 3))[protocol.SPACE] == "sora"
+    assert made[SPACE] == "sora"
+    assert native.encode(loaded.vae, torch.rand(1, 32, 32, 3))[SPACE] == "sora"
 
 
 @pytest.mark.parametrize("which", ["positive", "negative"])
@@ -221,14 +247,14 @@ def core_model(kind: str, layout: str, **attributes):
     ],
 )
 def test_families_of_the_hosts_own_models(hosts, kind, layout, expected):
-    family = hosts[0].family(model=core_model(kind, layout, patch_size=(1, 2, 2)))
+    family = hosts[0].latent_space(model=core_model(kind, layout, patch_size=(1, 2, 2)))
     ratios = (family.temporal_ratio, family.spatial_ratio, family.causal)
-    assert (family.name, *ratios, family.masks, family.space) == expected and family.channels == 16
+    assert (family.name, *ratios, family.masks, family.vae) == expected and family.channels == 16
 
 
 def test_a_model_of_pictures_is_refused_though_its_latents_have_time(hosts):
     with pytest.raises(SoraError, match="QwenImage makes pictures"):
-        hosts[0].family(model=core_model("QwenImage", "Wan21"))
+        hosts[0].latent_space(model=core_model("QwenImage", "Wan21"))
 
 
 def test_a_family_without_masks_refuses_them_before_sampling(hosts):
@@ -273,25 +299,25 @@ def test_a_prompt_that_lacks_what_the_model_needs_is_refused(hosts):
 
 
 def test_the_vae_table_names_families_of_the_table(hosts):
-    from sora_core.host.comfy.families import FAMILIES, VAES, vae_family
+    from sora_core.host.comfy.families import FAMILIES, VAES, vae_space
 
     assert set(VAES.values()) <= set(FAMILIES)
     vae = hosts[0].load_model(hosts[2], "fp32").vae
     del vae.sora_name
     vae.first_stage_model = type("WanVAE", (), {"__module__": "comfy.ldm.wan.vae"})()
-    assert vae_family(vae).space == "Wan 2.1" and "Wan 2.1" in vae_family(vae).name
+    assert vae_space(vae).vae == "Wan 2.1" and "Wan 2.1" in vae_space(vae).name
 
 
 def test_files_and_tags_are_the_hosts(hosts, tmp_path):
     from types import SimpleNamespace
 
     native, _, _ = hosts
-    assert list(native.model_files()) == ["sora-mini", TINY] or TINY in native.model_files()
-    assert native.output_path("video/sora", ".mp4", 8, 8) == (tmp_path / "sora_00001_.mp4", "video")
+    assert list(current.desk().model_files()) == ["sora-mini", TINY] or TINY in current.desk().model_files()
+    assert current.desk().output_path("video/sora", ".mp4", 8, 8) == (tmp_path / "sora_00001_.mp4", "video")
     hidden = SimpleNamespace(prompt={"1": {}}, extra_pnginfo={"workflow": {"nodes": []}})
-    assert native.metadata(hidden) == {"prompt": '{"1": {}}', "workflow": '{"nodes": []}'}
+    assert current.desk().metadata(hidden) == {"prompt": '{"1": {}}', "workflow": '{"nodes": []}'}
     sys.modules["comfy.cli_args"].args.disable_metadata = True
-    assert native.metadata(hidden) == {}
+    assert current.desk().metadata(hidden) == {}
 
 
 def test_the_stand_in_has_every_module_that_is_imported(tmp_path):

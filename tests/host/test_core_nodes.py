@@ -14,8 +14,8 @@ from PIL import Image
 
 from sora_core.errors import SoraError
 from sora_core.host.core_nodes import CORE_NODES
+from sora_core.host.current import engine as current
 from sora_core.host.run.executor import Executor
-from sora_core.pipeline.engine import current
 from sora_core.pipeline.progress import Interrupted
 
 NODES = {node.GET_SCHEMA().node_id: node for node in CORE_NODES}

@@ -40,7 +40,7 @@ def test_a_host_made_later_changes_nothing_for_one_made_before(hosts):
     flow = api(n1=("LoadImage", {"image": "only_there.png"}), n2=("SaveImage", {"images": ["1", 0]}))
     assert first.plan(first.load(flow)).outputs == ["2"]
     assert first.run(flow).files[0].is_relative_to(first.folders.output)
-    with first.in_force():
+    with first.active():
         assert "only_there.png" in str(first.registry.object_info()["LoadImage"])
-    with second.in_force():
+    with second.active():
         assert "only_there.png" not in str(second.registry.object_info()["LoadImage"])

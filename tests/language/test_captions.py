@@ -5,8 +5,6 @@ import pytest
 
 pytest.importorskip("cv2")
 
-from world_support import Everywhere
-
 from sora_core.errors import SoraError
 from sora_core.language import LENGTHS, caption, load_lexicon
 from sora_core.training.world import PRESETS, SUBJECTS, World
@@ -14,12 +12,6 @@ from sora_core.training.world.config import CAMERAS, EVENTS, MOTIONS, STYLES
 from sora_core.training.world.scenes import SCENES
 
 LEXICON = load_lexicon()
-
-
-@pytest.fixture(scope="module")
-def facts():
-    world = Everywhere(PRESETS["full"])
-    return [world.facts(seed) for seed in range(2000)]
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -68,7 +60,7 @@ def test_subject_scene_and_direction_are_said(facts, language, length):
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_events_are_also_told_in_a_few_words(language):
-    """In half of the short captions: "a balloon pops in the desert", and nothing of its standing still."""
+    """Half of the short captions say "a balloon pops in the desert", and nothing of its standing still."""
     world, told = World(PRESETS["full"]), {"bite": [], "pop": [], "blow out": [], "knock over": []}
     for event, brief in told.items():
         fixed = {"event": event, "shots": "1", "n_subjects": "1", "motion": "still", "style": "plain"}

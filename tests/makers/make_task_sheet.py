@@ -67,7 +67,7 @@ def main() -> None:
     }
     clips, labels = [], []
     for title, (latent, prompt) in rows.items():
-        made = pipe._edit(latent, prompt or title.partition(": ")[2], seed=args.seed)
+        made = pipe.make(latent, prompt or title.partition(": ")[2], seed=args.seed)
         clips.append(barred(made.frames, latent[tasks.SPLICE].keep))
         labels.append(title)
     made = pipe.remix(cat, "a panda moving right in the snowy mountains", strength=0.8, seed=args.seed)

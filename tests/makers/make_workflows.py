@@ -96,12 +96,18 @@ def graphs() -> dict[str, dict]:
     return made
 
 
-def save_as_frontend(graph: dict, schemas: dict) -> dict:
-    """The graph in the UI format: nodes left to right by depth, every widget with its value."""
+def depths(graph: dict) -> dict[str, int]:
+    """How many nodes lie, at most, before each node."""
     depth: dict[str, int] = {}
     for name, (_, inputs) in graph.items():
         sources = [depth[value[0]] for value in inputs.values() if isinstance(value, tuple)]
         depth[name] = max(sources, default=-1) + 1
+    return depth
+
+
+def save_as_frontend(graph: dict, schemas: dict) -> dict:
+    """The graph in the UI format: nodes left to right by depth, every widget with its value."""
+    depth = depths(graph)
     number = {name: i for i, name in enumerate(graph, 1)}
     nodes, links, rows = [], [], {}
     outgoing: dict[tuple[str, int], list[int]] = {}
@@ -174,7 +180,7 @@ def make_inputs(sprites: Path | None) -> None:
     """A still and two clips of the procedural world."""
     from PIL import Image
 
-    from sora_core.media.video import write_video
+    from sora_core.media.write import write_video
     from sora_core.training.world import World
 
     INPUTS.mkdir(parents=True, exist_ok=True)

@@ -1,11 +1,15 @@
-"""Seconds, aspects and sides become sizes that a clip can have."""
+"""Seconds, aspects and sides become sizes that a clip can have, or are refused."""
 
 from __future__ import annotations
 
+import sys
+
 import pytest
+import torch
 
 from sora_core.errors import SoraError
-from sora_core.media.sizes import plan_clip
+from sora_core.media.frames import fit_frames
+from sora_core.media.sizes import check_pixels, check_size, plan_clip
 
 
 @pytest.mark.parametrize(
@@ -37,3 +41,17 @@ def test_aspect_keeps_the_area():
 def test_sizes_that_cannot_be(bad):
     with pytest.raises(SoraError):
         plan_clip(*bad)
+
+
+def test_sizes_are_limited_by_memory(monkeypatch):
+    """A full HD frame is fine; what takes more than 4 GiB as floats is refused with the figure, before any work."""
+    assert fit_frames(torch.zeros(1, 1088, 1920, 3)).shape == (1, 1088, 1920, 3)
+    check_size(1920, 1088, 16)
+    check_pixels(160, 1920, 1088)
+    with pytest.raises(SoraError, match="172 frames of 1920x1088 need 4.02 GiB; a clip may have 4 GiB"):
+        check_pixels(172, 1920, 1088)
+    with pytest.raises(SoraError, match="at most 8192"):
+        check_size(1920, 8208, 16)
+    monkeypatch.setitem(sys.modules, "kornia.geometry.transform", None)  # scaling would fail in other words
+    with pytest.raises(SoraError, match="6 frames of 8192x8192 need 4.50 GiB"):
+        fit_frames(torch.zeros(6, 64, 64, 3), (8192, 8192))

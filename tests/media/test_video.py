@@ -14,7 +14,9 @@ import torch
 
 from sora_core.errors import SoraError
 from sora_core.host.desk.folders import Folders
-from sora_core.media.video import iter_frames, probe, read_audio, read_video, remux, write_video
+from sora_core.media.sound import read_audio
+from sora_core.media.video import iter_frames, probe, read_video
+from sora_core.media.write import remux, write_video
 
 
 def clip(frames: int = 6, height: int = 32, width: int = 48) -> torch.Tensor:

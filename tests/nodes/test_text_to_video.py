@@ -25,7 +25,7 @@ def outputs(host, graph: dict, node: str) -> list:
     plan = host.plan(host.load(graph | {"look": {"class_type": "PreviewAny", "inputs": {"source": [node, 0]}}}))
     from sora_core.host.run.cache import signatures
 
-    with host.in_force():
+    with host.active():
         return [values[0] for values in kept.get(signatures(plan)[node]).outputs]
 
 
@@ -152,7 +152,7 @@ def test_clips_of_different_shapes_get_what_they_get_alone(host):
 
 
 def test_kept_latents_stay_as_they_are(host, tmp_path):
-    from sora_core.pipeline.engine import current
+    from sora_core.host.current import engine as current
 
     backend = current()
     loaded = backend.load_model(tmp_path / "models" / TINY, "fp32")
@@ -231,8 +231,8 @@ def test_previews_move(host):
 
 
 def test_encode_crops_to_what_fits(host, tmp_path):
+    from sora_core.host.current import engine as current
     from sora_core.media.sizes import crop_frames
-    from sora_core.pipeline.engine import current
 
     vae = current().load_model(tmp_path / "models" / TINY, "fp32").vae
     cut = crop_frames(torch.rand(7, 50, 40, 3))
@@ -261,8 +261,8 @@ class Short:
 
 
 def test_decode_goes_on_in_tiles_when_memory_is_short(host, tmp_path):
+    from sora_core.host.current import engine as current
     from sora_core.latents.decoding import decode
-    from sora_core.pipeline.engine import current
 
     vae = current().load_model(tmp_path / "models" / TINY, "fp32").vae.vae
     latent = torch.randn(1, 16, 5, 30, 26)

@@ -16,10 +16,10 @@ from sora_core.host.host import Host
 from sora_core.language import load_lexicon
 from sora_core.loading import checkpoint
 from sora_core.loading.checkpoint import save_part
-from sora_core.media.video import write_video
+from sora_core.media.write import write_video
 from sora_core.model.vae.mini import VAEConfig, VideoVAE
 from sora_core.observer.network import Observer, load_observer, save_observer, shrink
-from sora_core.observer.watch import shots_of, watch
+from sora_core.observer.watch import watch
 from sora_core.training.data.shards import open_buckets, render_shards
 from sora_core.training.recipes.observer import ObserverTrainer, ObserverTraining, evaluate, observer_config
 from sora_core.training.recipes.observer_targets import describe_targets, mirror
@@ -132,7 +132,7 @@ def test_half_of_the_clips_pass_through_the_vae(clips):
     plain = ObserverTrainer(training(clips, "plain"))
     bucket, other = trainer.buckets[0], plain.buckets[0]
     changed = [not np.array_equal(a, b) for a, b in zip(bucket.frames, other.frames, strict=True)]
-    assert changed == [bool(t) for t in bucket.alpha] and 0.2 < np.mean(changed) < 0.8
+    assert changed == [bool(t) for t in bucket.decoded] and 0.2 < np.mean(changed) < 0.8
 
 
 @pytest.fixture(scope="module")
@@ -169,13 +169,6 @@ def test_windows_agree_with_one_look(observer):
         raw = network(shrink(frames)[None])
     np.testing.assert_allclose(one.tracks["states"], raw["states"][0].sigmoid().numpy(), atol=1e-6)
     assert watch(torch.cat((frames, frames)), 8, network).tracks["states"].shape == (34, len(VOCABULARY.events))
-
-
-def test_shots_are_peaks_apart():
-    cut = np.zeros(17)
-    cut[[5, 6, 12, 16]] = 0.9, 0.7, 0.8, 0.9
-    assert shots_of(cut) == [(0, 5), (5, 12), (12, 17)]
-    assert shots_of(np.full(9, 0.3)) == [(0, 9)]
 
 
 def test_other_files_are_refused(clips, tmp_path):

@@ -100,7 +100,7 @@ def test_planning_frames():
         ({"prompt": "  "}, "prompt is empty"),
         ({"prompt": "cat " * 5000}, "characters"),
         ({"width": 100}, "multiple of 16"),
-        ({"height": 4096}, "at most 1024"),
+        ({"height": 8208}, "at most 8192"),
         ({"seconds": -1.0}, "above 0"),
         ({"seconds": 4000.0}, "at most 481"),
         ({"frames": 16}, "1 \\+ 4k"),

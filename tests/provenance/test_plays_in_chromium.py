@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import torch
 
-from sora_core.media.video import write_video
+from sora_core.media.write import write_video
 from sora_core.provenance import History, Model, plan
 from sora_core.provenance.credentials.verify import verify
 

@@ -10,8 +10,8 @@ from video_attacks import ATTACKS, WITHIN, psnr, ssim
 from sora_core.errors import SoraError
 from sora_core.provenance.watermark import ecc
 from sora_core.provenance.watermark.carrier import LUMA, carrier_of, key_bytes
-from sora_core.provenance.watermark.embedding import Accumulator, Embedder, detect, embed, embed_stream, read
-from sora_core.provenance.watermark.reading import SCALES, UNMOVED, _log_p
+from sora_core.provenance.watermark.embedding import Embedder, detect, embed, embed_stream
+from sora_core.provenance.watermark.reading import SCALES, UNMOVED, Accumulator, _log_p, read
 
 PAYLOAD = 0xC0FFEE42
 LUMA_32 = np.asarray(LUMA, np.float32)[:, None]

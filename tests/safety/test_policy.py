@@ -5,15 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sora_core.errors import SoraError
-from sora_core.safety import policy as module
-from sora_core.safety.policy import ENVIRONMENT, POLICIES, configured_policy, load_policy, policy_in_force, use_policy
-
-
-@pytest.fixture(autouse=True)
-def nobody_set_one(tmp_path, monkeypatch):
-    monkeypatch.delenv(ENVIRONMENT, raising=False)
-    monkeypatch.setattr(module, "machine_folder", lambda: tmp_path / "machine")
-    use_policy(None)
+from sora_core.safety.policy import ENVIRONMENT, POLICIES, configured_policy, load_policy, policy_in_force
 
 
 def write(path, text):

@@ -20,12 +20,6 @@ DATA = Path(__file__).resolve().parents[1] / "data"
 DEFAULT, STRICT = load_policy(), load_policy("strict")
 
 
-@pytest.fixture(autouse=True)
-def no_policy_of_the_machine(monkeypatch, tmp_path):
-    monkeypatch.delenv("SORA_POLICY", raising=False)
-    monkeypatch.setattr("sora_core.safety.policy.machine_folder", lambda: tmp_path)
-
-
 def with_classifier(place: str) -> Policy:
     return replace(DEFAULT, prompt=replace(DEFAULT.prompt, classifier=place))
 

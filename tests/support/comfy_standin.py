@@ -218,10 +218,10 @@ def prepare_noise(latent, seed, batch_inds=None):
     return torch.randn(latent.shape, generator=torch.Generator().manual_seed(seed))
 
 
-def modules(folder) -> dict[str, ModuleType]:
-    """Everything for `sys.modules`. Files go under `folder`."""
+def contents(folder) -> dict[str, dict]:
+    """Name of a module -> what is in it. Files go under `folder`."""
     cpu, fp32 = torch.device("cpu"), torch.float32
-    parts = {
+    return {
         "comfy": {},
         "comfy.conds": {"CONDRegular": CONDRegular, "CONDConstant": CONDConstant},
         "comfy.latent_formats": {"LatentFormat": LatentFormat},
@@ -273,8 +273,12 @@ def modules(folder) -> dict[str, ModuleType]:
         "latent_preview": {"get_previewer": lambda device, layout: object()},
         "server": {"PromptServer": SimpleNamespace(instance=None)},
     }
+
+
+def modules(folder) -> dict[str, ModuleType]:
+    """Everything for `sys.modules`. Files go under `folder`."""
     made = {}
-    for name, attributes in parts.items():
+    for name, attributes in contents(folder).items():
         made[name] = ModuleType(name)
         vars(made[name]).update(attributes)
         parent, _, child = name.rpartition(".")

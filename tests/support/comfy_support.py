@@ -9,8 +9,8 @@ from pathlib import Path
 import comfy_standin
 from nodes_support import TINY, save_tiny
 
-from sora_core.pipeline import engine as protocol
-from sora_core.pipeline.own import StandaloneBackend
+from sora_core.host import current
+from sora_core.pipeline.own import OwnEngine
 
 
 @contextmanager
@@ -20,11 +20,11 @@ def both_hosts(folder: Path, monkeypatch):
     for name, module in comfy_standin.modules(folder).items():
         monkeypatch.setitem(sys.modules, name, module)
     before = set(sys.modules)
-    protocol._comfy.cache_clear()
+    current.forget()
     comfy_standin.ProgressBar.updates.clear()
-    assert protocol.in_comfyui()
-    yield protocol.current(), StandaloneBackend(), path
-    protocol._comfy.cache_clear()
+    assert current.in_comfyui()
+    yield current.engine(), OwnEngine(), path
+    current.forget()
     for name in set(sys.modules) - before:
         if name.startswith("sora_core.host.comfy"):
             del sys.modules[name]

@@ -7,9 +7,9 @@ import torch
 from pipeline_support import tiny_pipeline
 
 from sora_core import tasks
-from sora_core.latents.masks import to_latent_grid
 from sora_core.diffusion.samplers import SAMPLERS
 from sora_core.errors import SoraError
+from sora_core.latents.masks import to_latent_grid
 from sora_core.tasks.finish.splice import hold_ends, level_joins
 
 HOW = {"steps": 2, "cfg": 1.0}
@@ -80,7 +80,7 @@ def test_kept_latents_and_pixels_are_untouched(pipe, name):
     latent = edits(pipe.codec)[name]
     splice = latent[tasks.SPLICE]
     assert splice.frames.shape[0] == LENGTHS[name]
-    made = pipe._edit(latent, "a cat on a beach", **HOW)
+    made = pipe.make(latent, "a cat on a beach", **HOW)
     mask = to_latent_grid(latent["noise_mask"], latent["samples"].shape)
     kept = ~mask.expand_as(latent["samples"])
     assert kept.any() and mask.any()
@@ -128,7 +128,7 @@ def test_nothing_of_what_is_hidden_reaches_the_latents(pipe):
 @pytest.mark.parametrize("sampler", list(SAMPLERS))
 def test_every_sampler_keeps(pipe, sampler):
     latent = tasks.extend(pipe.codec, clip(9), 8)
-    made = pipe._edit(latent, "a cat", sampler=sampler, steps=3, cfg=1.0)
+    made = pipe.make(latent, "a cat", sampler=sampler, steps=3, cfg=1.0)
     kept = latent["noise_mask"][0, 0, :, 0, 0] == 0
     assert torch.equal(made.latent[:, :, kept], latent["samples"][:, :, kept])
 

@@ -19,8 +19,9 @@ from sora_core.errors import SoraError
 from sora_core.media.video import probe, read_video
 from sora_core.tasks import VAECodec
 from sora_core.tasks.finish.holding import hold_places, hold_statistics, settled, statistics
-from sora_core.tasks.long.render import SegmentFolder, clock, make_source, segments_beside
+from sora_core.tasks.long.render import SegmentFolder, clock, segments_beside
 from sora_core.tasks.long.rolling import Roller, Rolling, Segment, join, roll, segments_needed
+from sora_core.tasks.long.source import make_source
 
 HOW = {"steps": 2, "cfg": 1.0, "width": 32, "height": 32}
 
@@ -98,7 +99,7 @@ def test_the_second_part_of_a_segment_starts_where_the_first_stopped():
         return ((1 - last) * target + last * noise) / (1 - last)
 
     roller = Roller(sample, lambda *_: [], torch.tensor([1.0, 0.8, 0.5, 0.2, 0.0]), (4, 6, 6), 7, Rolling())
-    made = roller._sample(torch.zeros_like(target), 1, 1, [], 3)
+    made = roller.sample_window(torch.zeros_like(target), 1, 1, [], 3)
     assert torch.allclose(made[:, :, 2:], target[:, :, 2:], atol=1e-5)
 
 

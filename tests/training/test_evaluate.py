@@ -14,7 +14,7 @@ from nodes_support import tiny_parts
 from sora_core.cli import main
 from sora_core.language import load_lexicon
 from sora_core.loading import checkpoint
-from sora_core.media.clips import cuts
+from sora_core.media.frames import cuts
 from sora_core.observer.network import Observer, cell_centres, groups, save_observer
 from sora_core.observer.watch import Sight, watch
 from sora_core.training.evaluate import cases as asked

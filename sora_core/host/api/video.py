@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ...errors import expect
-from ...media.video import VideoInfo, probe, read_audio, read_video, remux, write_video
+from ...media.sound import read_audio
+from ...media.video import VideoInfo, probe, read_video
+from ...media.write import remux, write_video
 
 if TYPE_CHECKING:
     from ...provenance import Saving

@@ -8,22 +8,22 @@ from operator import attrgetter
 from typing import Any
 
 from ...errors import expect
-from ...pipeline.engine import SORA, Family
+from ...latents.space import SORA, LatentSpace
 
 # By the class name of the latent format: name, channels, ratios in time and space, size of a patch, masks. A model
 # that turns a mask into timesteps says so itself, whatever its family does (Cosmos Predict 2 has Wan's latents).
-FAMILIES: dict[str, Family] = {
-    "Wan21": Family("Wan 2.1", 16, masks="blend"),
-    "Wan22": Family("Wan 2.2 5B", 48, 4, 16, masks="tokens"),
-    "HunyuanVideo": Family("HunyuanVideo", 16, masks="blend"),
-    "HunyuanVideo15": Family("HunyuanVideo 1.5", 32, 4, 16, (1, 1, 1), masks="blend"),
-    "LTXV": Family("LTX-Video", 128, 8, 32, (1, 1, 1), masks="tokens"),
-    "Mochi": Family("Mochi", 12, 6, 8, masks="blend"),
-    "Cosmos1CV8x8x8": Family("Cosmos 1", 16, 8, 8, masks="blend"),
-    "CogVideoX": Family("CogVideoX", 16, masks="blend"),
-    "MiniMaxH3Video": Family("MiniMax H3", 24, 4, 16, masks="blend"),
+FAMILIES: dict[str, LatentSpace] = {
+    "Wan21": LatentSpace("Wan 2.1", 16, masks="blend"),
+    "Wan22": LatentSpace("Wan 2.2 5B", 48, 4, 16, masks="tokens"),
+    "HunyuanVideo": LatentSpace("HunyuanVideo", 16, masks="blend"),
+    "HunyuanVideo15": LatentSpace("HunyuanVideo 1.5", 32, 4, 16, (1, 1, 1), masks="blend"),
+    "LTXV": LatentSpace("LTX-Video", 128, 8, 32, (1, 1, 1), masks="tokens"),
+    "Mochi": LatentSpace("Mochi", 12, 6, 8, masks="blend"),
+    "Cosmos1CV8x8x8": LatentSpace("Cosmos 1", 16, 8, 8, masks="blend"),
+    "CogVideoX": LatentSpace("CogVideoX", 16, masks="blend"),
+    "MiniMaxH3Video": LatentSpace("MiniMax H3", 24, 4, 16, masks="blend"),
     # A restorer: it reads the whole video as its condition, there is nothing to keep.
-    "SeedVR2": Family("SeedVR2", 16, masks="none"),
+    "SeedVR2": LatentSpace("SeedVR2", 16, masks="none"),
 }
 
 # Models of pictures whose latents have a place for time all the same: they borrow a video model's VAE.
@@ -54,7 +54,7 @@ def ancestors(kind: type) -> list[str]:
     return [c.__name__ for c in kind.__mro__]
 
 
-def model_family(patcher: Any) -> Family:
+def model_space(patcher: Any) -> LatentSpace:
     """The family of a MODEL. Raises SoraError when it makes no video."""
     model = patcher.model
     layout = patcher.get_model_object("latent_format")
@@ -70,7 +70,7 @@ def model_family(patcher: Any) -> Family:
         f"model: {kind} makes pictures, these nodes make video. Load a video model.",
     )
     listed = next((FAMILIES[name] for name in ancestors(type(layout)) if name in FAMILIES), None)
-    family = listed or Family(
+    family = listed or LatentSpace(
         kind,
         layout.latent_channels,
         getattr(layout, "temporal_downscale_ratio", 4),
@@ -88,11 +88,11 @@ def model_family(patcher: Any) -> Family:
         family,
         name=f"{family.name} ({kind})" if family.name != kind else kind,
         channels=layout.latent_channels,
-        space=SORA if hasattr(model, "sora_name") else listed.name if listed else "",
+        vae=SORA if hasattr(model, "sora_name") else listed.name if listed else "",
     )
 
 
-def vae_family(vae: Any) -> Family:
+def vae_space(vae: Any) -> LatentSpace:
     """The family of a VAE. Raises SoraError when it is none for video."""
     expect(
         vae.latent_dim == 3 and not getattr(vae, "not_video", False),
@@ -103,11 +103,11 @@ def vae_family(vae: Any) -> Family:
     name = f"the VAE of {getattr(vae, 'sora_name', space)}" if space else "video VAE"
     upscale = vae.upscale_ratio
     if not isinstance(upscale, tuple):
-        return Family(name, vae.latent_channels, 1, int(upscale), causal=False, space=space)
+        return LatentSpace(name, vae.latent_channels, 1, int(upscale), causal=False, vae=space)
     frames = upscale[0] if callable(upscale[0]) else lambda latents: latents * upscale[0]
     ratio = frames(3) - frames(2)
     causal = frames(1) < ratio or ratio == 1
-    return Family(name, vae.latent_channels, ratio, int(upscale[-1]), causal=causal, space=space)
+    return LatentSpace(name, vae.latent_channels, ratio, int(upscale[-1]), causal=causal, vae=space)
 
 
 def check_text(patcher: Any, conditioning: list | None, which: str) -> None:
@@ -119,13 +119,13 @@ def check_text(patcher: Any, conditioning: list | None, which: str) -> None:
     if "attention_mask" in read and read["attention_mask"].default is inspect.Parameter.empty:
         expect(
             all(options.get("attention_mask") is not None for _, options in conditioning),
-            f"{which}: {model_family(patcher).name} reads which tokens hold words (attention_mask), and this prompt "
+            f"{which}: {model_space(patcher).name} reads which tokens hold words (attention_mask), and this prompt "
             "was encoded without. Use the text encoder that goes with this model.",
         )
     if getattr(model.diffusion_model, "vector_in", None) is not None:
         expect(
             all(options.get("pooled_output") is not None for _, options in conditioning or []),
-            f"{which}: {model_family(patcher).name} reads a prompt as a whole beside its words (pooled_output), and "
+            f"{which}: {model_space(patcher).name} reads a prompt as a whole beside its words (pooled_output), and "
             "this one was encoded without. Use the text encoders that go with this model.",
         )
     place = next((TEXT_WIDTHS[name] for name in ancestors(type(model)) if name in TEXT_WIDTHS), None)
@@ -135,6 +135,6 @@ def check_text(patcher: Any, conditioning: list | None, which: str) -> None:
     for context, *_ in conditioning or []:
         expect(
             context.shape[-1] == width,
-            f"{which}: the prompt is encoded {context.shape[-1]} wide, {model_family(patcher).name} reads {width}. "
+            f"{which}: the prompt is encoded {context.shape[-1]} wide, {model_space(patcher).name} reads {width}. "
             "Use the text encoder that goes with this model.",
         )

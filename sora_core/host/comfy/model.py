@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...latents.masks import spread_tokens
 from ...diffusion.prompts import SHOTS
 from ...diffusion.shots import read_shots
 from ...errors import expect
+from ...latents.masks import spread_tokens
 from ...model.dit import DiT, DiTConfig
 
 

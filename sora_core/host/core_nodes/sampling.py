@@ -2,40 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from ...diffusion.samplers import SAMPLERS, SamplerSpec, get_sampler
-from ...diffusion.sampling import DiffusionModel, prepare_noise, sample
+from ...diffusion.samplers import SAMPLERS, get_sampler
+from ...diffusion.sampling import DiffusionModel, prepare_noise
 from ...diffusion.schedules import SCHEDULERS, get_sigmas, ksampler_sigmas
-from ...latents.previews import latent_preview
-from ...pipeline import progress
-from ...pipeline.engine import check_prompt_given
+from ...pipeline.engine import Conditioning, Latent
+from ...pipeline.own import SamplerSocket, run_sampler
 from ..api import io
 
 MAX_SEED = 0xFFFFFFFFFFFFFFFF
 
 
 @dataclass
-class ChosenSampler:
-    """What a SAMPLER socket holds: a sampler of the registry and its options."""
-
-    name: str
-    fn: Callable
-    options: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass
 class SeededNoise:
-    """What a NOISE socket holds. `seed` also seeds samplers that draw noise as they go."""
+    """What a NOISE socket holds."""
 
-    seed: int = 0
+    seed: int = 0  # also of samplers that draw noise as they go
     adds: bool = True
 
-    def generate_noise(self, latent: dict[str, Any]) -> torch.Tensor:
+    def generate_noise(self, latent: Latent) -> Tensor:
+        """Draw noise like the samples of a LATENT."""
         samples = latent["samples"]
         if not self.adds:
             return torch.zeros_like(samples)
@@ -44,77 +35,26 @@ class SeededNoise:
 
 @dataclass
 class Guider:
-    """What a GUIDER socket holds. Without `negative` there is no guidance."""
+    """What a GUIDER socket holds."""
 
     model: DiffusionModel
-    positive: Any
-    negative: Any = None
+    positive: Conditioning
+    negative: Conditioning | None = None  # None: no guidance
     cfg: float = 1.0
 
-
-def fit_latent(model: DiffusionModel, latent: dict[str, Any]) -> dict[str, Any]:
-    """`latent` in the shape that `model` takes.
-
-    A still becomes a video of one frame; an empty latent of another model (the core EmptyLatentImage knows
-    only one shape) becomes an empty one of this model.
-    """
-    samples = latent["samples"]
-    if samples.ndim == 4:
-        samples = samples.unsqueeze(2)
-    spec = model.latent
-    ratio = latent.get("downscale_ratio_spacial")
-    if not samples.any() and (samples.shape[1] != spec.channels or ratio not in (None, spec.spatial_ratio)):
-        scale = (ratio or spec.spatial_ratio) / spec.spatial_ratio
-        height, width = (int(side * scale) for side in samples.shape[-2:])
-        samples = samples.new_zeros(samples.shape[0], spec.channels, samples.shape[2], height, width)
-    fitted = {**latent, "samples": samples}
-    fitted.pop("downscale_ratio_spacial", None)
-    return fitted
-
-
-def run_sampler(
-    guider: Guider,
-    latent: dict[str, Any],
-    sampler: Any,
-    sigmas: torch.Tensor,
-    *,
-    seed: int,
-    add_noise: bool = True,
-    noise: torch.Tensor | None = None,
-) -> tuple[dict, dict]:
-    """Sample with progress told and interrupts heard; returns the LATENT and its last x0 estimate."""
-    options = None
-    if not isinstance(sampler, (str, SamplerSpec)):
-        options = dict(sampler.options)
-        sampler = get_sampler(sampler.name) if sampler.name in SAMPLERS else sampler.fn
-    latent = fit_latent(guider.model, latent)
-    last: dict[str, torch.Tensor] = {}
-    total = max(len(sigmas) - 1, 1)
-
-    rgb = getattr(guider.model, "latent_rgb", None) or {}
-    check_prompt_given(guider.positive)
-
-    def callback(step: dict[str, Any]) -> None:
-        last["samples"] = step["denoised"]
-        preview = latent_preview(step["denoised"], rgb.get("factors"), rgb.get("bias"))
-        progress.report(step["i"] + 1, total, preview)
-
-    made = sample(
-        guider.model,
-        latent,
-        guider.positive,
-        guider.negative,
-        seed=seed,
-        sampler=sampler,
-        sigmas=sigmas,
-        cfg=guider.cfg,
-        options=options,
-        add_noise=add_noise,
-        noise=noise,
-        callback=callback,
-    )
-    denoised = {**made, **{key: value.to(made["samples"].device) for key, value in last.items()}}
-    return made, denoised
+    def sample(self, latent: Latent, sampler: Any, sigmas: Tensor, seed: int, **noise: Any) -> tuple[Latent, Latent]:
+        """Sample a LATENT; returns it, and one of its last x0 estimate. noise: see `own.run_sampler`."""
+        return run_sampler(
+            self.model,
+            latent,
+            self.positive,
+            self.negative,
+            sampler=sampler,
+            sigmas=sigmas,
+            seed=seed,
+            cfg=self.cfg,
+            **noise,
+        )
 
 
 def _seed(name: str) -> io.Input:
@@ -183,13 +123,23 @@ class KSampler(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, model, seed, steps, cfg, sampler_name, scheduler, positive, negative, latent_image, denoise=1.0
+        cls,
+        model: DiffusionModel,
+        seed: int,
+        steps: int,
+        cfg: float,
+        sampler_name: str,
+        scheduler: str,
+        positive: Conditioning,
+        negative: Conditioning,
+        latent_image: Latent,
+        denoise: float = 1.0,
     ) -> io.NodeOutput:
         spec = get_sampler(sampler_name)
         sigmas = ksampler_sigmas(
             scheduler, steps, discard_penultimate=spec.discard_penultimate, shift=model.shift, denoise=denoise
         )
-        made, _ = run_sampler(Guider(model, positive, negative, cfg), latent_image, spec, sigmas, seed=seed)
+        made, _ = Guider(model, positive, negative, cfg).sample(latent_image, spec, sigmas, seed)
         return io.NodeOutput(made)
 
 
@@ -218,19 +168,19 @@ class KSamplerAdvanced(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        model,
-        add_noise,
-        noise_seed,
-        steps,
-        cfg,
-        sampler_name,
-        scheduler,
-        positive,
-        negative,
-        latent_image,
-        start_at_step,
-        end_at_step,
-        return_with_leftover_noise,
+        model: DiffusionModel,
+        add_noise: str,
+        noise_seed: int,
+        steps: int,
+        cfg: float,
+        sampler_name: str,
+        scheduler: str,
+        positive: Conditioning,
+        negative: Conditioning,
+        latent_image: Latent,
+        start_at_step: int,
+        end_at_step: int,
+        return_with_leftover_noise: str,
     ) -> io.NodeOutput:
         spec = get_sampler(sampler_name)
         sigmas = ksampler_sigmas(
@@ -242,15 +192,9 @@ class KSamplerAdvanced(io.ComfyNode):
                 sigmas[-1] = 0
         sigmas = sigmas[start_at_step:]
         if len(sigmas) < 2:
-            return io.NodeOutput(fit_latent(model, latent_image))
-        made, _ = run_sampler(
-            Guider(model, positive, negative, cfg),
-            latent_image,
-            spec,
-            sigmas,
-            seed=noise_seed,
-            add_noise=add_noise == "enable",
-        )
+            return io.NodeOutput(model.space.fit_empty(latent_image, "the model"))
+        guider = Guider(model, positive, negative, cfg)
+        made, _ = guider.sample(latent_image, spec, sigmas, noise_seed, add_noise=add_noise == "enable")
         return io.NodeOutput(made)
 
 
@@ -266,8 +210,8 @@ class KSamplerSelect(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, sampler_name) -> io.NodeOutput:
-        return io.NodeOutput(ChosenSampler(sampler_name, get_sampler(sampler_name).fn))
+    def execute(cls, sampler_name: str) -> io.NodeOutput:
+        return io.NodeOutput(SamplerSocket(sampler_name, get_sampler(sampler_name).fn))
 
 
 class BasicScheduler(io.ComfyNode):
@@ -287,7 +231,7 @@ class BasicScheduler(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model, scheduler, steps, denoise) -> io.NodeOutput:
+    def execute(cls, model: DiffusionModel, scheduler: str, steps: int, denoise: float) -> io.NodeOutput:
         return io.NodeOutput(get_sigmas(scheduler, steps, shift=model.shift, denoise=denoise))
 
 
@@ -303,7 +247,7 @@ class RandomNoise(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, noise_seed) -> io.NodeOutput:
+    def execute(cls, noise_seed: int) -> io.NodeOutput:
         return io.NodeOutput(SeededNoise(noise_seed))
 
 
@@ -340,7 +284,9 @@ class CFGGuider(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model, positive, negative, cfg) -> io.NodeOutput:
+    def execute(
+        cls, model: DiffusionModel, positive: Conditioning, negative: Conditioning, cfg: float
+    ) -> io.NodeOutput:
         return io.NodeOutput(Guider(model, positive, negative, cfg))
 
 
@@ -356,7 +302,7 @@ class BasicGuider(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model, conditioning) -> io.NodeOutput:
+    def execute(cls, model: DiffusionModel, conditioning: Conditioning) -> io.NodeOutput:
         return io.NodeOutput(Guider(model, conditioning))
 
 
@@ -387,10 +333,19 @@ class SamplerCustom(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, model, add_noise, noise_seed, cfg, positive, negative, sampler, sigmas, latent_image
+        cls,
+        model: DiffusionModel,
+        add_noise: bool,
+        noise_seed: int,
+        cfg: float,
+        positive: Conditioning,
+        negative: Conditioning,
+        sampler: SamplerSocket,
+        sigmas: Tensor,
+        latent_image: Latent,
     ) -> io.NodeOutput:
         guider = Guider(model, positive, negative, cfg)
-        return io.NodeOutput(*run_sampler(guider, latent_image, sampler, sigmas, seed=noise_seed, add_noise=add_noise))
+        return io.NodeOutput(*guider.sample(latent_image, sampler, sigmas, noise_seed, add_noise=add_noise))
 
 
 class SamplerCustomAdvanced(io.ComfyNode):
@@ -411,11 +366,12 @@ class SamplerCustomAdvanced(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, noise, guider, sampler, sigmas, latent_image) -> io.NodeOutput:
-        latent_image = fit_latent(guider.model, latent_image)
+    def execute(
+        cls, noise: SeededNoise, guider: Guider, sampler: SamplerSocket, sigmas: Tensor, latent_image: Latent
+    ) -> io.NodeOutput:
+        latent_image = guider.model.space.fit_empty(latent_image, "the model")
         drawn = noise.generate_noise(latent_image)
-        made = run_sampler(guider, latent_image, sampler, sigmas, seed=noise.seed, noise=drawn)
-        return io.NodeOutput(*made)
+        return io.NodeOutput(*guider.sample(latent_image, sampler, sigmas, noise.seed, noise=drawn))
 
 
 class ModelSamplingSD3(io.ComfyNode):
@@ -440,7 +396,7 @@ class ModelSamplingSD3(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model, shift) -> io.NodeOutput:
+    def execute(cls, model: DiffusionModel, shift: float) -> io.NodeOutput:
         return io.NodeOutput(model.with_shift(shift))
 
 

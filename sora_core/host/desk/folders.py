@@ -20,11 +20,11 @@ from datetime import datetime
 from pathlib import Path
 
 from ...errors import SoraError, expect
-from ...files import ensure_writable
+from ...files import PICTURES, VIDEOS, ensure_writable
 from ...words import did_you_mean
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-VIDEO_SUFFIXES = (".mp4", ".webm", ".mov", ".mkv", ".avi", ".m4v", ".gif")
+IMAGE_SUFFIXES = (*PICTURES, ".gif")
+VIDEO_SUFFIXES = VIDEOS
 
 # Most file systems allow 255 bytes for one name; the counter, the suffix and a temporary mark need some.
 MAX_PREFIX_BYTES = 200

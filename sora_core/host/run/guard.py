@@ -17,7 +17,9 @@ from typing import Any
 
 import torch
 
-from ...media.video import iter_frames, read_audio, write_video
+from ...media.sound import read_audio
+from ...media.video import iter_frames
+from ...media.write import write_video
 from ...safety import gate
 from ...safety.frames import FrameChecker, FrameReport
 from ..api.video import VideoComponents, VideoFromComponents, VideoFromFile, VideoInput

@@ -1,1 +1,1 @@
-"""Content Credentials (C2PA): sign and verify."""
+"""Content Credentials (C2PA): how a video was made, who signs that, and what a file says."""

@@ -1,7 +1,7 @@
 """What a saved video is made of: which model, which files, and what was done to them.
 
-Read from the graph that was run, backwards from the node that saves: that is the same in ComfyUI and in our own
-host, needs no socket, and no node on the way has to know of it. What a lazy branch would have loaded counts too.
+It is read from the graph that was run, backwards from the node that saves. That works the same in ComfyUI and in our
+own host, needs no socket, and no node on the way has to know of it. What a lazy branch would have loaded counts too.
 In Python, `recorded` notes the same on the calls of a `Pipeline`.
 """
 
@@ -19,11 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import SoraError
-from ...files import written_beside
+from ...files import PHONE_PICTURE_TYPES, PICTURES, SOUNDS, VIDEOS, written_beside
 
-VIDEOS = (".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi", ".gif")
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".heic")
-SOUNDS = (".wav", ".mp3", ".flac", ".ogg", ".m4a", ".aac", ".opus")
+SOURCES = (*VIDEOS, *PICTURES, *PHONE_PICTURE_TYPES, *SOUNDS)
 WEIGHTS = (".safetensors", ".sft", ".gguf", ".ckpt", ".pt", ".pth", ".bin")
 # Widgets that name what makes the picture; VAEs and text encoders are left out.
 MODEL_INPUTS = ("model", "ckpt_name", "unet_name", "model_name", "lora_name", "lora")
@@ -44,16 +42,17 @@ ALL_NEW = ("SoraRemix",)
 
 @dataclass(frozen=True)
 class Model:
-    """A model by name; `file` is what its hash is taken of, None where there is none."""
+    """A model that made something."""
 
     name: str
-    file: Path | None = None
+    file: Path | None = None  # its weights, None where there is no file
 
     def sha256(self) -> str | None:
-        """Hex digest of the file, remembered in the user's cache by path, size and time."""
+        """Return the hex digest of the file, remembered in the user's cache by path, size and time."""
         if self.file is None or not self.file.is_file():
             return None
         stat = self.file.stat()
+        # A model of many gigabytes takes a minute to hash.
         key = f"{self.file.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
         known = _read_cache()
         if key not in known:
@@ -65,16 +64,13 @@ class Model:
 
 @dataclass(frozen=True)
 class History:
-    """How something was made.
-
-    generated: whether a model made any of it. edits: keys of EDITS, from the source to the result. sources: the
-    user's files that went in. prompts: what was asked for, kept apart so that it is written only when that is wanted.
-    """
+    """How something was made."""
 
     models: tuple[Model, ...] = ()
-    generated: bool = True
-    edits: tuple[str, ...] = ()
-    sources: tuple[Path, ...] = ()
+    generated: bool = True  # whether a model made any of it
+    edits: tuple[str, ...] = ()  # keys of EDITS, from the source to the result
+    sources: tuple[Path, ...] = ()  # the user's files that went in
+    # What was asked for. No repr, so that no log holds it; it is written only when that is wanted.
     prompts: tuple[str, ...] = field(default=(), repr=False)
 
 
@@ -84,9 +80,10 @@ def read_graph(
     find_input: Callable[[str], Path | None],
     find_model: Callable[[str], Model | None],
 ) -> History:
-    """The history of what `node` saves, from the graph in API format that is being run.
+    """Read the history of what `node` saves from the graph that is being run, in API format.
 
-    find_input: the file of a name in the host's folders; find_model: the model that a loader's widget names.
+    find_input: returns the file of a name in the host's folders, None for what is no file there.
+    find_model: returns the model that a loader's widget names.
     """
     models: dict[str, Model] = {}
     sources: dict[Path, None] = {}
@@ -94,7 +91,7 @@ def read_graph(
     for kind, inputs in _upstream(prompt or {}, str(node)):
         values = {name: value for name, value in inputs.items() if isinstance(value, str)}
         for name, value in values.items():
-            if value.lower().partition(" [")[0].endswith(VIDEOS + PICTURES + SOUNDS):
+            if value.lower().partition(" [")[0].endswith(SOURCES):  # "cat.mp4 [output]" is a file of another folder
                 path = find_input(value)
                 if path is not None:
                     sources[path] = None
@@ -102,13 +99,16 @@ def read_graph(
                 model = find_model(value)
                 if model is not None:
                     models[model.name] = model
+        # A long video that is made from words alone edits nothing.
         if kind in EDITS and (kind != "SoraLongVideo" or _is_link(inputs.get("video"))):
             edits.append(kind)
-        if kind == "SoraLongVideo" or "Sampler" in kind and not kind.endswith("Select"):
+        # Sampler nodes of ComfyUI and of other packs have the word in their names; a "...SamplerSelect" only names one.
+        if kind == "SoraLongVideo" or ("Sampler" in kind and not kind.endswith("Select")):
             generated = True
         prompts += [text for name, text in values.items() if name in ("text", "shots", "prompt") and text.strip()]
     return History(
         models=tuple(models.values()),
+        # With nothing of the user's in it, it was made, by whatever node.
         generated=generated or not sources,
         edits=tuple(dict.fromkeys(edits)),
         sources=tuple(sources),
@@ -117,11 +117,12 @@ def read_graph(
 
 
 def _is_link(value: Any) -> bool:
+    """Say whether an input is another node's output, `[node, number]`."""
     return isinstance(value, (list, tuple)) and len(value) == 2 and isinstance(value[1], int)
 
 
 def _upstream(prompt: Mapping[str, Any], node: str) -> Iterator[tuple[str, dict]]:
-    """Type and inputs of `node` and of all that it depends on, sources first."""
+    """Yield type and inputs of `node` and of all that it depends on, each once, sources first."""
     seen: set[str] = set()
     stack = [(node, False)]
     while stack:
@@ -164,20 +165,25 @@ def recorded(kind: str | None, *files: str) -> Callable:
 
 
 def of_call(bundle: Any, kind: str | None, inputs: list[Any], prompt: Any) -> History:
-    """The history of a call in Python with a `ModelBundle`. Of frames that are handed over only the edit is known."""
+    """Return the history of a call in Python with a `ModelBundle`.
+
+    inputs: what was edited, files or frames (or several of them by key), None for nothing. Of frames only the edit is
+    known, not where they come from.
+    """
     flat = [each for value in inputs for each in (value.values() if isinstance(value, Mapping) else [value])]
     sources = tuple(dict.fromkeys(Path(value) for value in flat if isinstance(value, (str, Path))))
-    edited = kind is not None and any(value is not None for value in flat)
+    edits = (kind,) if kind is not None and any(value is not None for value in flat) else ()
     models = (
         Model(str(bundle.info.get("name", "model")), bundle.file),
         *(Model(path.stem, path) for path in bundle.loras),
     )
     prompts = (prompt,) if isinstance(prompt, str) and prompt.strip() else ()
-    return History(models, True, (kind,) if edited else (), sources, prompts)
+    return History(models, True, edits, sources, prompts)
 
 
 # -- hashes that are known -------------------------------------------------------------------------------
 def _cache_file() -> Path:
+    """Return where hashes are remembered: XDG_CACHE_HOME/sora, on Windows LOCALAPPDATA/Sora."""
     if sys.platform == "win32" and "XDG_CACHE_HOME" not in os.environ:
         return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData/Local")) / "Sora" / "hashes.json"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sora" / "hashes.json"

@@ -2,42 +2,35 @@
 
 A manifest says that a model made the file (IPTC digital source type), which one and the hash of its weights, what was
 done (C2PA actions), and which files went in (ingredients, with the manifests that they carry, checked as they are now).
-Our own words are under `org.sora-nodes.`. It is signed together with a hash of the whole file but for the boxes that
-hold the manifest itself, the file type and free space (C2PA 2.2, sections 9.2 and 18). Nothing goes over the network.
+Our own words are under `org.sora-nodes.`.
+
+The manifest is signed together with a hash of the whole file but for the boxes that hold the manifest itself, the file
+type and free space (C2PA 2.2, sections 9.2 and 18). Nothing goes over the network.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from ...about import GENERATOR, VERSION
 from ...errors import SoraError
-from .history import ALL_NEW, EDITS, SOUNDS, History
+from ...files import PHONE_PICTURE_TYPES, PICTURE_TYPES, SOUND_TYPES, SOUNDS, VIDEO_TYPES
+from .history import ALL_NEW, EDITS, History
 from .keys import Signer
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 MADE, PARTLY = SOURCE_TYPE + "trainedAlgorithmicMedia", SOURCE_TYPE + "compositeWithTrainedAlgorithmicMedia"
 OURS = "org.sora-nodes."
-FORMATS = {".mp4": "video/mp4", ".png": "image/png"}
-INGREDIENT_FORMATS = FORMATS | {
-    ".mov": "video/quicktime",
-    ".m4v": "video/mp4",
-    ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".webp": "image/webp",
-    ".gif": "image/gif",
-    ".avi": "video/avi",
-    ".tif": "image/tiff",
-    ".tiff": "image/tiff",
-    ".avif": "image/avif",
-    ".heic": "image/heic",
-    ".wav": "audio/wav",
-    ".mp3": "audio/mpeg",
-    ".flac": "audio/flac",
-    ".m4a": "audio/mp4",
+# In these c2pa knows no place for a manifest, so that they go in as files of no known kind.
+NO_MANIFEST = (".webm", ".mkv", ".bmp", ".ogg", ".aac", ".opus")
+INGREDIENT_FORMATS = {
+    suffix: kind
+    for suffix, kind in (VIDEO_TYPES | PICTURE_TYPES | PHONE_PICTURE_TYPES | SOUND_TYPES).items()
+    if suffix not in NO_MANIFEST
 }
+FORMATS = {suffix: INGREDIENT_FORMATS[suffix] for suffix in (".mp4", ".png")}  # what we write
 SETTINGS = {
     "version": 1,
     # Whoever looks at a file must not be known to the server that it names.
@@ -46,28 +39,24 @@ SETTINGS = {
 }
 
 
-def available() -> bool:
-    """Whether the library that signs is installed."""
-    return find_spec("c2pa") is not None
-
-
 def library() -> Any:
-    """The module `c2pa`. Raises SoraError where it is not installed."""
+    """Return the module `c2pa`. Raises SoraError where it is not installed."""
     try:
         import c2pa
     except ImportError as error:
         raise SoraError(
-            "Content Credentials need the package c2pa-python, which is not installed: "
-            f"`pip install c2pa-python` ({error})."
+            "Content Credentials need the package c2pa-python, which is not installed: `pip install c2pa-python` "
+            f"({error})."
         ) from error
     return c2pa
 
 
 def actions(history: History, *, mark: int | None = None, include_prompt: bool = False) -> list[dict[str, Any]]:
-    """C2PA actions of a history, first to last. Ingredient number n is called "n".
+    """Return the C2PA actions of a history, first to last. Ingredient number n is called "n".
 
-    One video or picture that went in is opened and edited; several are placed into something new. mark: the
-    watermark's payload.
+    One video or picture that went in is opened and edited; several are placed into something new.
+
+    mark: the watermark's payload; None where there is no mark.
     """
     made: dict[str, Any] = {}
     if history.generated and history.models:
@@ -87,7 +76,7 @@ def actions(history: History, *, mark: int | None = None, include_prompt: bool =
         # What was only put together is still composed by something: the standard wants a source type here.
         source = kind or {"digitalSourceType": SOURCE_TYPE + "composite"}
         steps.append({"action": "c2pa.created", "when": when, **source, **made})
-        made = {}
+        made = {}  # said once is enough
     else:
         steps.append({"action": "c2pa.opened", "when": when, "parameters": {"ingredientIds": [str(parent)]}})
     steps += [
@@ -96,8 +85,9 @@ def actions(history: History, *, mark: int | None = None, include_prompt: bool =
         if n != parent
     ]
     words = [EDITS[edit] for edit in history.edits]
-    if history.sources and not words:
+    if history.sources and not words:  # some other node's work
         words = ["changed by a model" if history.generated else "encoded again"]
+    # Of several sources that were only put together, "created" and "placed" say all there is.
     for text in words if history.generated or parent is not None else []:
         steps.append({"action": "c2pa.edited", "description": text, **kind, **made})
     if mark is not None:
@@ -106,7 +96,7 @@ def actions(history: History, *, mark: int | None = None, include_prompt: bool =
 
 
 def _parent(history: History) -> int | None:
-    """The number of the one video or picture that this is a version of; None where there are several, or none."""
+    """Return the number of the one video or picture that this is a version of; None for several, or none."""
     seen = [n for n, path in enumerate(history.sources) if path.suffix.lower() not in SOUNDS]
     return seen[0] if len(seen) == 1 else None
 
@@ -117,6 +107,7 @@ def check_signer(signer: Signer) -> None:
 
     from PIL import Image
 
+    # Only the library itself knows all of the standard's rules for certificates.
     source, made = io.BytesIO(), io.BytesIO()
     Image.new("RGB", (1, 1)).save(source, "PNG")
     source.seek(0)
@@ -135,8 +126,11 @@ def sign(
 ) -> None:
     """Write `source` (mp4 or png, by the suffix of `target`) with its credentials as `target`.
 
-    A stream: memory holds what is hashed at a time, twice the file and at most half a gigabyte. Raises SoraError when
-    the certificate is not one that C2PA allows.
+    The file is streamed: memory holds what is hashed at a time, twice the file and at most half a gigabyte.
+
+    title: the name of the file, for whoever reads the credentials. mark: the watermark's payload.
+
+    Raises SoraError when the certificate is not one that C2PA allows.
     """
     with source.open("rb") as given, target.open("w+b") as made:
         _sign(given, made, FORMATS[target.suffix.lower()], history, title, signer, mark, include_prompt)
@@ -152,13 +146,11 @@ def _sign(
     mark: int | None,
     include_prompt: bool,
 ) -> None:
-    from ... import __version__
-
     c2pa = library()
     steps = actions(history, mark=mark, include_prompt=include_prompt)
     parent = _parent(history)
     manifest = {
-        "claim_generator_info": [{"name": "Sora Nodes", "version": __version__}],
+        "claim_generator_info": [{"name": GENERATOR, "version": VERSION}],
         "title": title,
         "format": kind,
         "assertions": [{"label": "c2pa.actions.v2", "created": True, "data": {"actions": steps}}],
@@ -172,13 +164,13 @@ def _sign(
         builder.sign(c2pa.Signer.from_info(info), kind, source, target)
     except c2pa.C2paError as error:
         raise SoraError(
-            f"Content Credentials could not be signed with the certificate of {signer.name!r} ({error}): "
-            "use one that C2PA allows, or none."
+            f"Content Credentials could not be signed with the certificate of {signer.name!r} ({error}): use one that "
+            "C2PA allows, or none."
         ) from error
 
 
 def _add_ingredient(c2pa: Any, builder: Any, path: Path, number: int, relationship: str) -> None:
-    """A file that went in, with its own manifest. One whose manifest cannot be read is added without, and so named."""
+    """Add a file that went in, with its own manifest; without, and with a note, where that cannot be read."""
     about = {"title": path.name, "relationship": relationship, "label": str(number)}
     kind = INGREDIENT_FORMATS.get(path.suffix.lower(), "application/octet-stream")
     with path.open("rb") as data:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,45 +33,38 @@ KINDS = {
     "compositeWithTrainedAlgorithmicMedia": "partly made by AI",
     "digitalCapture": "a camera's recording",
 }
-MAX_DEPTH = 20
+MAX_DEPTH = 20  # of ingredients in ingredients: a file may claim a circle
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What one signer states. actions and problems are sentences; ingredients what went in, with their own manifests.
+    """What one signer states."""
 
-    name: of the ingredient, or the title of the file. relationship: None for the file itself, else C2PA's word.
-    signer: organisation and name in the certificate, None where there are no credentials.
-    """
-
-    name: str
-    signer: str | None = None
-    generator: str | None = None
-    actions: tuple[str, ...] = ()
-    problems: tuple[str, ...] = ()
-    relationship: str | None = None
-    ingredients: tuple[Manifest, ...] = ()
+    name: str  # of the file, or of the ingredient as its user titled it
+    signer: str | None = None  # organisation and name in the certificate, None where there are no credentials
+    generator: str | None = None  # the software that wrote it
+    actions: tuple[str, ...] = ()  # what was done, one sentence each
+    problems: tuple[str, ...] = ()  # what was wrong with an ingredient when it was used, one sentence each
+    relationship: str | None = None  # C2PA's word for what an ingredient was to the whole; None for the file itself
+    ingredients: tuple[Manifest, ...] = ()  # what went in
 
 
 @dataclass(frozen=True)
 class Report:
-    """state: "intact", "tampered" (changed after signing), "broken" (credentials that cannot be read), "none".
-
-    trusted: whether the signer's certificate leads to one of the roots that were given. problems: what was changed,
-    in words, each with C2PA's code for it.
-    """
+    """What the credentials of a file say, and whether they hold."""
 
     file: str
+    # "intact", "tampered" (changed after signing), "broken" (credentials that cannot be read), "none"
     state: str
-    trusted: bool = False
-    problems: tuple[str, ...] = ()
-    manifest: Manifest | None = field(default=None)
+    trusted: bool = False  # whether the signer's certificate leads to one of the roots that were given
+    problems: tuple[str, ...] = ()  # what was changed, one sentence each, with C2PA's code for it
+    manifest: Manifest | None = None
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
 
     def lines(self) -> Iterator[str]:
-        """The report for a person."""
+        """Yield the report for a person, line by line."""
         heads = {
             "intact": "not changed since it was signed",
             "tampered": "TAMPERED WITH after it was signed",
@@ -88,13 +81,12 @@ class Report:
             yield from _tell(self.manifest, "  ")
 
     def as_dict(self) -> dict[str, Any]:
-        """The report as JSON can hold it."""
-        from dataclasses import asdict
-
+        """Return the report as JSON can hold it."""
         return asdict(self)
 
 
 def _tell(manifest: Manifest, indent: str) -> Iterator[str]:
+    """Yield what a manifest states, and those of its ingredients further in."""
     if manifest.generator:
         yield f"{indent}written with {manifest.generator}"
     for action in manifest.actions:
@@ -110,8 +102,9 @@ def _tell(manifest: Manifest, indent: str) -> Iterator[str]:
 def verify(path: str | Path, trust: str | Path | None = None) -> Report:
     """Read and check the Content Credentials of a picture, video or sound.
 
-    trust: PEM file of the certificates whose signatures are trusted; none are otherwise. Nothing is looked up over the
-    network. Raises SoraError for a file that is not there or is none of these.
+    trust: PEM file of the certificates whose signatures are trusted; none are otherwise.
+
+    Nothing is looked up over the network. Raises SoraError for a file that is not there or is none of these.
     """
     path = Path(path)
     expect(path.is_file(), f"There is no file {str(path)!r}: check the name.")
@@ -127,6 +120,7 @@ def verify(path: str | Path, trust: str | Path | None = None) -> Report:
     except c2pa.C2paError.RemoteManifest as error:
         return Report(path.name, "none", problems=(f"they are kept elsewhere, and not fetched: {_clean(error)}",))
     except (c2pa.C2paError, ValueError) as error:
+        # What cannot be parsed is a broken manifest, or no media file at all.
         if not _carries_manifest(path):
             _check_media(path)
         return Report(path.name, "broken", problems=(_clean(error),))
@@ -134,6 +128,7 @@ def verify(path: str | Path, trust: str | Path | None = None) -> Report:
 
 
 def _settings(trust: str | Path | None) -> dict[str, Any]:
+    """Return c2pa's settings with the roots of the PEM file `trust`. Raises SoraError where it holds none."""
     if trust is None:
         return SETTINGS
     from cryptography import x509
@@ -147,13 +142,13 @@ def _settings(trust: str | Path | None) -> dict[str, Any]:
 
 
 def _carries_manifest(path: Path) -> bool:
-    """Whether the label of a manifest store is in the file: what cannot be parsed is broken, not absent."""
+    """Say whether the label of a manifest store is in the file, read as a stream."""
     with path.open("rb") as data:
         before = b""
         while block := data.read(1 << 20):
             if b"jumb" in before + block and b"c2pa" in before + block:
                 return True
-            before = block[-4096:]
+            before = block[-4096:]  # the label may lie across two blocks
     return False
 
 
@@ -176,11 +171,13 @@ def _check_media(path: Path) -> None:
 
 
 def _report(path: Path, store: dict[str, Any]) -> Report:
+    """Turn the library's JSON into a report."""
     results = store.get("validation_results") or {}
     active = results.get("activeManifest") or {}
     failures = list(active.get("failure") or [])
     for delta in results.get("ingredientDeltas") or []:
         failures += (delta.get("validationDeltas") or {}).get("failure") or []
+    # Older versions of the library have one flat list.
     if "validation_results" not in store:
         failures += store.get("validation_status") or []
     problems = tuple(dict.fromkeys(_problem(each) for each in failures if each.get("code") != UNTRUSTED))
@@ -194,14 +191,21 @@ def _report(path: Path, store: dict[str, Any]) -> Report:
 
 
 def _problem(status: dict[str, Any]) -> str:
+    """Put a failed check into words, with C2PA's code for it."""
     code = str(status.get("code"))
     meaning = MEANINGS.get(code) or status.get("explanation") or "a check failed"
     return f"{_clean(meaning)} ({_clean(code)})"
 
 
 def _manifest(
-    manifests: dict, label: str | None, name: str, relationship: str | None, problems: tuple[str, ...], depth: int
+    manifests: dict[str | None, dict[str, Any]],
+    label: str | None,
+    name: str,
+    relationship: str | None,
+    problems: tuple[str, ...],
+    depth: int,
 ) -> Manifest:
+    """Turn the manifest `label` of the library's JSON into ours, and those of its ingredients with it."""
     data = manifests.get(label) or {}
     signature = data.get("signature_info") or {}
     names = [signature[key] for key in ("issuer", "common_name") if signature.get(key)]
@@ -237,7 +241,7 @@ def _manifest(
 
 
 def _action(action: dict[str, Any]) -> str:
-    """One action in a line."""
+    """Put one action into a line."""
     text = str(action.get("action", "?")).removeprefix("c2pa.")
     parts = [str(action[key]) for key in ("description",) if action.get(key)]
     source = str(action.get("digitalSourceType", "")).removeprefix(SOURCE_TYPE)
@@ -256,6 +260,6 @@ def _action(action: dict[str, Any]) -> str:
 
 
 def _clean(text: Any) -> str:
-    """`text` of an unknown author in one line that does nothing to a terminal."""
+    """Return `text` of an unknown author as one line that does nothing to a terminal."""
     line = " ".join(str(text).split())
     return "".join(letter if letter.isprintable() else "?" for letter in line)[:600]

@@ -1,1 +1,1 @@
-"""Whether a video was made here."""
+"""Was a video made here? Credentials, watermark and a classifier of traces are asked."""

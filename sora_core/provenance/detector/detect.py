@@ -1,9 +1,9 @@
-"""Was this video made here? Asks the credentials, then the watermark, then a classifier, and says which one speaks.
+"""Was this video made here? Ask the credentials, then the watermark, then a classifier, and say which one speaks.
 
-The credentials are signed and say what was done; the watermark survives re-encoding and has a p-value that is a bound;
-the classifier only recognises how a decoder paints, with error rates that tests/benchmarks/safety.py measures; its
-probability is meant for even numbers of clips that are ours and that are not. So the first that
-has an answer speaks, and the others are reported beside it.
+The credentials are signed and say what was done. The watermark survives re-encoding and has a p-value that is a bound.
+The classifier only recognises how a decoder paints, with error rates that tests/benchmarks/safety.py measures; its
+probability is meant for even numbers of clips that are ours and that are not. So the first that has an answer speaks,
+and the others are reported beside it.
 """
 
 from __future__ import annotations
@@ -15,40 +15,40 @@ from typing import Any
 
 import numpy as np
 
+from ...about import GENERATOR
 from ...errors import SoraError, expect
-from ..watermark.embedding import Accumulator, WatermarkReport, read
+from ...files import PICTURES
+from ..watermark.reading import Accumulator, WatermarkReport, read
 from . import traces
 from .classifier import WEIGHTS, load_classifier
 
 # Probability from which the classifier's answer is yes. Not 0.5: most videos are not ours, so a yes that is wrong one
 # time in ten among even numbers of both would mostly be wrong.
 MARKED = 0.9
-GENERATOR = "Sora Nodes"  # what our credentials name as the writing software
 
 
 @dataclass(frozen=True)
 class Detection:
-    """evidence: "credentials", "watermark", "classifier" (which one speaks). probability: that the video was made here:
-    1 for credentials of a trusted signer, 1 minus the bound on a false positive for a mark, else the classifier's.
-    credentials: lines, empty when the file has none. frames: the classifier's probability for each frame.
-    """
+    """What was found out about a video."""
 
-    evidence: str
+    evidence: str  # which one speaks: "credentials", "watermark" or "classifier"
     made_here: bool
+    # That the video was made here: 1 for credentials of a trusted signer, 1 minus the bound on a false positive for a
+    # mark, else the classifier's.
     probability: float
-    credentials: tuple[str, ...]
+    credentials: tuple[str, ...]  # lines, none when the file has no credentials
     watermark: WatermarkReport
-    classifier: float
-    frames: tuple[float, ...]
+    classifier: float  # probability of the whole video
+    frames: tuple[float, ...]  # the classifier's probability of each frame
     notes: tuple[str, ...] = ()
-    info: dict[str, Any] = field(default_factory=dict)
+    info: dict[str, Any] = field(default_factory=dict)  # of the classifier: what it was trained on, and its figures
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-able."""
+        """Return the report as JSON can hold it."""
         return asdict(self)
 
     def text(self) -> str:
-        """The report in lines."""
+        """Return the report in lines, for a person."""
         mark = self.watermark
         says = "say so" if self.evidence == "credentials" else "says so"
         lines = [
@@ -60,8 +60,7 @@ class Detection:
             placed = "" if mark.scale == 1 and mark.shift == (0, 0) else f", the picture cut to 1/{mark.scale:.2f}"
             lines.append(
                 f"Watermark: payload {mark.payload:08x}, p <= {mark.p_value:.1e}{placed}"
-                f"{', mirrored' if mark.mirrored else ''}; least certain bit "
-                f"{min(mark.bit_confidence):.4f}."
+                f"{', mirrored' if mark.mirrored else ''}; least certain bit {min(mark.bit_confidence):.4f}."
             )
         else:
             lines.append(f"Watermark: none with this key (p <= {mark.p_value:.2g}).")
@@ -83,11 +82,14 @@ def detect_frames(
     notes: tuple[str, ...] = (),
     classifier: Path = WEIGHTS,
 ) -> Detection:
-    """Examine frames `[H,W,3]` (uint8 or float 0..1), one after the other; memory does not grow with their number.
+    """Examine frames `[H,W,3]` (uint8 or float 0..1), one after the other. Memory does not grow with their number.
 
-    claimed: whether whole credentials name this software; trusted: whether their signer is trusted.
+    key: of the watermark; None is the public one.
+    credentials: lines of what the file's credentials say.
+    claimed: whether whole credentials name this software.
+    trusted: whether their signer is trusted.
 
-    Raises SoraError when there are none, or they are smaller than 32 pixels a side.
+    Raises SoraError when there are no frames, or they are smaller than 32 pixels a side.
     """
     network, summed, rows = load_classifier(classifier), Accumulator(), []
     for frame in frames:
@@ -124,24 +126,24 @@ def detect_file(
 ) -> Detection:
     """Examine a video or a picture. Raises SoraError for what is neither, is empty or damaged.
 
-    key: of the watermark; None is the public one. trust: PEM file of the signers' certificates to trust.
+    key: of the watermark; None is the public one.
+    trust: PEM file of the signers' certificates to trust.
     """
-    from ...media.clips import read_still
+    from ...media.stills import read_still
     from ...media.video import iter_frames
 
     path = Path(path)
     expect(path.is_file(), f"There is no file {str(path)!r}: check the name.")
     expect(path.stat().st_size > 0, f"{path.name} is empty (0 bytes): give the whole file.")
     lines, claimed, trusted, notes = _credentials(path, trust)
-    still = path.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
-    frames = read_still(path) if still else iter_frames(path)
+    frames: Iterable[Any] = read_still(path) if path.suffix.lower() in PICTURES else iter_frames(path)
     return detect_frames(
         frames, key=key, credentials=lines, claimed=claimed, trusted=trusted, notes=notes, classifier=classifier
     )
 
 
 def _credentials(path: Path, trust: str | Path | None) -> tuple[tuple[str, ...], bool, bool, tuple[str, ...]]:
-    """What the credentials say; whether they are whole and name this software; whether they are trusted; notes."""
+    """Read the credentials: what they say, whether they are whole and name this software, whether trusted, notes."""
     from ..credentials.verify import verify
 
     try:
@@ -151,7 +153,7 @@ def _credentials(path: Path, trust: str | Path | None) -> tuple[tuple[str, ...],
     lines = tuple(line.strip() for line in report.lines())[1:]
     if report.state == "none":
         return lines, False, False, ()
-    if report.state != "intact":
+    if report.state != "intact" or report.manifest is None:
         return (report.state, *lines), False, False, ("The credentials do not hold, so they do not count here.",)
     claimed = (report.manifest.generator or "").startswith(GENERATOR)
     notes = () if report.trusted else ("The signer of the credentials is not trusted: anybody can make such ones.",)

@@ -1,4 +1,4 @@
-"""The picture of a detection: the classifier's probability of each frame."""
+"""A picture of a detection: the classifier's probability of each frame."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from PIL import Image, ImageDraw
 
 from .detect import MARKED, Detection
 
-SIZE = (640, 240)
+SIZE = (640, 240)  # width, height
 MARGIN = (46, 34, 16, 30)  # left, top, right, bottom
 INK, FAINT, LINE, MADE = (40, 40, 48), (205, 205, 212), (70, 110, 200), (200, 70, 60)
 
 
 def draw_frames(found: Detection) -> Image.Image:
-    """RGB picture: frames from left to right, probability 0 to 1 upwards, above it which evidence speaks."""
+    """Draw frames from left to right, probability 0 to 1 upwards, and above it which evidence speaks. RGB."""
     picture = Image.new("RGB", SIZE, "white")
     draw = ImageDraw.Draw(picture)
     left, top, right, bottom = MARGIN[0], MARGIN[1], SIZE[0] - MARGIN[2], SIZE[1] - MARGIN[3]
@@ -28,7 +28,7 @@ def draw_frames(found: Detection) -> Image.Image:
     points = [(x, height(value)) for x, value in zip(places, found.frames, strict=True)]
     if count > 1:
         draw.line(points, LINE, 2)
-    if count <= 100:
+    if count <= 100:  # more points would run into each other
         for (x, y), value in zip(points, found.frames, strict=True):
             draw.ellipse((x - 3, y - 3, x + 3, y + 3), MADE if value >= MARKED else LINE)
     draw.text((left, bottom + 8), "frame 0", INK)

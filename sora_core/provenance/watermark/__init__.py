@@ -1,1 +1,1 @@
-"""An invisible mark in every frame."""
+"""An invisible keyed mark in every frame: `embedding` says what is written and how it is read."""

@@ -24,22 +24,20 @@ SMALLEST_SIDE = 32
 
 @dataclass(frozen=True)
 class Carrier:
-    """Waves (u, v) in periods a tile side, the key's signs of their cosines and sines, and what they carry.
+    """The n waves of a tile, the signs that a key gives them, and what they carry."""
 
-    carries: for each sign the place in the codeword, or -1 for the pilot.
-    """
-
-    u: np.ndarray
-    v: np.ndarray
-    signs: np.ndarray
-    carries: np.ndarray
+    u: np.ndarray  # [n], periods a tile side, downwards
+    v: np.ndarray  # [n], periods a tile side, across
+    signs: np.ndarray  # [2n], +1 or -1: the key's, of the waves' cosines and then of their sines
+    carries: np.ndarray  # [2n]: each sign's place in the codeword, or -1 for the pilot
 
     def with_code(self, code: np.ndarray) -> np.ndarray:
-        """All signs `[..., 2n]` when the codeword `[..., 128]` is carried."""
+        """Return all signs `[..., 2n]` when the codeword `[..., 128]` is carried."""
         return self.signs * np.where(self.carries >= 0, code[..., self.carries], 1.0)
 
 
 def key_bytes(key: bytes | str | None) -> bytes:
+    """Return a key as bytes; None is the public one. Raises SoraError for an empty key."""
     if key is None:
         return DEFAULT_KEY
     key = key.encode() if isinstance(key, str) else bytes(key)
@@ -49,6 +47,7 @@ def key_bytes(key: bytes | str | None) -> bytes:
 
 @lru_cache(8)
 def carrier_of(key: bytes) -> Carrier:
+    """Draw the signs of a key, and spread the codeword over them, from a stream that only the key determines."""
     top = int(WAVES[1])
     u, v = np.mgrid[-top : top + 1, 0 : top + 1]
     radius = np.hypot(u, v)
@@ -58,6 +57,7 @@ def carrier_of(key: bytes) -> Carrier:
     count = 2 * len(u)
     stream = hashlib.shake_256(b"sora watermark 1\0" + key).digest(count + 4 * count)
     signs = 1.0 - 2.0 * (np.frombuffer(stream[:count], np.uint8) & 1)
+    # Stable, so that equal numbers are ordered alike everywhere: the order is part of the mark.
     order = np.argsort(np.frombuffer(stream[count:], "<u4"), kind="stable")
     carries = np.full(count, -1)
     loaded = order[int(PILOT * count) :]
@@ -66,10 +66,14 @@ def carrier_of(key: bytes) -> Carrier:
 
 
 def tile_side(height: int, width: int) -> float:
+    """Return the side in pixels of the tile that has the area of a frame."""
     return math.sqrt(height * width)
 
 
 def plane_waves(length: int, side: float, top: int, sign: int) -> np.ndarray:
-    """exp(2 pi i sign k x) `[2 top + 1, length]` at the pixels' centres, k = -top..top, for tiles of `side` pixels."""
+    """Return exp(2 pi i sign k x) `[2 top + 1, length]` at the pixels' centres for tiles of `side` pixels.
+
+    k = -top..top are the periods a tile side, x the place in tile sides.
+    """
     places = (np.arange(length) + 0.5) / side
     return np.exp(2j * np.pi * sign * np.outer(np.arange(-top, top + 1), places))

@@ -2,7 +2,7 @@
 
 A tail-biting convolutional code of rate 1/4 and constraint length 9, generators 463, 535, 733, 745 octal, free
 distance 24 (Larsen, "Short convolutional codes with maximal free distance for rates 1/2, 1/3, and 1/4", IEEE Trans.
-Inf. Theory 19(3), 1973). Tail-biting spends no bits on closing the trellis; it is decoded by going round the trellis
+Inf. Theory 19(3), 1973). Tail-biting spends no bits on closing the trellis. It is decoded by going round the trellis
 until the start no longer matters (the wrap-around Viterbi algorithm of Shao, Lin and Fossorier, "Two decoding
 algorithms for tailbiting codes", IEEE Trans. Commun. 51(10), 2003).
 """
@@ -12,16 +12,16 @@ from __future__ import annotations
 import numpy as np
 
 BITS = 32
-RATE = 4
+RATE = 4  # signs sent for a bit
 LENGTH = BITS * RATE
-MEMORY = 8
+MEMORY = 8  # bits before the newest that a sign depends on: the constraint length less 1
 STATES = 1 << MEMORY
 GENERATORS = (0o463, 0o535, 0o733, 0o745)
-LOOPS = 3
+LOOPS = 3  # rounds of the trellis: one to forget the start, one that is read, one to settle its end
 
 
 def _outputs() -> np.ndarray:
-    """Signs `[512,4]` that each content of the 9-bit register sends."""
+    """Return the signs `[512,4]` that each content of the 9-bit register sends."""
     register = np.arange(2 * STATES)
     taps = register[:, None] & np.asarray(GENERATORS)
     parity = np.zeros_like(taps)
@@ -37,7 +37,7 @@ _BEFORE = np.stack((_STATE >> 1, _STATE >> 1 | STATES >> 1))
 
 
 def encode(payload: int) -> np.ndarray:
-    """Signs `[128]` (+1, -1) of a payload of 32 bits, most significant first."""
+    """Encode a payload of 32 bits, most significant first, as signs `[128]` (+1, -1)."""
     bits = [payload >> (BITS - 1 - i) & 1 for i in range(BITS)]
     register = 0
     for bit in bits[-MEMORY:]:  # tail-biting: start in the state in which the word ends
@@ -50,7 +50,7 @@ def encode(payload: int) -> np.ndarray:
 
 
 def decode(soft: np.ndarray, force: np.ndarray | None = None) -> np.ndarray:
-    """Payloads `[N]` (uint32) whose signs correlate best with `soft` `[N,128]`.
+    """Decode soft signs `[N,128]`: the payloads `[N]` (uint32) whose signs correlate best with them.
 
     force: `[N,32]` of 0, 1 or -1 (free): bits that are given.
     """
@@ -67,11 +67,11 @@ def decode(soft: np.ndarray, force: np.ndarray | None = None) -> np.ndarray:
         if force is not None:
             wanted = force[:, step % BITS, None]
             metric[(wanted >= 0) & (wanted != (_STATE & 1))] = -1e9
-        metric -= metric.max(1, keepdims=True)
+        metric -= metric.max(1, keepdims=True)  # only differences count
     state, rows = metric.argmax(1), np.arange(count)
     bits = np.zeros((count, BITS), np.uint64)
     for step in reversed(range(LOOPS * BITS)):
-        # The round in the middle: the trellis has gone round once before it, and goes on behind it.
+        # The round in the middle is read: the trellis has gone round once before it, and goes on behind it.
         if BITS <= step < 2 * BITS:
             bits[:, step - BITS] = state & 1
         state = _BEFORE[choices[step, rows, state].astype(int), state]

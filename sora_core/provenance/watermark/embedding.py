@@ -1,19 +1,19 @@
 """An invisible keyed watermark that carries 32 bits in every frame.
 
-What is written. A still pattern, the same in all frames, is added to the luminance: a sum of the plane waves of a
-square tile with 4 to 13 periods a side, the tile as large as the frame (side = the root of its area), so a picture that
-is made larger or smaller takes its mark along. Each wave has two signs (cosine and sine). A fifth of the signs, the
-pilot, is fixed by the key; the others are the key's signs times the 128 signs of the error-correcting code
+What is written. A still pattern, the same in all frames, is added to the luminance. It is a sum of the plane waves of a
+square tile with 4 to 13 periods a side. The tile is as large as the frame (side = the root of its area), so a picture
+that is made larger or smaller takes its mark along. Each wave has two signs (cosine and sine). A fifth of the signs,
+the pilot, is fixed by the key. The others are the key's signs times the 128 signs of the error-correcting code
 (`.ecc`), each repeated over several waves. The waves are too long for an eye or a codec to throw away, and short enough
-to differ from the picture; their strength follows what the frame hides, and each frame is measured as it is marked, so
-that it keeps PSNR >= 42 dB and SSIM >= 0.99, in its colours and in its luminance. Where a colour is near black, and a
-little more of it would show, the others carry the mark.
+to differ from the picture. Their strength follows what the frame hides, and each frame is measured as it is marked: it
+keeps PSNR >= 42 dB and SSIM >= 0.99, in its colours and in its luminance. Where a colour is near black, and a little
+more of it would show, the others carry the mark.
 
-How it is read (`.reading`). Differences of neighbouring pixels are added up over the frames (motion averages out, the
-mark stays: this is why dropped frames and another speed do not matter), each weighted by how flat its surroundings are:
-the mark's own differences are small, so what lies beside an edge or in a texture says little about it. The sum is
-projected on the waves. Cropping shifts and enlarges the tile: all shifts and 84 scales, mirrored or not, are tried by a
-Fourier transform of the pilot's correlation; the best few are decoded.
+How it is read (`.reading`). Differences of neighbouring pixels are added up over the frames. Motion averages out and
+the mark stays, so dropped frames and another speed do not matter. Each difference is weighted by how flat its
+surroundings are: the mark's own differences are small, and what lies beside an edge or in a texture says little about
+it. The sum is projected on the waves. Cropping shifts and enlarges the tile: all shifts and 84 scales, mirrored or not,
+are tried by a Fourier transform of the pilot's correlation, and the best few are decoded.
 
 The false-positive rate is a bound, not an estimate. Let y in R^n be the projections at one alignment, a function of
 the video alone, and S = <c, y> / |y| for signs c. If the video was made without the key, the signs of any one payload
@@ -39,10 +39,8 @@ from torch import Tensor
 
 from ...errors import expect
 from . import ecc
-from .carrier import DEFAULT_KEY, LUMA, SMALLEST_SIDE, WAVES, carrier_of, key_bytes, plane_waves, tile_side
+from .carrier import LUMA, SMALLEST_SIDE, WAVES, carrier_of, key_bytes, plane_waves, tile_side
 from .reading import FALSE_POSITIVE_RATE, Accumulator, WatermarkReport, read
-
-__all__ = ["DEFAULT_KEY", "Accumulator", "Embedder", "WatermarkReport", "detect", "embed", "embed_stream", "read"]
 
 MEAN_SQUARE = 4.0  # of the mark in small frames, in 8-bit units, rounded to them: 42.1 dB
 SSIM_LOSS = 0.0094  # the same, in SSIM
@@ -57,13 +55,16 @@ WINDOW = WINDOW / WINDOW.sum()
 
 
 def check_payload(payload: int) -> int:
-    """`payload` if it fits 32 bits; SoraError otherwise."""
+    """Return `payload`. Raises SoraError unless it fits 32 bits."""
     expect(0 <= int(payload) < 1 << ecc.BITS, f"The payload {payload} does not fit 32 bits: use 0 to {2**32 - 1}.")
     return int(payload)
 
 
 class Embedder:
-    """Marks frames one by one: `embedder(frame)`. Holds the pattern for the last size, nothing of the frames."""
+    """Marks frames one by one: `embedder(frame)`. It holds the pattern of the last size, and nothing of the frames.
+
+    payload, key: as in `embed`.
+    """
 
     def __init__(self, payload: int, key: bytes | str | None = None) -> None:
         self.carrier = carrier_of(key_bytes(key))
@@ -71,7 +72,7 @@ class Embedder:
         self._size: tuple[int, int] | None = None
 
     def __call__(self, frame: Tensor) -> Tensor:
-        """`[H,W,3]` float 0..1, or `[T,H,W,3]`, with the mark."""
+        """Mark a frame `[H,W,3]` float 0..1, or several `[T,H,W,3]`. Raises SoraError for other frames."""
         if frame.ndim == 4:
             return torch.stack([self(one) for one in frame]) if len(frame) else frame
         expect(
@@ -90,6 +91,7 @@ class Embedder:
         return marked
 
     def _prepare(self, height: int, width: int) -> None:
+        """Make the pattern `[H,W]` of mean square 1 for a size, and measure it in SSIM's window."""
         carrier, top, side = self.carrier, int(WAVES[1]), tile_side(height, width)
         count = len(carrier.u)
         grid = np.zeros((2 * top + 1, 2 * top + 1), complex)
@@ -102,15 +104,16 @@ class Embedder:
         self._pattern = torch.from_numpy(steps)
         level, spread = _local(self._pattern[None])
         self._level, self._spread = level.square().mean(), spread.mean()
+        # A larger frame has more pixels to find the mark in, so it may be weaker there.
         self._mean_square = MEAN_SQUARE / min(max(side / 256, 1.0), 2.0)
         self._size = height, width
 
     def _mark(self, frame: Tensor) -> Tensor:
-        """What is added to the frame's colours `[H,W,3]`, in 8-bit units.
+        """Return what is added to the frame's colours `[H,W,3]`, in 8-bit units.
 
         With d the mark and x a colour, 1 - SSIM is to first order var(d) / (2 var(x) + C2) + mean(d)^2 / (2 mean(x)^2
         + C1), means and variances over the window of SSIM (Wang et al., IEEE Trans. Image Process. 13(4), 2004). So d
-        may be stronger where x varies, and must be weaker where a colour is dark: that decides how the mark is shared
+        may be stronger where x varies, and must be weaker where a colour is dark. That decides how the mark is shared
         out over places and colours. How strong the whole may be is then measured on the marked frame itself.
         """
         colours = frame[..., :3].detach().double().cpu().movedim(-1, 0) * 255
@@ -138,19 +141,19 @@ class Embedder:
 
 
 def _local(planes: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance of `[C,H,W]` in a window of 5x5, which has the spread of SSIM's Gaussian."""
+    """Return mean and variance of `[C,H,W]` in a window of 5x5, which has the spread of SSIM's Gaussian."""
     mean, square = F.avg_pool2d(torch.stack((planes, planes.square())), 5, 1, 2, count_include_pad=False)
     return mean, (square - mean.square()).clamp_min(0)
 
 
 def _windowed(planes: Tensor) -> Tensor:
-    """Mean of `[C,H,W]` in SSIM's window; of large frames at some 128 x 128 places."""
+    """Return the mean of `[C,H,W]` in SSIM's window; of large frames at some 128 x 128 places."""
     kernel, step = WINDOW.view(1, 1, 1, -1), max(1, round(tile_side(*planes.shape[1:]) / 128))
     return F.conv2d(F.conv2d(planes[:, None], kernel.mT, stride=(step, 1)), kernel, stride=(1, step))[:, 0]
 
 
 def _loss(x: Tensor, y: Tensor, mean_x: Tensor, square_x: Tensor) -> Tensor:
-    """1 - SSIM `[C]` of planes `[C,H,W]`; mean_x, square_x: x and its square in the window."""
+    """Return 1 - SSIM `[C]` of planes `[C,H,W]`; mean_x, square_x: x and its square in the window."""
     mean_y = _windowed(y)
     var_x, var_y = square_x - mean_x.square(), _windowed(y * y) - mean_y.square()
     both = _windowed(x * y) - mean_x * mean_y
@@ -159,16 +162,18 @@ def _loss(x: Tensor, y: Tensor, mean_x: Tensor, square_x: Tensor) -> Tensor:
 
 
 def embed(frames: Tensor, payload: int, key: bytes | str | None = None) -> Tensor:
-    """`frames` `[T,H,W,3]` float 0..1 with a mark that carries `payload` (0 to 2^32 - 1).
+    """Mark `frames` `[T,H,W,3]` float 0..1.
 
-    key: who knows it can read the mark; None is the public key. Raises SoraError for a payload that does not
-    fit, an empty key, and frames of less than 32 pixels a side.
+    payload: what the mark carries, 0 to 2^32 - 1.
+    key: who knows it can read the mark; None is the public key.
+
+    Raises SoraError for a payload that does not fit, an empty key, and frames of less than 32 pixels a side.
     """
     return Embedder(payload, key)(frames)
 
 
 def embed_stream(frames: Iterable[Tensor], payload: int, key: bytes | str | None = None) -> Iterator[Tensor]:
-    """`embed` for frames (or chunks of frames) that come one after the other."""
+    """Mark frames, or chunks of frames, that come one after the other, as `embed`."""
     embedder = Embedder(payload, key)
     for frame in frames:
         yield embedder(frame)
@@ -179,8 +184,9 @@ def detect(
 ) -> WatermarkReport:
     """Look for the mark of `key` in `frames`.
 
-    frames: `[T,H,W,3]`, or any iterable of `[H,W,3]` frames; uint8 or float 0..1. Memory does not grow with
-    their number. `found` means p_value <= false_positive_rate, which bounds the rate of false positives.
+    frames: `[T,H,W,3]`, or any iterable of `[H,W,3]` frames; uint8 or float 0..1. Memory does not grow with their
+        number.
+    false_positive_rate: `found` means that the p-value is not above it, which bounds the rate of false positives.
 
     Raises SoraError when there are no frames, or they are smaller than 32 pixels a side.
     """

@@ -1,13 +1,13 @@
 """Reading of the watermark: what the frames have in common, projected on the waves, aligned and decoded.
 
-How it works and why its p-values hold stands at the head of `.watermark`.
+How it works and why its p-values hold stands at the head of `.embedding`.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,34 +24,39 @@ CLIP = 1.5  # a projection counts at most this many times the median of its like
 SCALES = tuple(0.8 * 1.0075**i for i in range(84))
 LISTED = 4  # alignments that are listed for each scale; of all, LISTED_IN_ALL are decoded
 LISTED_IN_ALL = 48
-UNMOVED = (1.0, (0, 0), False)  # scale, shift, mirrored
+
+
+class Place(NamedTuple):
+    """How the tile lies in the picture that is read."""
+
+    scale: float  # of the tile, in sides of the frame
+    shift: tuple[int, int]  # down and across, in 1/128 of the tile's side
+    mirrored: bool
+
+
+UNMOVED = Place(1.0, (0, 0), False)
 
 
 @dataclass(frozen=True)
 class WatermarkReport:
-    """What `detect` found.
-
-    payload: the 32 bits, or None when nothing was found. bit_confidence: `[32]`, the probability of each bit
-    (most significant first) given that there is a mark. p_value: upper bound of the probability to see this in
-    a video without the mark. scale, shift: how the tile lies, in sides of the frame; (1, (0, 0)) is unmoved.
-    """
+    """What `detect` found."""
 
     found: bool
-    payload: int | None
-    bit_confidence: tuple[float, ...]
-    p_value: float
-    score: float
-    scale: float
-    shift: tuple[float, float]
+    payload: int | None  # the 32 bits, None when nothing was found
+    bit_confidence: tuple[float, ...]  # 32, the probability of each bit, most significant first, if there is a mark
+    p_value: float  # upper bound of the probability to see this in a video without the mark
+    score: float  # S of the p-value's bound
+    scale: float  # of the tile, in sides of the frame: 1 is unmoved
+    shift: tuple[float, float]  # of the tile, down and across, in its sides: (0, 0) is unmoved
     mirrored: bool
-    frames: int
+    frames: int  # that were looked at
 
 
 class Accumulator:
     """Sums up what frames have in common: differences of neighbouring pixels, those in flat places above all.
 
-    A step s counts as s / (v + FLAT^2), v the mean square of the steps around it: the weight of a Gaussian of that
-    variance, so that edges and textures, which are far larger than the mark, do not drown it.
+    A step s counts as s / (v + FLAT^2), v the mean square of the steps around it. That is the weight of a Gaussian of
+    that variance: edges and textures, which are far larger than the mark, do not drown it.
     """
 
     def __init__(self) -> None:
@@ -60,20 +65,24 @@ class Accumulator:
         self._size: tuple[int, ...] = ()
 
     def add(self, frame: Any) -> None:
-        """One `[H,W,3]` frame, uint8 or float 0..1, tensor or array."""
+        """Add a frame `[H,W,3]`, uint8 or float 0..1, tensor or array.
+
+        Raises SoraError for other shapes, less than 32 pixels a side, and a size that is not the first frame's.
+        """
         pixels = torch.as_tensor(frame)[..., :3]
         expect(pixels.ndim == 3, f"A frame must have the shape [H,W,3], not {list(pixels.shape)}.")
         luma = pixels.detach().cpu().float() @ torch.tensor(LUMA)
         if pixels.is_floating_point():
             luma = luma * 255
         shrink = round(tile_side(*luma.shape) / TILE)
+        # The waves are long: at some 128 pixels a side a period still has 10 of them.
         if shrink > 1:
             luma = F.avg_pool2d(luma[None], shrink)[0]
         if not self._sums:
             expect(
                 min(luma.shape) >= SMALLEST_SIDE,
-                f"Frames of {pixels.shape[1]}x{pixels.shape[0]} are too small to look for a watermark: "
-                f"{SMALLEST_SIDE} pixels a side at least.",
+                f"Frames of {pixels.shape[1]}x{pixels.shape[0]} are too small to look for a watermark: {SMALLEST_SIDE} "
+                "pixels a side at least.",
             )
             height, width = self._size = tuple(luma.shape)
             shapes = ((height, width - 1), (height - 1, width))
@@ -86,7 +95,7 @@ class Accumulator:
         self.frames += 1
 
     def picture(self) -> np.ndarray:
-        """`[h,w]`: minus the divergence of the summed differences, which holds the mark and little of the scene."""
+        """Return minus the divergence of the summed differences `[h,w]`: the mark, and little of the scene."""
         across, down = self._sums
         out = F.pad(across, (1, 0)) - F.pad(across, (0, 1))
         return (out + F.pad(down, (0, 0, 1, 0)) - F.pad(down, (0, 0, 0, 1))).numpy()
@@ -104,7 +113,7 @@ class Reader:
         self.pilot = pilot[:count] - 1j * pilot[count:]
 
     def project(self, scale: float, mirrored: bool) -> np.ndarray:
-        """Complex `[n]` of norm 1: the picture on each wave, over the median of the waves of like length."""
+        """Project the picture on each wave, over the median of the waves of like length: complex `[n]` of norm 1."""
         picture = self.picture[:, ::-1] if mirrored else self.picture
         top = int(WAVES[1])
         side = tile_side(*picture.shape) * scale
@@ -119,7 +128,7 @@ class Reader:
         return waves / max(np.linalg.norm(waves), 1e-12)
 
     def align(self, waves: np.ndarray) -> list[tuple[float, tuple[int, int]]]:
-        """The shifts (in 1/128 of the tile's side) at which the pilot correlates best."""
+        """Find the shifts (in 1/128 of the tile's side) at which the pilot correlates best, with the correlation."""
         grid = np.zeros((TILE, TILE), complex)
         grid[self.carrier.u % TILE, self.carrier.v] = self.pilot * waves
         found = np.fft.fft2(grid).real.ravel()
@@ -127,12 +136,12 @@ class Reader:
         return [(float(found[i]), divmod(int(i), TILE)) for i in best]
 
     def moved(self, waves: np.ndarray, shift: tuple[int, int]) -> np.ndarray:
-        """Real projections `[2n]` (cosines, sines) of the tile moved by `shift`."""
+        """Return the real projections `[2n]` (cosines, sines) of the tile moved by `shift`."""
         turned = waves * np.exp(-2j * np.pi * (self.carrier.u * shift[0] + self.carrier.v * shift[1]) / TILE)
         return np.concatenate((turned.real, turned.imag))
 
     def soft(self, values: np.ndarray) -> np.ndarray:
-        """Projections `[N,2n]` -> soft signs of the codeword `[N,128]`."""
+        """Sum projections `[N,2n]` up to soft signs of the codeword `[N,128]`."""
         carries = self.carrier.carries
         loaded = carries >= 0
         out = np.zeros((len(values), ecc.LENGTH))
@@ -141,13 +150,14 @@ class Reader:
         return out
 
     def scores(self, values: np.ndarray, payloads: np.ndarray) -> np.ndarray:
-        """S `[N]` of each payload at its alignment."""
+        """Return S `[N]` of each payload `[N]` at its alignment, whose projections are `[N,2n]`."""
         codes = np.stack([ecc.encode(int(payload)) for payload in payloads])
         return (self.carrier.with_code(codes) * values).sum(1)
 
 
 def _log_p(score: float, moved: bool) -> float:
-    """Natural logarithm of the bound on the p-value (see the head of the file)."""
+    """Return the natural logarithm of the bound on the p-value (see the head of `.embedding`)."""
+    # Half of the probability goes to "not moved", the other half in equal parts to all other places.
     alignments = 2 * len(SCALES) * TILE**2 if moved else 1
     return min(0.0, ecc.BITS * math.log(2) - max(score, 0) ** 2 / 2 + math.log(2 * alignments))
 
@@ -155,10 +165,12 @@ def _log_p(score: float, moved: bool) -> float:
 def read(
     summed: Accumulator, key: bytes | str | None = None, *, false_positive_rate: float = FALSE_POSITIVE_RATE
 ) -> WatermarkReport:
-    """`detect` for frames that were summed up already."""
+    """Look for the mark of `key` in frames that were summed up already, as `embedding.detect`."""
     expect(summed.frames > 0, "There are no frames to look for a watermark in.")
     reader = Reader(summed.picture(), carrier_of(key_bytes(key)))
-    values, places = reader.moved(reader.project(*UNMOVED[::2]), UNMOVED[1])[None], [UNMOVED]
+    # Most videos are not cropped: other places are searched only where the mark is not found at rest.
+    waves = reader.project(UNMOVED.scale, UNMOVED.mirrored)
+    values, places = reader.moved(waves, UNMOVED.shift)[None], [UNMOVED]
     log_p, payload, score, best = _best(reader, values, places)
     if log_p > math.log(false_positive_rate):
         more, elsewhere = _candidates(reader)
@@ -180,20 +192,21 @@ def read(
     )
 
 
-def _candidates(reader: Reader) -> tuple[np.ndarray, list[tuple[float, tuple[int, int], bool]]]:
+def _candidates(reader: Reader) -> tuple[np.ndarray, list[Place]]:
+    """Return the projections `[N,2n]` at the N places at which the pilot correlates best, and the places."""
     listed = []
     for mirrored in (False, True):
         for scale in SCALES:
             waves = reader.project(scale, mirrored)
-            listed += [(pilot, scale, shift, mirrored, waves) for pilot, shift in reader.align(waves)]
+            listed += [(pilot, Place(scale, shift, mirrored), waves) for pilot, shift in reader.align(waves)]
     listed.sort(key=lambda entry: -entry[0])
     listed = listed[:LISTED_IN_ALL]
-    values = np.stack([reader.moved(waves, shift) for _, _, shift, _, waves in listed])
-    return values, [(scale, shift, mirrored) for _, scale, shift, mirrored, _ in listed]
+    values = np.stack([reader.moved(waves, place.shift) for _, place, waves in listed])
+    return values, [place for _, place, _ in listed]
 
 
-def _best(reader: Reader, values: np.ndarray, places: list) -> tuple[float, int, float, int]:
-    """Decode all candidates: (log p, payload, score, which) of the best."""
+def _best(reader: Reader, values: np.ndarray, places: list[Place]) -> tuple[float, int, float, int]:
+    """Decode all candidates; returns log p, payload, score and number of the best."""
     payloads = ecc.decode(reader.soft(values))
     scores = reader.scores(values, payloads)
     best = int(scores.argmax())
@@ -202,7 +215,7 @@ def _best(reader: Reader, values: np.ndarray, places: list) -> tuple[float, int,
 
 
 def _confidence(reader: Reader, values: np.ndarray, payload: int, score: float) -> tuple[float, ...]:
-    """Probability of each bit: how much worse is the best payload that has it the other way round (max-log)."""
+    """Return the probability of each bit: how much worse is the best payload that has it the other way (max-log)."""
     count = ecc.BITS
     force = np.full((count, count), -1)
     bits = np.asarray([payload >> (count - 1 - i) & 1 for i in range(count)])

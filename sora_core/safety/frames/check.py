@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,15 +14,18 @@ from torch import Tensor
 
 from ...errors import SoraError, expect
 from ..policy import FramePolicy, Policy, load_policy
-from .classifiers import Classifier, nsfw_classifier, own_classifier
+from .classifiers import FrameClassifier, nsfw_classifier, own_classifier
 from .pixels import as_batch, as_bytes, conceal, in_batches
 
 # Frames that are looked at together: more is hardly faster and takes more memory.
 BATCH = 16
+# Checkers that are kept ready: two hosts in one process, or a node with its own settings beside the host's policy,
+# would load their classifiers over and over with one. Each holds its own in memory, so there are no more.
+_KEPT = 2
 
 
-class FramesBlocked(SoraError):
-    """The policy does not let these frames through. `findings` says which, why."""
+class FramesBlocked(SoraError):  # noqa: N818 (says what happened to the frames; nothing went wrong in the program)
+    """The policy does not let these frames through. `findings` says which, and why."""
 
     def __init__(self, message: str, findings: tuple[Finding, ...]) -> None:
         super().__init__(message)
@@ -30,14 +34,14 @@ class FramesBlocked(SoraError):
 
 @dataclass(frozen=True)
 class Finding:
-    """Frames `first` to `last` that are over the threshold. score: the highest; who: whom a face is like."""
+    """Neighbouring frames that are over the threshold of one category."""
 
     category: str
-    first: int
-    last: int
-    score: float
+    first: int  # number of the first such frame in its video
+    last: int  # of the last one
+    score: float  # the highest of them, 0..1
     threshold: float
-    who: str = ""
+    who: str = ""  # whom a face is like, "" for other categories
 
     def __str__(self) -> str:
         where = f"frame {self.first}" if self.first == self.last else f"frames {self.first} to {self.last}"
@@ -47,16 +51,13 @@ class Finding:
 
 @dataclass
 class FrameReport:
-    """What a check found. frames: `[T,H,W,C]`, what may be shown, None where they were streamed.
+    """What a check found."""
 
-    checked: frames that were looked at; highest: the highest score by category.
-    """
-
-    action: str
+    action: str  # the policy's: "block", "blur", "black" or "off"
     findings: tuple[Finding, ...] = ()
-    checked: int = 0
-    highest: dict[str, float] = field(default_factory=dict)
-    frames: Tensor | None = None
+    checked: int = 0  # frames that were looked at
+    highest: dict[str, float] = field(default_factory=dict)  # category -> highest score
+    frames: Tensor | None = None  # what may be shown, [T,H,W,C]; None where frames were streamed
 
     @property
     def allowed(self) -> bool:
@@ -69,7 +70,7 @@ class FrameReport:
         return len({n for f in self.findings for n in range(f.first, f.last + 1)})
 
     def message(self) -> str:
-        """One line for a person."""
+        """Say in one line for a person what was found."""
         if not self.findings:
             scores = ", ".join(f"{name} at most {score:.2f}" for name, score in self.highest.items())
             return f"All {self.checked} frames are within the policy" + (f" ({scores})." if scores else ".")
@@ -79,7 +80,7 @@ class FrameReport:
         return f"What the policy forbids {done}: {self.flagged} of {self.checked} frames, {shown}{more}."
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the report, without its frames, for JSON."""
         return {
             "allowed": self.allowed,
             "action": self.action,
@@ -100,31 +101,36 @@ class FrameChecker:
     def __init__(self, policy: Policy | None = None) -> None:
         self.policy = (policy or load_policy()).frames
         self.checks = _checks(self.policy)
+        # OpenCV's networks and the likeness check keep state between calls, and two threads may share a checker.
+        self._one_at_a_time = threading.Lock()
 
     def review(self, frames: Tensor | np.ndarray, first: int = 0) -> FrameReport:
         """Check `[T,H,W,C]` (C 1, 3 or 4; float 0..1 or uint8), whose first frame is number `first` of its video."""
-        tally = _Tally(self.policy)
-        whole = as_batch(frames)
-        made = whole
-        for start in range(0, len(whole), BATCH):
-            piece = whole[start : start + BATCH]
-            flagged = self._flagged(piece, first + start, tally)
-            if flagged.any() and self.policy.action != "block":
-                made = made.clone() if made is whole else made
-                made[start : start + BATCH][flagged] = conceal(piece[flagged], self.policy.action)
-        return tally.report(made)
+        return self._review(as_batch(frames), first)[1]
 
     def enforce(self, frames: Tensor | np.ndarray, first: int = 0) -> Tensor:
-        """What may be shown of `frames`, in their layout. Raises FramesBlocked."""
-        report = self.review(frames, first)
+        """Return what may be shown of `frames` (`[H,W,C]` or `[T,H,W,C]`), in their layout. Raises FramesBlocked."""
+        shown, report = self._review(as_batch(frames), first)
         if not report.allowed:
             raise FramesBlocked(report.message(), report.findings)
-        return report.frames[0] if frames.ndim == 3 else report.frames
+        return shown[0] if frames.ndim == 3 else shown
+
+    def _review(self, frames: Tensor, first: int) -> tuple[Tensor, FrameReport]:
+        """Check `[T,H,W,C]`. Returns what may be shown of it, and the report."""
+        tally, shown = _Tally(self.policy), frames
+        for start in range(0, len(frames), BATCH):
+            piece = frames[start : start + BATCH]
+            flagged = self._flagged(piece, first + start, tally)
+            if flagged.any() and self.policy.action != "block":
+                shown = shown.clone() if shown is frames else shown
+                shown[start : start + BATCH][flagged] = conceal(piece[flagged], self.policy.action)
+        return shown, tally.report(shown)
 
     def stream(self, frames: Tensor | np.ndarray | Iterable, report: FrameReport | None = None) -> Iterator[Tensor]:
-        """What may be shown of frames that come one by one or in pieces, as pieces `[t,H,W,C]`; memory holds one.
+        """Check frames that come one by one or in pieces. Yields what may be shown, as pieces `[t,H,W,C]`.
 
-        Raises FramesBlocked at the first piece that is not allowed. `report`, if given, is kept up to date.
+        Memory holds one piece of at most `BATCH` frames. `report`, if given, is kept up to date. Raises FramesBlocked
+        at the first piece that is not allowed.
         """
         tally, count = _Tally(self.policy), 0
         for piece in in_batches(frames, BATCH):
@@ -141,18 +147,21 @@ class FrameChecker:
             yield piece
 
     def _flagged(self, piece: Tensor, first: int, tally: _Tally) -> Tensor:
-        """Which frames of `piece` `[t,H,W,C]` are over a threshold: `[t]` bool. Notes them in `tally`."""
+        """Find the frames of `piece` `[t,H,W,C]` that are over a threshold: `[t]` bool. Notes them in `tally`."""
         pixels, flagged = as_bytes(piece), np.zeros(len(piece), bool)
         for category, check in self.checks.items():
-            scores = np.asarray(check(pixels), np.float64)
+            with self._one_at_a_time:
+                scores = np.asarray(check(pixels), np.float64)
+                who = getattr(check, "who", None)
+            # A score of exactly 0 or 1 may come out of float32 a little beyond.
             good = scores.shape == (len(piece),) and np.isfinite(scores).all() and (np.abs(scores - 0.5) <= 0.501).all()
             expect(
                 bool(good),
-                f"The classifier for {category} gave no scores from 0 to 1, so the frames are not "
-                "checked: mend or replace it.",
+                f"The classifier for {category} gave no scores from 0 to 1, so the frames are not checked: mend or "
+                "replace it.",
             )
             over = scores >= self.policy.thresholds[category]
-            tally.add(category, first, scores, over, getattr(check, "who", None))
+            tally.add(category, first, scores, over, who)
             flagged |= over
         tally.checked += len(piece)
         return torch.from_numpy(flagged)
@@ -167,14 +176,16 @@ class _Tally:
         self.findings: list[Finding] = []
 
     def add(self, category: str, first: int, scores: np.ndarray, over: np.ndarray, who: list[str] | None) -> None:
+        """Note frames `first` and on: their scores `[t]`, which of them are over the threshold, and whom they show."""
         self.highest[category] = round(max(self.highest.get(category, 0.0), float(scores.max())), 4)
         for i in np.flatnonzero(over):
             number, score, name = first + int(i), round(float(scores[i]), 4), who[i] if who else ""
-            at = next((n for n in range(len(self.findings) - 1, -1, -1) if self.findings[n].category == category), None)
-            last = self.findings[at] if at is not None else None
-            if last is not None and last.last == number - 1 and last.who == name:
-                begin, score = last.first, max(last.score, score)
-                self.findings[at] = Finding(category, begin, number, score, last.threshold, name)
+            places = range(len(self.findings) - 1, -1, -1)
+            at = next((n for n in places if self.findings[n].category == category), None)
+            if at is not None and (self.findings[at].last, self.findings[at].who) == (number - 1, name):
+                before = self.findings[at]
+                score = max(before.score, score)
+                self.findings[at] = Finding(category, before.first, number, score, before.threshold, name)
             else:
                 threshold = self.policy.thresholds[category]
                 self.findings.append(Finding(category, number, number, score, threshold, name))
@@ -183,9 +194,9 @@ class _Tally:
         return FrameReport(self.policy.action, tuple(self.findings), self.checked, dict(self.highest), frames)
 
 
-def _checks(policy: FramePolicy) -> dict[str, Classifier]:
-    """The checks that the policy asks for, ready to run."""
-    checks: dict[str, Classifier] = {}
+def _checks(policy: FramePolicy) -> dict[str, FrameClassifier]:
+    """Load the checks that the policy asks for."""
+    checks: dict[str, FrameClassifier] = {}
     if policy.action == "off":
         return checks
     for category in policy.thresholds:
@@ -200,20 +211,23 @@ def _checks(policy: FramePolicy) -> dict[str, Classifier]:
     return checks
 
 
-_last: tuple[Any, FrameChecker] | None = None
+_ready: list[tuple[Any, FrameChecker]] = []  # what each was made of, the latest used last
+_making = threading.Lock()
 
 
 def checker_for(policy: Policy) -> FrameChecker:
-    """A `FrameChecker`, the last one again while neither the policy nor the files that it names have changed."""
-    global _last
-    key = policy.frames, _stamps(policy.frames)
-    if _last is None or _last[0] != key:
-        _last = key, FrameChecker(policy)
-    return _last[1]
+    """Return a `FrameChecker`, one made before while neither the policy nor the files that it names have changed."""
+    made_of = policy.frames, _stamps(policy.frames)
+    with _making:
+        found = next((entry for entry in _ready if entry[0] == made_of), None)
+        if found is None:
+            found = made_of, FrameChecker(policy)
+        _ready[:] = [*(entry for entry in _ready if entry is not found), found][-_KEPT:]
+    return found[1]
 
 
 def _stamps(policy: FramePolicy) -> list[tuple[str, int]]:
-    """The files that the policy names, with the time of their last change."""
+    """List the files that the policy names, with the time of their last change."""
     places = [Path(p) for p in (policy.faces, policy.face_model, *policy.classifiers.values()) if p]
     files = [f for p in places for f in (sorted(p.rglob("*")) if p.is_dir() else [p]) if f.is_file()]
     return [(str(f), f.stat().st_mtime_ns) for f in files]

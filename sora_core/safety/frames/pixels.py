@@ -16,7 +16,8 @@ BLUR_CELLS = 6
 
 
 def as_batch(frames: Tensor | np.ndarray) -> Tensor:
-    """`[H,W,C]` or `[T,H,W,C]` with 1, 3 or 4 channels, as `[T,H,W,C]`. Raises SoraError for any other shape."""
+    """Return `[H,W,C]` or `[T,H,W,C]`, with 1, 3 or 4 channels, as `[T,H,W,C]`. Raises SoraError for other shapes."""
+    # torch warns of arrays that cannot be written into: they are copied.
     pixels = frames if isinstance(frames, Tensor) else torch.from_numpy(np.require(frames, requirements="W"))
     pixels = pixels[None] if pixels.ndim == 3 else pixels
     good = pixels.ndim == 4 and pixels.shape[-1] in (1, 3, 4)
@@ -25,7 +26,10 @@ def as_batch(frames: Tensor | np.ndarray) -> Tensor:
 
 
 def as_bytes(frames: Tensor) -> np.ndarray:
-    """`[T,H,W,C]` float 0..1 or uint8 as `[T,H,W,3]` uint8. What an alpha channel hides is looked at as well."""
+    """Turn `[T,H,W,C]`, float 0..1 or uint8, into `[T,H,W,3]` uint8. What an alpha channel hides is looked at as well.
+
+    Raises SoraError for NaN and infinite values.
+    """
     pixels = frames.detach()[..., :3].expand(*frames.shape[:-1], 3)
     if pixels.dtype != torch.uint8:
         pixels = pixels.float()
@@ -35,7 +39,7 @@ def as_bytes(frames: Tensor) -> np.ndarray:
 
 
 def conceal(frames: Tensor, action: str) -> Tensor:
-    """`[T,H,W,C]` as "blur" or "black"."""
+    """Make `[T,H,W,C]` unrecognisable, as `action` says: "blur" or "black". Keeps the layout and the type."""
     if action == "black":
         return torch.zeros_like(frames)
     height, width = frames.shape[1:3]
@@ -47,7 +51,7 @@ def conceal(frames: Tensor, action: str) -> Tensor:
 
 
 def in_batches(frames: Tensor | np.ndarray | Iterable, size: int) -> Iterator[Tensor]:
-    """Frames in any form, as pieces of at most `size`. Lone frames are gathered, as long as they have one shape."""
+    """Yield frames in any form as pieces `[t,H,W,C]` of at most `size`. Lone frames of one shape are gathered."""
     if isinstance(frames, (Tensor, np.ndarray)):
         yield from as_batch(frames).split(size)
         return

@@ -1,4 +1,4 @@
-"""Checks texts by a policy: a prompt, or all that a request says (prompt, negative prompt, shots)."""
+"""Texts against the policy: a prompt, or all that a request says (prompt, negative prompt, shots)."""
 
 from __future__ import annotations
 
@@ -20,32 +20,45 @@ CATEGORY_WORDS = {
     "likeness": "the likeness of a real person",
     "ip": "others' characters or brands",
 }
-UNDRESSING_SCORE = 0.75
+UNDRESSING_SCORE = 0.75  # of wishing clothes away from a person: over the thresholds of both policies of the package
 
+# fmt: off
 # What people write into negative prompts to keep it out. Such words alone ask for nothing.
-_KEPT_OUT = frozenset(
-    ["nsfw", "nude", "nudity", "naked", "nudes", "topless", "sexual", "sex", "porn", "nipples", "cleavage", "suggestive", "erotic", "explicit", "lewd", "uncensored", "underwear", "lingerie", "blood", "bloody", "gore", "gory", "violence", "violent", "weapon", "weapons", "gun", "knife", "wound", "wounds", "injury", "corpse", "dead", "death", "horror", "scary", "mutilated", "dismembered", "disfigured", "deformed", "severed", "hate", "racist", "racism", "logo", "logos", "brand", "brands", "celebrity", "watermark", "裸体", "裸露", "裸", "露点", "色情", "性感", "成人", "血腥", "血", "暴力", "武器", "尸体", "恐怖", "仇恨", "种族歧视", "标志", "商标"]
-)
-_CLOTHES = frozenset(
-    ["clothes", "clothing", "clothed", "dressed", "dress", "underwear", "lingerie", "bra", "panties", "bikini", "swimsuit", "shirt", "censored", "censorship", "censor", "衣服", "穿衣", "穿着", "内衣", "内裤", "泳衣", "胸罩", "打码", "马赛克", "遮挡"]
-)
+_KEPT_OUT = frozenset((
+    "nsfw", "nude", "nudity", "naked", "nudes", "topless", "sexual", "sex", "porn", "nipples", "cleavage", "suggestive",
+    "erotic", "explicit", "lewd", "uncensored", "underwear", "lingerie",
+    "blood", "bloody", "gore", "gory", "violence", "violent", "weapon", "weapons", "gun", "knife", "wound", "wounds",
+    "injury", "corpse", "dead", "death", "horror", "scary", "mutilated", "dismembered", "disfigured", "deformed",
+    "severed",
+    "hate", "racist", "racism",
+    "logo", "logos", "brand", "brands", "celebrity", "watermark",
+    "裸体", "裸露", "裸", "露点", "色情", "性感", "成人",
+    "血腥", "血", "暴力", "武器", "尸体", "恐怖",
+    "仇恨", "种族歧视",
+    "标志", "商标",
+))
+# What makes a negative prompt ask for a naked person, where the prompt shows somebody.
+_CLOTHES = frozenset((
+    "clothes", "clothing", "clothed", "dressed", "dress", "underwear", "lingerie", "bra", "panties", "bikini",
+    "swimsuit", "shirt",
+    "censored", "censorship", "censor",
+    "衣服", "穿衣", "穿着", "内衣", "内裤", "泳衣", "胸罩",
+    "打码", "马赛克", "遮挡",
+))
+# fmt: on
 
 
 @dataclass(frozen=True)
 class PromptReport:
-    """allowed: no score reaches its threshold (what is then done is the policy's `prompt.action`).
+    """What a check found in one text. What is done about it is the policy's `prompt.action`."""
 
-    scores and evidence are by category: 0..1, and the words that decided. text_name says which text of a request this
-    is ("prompt", "negative", "shot 2").
-    """
-
-    allowed: bool
-    scores: dict[str, float] = field(default_factory=dict)
-    thresholds: dict[str, float] = field(default_factory=dict)
-    evidence: dict[str, list[str]] = field(default_factory=dict)
+    allowed: bool  # no score reaches its threshold
+    scores: dict[str, float] = field(default_factory=dict)  # category -> 0..1
+    thresholds: dict[str, float] = field(default_factory=dict)  # of the categories that the policy checks
+    evidence: dict[str, list[str]] = field(default_factory=dict)  # category -> the words that decided
     classifier: str = "builtin"
-    policy: str = "default"
-    text_name: str = "prompt"
+    policy: str = "default"  # its name
+    text_name: str = "prompt"  # which text of a request this is: "prompt", "negative", "shot 2"
 
     @property
     def blocked(self) -> list[str]:
@@ -53,7 +66,7 @@ class PromptReport:
         return [name for name, limit in self.thresholds.items() if self.scores.get(name, 0.0) >= limit]
 
     def message(self) -> str:
-        """One or two lines for a person."""
+        """Say in one or two lines for a person what was found."""
         if self.allowed:
             return f"The {self.text_name} passes the policy {self.policy!r}."
         reasons = []
@@ -67,7 +80,7 @@ class PromptReport:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the report for JSON."""
         return {
             "allowed": self.allowed,
             "scores": self.scores,
@@ -79,7 +92,7 @@ class PromptReport:
 
 
 def chosen_policy(name: str = "") -> Policy:
-    """The policy that a user names, unless a locked one is in force; "" is the one in force, or the default."""
+    """Return the policy that a user names, unless a locked one is in force; for "" the one in force, or the default."""
     in_force = policy_in_force()
     if in_force is not None and (in_force.locked or not name):
         return in_force
@@ -89,8 +102,8 @@ def chosen_policy(name: str = "") -> Policy:
 def check_prompt(text: str, policy: Policy | None = None, name: str = "prompt") -> PromptReport:
     """Judge one text as a prompt. `policy`: None is the one in force, or the default.
 
-    Raises SoraError when the check that the policy asks for cannot run: nothing passes unchecked. With the action
-    "off" nothing is judged.
+    `name` is what the report calls the text. With the action "off" nothing is judged. Raises SoraError when the check
+    that the policy asks for cannot run: nothing passes unchecked.
     """
     policy = policy or chosen_policy()
     if policy.prompt.action == "off":
@@ -110,8 +123,10 @@ def _report(judged: Judgement, classifier: str, policy: Policy, name: str) -> Pr
 def check_request(
     prompt: str = "", negative: str = "", shots: str | Iterable[str] = (), policy: Policy | None = None
 ) -> list[PromptReport]:
-    """Judge all that a request says: the prompt, the negative prompt, and the shots of a storyboard, each by itself and
-    all together (a sentence may be spread over them). Reports are in that order; what is empty is left out.
+    """Judge all that a request says: the prompt, the negative prompt, and the shots of a storyboard.
+
+    Shots are judged each by itself and all together: a sentence may be spread over them. Reports are in that order;
+    what is empty is left out. `shots` has one shot a line, or is a list of them.
 
     In a negative prompt, bare words that name what to keep out ("nudity, blood, watermark") are fine; anything said at
     more length is judged as a prompt, for the two are easily swapped. Wishing clothes away from a person is sexual.
@@ -130,6 +145,7 @@ def check_request(
 
 
 def _check_negative(negative: str, positive: str, policy: Policy) -> PromptReport:
+    """Judge a negative prompt, by what it says beyond the names of things and by what it takes away from `positive`."""
     if policy.prompt.action == "off":
         return check_prompt(negative, policy, "negative")
     lexicon = load_lexicon()
@@ -147,7 +163,7 @@ def _check_negative(negative: str, positive: str, policy: Policy) -> PromptRepor
 
 
 def require_allowed(reports: Iterable[PromptReport], action: str) -> list[str]:
-    """Messages about what is not allowed; raises SoraError with the first where the action is "block"."""
+    """Return messages about what is not allowed. Raises SoraError with the first where the action is "block"."""
     messages = [report.message() for report in reports if not report.allowed]
     if messages and action == "block":
         raise SoraError(messages[0])

@@ -35,34 +35,39 @@ _BY_LIST = {
     "study": ("sexual", STUDY_SCORE),
 }
 _MINOR_REACH = 12  # units
-_WORDS_SHOWN = 5
+_WORDS_SHOWN = 5  # as evidence: more would not make a message clearer
+_SURE = 99.0  # how telling a word of the lists is, against contributions to a logit: first of all
+
+Evidence = dict[str, list[tuple[float, Unit]]]  # category -> (how telling, unit)
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """scores: category -> 0..1. evidence: category -> words, as they stand in the text, most telling first."""
+    """What a classifier makes of a text."""
 
-    scores: dict[str, float]
-    evidence: dict[str, list[str]]
+    scores: dict[str, float]  # category -> 0..1
+    evidence: dict[str, list[str]]  # category -> words as they stand in the text, most telling first
 
 
 class BuiltinClassifier:
-    """name: what a report calls it."""
+    """A linear model over hashed features, lists of names, and a rule about minors; the highest score counts."""
 
-    name = "builtin"
+    name = "builtin"  # what a report calls it
 
     def __init__(self, lexicon: Lexicon, table: np.ndarray, bias: np.ndarray, labels: Sequence[str]) -> None:
+        """`table`: `[BUCKETS, labels]`, what each feature adds to each logit; `bias`: `[labels]`."""
         self.lexicon, self.table, self.bias, self.labels = lexicon, table, bias, tuple(labels)
 
     def judge(self, text: str) -> Judgement:
-        """Scores of the worst window of `text`. Raises SoraError for a text that is too long to be read."""
+        """Score the worst window of `text`. Raises SoraError for a text that is too long to be read."""
         if len(text) > MAX_TEXT:
             raise SoraError(f"The prompt has {len(text)} characters; the check reads at most {MAX_TEXT}. Shorten it.")
         tokens = self.lexicon.tokens(text)
         units = self.lexicon.units(tokens)
         scores = dict.fromkeys(PROMPT_CATEGORIES, 0.0)
-        words: dict[str, list[tuple[float, Unit]]] = {name: [] for name in PROMPT_CATEGORIES}
+        words: Evidence = {name: [] for name in PROMPT_CATEGORIES}
         if units:
+            # The lists come after the model: their words take the place of less telling ones.
             self._by_classifier(units, scores, words)
             self._by_name(units, scores, words)
             self._minors(units, scores, words)
@@ -71,12 +76,13 @@ class BuiltinClassifier:
             {name: _quoted(found, tokens, text) for name, found in words.items() if found},
         )
 
-    def _by_classifier(self, units: list[Unit], scores: dict, words: dict) -> None:
-        """The model's part: contributions of units, summed over windows; the worst window decides."""
+    def _by_classifier(self, units: list[Unit], scores: dict[str, float], words: Evidence) -> None:
+        """Raise `scores` to what the model says: contributions of units, summed over windows; the worst one decides."""
         features = unit_features(units)
         sizes = [len(ids) for ids in features]
         flat = np.fromiter((i for ids in features for i in ids), np.int64, sum(sizes))
         rows = np.concatenate([np.zeros((1, len(self.labels)), np.float32), self.table[flat].astype(np.float32)])
+        # Running sums give every window's logits by one subtraction each.
         running = rows.cumsum(0)
         ends = np.fromiter(accumulate(sizes, initial=0), np.int64, len(units) + 1)
         sums = running[ends]
@@ -99,19 +105,19 @@ class BuiltinClassifier:
                 ]
 
     @staticmethod
-    def _by_name(units: list[Unit], scores: dict, words: dict) -> None:
-        """What the lists decide alone. Their words take the place of less telling ones."""
+    def _by_name(units: list[Unit], scores: dict[str, float], words: Evidence) -> None:
+        """Raise `scores` to what the lists decide alone. Their words take the place of less telling ones."""
         for unit in units:
             for name in unit.classes & _BY_LIST.keys():
                 category, score = _BY_LIST[name]
                 if score > scores[category]:
                     scores[category], words[category] = score, []
                 if score == scores[category]:
-                    words[category].append((99.0, unit))
+                    words[category].append((_SURE, unit))
 
     @staticmethod
-    def _minors(units: list[Unit], scores: dict, words: dict) -> None:
-        """Nobody under age near anything sexual, in whatever style: no context makes that harmless."""
+    def _minors(units: list[Unit], scores: dict[str, float], words: Evidence) -> None:
+        """Raise the score where somebody under age is near anything sexual: no context or style makes that harmless."""
         young = [i for i, unit in enumerate(units) if "minor" in unit.classes]
         bare = [
             i
@@ -122,11 +128,11 @@ class BuiltinClassifier:
             near = [k for k in bare if abs(k - i) <= _MINOR_REACH]
             if near:
                 scores["sexual"] = max(scores["sexual"], MINOR_SCORE)
-                words["sexual"] += [(99.0, units[i]), *((98.0, units[k]) for k in near)]
+                words["sexual"] += [(_SURE, units[i]), *((_SURE - 1, units[k]) for k in near)]
 
 
 def _quoted(found: list[tuple[float, Unit]], tokens: list[Token], text: str) -> list[str]:
-    """The most telling units as they are written; with the word that is meant, where that differs."""
+    """Quote the most telling units as they are written, with the word that is meant where that differs."""
     quotes = []
     for _, unit in sorted(found, key=lambda pair: -pair[0]):
         begin, end = unit.tokens
@@ -136,12 +142,13 @@ def _quoted(found: list[tuple[float, Unit]], tokens: list[Token], text: str) -> 
 
 
 def _same(written: str, meant: str) -> bool:
+    """Tell whether a word needs no explanation: it is written as it is meant, but for capitals and hyphens."""
     return written.isprintable() and written.casefold().replace("-", " ") == meant
 
 
 @lru_cache(maxsize=1)
 def builtin() -> BuiltinClassifier:
-    """The classifier with the embedded weights. Raises SoraError when they are missing or not what they should be."""
+    """Load the classifier with the embedded weights. Raises SoraError when they are missing or of another version."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -156,7 +163,7 @@ def builtin() -> BuiltinClassifier:
     labels = about.get("labels", "").split()
     if about.get("format") != FORMAT or table.shape != (BUCKETS, len(labels)):
         raise SoraError(
-            f"The check of prompts cannot run: {WEIGHTS.name} is of another version. Install the package "
-            "again, or train it: sora train prompts."
+            f"The check of prompts cannot run: {WEIGHTS.name} is of another version. Install the package again, or "
+            "train it: sora train prompts."
         )
     return BuiltinClassifier(load_lexicon(), table, bias, labels)

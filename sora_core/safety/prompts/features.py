@@ -10,18 +10,20 @@ from .lexicon import RISKY, Unit
 
 BUCKETS = 1 << 16
 REACH = 6  # units on either side that a word is read with
-NEAR = 2
+NEAR = 2  # up to here a pair's features are marked as near, beyond as far
 _RISKY = frozenset(RISKY)
-_WINDOWS = ((8, 4), (16, 8), (32, 16))  # units, step
+# Length in units, and step. A harmful phrase in a long prompt fills a short window; they overlap, so that none is cut.
+_WINDOWS = ((8, 4), (16, 8), (32, 16))
 
 
 @lru_cache(maxsize=1 << 17)
 def bucket(feature: str) -> int:
+    """Hash a feature to its row of the table. CRC, for Python's own hash differs from run to run."""
     return crc32(feature.encode()) & (BUCKETS - 1)
 
 
 def unit_features(units: Sequence[Unit]) -> list[list[int]]:
-    """Buckets of each unit's features.
+    """Find the buckets of each unit's features.
 
     A pair's feature is kept with the riskier of the two, so that a window that shows only that one still knows its
     company: `shoots` stays the basketball player's wherever the window ends.
@@ -60,7 +62,7 @@ def unit_features(units: Sequence[Unit]) -> list[list[int]]:
 
 
 def windows(units: Sequence[Unit]) -> list[tuple[int, int]]:
-    """Half-open ranges of units that are scored one by one: the whole text, each sentence, and sliding windows."""
+    """List half-open ranges of units to score one by one: the whole text, each sentence, and sliding windows."""
     count = len(units)
     starts = [i for i, unit in enumerate(units) if i == 0 or unit.gap == 2]
     found = {(0, count), *zip(starts, [*starts[1:], count], strict=True)}

@@ -13,7 +13,7 @@ import math
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -38,16 +38,18 @@ _LABELS = {
 _HARMLESS = ("safe", "neutral", "non-toxic", "non_toxic", "not_nsfw", "sfw", "clean", "ok", "benign", "none", "normal")
 
 
-class Classifier(Protocol):
-    name: str
+class PromptClassifier(Protocol):
+    """What a policy's `prompt.classifier` may name: the embedded one or a guard model."""
+
+    name: str  # what a report calls it
 
     def judge(self, text: str) -> Judgement:
-        """Scores 0..1 by category, and the words that decided where the classifier can tell. Raises SoraError."""
+        """Score a text, and name the words that decided where the classifier can tell. Raises SoraError."""
         ...
 
 
-def classifier_for(place: str) -> Classifier:
-    """The classifier that a policy's `prompt.classifier` names. Raises SoraError when it cannot be had."""
+def classifier_for(place: str) -> PromptClassifier:
+    """Return the classifier that a policy's `prompt.classifier` names. Raises SoraError when it cannot be had."""
     if place == "builtin":
         return builtin()
     if place.startswith("transformers:"):
@@ -56,7 +58,10 @@ def classifier_for(place: str) -> Classifier:
 
 
 def category_of(label: str) -> str | None:
-    """Our category for a guard model's label, None for a harmless one. Raises SoraError for one that says nothing."""
+    """Match a guard model's label to our category, None for a harmless one.
+
+    Raises SoraError for a label that says nothing.
+    """
     low = label.lower().strip()
     if low == "ip":
         return "ip"
@@ -66,8 +71,8 @@ def category_of(label: str) -> str | None:
         if any(word in low for word in words):
             return category
     raise SoraError(
-        f"The guard model's label {label!r} fits no category: name its labels (id2label) "
-        f"after {', '.join(PROMPT_CATEGORIES)}, or 'safe'."
+        f"The guard model's label {label!r} fits no category: name its labels (id2label) after "
+        f"{', '.join(PROMPT_CATEGORIES)}, or 'safe'."
     )
 
 
@@ -75,6 +80,7 @@ class TransformersGuard:
     """A transformers sequence classifier in a folder. Long texts are read in overlapping pieces: the worst counts."""
 
     def __init__(self, folder: str) -> None:
+        """Load the model, without any network and without code of its own. Raises SoraError when it cannot run."""
         expect(
             Path(folder, "config.json").is_file(),
             f"The check of prompts cannot run: {folder!r} holds no model of transformers (config.json). "
@@ -84,8 +90,8 @@ class TransformersGuard:
             from transformers import AutoModelForSequenceClassification, AutoTokenizer
         except ImportError as error:
             raise SoraError(
-                "The check of prompts cannot run: the policy asks for a model of transformers. "
-                "Install it: pip install transformers."
+                "The check of prompts cannot run: the policy asks for a model of transformers. Install it: pip install "
+                "transformers."
             ) from error
         options = {"local_files_only": True, "trust_remote_code": False}
         try:
@@ -93,25 +99,26 @@ class TransformersGuard:
             model = AutoModelForSequenceClassification.from_pretrained(folder, use_safetensors=True, **options)
         except Exception as error:  # whatever is wrong with its files: nothing passes
             line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise SoraError(
-                f"The check of prompts cannot run: the model in {folder!r} cannot be loaded ({line})."
-            ) from error
+            message = f"The check of prompts cannot run: the model in {folder!r} cannot be loaded ({line})."
+            raise SoraError(message) from error
         self.model = model.eval()
         self.name = f"transformers:{Path(folder).name}"
         config = model.config
         self.categories = [category_of(config.id2label[i]) for i in range(config.num_labels)]
         self.several = config.problem_type == "multi_label_classification"
+        # Tokenizers without a limit say 1e30, and RoBERTa counts two positions that no token can take.
         longest = min(self.tokenizer.model_max_length, getattr(config, "max_position_embeddings", 512))
         self.length = max(16, min(int(longest) - 2, 512))
 
     def judge(self, text: str) -> Judgement:
+        """Score a text by its worst piece. Raises SoraError for an answer that is no number."""
         import torch
 
         encoded = self.tokenizer(
             text,
             truncation=True,
             max_length=self.length,
-            stride=self.length // 4,
+            stride=self.length // 4,  # how far pieces overlap
             padding=True,
             return_overflowing_tokens=True,
             return_tensors="pt",
@@ -128,6 +135,7 @@ class TransformersGuard:
 
 @lru_cache(maxsize=2)
 def _transformers(folder: str) -> TransformersGuard:
+    """Load a guard once: it takes seconds."""
     return TransformersGuard(folder)
 
 
@@ -140,6 +148,7 @@ class ModerationService:
         self.name = address
 
     def judge(self, text: str) -> Judgement:
+        """Ask the service. Raises SoraError when it cannot be reached or answers something else than scores."""
         body = {"input": text}
         if model := os.environ.get(MODEL_VARIABLE):
             body["model"] = model
@@ -159,6 +168,7 @@ class ModerationService:
         return self._read(result)
 
     def _read(self, result: Any) -> Judgement:
+        """Read the one result of an answer. Raises SoraError for what is none."""
         scores = result.get("category_scores") if isinstance(result, Mapping) else None
         flags = result.get("categories", {}) if isinstance(result, Mapping) else {}
         if not isinstance(scores, Mapping) or not scores or not isinstance(flags, Mapping):
@@ -174,13 +184,14 @@ class ModerationService:
 
     @staticmethod
     def _category(label: str) -> str | None:
-        """Services have categories that are none of ours (illicit, fraud); those are left to them."""
+        """Match a label to our category. Services have some that are none of ours (illicit, fraud): None for those."""
         try:
             return category_of(label)
         except SoraError:
             return None
 
     def _stop(self, why: str) -> SoraError:
+        """Make the error that stops the work."""
         return SoraError(
             f"The check of prompts cannot run: the moderation service {self.address} failed ({why}).\n"
             "Nothing is made unchecked: start the service, or change prompt.classifier in the policy."
@@ -188,7 +199,7 @@ class ModerationService:
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A redirect could carry prompt and key to another place."""
+    """Follows no redirect: it could carry prompt and key to another place."""
 
     def redirect_request(self, *_: Any) -> None:
         return None
@@ -197,7 +208,8 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 _opener = urllib.request.build_opener(_NoRedirects)
 
 
-def _worst(pairs: Any) -> dict[str, float]:
+def _worst(pairs: Iterable[tuple[str | None, float]]) -> dict[str, float]:
+    """Take the highest score of each category; pairs without a category do not count."""
     scores = dict.fromkeys(PROMPT_CATEGORIES, 0.0)
     for category, score in pairs:
         if category is not None:

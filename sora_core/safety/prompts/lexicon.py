@@ -14,77 +14,29 @@ from functools import lru_cache
 from .normalise import Speller, Token, plain_tokens, read_lines
 
 NAMES = {"likeness": "people.txt", "historic": "people.txt", "ip": "works.txt"}
+# fmt: off
 # Classes whose words somebody may want to hide.
 RISKY = (
-    "gore",
-    "harm",
-    "blood",
-    "death",
-    "weapon",
-    "victim",
-    "killer",
-    "rape",
-    "porn",
-    "nude",
-    "strip",
-    "bodysex",
-    "lust",
-    "underwear",
-    "reich",
-    "slur",
-    "dehuman",
-    "hateact",
-    "group",
-    "fake",
-    "office",
-    "brand",
-    "minor",
-    "study",
-    "name likeness",
-    "name historic",
-    "name ip",
-    "maybe likeness",
-    "maybe ip",
+    "gore", "harm", "blood", "death", "weapon", "victim", "killer",
+    "rape", "porn", "nude", "strip", "bodysex", "lust", "underwear",
+    "reich", "slur", "dehuman", "hateact", "group",
+    "fake", "office", "brand",
+    "minor", "study",
+    "name likeness", "name historic", "name ip", "maybe likeness", "maybe ip",
 )
 _IRREGULAR = {
-    "shoot": "shot",
-    "beat": "beaten",
-    "bite": "bit bitten",
-    "hang": "hung",
-    "tear": "tore torn",
-    "burn": "burnt",
-    "break": "broke broken",
-    "strike": "struck",
-    "throw": "threw thrown",
-    "make": "made",
-    "have": "had has",
-    "take": "took taken",
-    "give": "gave given",
-    "ride": "rode",
-    "steal": "stole",
-    "drive": "drove driven",
-    "fight": "fought",
-    "slay": "slew",
-    "catch": "caught",
-    "blow": "blew blown",
-    "run": "ran",
-    "die": "dying",
-    "tie": "tying",
-    "eat": "ate eaten",
-    "bleed": "bled",
-    "kneel": "knelt",
-    "bend": "bent",
-    "go": "went gone",
-    "get": "got",
-    "show": "shown",
-    "saw": "sawn",
-    "spit": "spat",
-    "keep": "kept",
+    "shoot": "shot", "beat": "beaten", "bite": "bit bitten", "hang": "hung", "tear": "tore torn", "burn": "burnt",
+    "break": "broke broken", "strike": "struck", "throw": "threw thrown", "make": "made", "have": "had has",
+    "take": "took taken", "give": "gave given", "ride": "rode", "steal": "stole", "drive": "drove driven",
+    "fight": "fought", "slay": "slew", "catch": "caught", "blow": "blew blown", "run": "ran", "die": "dying",
+    "tie": "tying", "eat": "ate eaten", "bleed": "bled", "kneel": "knelt", "bend": "bent", "go": "went gone",
+    "get": "got", "show": "shown", "saw": "sawn", "spit": "spat", "keep": "kept",
 }
+# fmt: on
 
 
 def inflected(verb: str) -> set[str]:
-    """A verb's forms: stab, stabs, stabbed, stabbing."""
+    """Return a verb's forms: stab, stabs, stabbed, stabbing. A few that nobody writes may be among them."""
     forms = {verb, *_IRREGULAR.get(verb, "").split()}
     if re.search(r"(s|x|z|ch|sh)$", verb):
         forms.add(verb + "es")
@@ -102,13 +54,14 @@ def inflected(verb: str) -> set[str]:
 
 
 def plurals(noun: str) -> set[str]:
+    """Return a noun's singular and its regular plural."""
     if re.search(r"(s|x|z|ch|sh)$", noun):
         return {noun, noun + "es"}
     return {noun, noun[:-1] + "ies"} if re.search(r"[^aeiou]y$", noun) else {noun, noun + "s"}
 
 
 def forms_of(entry: str, kind: str) -> Iterator[str]:
-    """Every form of an entry of words_en.txt."""
+    """Yield every form of an entry of words_en.txt; `kind` is how its list is inflected: "verb", "noun" or ""."""
     words = entry.split()
     if "~" in entry:
         at = next(i for i, word in enumerate(words) if word.endswith("~"))
@@ -124,7 +77,7 @@ def forms_of(entry: str, kind: str) -> Iterator[str]:
 
 
 def read_words(language: str) -> Iterator[tuple[str, str, str]]:
-    """(class, entry, how it is inflected) of every word in words_en.txt or words_zh.txt."""
+    """Yield (class, entry, how it is inflected) for every word in words_en.txt or words_zh.txt."""
     name = kind = ""
     for line in read_lines(f"words_{language}.txt"):
         if line.startswith("["):
@@ -136,7 +89,7 @@ def read_words(language: str) -> Iterator[tuple[str, str, str]]:
 
 
 def read_names(section: str) -> Iterator[tuple[bool, tuple[str, ...]]]:
-    """(whether it counts by itself, the name and its aliases) of a section of people.txt or works.txt."""
+    """Yield (whether it counts by itself, the name and its aliases) for a section of people.txt or works.txt."""
     inside = False
     for line in read_lines(NAMES[section]):
         if line.startswith("["):
@@ -147,12 +100,12 @@ def read_names(section: str) -> Iterator[tuple[bool, tuple[str, ...]]]:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One word or phrase of the lists, or a word that is in none. tokens: half-open range of the text's tokens."""
+    """One word or phrase of the lists, or a word that is in none."""
 
-    text: str
-    classes: frozenset[str]
-    tokens: tuple[int, int]
-    gap: int
+    text: str  # as it is meant
+    classes: frozenset[str]  # empty for a word that is in no list
+    tokens: tuple[int, int]  # half-open range of the text's tokens
+    gap: int  # what stands before it, as in `Token.gap`
 
 
 class Lexicon:
@@ -162,12 +115,13 @@ class Lexicon:
         forms: dict[tuple[str, ...], set[str]] = {}
         for language in ("en", "zh"):
             for name, entry, kind in read_words(language):
-                for form in forms_of(entry, kind) if language == "en" else (entry,):
-                    forms.setdefault(plain_tokens(form), set()).add(name)
+                for written in forms_of(entry, kind) if language == "en" else [entry]:
+                    forms.setdefault(plain_tokens(written), set()).add(name)
         for section in NAMES:
             for sure, aliases in read_names(section):
                 for alias in aliases:
                     self._add_name(forms, plain_tokens(alias), f"{'name' if sure else 'maybe'} {section}")
+        # Ordinary words: a speller that does not know them would take them for disguised ones.
         common = {word for line in read_lines("common_en.txt") for word in line.split()}
         known = common | {word for form in forms for word in form if len(word) > 1}
         risky = {
@@ -184,28 +138,23 @@ class Lexicon:
     @staticmethod
     def _add_name(forms: dict[tuple[str, ...], set[str]], form: tuple[str, ...], name: str) -> None:
         forms.setdefault(form, set()).add(name)
-        joined = "".join(form)
+        joined = "".join(form)  # taylorswift, as in a hashtag or spaced out
         if name.startswith("name") and len(form) > 1 and joined.isascii() and len(joined) > 5:
-            forms.setdefault((joined,), set()).add(name)  # taylorswift, as in a hashtag or spaced out
+            forms.setdefault((joined,), set()).add(name)
 
     def tokens(self, text: str) -> list[Token]:
+        """Split a text into words as they are meant, disguises taken off."""
         return self.speller.tokens(text)
 
     def units(self, tokens: Sequence[Token]) -> list[Unit]:
-        """The longest words and phrases of the lists, from left to right, and the words between them."""
+        """Find the longest words and phrases of the lists, from left to right, and the words between them."""
         units, i = [], 0
         while i < len(tokens):
             for n in range(min(self._longest.get(tokens[i].text, 1), len(tokens) - i), 0, -1):
                 form = tuple(token.text for token in tokens[i : i + n])
                 if form in self.forms and not any(token.gap for token in tokens[i + 1 : i + n]):
-                    units.append(
-                        Unit(
-                            " ".join(form) if form[0].isascii() else "".join(form),
-                            self.forms[form],
-                            (i, i + n),
-                            tokens[i].gap,
-                        )
-                    )
+                    text = (" " if form[0].isascii() else "").join(form)
+                    units.append(Unit(text, self.forms[form], (i, i + n), tokens[i].gap))
                     break
             else:
                 n = 1
@@ -216,5 +165,5 @@ class Lexicon:
 
 @lru_cache(maxsize=1)
 def load_lexicon() -> Lexicon:
-    """The lexicon of the files that come with the package."""
+    """Load the lexicon of the files that come with the package."""
     return Lexicon()

@@ -18,31 +18,19 @@ from pathlib import Path
 DATA = Path(__file__).with_name("data")
 MAX_TEXT = 20_000  # characters; a check reads no further and says so
 
+# fmt: off
+# Digits and signs, and the letters that they stand for.
 _LEET = {
-    "0": "o",
-    "1": "il",
-    "2": "z",
-    "3": "e",
-    "4": "a",
-    "5": "s",
-    "6": "g",
-    "7": "t",
-    "8": "b",
-    "9": "g",
-    "@": "a",
-    "$": "s",
-    "!": "il",
-    "|": "li",
-    "+": "t",
-    "€": "e",
-    "£": "l",
+    "0": "o", "1": "il", "2": "z", "3": "e", "4": "a", "5": "s", "6": "g", "7": "t", "8": "b", "9": "g",
+    "@": "a", "$": "s", "!": "il", "|": "li", "+": "t", "€": "e", "£": "l",
 }
-_MAX_SPELLINGS = 32
+# fmt: on
+_MAX_SPELLINGS = 32  # of one word: their number doubles with each sign that may be one of two letters
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0002ffff"
 _WORD = "[a-z0-9@$€£]+(?:[!*|+#'’]+[a-z0-9@$€£]+)*"
 _PIECE = re.compile(rf"(?P<emoji>\x00[^\x00]*\x00)|(?P<han>[{_HAN}])|(?P<word>{_WORD})")
-_UNIT = re.compile(r"\d+[a-z]{0,5}|[a-z]\d{1,4}|\d+x\d+")
-_WEIGHT = re.compile(r":\s*[+-]?\d*\.?\d+\s*(?=[)\]])")
+_UNIT = re.compile(r"\d+[a-z]{0,5}|[a-z]\d{1,4}|\d+x\d+")  # 60fps, f8, 16x9: numbers that stand for no letters
+_WEIGHT = re.compile(r":\s*[+-]?\d*\.?\d+\s*(?=[)\]])")  # as in "(red:1.3)"
 _SENTENCE = re.compile(r"[.!?;]\s|[。！？；\n]")
 _PAUSE = re.compile(r"[,:、…—()\[\]{}<>《》「」\"“”]")
 _STRETCH = re.compile(r"(.)\1{2,}")
@@ -50,19 +38,20 @@ _STRETCH = re.compile(r"(.)\1{2,}")
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A word as it is meant, its place in the original text, and what stands before it: 0 nothing or a space,
-    1 a comma or its like, 2 the end of a sentence.
-    """
+    """A word of a text."""
 
-    text: str
-    start: int
+    text: str  # as it is meant
+    start: int  # its place in the original text
     end: int
-    gap: int = 0
+    gap: int = 0  # what stands before it: 0 nothing or a space, 1 a comma or its like, 2 the end of a sentence
 
 
 @lru_cache(maxsize=1)
 def _characters() -> tuple[dict[str, str], dict[str, str]]:
-    """Single characters and what they are read as; emoji and their words (in NULs, so that nothing joins them)."""
+    """Load what characters are read as.
+
+    Returns single characters and their letters, and emoji and their words, in NULs so that nothing joins them.
+    """
     simple: dict[str, str] = {}
     for line in read_lines("confusables.txt"):
         latin, others = line.split(maxsplit=1)
@@ -80,13 +69,14 @@ def _characters() -> tuple[dict[str, str], dict[str, str]]:
 
 
 def read_lines(name: str) -> list[str]:
-    """Lines of a data file without comments and blank ones."""
+    """Read the lines of a data file, without comments and blank ones."""
     lines = (DATA / name).read_text(encoding="utf-8").splitlines()
     return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
 @lru_cache(maxsize=8192)
 def _fold_character(char: str) -> str:
+    """Fold one character; "" for one that is not seen."""
     simple, emoji = _characters()
     if char in emoji:
         return emoji[char]
@@ -103,7 +93,7 @@ def _fold_character(char: str) -> str:
 
 
 def fold(text: str) -> tuple[str, list[int]]:
-    """Folded text, and for each of its characters the place in `text` that it comes from."""
+    """Fold a text. Returns it, and for each of its characters the place in `text` that it comes from."""
     folded: list[str] = []
     places: list[int] = []
     for place, char in enumerate(text):
@@ -114,27 +104,29 @@ def fold(text: str) -> tuple[str, list[int]]:
 
 
 def _gap(between: str) -> int:
-    """What stands between two words, as in `Token.gap`."""
+    """Tell what stands between two words, as in `Token.gap`."""
     return 2 if _SENTENCE.search(between) else 1 if _PAUSE.search(between) else 0
 
 
 def plain_tokens(text: str) -> tuple[str, ...]:
-    """Words and Han characters of an undisguised text, such as an entry of a list."""
+    """Split an undisguised text, such as an entry of a list, into words and Han characters."""
     pieces = _PIECE.finditer(fold(text)[0])
     return tuple(_bare(p[0]) if p["word"] else p[0] for p in pieces if not p["emoji"])
 
 
 def _bare(word: str) -> str:
-    """A word without the genitive's ending and apostrophes."""
+    """Return a word without the genitive's ending and apostrophes."""
     return re.sub(r"['’]", "", re.sub(r"['’]s$", "", word))
 
 
 class Speller:
-    """Finds the words behind their disguises. known: every word that the check has heard of; risky: those that
-    somebody may want to hide (joined names too), which are worth putting together from pieces.
-    """
+    """Finds the words behind their disguises."""
 
     def __init__(self, known: Iterable[str], risky: Iterable[str]) -> None:
+        """Take the `known` words, all that the check has heard of, and the `risky` ones.
+
+        Somebody may want to hide the risky ones (joined names too): they are worth putting together from pieces.
+        """
         self.risky = {word for word in risky if word.isascii() and " " not in word}
         self.known = {word for word in known if word.isascii()} | self.risky
         self.longest = max(map(len, self.known))
@@ -144,8 +136,9 @@ class Speller:
         self.word = lru_cache(maxsize=16384)(self._word)
 
     def tokens(self, text: str) -> list[Token]:
-        """The words (and single Han characters) of a text, in order."""
+        """Split a text into words (and single Han characters) as they are meant, in order."""
         folded, places = fold(text[:MAX_TEXT])
+        # Weights are blanked at their length, so that places stay true: they may part two halves of a word.
         folded = _WEIGHT.sub(lambda match: "\1" * len(match[0]), folded)
         pieces = list(_PIECE.finditer(folded))
         found: list[Token] = []
@@ -179,27 +172,27 @@ class Speller:
 
     @staticmethod
     def _plain(text: str, places: list[int], piece: re.Match) -> bool:
-        """Whether a piece is written with ordinary letters: look-alikes may stand for more than one letter."""
+        """Tell whether a piece is written with ordinary letters: look-alikes may stand for more than one letter."""
         return text[places[piece.start()] : places[piece.end() - 1] + 1].isascii()
 
     def _word(self, raw: str) -> list[str]:
-        """What a run of letters, digits and signs says."""
+        """Read what a run of letters, digits and signs says."""
         bare = _bare(raw)
         if bare in self.known:
             return [bare]
         if bare.isalpha():
             return self._relaxed(bare) or [_STRETCH.sub(r"\1", bare)]
         if "*" in raw or "#" in raw:
-            if hit := self._starred(bare):
-                return [hit]
+            if starred := self._starred(bare):
+                return [starred]
             return [word for part in re.split(r"[*#]+", bare) for word in self.word(part)]
         spellings, unit = self._spellings(bare), bool(_UNIT.fullmatch(bare))
         for spelling in spellings:
-            if (hit := self._relaxed(spelling)) and (not unit or hit[0] in self.risky):
-                return hit
+            if (words := self._relaxed(spelling)) and (not unit or words[0] in self.risky):
+                return words
         for spelling in spellings:
-            if hit := self._near(spelling):
-                return [hit]
+            if near := self._near(spelling):
+                return [near]
         if unit:
             return [bare]
         parts = re.split(r"[!|+]+", bare)
@@ -208,6 +201,7 @@ class Speller:
         return [spellings[0] if sum(c.isalpha() for c in bare) * 2 >= len(bare) else bare]
 
     def _spellings(self, raw: str) -> list[str]:
+        """List the words that a run with digits and signs may stand for; the likeliest alone where there are many."""
         choices = [_LEET.get(char, char) if not char.isalpha() else char for char in raw]
         total = 1
         for choice in choices:
@@ -217,10 +211,10 @@ class Speller:
         return ["".join(letters) for letters in product(*choices)]
 
     def _relaxed(self, word: str) -> list[str] | None:
-        """`word`, or the known word that it stretches (`nuuude`, `killll`), if there is one."""
+        """Find `word`, or the known word that it stretches (`nuuude`, `killll`); None where there is neither."""
         if word in self.known:
             return [word]
-        runs = [match for match in re.finditer(r"(.)\1+", word)]
+        runs = list(re.finditer(r"(.)\1+", word))
         if not runs or len(runs) > 4:
             return None
         for lengths in product((1, 2), repeat=len(runs)):
@@ -233,14 +227,14 @@ class Speller:
         return None
 
     def _starred(self, raw: str) -> str | None:
-        """The risky word that `f*ck` or `p**n` hides."""
+        """Find the risky word that `f*ck` or `p**n` hides."""
         pattern = re.compile("".join("[a-z]" if c in "*#" else re.escape(_LEET.get(c, c)[0]) for c in raw))
         if sum(c.isalnum() for c in raw) < 2:
             return None
         return next((word for word in sorted(self._by_length.get(len(raw), ())) if pattern.fullmatch(word)), None)
 
     def _near(self, word: str) -> str | None:
-        """The long risky word that differs from `word` in one letter in its middle."""
+        """Find the long risky word that differs from `word` in one letter in its middle."""
         if len(word) < 7 or not word.isalpha():
             return None
         for other in self._by_length.get(len(word), ()):
@@ -250,7 +244,7 @@ class Speller:
 
     @staticmethod
     def _spaced(folded: str, pieces: list[re.Match], i: int) -> int:
-        """How many single letters from piece `i` on are spaced out with the same sign between them."""
+        """Count the single letters from piece `i` on that are spaced out with the same sign between them."""
         n, gap = 1, None
         while i + n < len(pieces) and all(p["word"] and len(p[0]) == 1 for p in pieces[i + n - 1 : i + n + 1]):
             between = folded[pieces[i + n - 1].end() : pieces[i + n].start()]
@@ -260,7 +254,7 @@ class Speller:
         return n if n >= 3 else 1
 
     def _joined(self, folded: str, pieces: list[re.Match], i: int) -> int:
-        """How many pieces from `i` on make one risky word that was cut: `na ked`, `nak.ed`, `(nu)(de)`."""
+        """Count the pieces from `i` on that make one risky word that was cut: `na ked`, `nak.ed`, `(nu)(de)`."""
         word = ""
         for n in range(1, 7):
             if i + n > len(pieces) or not pieces[i + n - 1]["word"]:
@@ -278,12 +272,13 @@ class Speller:
                 spaced = any(
                     c.isspace() for k in range(n - 1) for c in folded[pieces[i + k].end() : pieces[i + k + 1].start()]
                 )
+                # Known words with spaces between them are read as they stand, though they may make a risky one.
                 if not spaced or len(word) > 3 and not all(part in self.known or part.isdigit() for part in parts):
                     return n
         return 1
 
     def _split(self, letters: str) -> list[str]:
-        """The fewest known words that spaced-out letters make; a letter that is in none stands alone."""
+        """Find the fewest known words that spaced-out letters make; a letter that is in none stands alone."""
         if letters.isdigit():
             return [letters]
         spellings = self._spellings(letters) if not letters.isalpha() else [letters]
@@ -291,6 +286,7 @@ class Speller:
         return best[1]
 
     def _fewest(self, letters: str) -> tuple[float, list[str]]:
+        """Split letters into words at the lowest cost: 1 for a known word, 2.5 for a letter that is in none."""
         if relaxed := self._relaxed(letters):
             return 1.0, relaxed
         costs: list[tuple[float, list[str]]] = [(0.0, [])]

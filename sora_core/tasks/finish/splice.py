@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...errors import expect
-from ...media.clips import cuts
+from ...media.frames import cuts
 from ...provenance.kept import remember
 from .flow import follow, match, smooth, warp
 from .holding import hold_end

@@ -153,7 +153,7 @@ class Roller:
         prompt = self.conditioning(first, known + overlap + fresh)
         new = tail.new_zeros(*tail.shape[:2], fresh, *tail.shape[3:])
         samples = torch.cat((context, tail, new), 2)
-        made = self._sample(samples, known, overlap, prompt, index)
+        made = self.sample_window(samples, known, overlap, prompt, index)
         # The overlap too: it was held when it was new, and has been made again since.
         ready = made[:, :, known:]
         begin = before.made + overlap
@@ -170,7 +170,7 @@ class Roller:
             final, history[:, :, -self.rolling.context :], tail, mean, std, places, before.made + final.shape[2], shot
         )
 
-    def _sample(self, samples: Tensor, known: int, overlap: int, prompt: list, index: int) -> Tensor:
+    def sample_window(self, samples: Tensor, known: int, overlap: int, prompt: list, index: int) -> Tensor:
         seed, sigmas = segment_seed(self.seed, index), self.sigmas
         split = int((sigmas > self.rolling.renoise).sum())
         if overlap == 0 or split >= len(sigmas) - 1 or self.rolling.renoise == 0:

@@ -1,0 +1,195 @@
+"""Inputs and outputs that several nodes have, and how their values are read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sora_core.media.sizes import MAX_SIDE
+
+from .api import engine, io
+
+if TYPE_CHECKING:
+    from sora_core.diffusion.samplers.spec import SamplerOption
+    from sora_core.media.clips import Clip
+
+MAX_SEED = 2**64 - 1
+
+
+# -- sizes and times -----------------------------------------------------------------------------------------
+def working_inputs(window: bool = True) -> list[io.Input]:
+    """Say what a video is brought to before it is worked on, and how much of it the model sees at once."""
+    made = [
+        io.Float.Input(
+            "fps",
+            default=0.0,
+            min=0.0,
+            max=120.0,
+            step=1.0,
+            tooltip="Frames per second to work at (sora-mini: 8). 0 keeps the video's own.",
+        ),
+        *size_inputs(),
+    ]
+    return [*made, window_input()] if window else made
+
+
+def size_inputs() -> list[io.Input]:
+    """Ask for a size to scale and cut to, or none."""
+    return [
+        io.Int.Input(
+            "width",
+            default=0,
+            min=0,
+            max=MAX_SIDE,
+            step=16,
+            tooltip="Scale and cut to this width, a multiple of 16; 0 keeps the size and cuts to the multiple.",
+        ),
+        io.Int.Input("height", default=0, min=0, max=MAX_SIDE, step=16, tooltip="As width; set both or neither."),
+    ]
+
+
+def side_inputs() -> list[io.Input]:
+    """Ask for the size of a new video."""
+    tooltip = "Pixels, a multiple of 16."
+    return [
+        io.Int.Input(name, default=128, min=16, max=MAX_SIDE, step=16, tooltip=tooltip) for name in ("width", "height")
+    ]
+
+
+def fps_input(tooltip: str = "Frames per second.") -> io.Input:
+    """Ask for the frame rate of a new video."""
+    return io.Float.Input("fps", default=8.0, min=1.0, max=120.0, step=1.0, tooltip=tooltip)
+
+
+def seconds_input(what: str, default: float = 1.0) -> io.Input:
+    """Ask how much is made."""
+    return io.Float.Input(
+        "seconds",
+        default=default,
+        min=0.05,
+        max=60.0,
+        step=0.25,
+        round=0.001,
+        tooltip=f"How much {what}. Rounded up to whole latents, four frames each.",
+    )
+
+
+def window_input(least: int = 2) -> io.Input:
+    """Ask how many latents the model makes well at once."""
+    return io.Int.Input(
+        "window",
+        default=5,
+        min=least,
+        max=64,
+        advanced=True,
+        tooltip="Latents that the model makes well at once: sora-mini 5, Wan 21.",
+    )
+
+
+def wanted_size(width: int, height: int) -> tuple[int, int] | None:
+    """Read `size_inputs`: (width, height), or None for the video's own."""
+    from sora_core.errors import expect
+
+    expect(bool(width) == bool(height), f"width is {width}, height is {height}: set both, or both to 0.")
+    return (width, height) if width else None
+
+
+# -- videos --------------------------------------------------------------------------------------------------
+def edit_outputs() -> list[io.Output]:
+    """Give out an edit: what every edit node has."""
+    return [
+        io.Latent.Output(display_name="latent", tooltip="With a noise mask: for any sampler, then Sora VAE Decode."),
+        io.Float.Output(display_name="fps", tooltip="Frames per second, for Sora Save Video."),
+        io.Audio.Output(display_name="audio", tooltip="The sound of what is kept, silence elsewhere, if there is any."),
+    ]
+
+
+def taken(video: Any, vae: Any, fps: float, size: tuple[int, int] | None) -> Clip:
+    """Read a VIDEO for `vae`, at `fps` (0: its own). What is too long or too large is refused before it is decoded."""
+    from sora_core.pipeline.sources import take_clip
+
+    return take_clip(video, engine().latent_space(vae=vae).multiple, fps=fps or None, size=size)
+
+
+def watched(video: Any, images: Any, fps: float = 8.0) -> tuple[str | None, Any, float]:
+    """Read a node's optional video or images, one of which must be there: (file, frames, fps), file or frames None."""
+    from sora_core.errors import expect
+    from sora_core.pipeline.sources import whole_file
+
+    expect((video is None) != (images is None), "Connect a video or images, one of the two.")
+    if video is None:
+        return None, images, fps
+    path = whole_file(video)
+    if path is not None:
+        return path, None, fps
+    parts = video.get_components()
+    return None, parts.images, float(parts.frame_rate)
+
+
+# -- sampling ------------------------------------------------------------------------------------------------
+def seed_input(tooltip: str = "Same seed and settings, same video.") -> io.Input:
+    """Ask for a seed."""
+    return io.Int.Input("seed", default=0, min=0, max=MAX_SEED, control_after_generate=True, tooltip=tooltip)
+
+
+def steps_input() -> io.Input:
+    """Ask for the steps of a run."""
+    return io.Int.Input("steps", default=25, min=1, max=10000, tooltip="More steps are slower and more exact.")
+
+
+def cfg_input(tooltip: str) -> io.Input:
+    """Ask for the guidance."""
+    return io.Float.Input("cfg", default=4.0, min=0.0, max=100.0, step=0.1, round=0.01, tooltip=tooltip)
+
+
+def scheduler_input() -> io.Input:
+    """Ask for a scheduler of the host's."""
+    return io.Combo.Input(
+        "scheduler",
+        options=engine().scheduler_names(),
+        default="simple",
+        tooltip="How the steps are spread between noise and video.",
+    )
+
+
+def denoise_input() -> io.Input:
+    """Ask how much of a latent is made new."""
+    return io.Float.Input(
+        "denoise",
+        default=1.0,
+        min=0.0,
+        max=1.0,
+        step=0.01,
+        tooltip="1 makes everything new; less keeps that much less of the latent (restyle: about 0.6).",
+    )
+
+
+def sampler_input() -> io.Input:
+    """Ask for a sampler: ours, each with its own options where the host can show them, then those of the host only."""
+    from sora_core.diffusion.samplers import SAMPLERS
+
+    names = [*SAMPLERS, *(name for name in engine().sampler_names() if name not in SAMPLERS)]
+    tooltip = "How noise becomes the video. Changing it runs sampling and decoding again, nothing else."
+    if not hasattr(io, "DynamicCombo"):
+        return io.Combo.Input("sampler", options=names, default="euler", tooltip=tooltip)
+    options = [
+        io.DynamicCombo.Option(name, [option_input(o) for o in SAMPLERS[name].options] if name in SAMPLERS else [])
+        for name in names
+    ]
+    return io.DynamicCombo.Input("sampler", options=options, tooltip=tooltip)
+
+
+def option_input(option: SamplerOption) -> io.Input:
+    """Make the widget of a sampler's option. Optional, so that a workflow from before it existed stays valid."""
+    common = {"default": option.default, "tooltip": option.tooltip, "optional": True}
+    if option.type is str:
+        return io.Combo.Input(option.name, options=list(option.choices), **common)
+    kind = io.Int if option.type is int else io.Float
+    return kind.Input(option.name, min=option.min, max=option.max, step=option.step, **common)
+
+
+def chosen(sampler: Any) -> tuple[str, dict[str, Any]]:
+    """Read `sampler_input`: the sampler's name and options."""
+    if isinstance(sampler, str):
+        return sampler, {}
+    # ComfyUI passes what the workflow left out as None.
+    return sampler["sampler"], {k: v for k, v in sampler.items() if k != "sampler" and v is not None}

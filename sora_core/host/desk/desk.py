@@ -1,0 +1,45 @@
+"""What a node needs of its host besides the engine: files, metadata, and a place to say something."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+from ...errors import SoraError, expect
+from ...words import did_you_mean, listing
+from .folders import Folders
+
+
+class Desk(Protocol):
+    """One host's files and folders, and the text that it shows on a node."""
+
+    def model_files(self) -> dict[str, Path]:
+        """List the models to choose from, by the name that a workflow stores."""
+
+    def lora_files(self) -> dict[str, Path]:
+        """List the LoRAs to choose from, by name."""
+
+    def weights(self, name: str) -> Path | None:
+        """Find the file that a loader of the host's own means by `name`; None where there is none."""
+
+    def folders(self) -> Folders:
+        """Give the folders that the host reads its inputs from and writes its outputs to."""
+
+    def output_path(self, prefix: str, suffix: str, width: int, height: int) -> tuple[Path, str]:
+        """Choose a free file in the output folder; returns it and its subfolder."""
+
+    def metadata(self, hidden: Any) -> dict[str, str]:
+        """Make the tags that let a saved file restore its workflow, of a node's hidden values."""
+
+    def show_text(self, node_id: str | None, text: str) -> None:
+        """Show `text` on a node, where the host can beyond `ui.PreviewText`."""
+
+
+def resolve_model(name: str, files: dict[str, Path]) -> Path:
+    """Find the file of a model that a workflow names. Raises SoraError that lists those there are."""
+    path = files.get(name)
+    if path is None:
+        hint = did_you_mean(name, files) or f"choose one of {listing(files)}."
+        raise SoraError(f"There is no model {name!r}: {hint}")
+    expect(path.is_file(), f"The model {name!r} has no file {path.name}: install the pack with its weights again.")
+    return path

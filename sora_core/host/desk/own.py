@@ -1,0 +1,59 @@
+"""The desk of the embedded host, and of nodes that run without any."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ...loading.checkpoint import embedded_models
+from ...loading.lora import embedded_loras
+from ...pipeline import progress
+from .folders import Folders, current
+
+
+class OwnDesk:
+    """Files of the folders in force; models and LoRAs that come with the package, or lie where it was started."""
+
+    def model_files(self) -> dict[str, Path]:
+        """List the embedded models, and checkpoints in the folder `models` where the program was started."""
+        return embedded_models() | _weights_in(Path("models"))
+
+    def lora_files(self) -> dict[str, Path]:
+        """List the embedded LoRAs, and files in the folder `models/loras`."""
+        return embedded_loras() | _weights_in(Path("models/loras"))
+
+    def weights(self, name: str) -> Path | None:
+        """There are no loaders besides ours."""
+        return None
+
+    def folders(self) -> Folders:
+        """Give the folders in force."""
+        return current()
+
+    def output_path(self, prefix: str, suffix: str, width: int, height: int) -> tuple[Path, str]:
+        """Choose the next free file of a prefix in the output folder."""
+        return current().next_file(prefix, suffix, "output", width, height)
+
+    def metadata(self, hidden: Any) -> dict[str, str]:
+        """Write `prompt` and `workflow` as JSON."""
+        return metadata_of(hidden)
+
+    def show_text(self, node_id: str | None, text: str) -> None:
+        """Tell whoever runs the node."""
+        progress.say(text)
+
+
+def _weights_in(folder: Path) -> dict[str, Path]:
+    """List the .safetensors files of a folder by name; none where it is not there."""
+    return {path.name: path for path in sorted(folder.glob("*.safetensors"))}
+
+
+def metadata_of(hidden: Any) -> dict[str, str]:
+    """Make the tags that let a saved file restore its workflow: `prompt` and `workflow`, as JSON."""
+    tags = {}
+    if getattr(hidden, "prompt", None):
+        tags["prompt"] = json.dumps(hidden.prompt)
+    for key, value in (getattr(hidden, "extra_pnginfo", None) or {}).items():
+        tags[key] = json.dumps(value)
+    return tags

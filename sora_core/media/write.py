@@ -1,0 +1,207 @@
+"""Video files out, frame by frame, so that memory does not grow with duration.
+
+Written files are mp4: H.264, yuv420p, BT.709 (tagged and converted so), index in front so that a browser can play while
+it loads, with the workflow in the metadata. PyAV does the coding.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import SoraError, expect
+from ..files import ensure_writable, write_error, written_beside
+from ..safety.gate import check_frames
+from .sound import encode_audio
+from .video import open_video
+
+if TYPE_CHECKING:
+    from av import VideoStream
+    from av.container import OutputContainer
+
+BT709 = 1  # FFmpeg's number of the colour matrix
+CONTAINER = {"movflags": "use_metadata_tags+faststart"}  # any name of a tag; the index in front
+Frames: TypeAlias = Tensor | np.ndarray | Iterable[Tensor | np.ndarray]
+
+
+class SavingSteps(Protocol):
+    """What a file gets while it is saved, as `sora_core.provenance.Saving` has it."""
+
+    def marked(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Yield the pieces `[t,H,W,3]` of a video with their watermark."""
+
+    def seal(self, path: Path, title: str) -> None:
+        """Put the credentials into the finished file `path`."""
+
+
+def frame_rate(fps: float | Fraction) -> Fraction:
+    """Return `fps` as a fraction that containers can hold. Raises SoraError outside 0..1000."""
+    # 1001 keeps film and NTSC rates (24000/1001) exact. NaN and infinity have no fraction.
+    rate = Fraction(fps).limit_denominator(1001) if abs(float(fps)) < 1e6 else Fraction(0)
+    expect(0 < rate <= 1000, f"{fps} frames per second cannot be written: use a value above 0, at most 1000.")
+    return rate
+
+
+def write_video(
+    path: str | Path,
+    frames: Frames,
+    fps: float | Fraction,
+    *,
+    metadata: dict[str, str] | None = None,
+    crf: float = 18.0,
+    audio: dict[str, Any] | None = None,
+    saving: SavingSteps | None = None,
+) -> int:
+    """Write `frames` to the mp4 file `path`; returns how many there were.
+
+    frames: `[T,H,W,3]`, or any iterable of `[H,W,3]` frames or `[t,H,W,3]` chunks; float 0..1 or uint8, tensor or
+        array. An odd width or height is padded by repeating the last column or row (4:2:0 colour needs even sizes).
+    metadata: texts by tag name.
+    crf: quality, 0 (lossless) to 51.
+    audio: `{"waveform": [1,channels,samples], "sample_rate"}`.
+    saving: the watermark and the Content Credentials that the file gets; None for neither.
+
+    The file appears under `path` only when it is complete. Raises SoraError when there are no frames, sizes differ, the
+    disk is full or the folder read-only.
+    """
+    import av
+
+    path = Path(path)
+    rate = frame_rate(fps)
+    ensure_writable(path.parent)
+    pieces = _pieces(check_frames(frames))
+    pixels = _as_uint8_frames(pieces if saving is None else saving.marked(pieces))
+    # The first frame is made before the file: what cannot be written leaves nothing behind.
+    first = next(pixels, None)
+    if first is None:
+        raise SoraError("There are no frames to write: the video is empty.")
+    with written_beside(path) as part:
+        try:
+            count = _encode(part, itertools.chain([first], pixels), rate, metadata or {}, crf, audio)
+        except av.FFmpegError as error:
+            raise write_error(path, OSError(error.errno, error.strerror)) from error
+        if saving is not None:
+            saving.seal(part, path.name)
+    return count
+
+
+def remux(source: str | Path, path: str | Path, metadata: dict[str, str], saving: SavingSteps | None = None) -> None:
+    """Copy a video into an mp4 with `metadata` and the credentials of `saving`, without encoding it again.
+
+    Raises SoraError as `write_video`, and for what is no video.
+    """
+    import av
+
+    path = Path(path)
+    ensure_writable(path.parent)
+    with open_video(source) as given, written_beside(path) as part:
+        try:
+            with av.open(str(part), "w", format="mp4", options=CONTAINER) as made:
+                for key, value in {**given.metadata, **metadata}.items():
+                    made.metadata[key] = value
+                streams = {
+                    s.index: made.add_stream_from_template(s)
+                    for s in (*given.streams.video[:1], *given.streams.audio[:1])
+                }
+                for packet in given.demux(*(given.streams[index] for index in streams)):
+                    if packet.dts is not None:
+                        packet.stream = streams[packet.stream.index]
+                        made.mux(packet)
+        except av.FFmpegError as error:
+            raise write_error(path, OSError(error.errno, error.strerror)) from error
+        if saving is not None:
+            saving.seal(part, path.name)
+
+
+def _encode(
+    part: Path,
+    frames: Iterable[np.ndarray],
+    rate: Fraction,
+    metadata: dict[str, str],
+    crf: float,
+    audio: dict[str, Any] | None,
+) -> int:
+    """Encode `[H,W,3]` uint8 frames, and sound after them; returns how many frames there were."""
+    import av
+
+    with av.open(str(part), "w", format="mp4", options=CONTAINER) as container:
+        for key, value in metadata.items():
+            container.metadata[key] = value
+        stream = _picture_stream(container, rate, crf)
+        sound = container.add_stream("aac", rate=int(audio["sample_rate"])) if audio else None
+        shape: tuple[int, ...] | None = None
+        count = 0
+        for pixels in frames:
+            if shape is None:
+                shape = pixels.shape
+                stream.height, stream.width = (side + side % 2 for side in shape[:2])
+            expect(
+                pixels.shape == shape,
+                f"Frame {count} is {pixels.shape[1]}x{pixels.shape[0]}, the first was {shape[1]}x{shape[0]}: all "
+                "frames must have one size.",
+            )
+            frame = av.VideoFrame.from_ndarray(_even(pixels), format="rgb24")
+            container.mux(stream.encode(frame.reformat(format="yuv420p", dst_colorspace=BT709)))
+            count += 1
+        container.mux(stream.encode(None))
+        if sound is not None and audio is not None:
+            encode_audio(container, sound, audio, count / rate)
+    return count
+
+
+def _picture_stream(container: OutputContainer, rate: Fraction, crf: float) -> VideoStream:
+    """Add an H.264 stream, whose size is still to be set."""
+    stream = container.add_stream("libx264", rate=rate)
+    stream.pix_fmt = "yuv420p"
+    stream.options = {
+        "crf": str(crf),
+        "colorspace": "bt709",
+        "color_primaries": "bt709",
+        "color_trc": "bt709",
+        "color_range": "tv",
+        # The macroblock tree's vector code reads past the end of a row, so that what it decides depends on what lies in
+        # memory there. Without it the same frames make the same file.
+        "x264-params": "mbtree=0",
+    }
+    return stream
+
+
+def _pieces(frames: Frames) -> Iterator[Tensor]:
+    """Yield what `write_video` takes as tensors `[n,H,W,3]`. Raises SoraError for other shapes."""
+    single = isinstance(frames, (Tensor, np.ndarray)) and frames.ndim == 3
+    for item in [frames] if single else frames:
+        pixels = item.detach().cpu() if isinstance(item, Tensor) else torch.as_tensor(np.asarray(item))
+        pixels = pixels[None] if pixels.ndim == 3 else pixels
+        expect(
+            pixels.ndim == 4 and pixels.shape[-1] in (3, 4),
+            f"A frame must have the shape [H,W,3], not {list(pixels.shape[1:])}.",
+        )
+        yield pixels[..., :3]
+
+
+def _as_uint8_frames(pieces: Iterable[Tensor]) -> Iterator[np.ndarray]:
+    """Yield one `[H,W,3]` uint8 array after the other. Raises SoraError for values that are not finite."""
+    for piece in pieces:
+        for frame in piece:
+            if frame.dtype != torch.uint8:
+                expect(
+                    bool(torch.isfinite(frame).all()),
+                    "A frame holds NaN or infinite values: the model or VAE went wrong before this point.",
+                )
+                frame = (frame.float().clamp(0, 1) * 255).round().to(torch.uint8)
+            yield np.ascontiguousarray(frame.numpy())
+
+
+def _even(pixels: np.ndarray) -> np.ndarray:
+    """Repeat the last row and column where a side is odd."""
+    height, width = pixels.shape[:2]
+    if height % 2 == 0 and width % 2 == 0:
+        return pixels
+    return np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")

@@ -1,0 +1,203 @@
+"""Videos of a minute and more over any engine: what the node Sora Long Video, `long_video` and a far `extend` do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ..errors import expect
+from ..media.clips import Clip
+from ..media.sizes import check_side
+from ..media.sound import join_audio
+from ..safety import gate
+from ..tasks.long.render import Job, Progress, in_memory, render
+from ..tasks.long.rolling import Rolling, SampleFn
+from ..tasks.long.source import make_source
+from ..tasks.long.story import LongVideo, check_long
+from ..tasks.storyboard import Shot
+from . import progress as progress_of_node
+from .editing import codec_of, encode_shots
+from .engine import EMPTY_PROMPT, Conditioning, Engine, Latent, Loaded, unknown_note
+from .make import Sampling, encode_negative
+from .result import VideoResult
+
+if TYPE_CHECKING:
+    from ..provenance import Saving
+
+
+@dataclass(frozen=True)
+class LongPlan:
+    """A long video over an engine, ready to be made."""
+
+    engine: Engine
+    vae: Any
+    job: Job
+    width: int  # pixels
+    height: int  # pixels
+    parts: _Parts
+    notes: tuple[str, ...]
+
+    def decode(self, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Decode latents in pieces to frames in pieces, as one stream."""
+        return self.engine.decode_pieces(self.vae, pieces)
+
+    @torch.no_grad()
+    def render(
+        self,
+        path: str | Path,
+        *,
+        saving: Saving | None = None,
+        folder: Callable[[str], Path] | None = None,
+        progress: Callable[[Progress], None] | None = None,
+        metadata: dict[str, str] | None = None,
+        keep_segments: bool = False,
+    ) -> Path:
+        """Write the video as the mp4 `path`, or go on with a render that was stopped; see `tasks.long.render`."""
+
+        def tell(done: Progress) -> None:
+            self.parts.index = min(done.segment, done.segments - 1)
+            if progress is not None:
+                progress(done)
+
+        return render(
+            path,
+            self.job,
+            self.decode,
+            folder=folder,
+            progress=tell,
+            metadata=metadata,
+            keep_segments=keep_segments,
+            saving=saving,
+        )
+
+    @torch.no_grad()
+    def in_memory(self, steps: progress_of_node.Steps | None = None) -> tuple[Tensor, Tensor]:
+        """Make the video without a file; returns frames `[T,H,W,3]` and latent. steps: counts latents."""
+        frames, latent = in_memory(self.job, self.decode, steps)
+        return gate.check_frames(frames), latent
+
+
+@dataclass
+class _Parts:
+    """Which segment is being made, for the progress of a node."""
+
+    index: int = 0
+    count: int = 1
+
+
+@torch.no_grad()
+def plan_long(
+    engine: Engine,
+    loaded: Loaded,
+    shots: Sequence[Shot],
+    how: Sampling,
+    *,
+    fps: float,
+    width: int,
+    height: int,
+    seconds: float = 0.0,
+    negative: str = "",
+    rolling: Rolling | None = None,
+    clip: Clip | None = None,
+) -> LongPlan:
+    """Plan a long video.
+
+    seconds: of what is made, 0 for as long as the shots last. clip: a video to go on from, whose size counts then.
+    Raises SoraError for a model that cannot keep parts of a video, and for sizes, durations and rates out of range.
+    """
+    rolling = rolling or Rolling()
+    space = engine.latent_space(model=loaded.model)
+    expect(space.masks != "none", f"{space.name} cannot keep parts of a video, which long videos need.")
+    codec, source = codec_of(engine, loaded.vae, rolling.window), None
+    if clip is not None:
+        height, width = clip.frames.shape[1:3]
+    for name, side in (("width", width), ("height", height)):
+        check_side(name, side, space.multiple)
+    seconds = seconds or sum(shot.seconds for shot in shots)
+    check_long(seconds, fps)
+    if clip is not None:
+        source = make_source(codec, clip.frames, rolling)
+    encoded = encode_shots(engine, loaded.clip, shots)
+    off, others = None, list[str]()
+    if how.cfg != 1.0:
+        against = "\n".join(shot.prompt for shot in shots)
+        off, others = encode_negative(engine, loaded.clip, negative, against, how.cfg)
+    sigmas = engine.make_sigmas(loaded.model, how.scheduler, how.steps, how.denoise, how.sampler)
+    story = LongVideo(shots, encoded.contexts, seconds, fps, codec.ratio, source, encoded.options)
+    parts = _Parts()
+    sample = _sampler_of(engine, loaded.model, off, how, parts)
+    settings = {"model": space.name, "contexts": encoded.contexts, "counts": story.counts, "negative": negative}
+    settings |= _named(how)
+    shape = (space.channels, *space.cells(height, width))
+    roller = story.roller(sample, sigmas, shape, how.seed, rolling)
+    job = Job(roller, story.total, fps, settings, source, None if clip is None else clip.audio)
+    parts.count = job.segments
+    unknown = [*encoded.unknown, *(word for word in others if word not in encoded.unknown)]
+    notes = (f"{story.total} latents in segments, {seconds:g} s made.", *unknown_note(unknown))
+    return LongPlan(engine, loaded.vae, job, width, height, parts, notes)
+
+
+def _sampler_of(engine: Engine, model: Any, negative: Conditioning | None, how: Sampling, parts: _Parts) -> SampleFn:
+    """Bind what all segments are sampled with."""
+    sampler = engine.make_sampler(how.sampler, how.options)
+
+    def sample(latent: Latent, positive: Conditioning, sigmas: Tensor, seed: int) -> Tensor:
+        with progress_of_node.part(parts.index, parts.count):
+            return engine.sample(
+                model,
+                latent,
+                positive,
+                negative,
+                sampler=sampler,
+                sigmas=sigmas,
+                seed=seed,
+                cfg=how.cfg,
+                interval=how.interval,
+            )["samples"]
+
+    return sample
+
+
+def _named(how: Sampling) -> dict[str, Any]:
+    """Name the settings that decide a render and are not in its roller."""
+    named = {"cfg": how.cfg, "sampler": how.sampler, "options": dict(how.options)}
+    # Named only where it is used, so that renders of before can go on.
+    return named if how.interval == (0.0, 1.0) else {**named, "interval": list(how.interval)}
+
+
+def extend_in_segments(
+    engine: Engine,
+    loaded: Loaded,
+    clip: Clip,
+    prompt: str,
+    seconds: float,
+    rolling: Rolling,
+    how: Sampling,
+    *,
+    negative: str = "",
+    steps: progress_of_node.Steps | None = None,
+) -> VideoResult:
+    """Extend a clip by more than a window, in memory. steps: counts latents. Raises SoraError as `plan_long` does."""
+    expect(bool(prompt.strip()), EMPTY_PROMPT)
+    length, height, width = clip.frames.shape[:3]
+    shots = [Shot(prompt, seconds)]
+    plan = plan_long(
+        engine,
+        loaded,
+        shots,
+        how,
+        fps=clip.fps,
+        width=width,
+        height=height,
+        negative=negative,
+        rolling=rolling,
+        clip=clip,
+    )
+    frames, latent = plan.in_memory(steps)
+    audio = join_audio([(clip.audio, length / clip.fps), (None, (len(frames) - length) / clip.fps)])
+    return VideoResult(frames, clip.fps, latent, how.seed, audio=audio, notes=[*clip.notes, *plan.notes])

@@ -1,0 +1,180 @@
+"""From prompts and a LATENT to a finished video, over any engine: text, noise levels, sampling, decoding, finishing.
+
+The nodes call these functions one by one, Python calls `make_video`, which calls them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypedDict, overload
+
+import torch
+from torch import Tensor
+
+from ..errors import expect
+from ..latents.patches import Patches, map_latents
+from ..safety import gate
+from ..tasks.finish.splice import finish
+from . import progress
+from .engine import EMPTY_PROMPT, Conditioning, Engine, Latent, Loaded, unknown_note
+from .result import VideoResult
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a LATENT is sampled."""
+
+    seed: int = 0
+    steps: int = 25
+    cfg: float = 4.0  # guidance; 1 is none
+    sampler: str = "euler"
+    scheduler: str = "simple"
+    denoise: float = 1.0  # the share of the run that is made, from the end
+    interval: tuple[float, float] = (0.0, 1.0)  # the part of the run in which guidance is on
+    options: Mapping[str, Any] = field(default_factory=dict)  # the sampler's own
+
+
+class HowLong(TypedDict, total=False):
+    """The settings that every call of a `Pipeline` takes by name; see there."""
+
+    negative: str
+    seed: int
+    steps: int | None
+    sampler: str | None
+    scheduler: str
+    cfg: float | None
+    denoise: float
+    interval: tuple[float, float]
+    options: Mapping[str, Any] | None
+
+
+class How(HowLong, total=False):
+    """Those, and who listens to the sampler's steps."""
+
+    progress: progress.Steps | None
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """A prompt and what it is said against, encoded."""
+
+    positive: Conditioning
+    negative: Conditioning
+    notes: tuple[str, ...] = ()
+
+
+def encode_prompts(engine: Engine, clip: Any, prompt: str, negative: str = "", cfg: float = 4.0) -> Prompts:
+    """Encode a prompt and a negative one, and note which of their words the model does not know.
+
+    Raises SoraError for an empty prompt, and for texts that are too long or that the policy forbids. The policy judges
+    the negative prompt as what the video will not show.
+    """
+    expect(bool(prompt.strip()), EMPTY_PROMPT)
+    positive, unknown = engine.encode_text(clip, prompt)
+    against, others = encode_negative(engine, clip, negative, prompt, cfg)
+    return Prompts(positive, against, unknown_note([*unknown, *(word for word in others if word not in unknown)]))
+
+
+def encode_negative(
+    engine: Engine, clip: Any, negative: str, prompt: str, cfg: float
+) -> tuple[Conditioning, list[str]]:
+    """Encode a negative prompt that is said against `prompt`, and list its unknown words.
+
+    Guidance gives negative + cfg (positive - negative): below 1 it asks for the negative, so the policy then judges it
+    as a prompt like any other.
+    """
+    told = frozenset({negative}) - {prompt} if cfg >= 1 else frozenset()
+    with gate.telling(gate.Negatives(told, prompt)):
+        return engine.encode_text(clip, negative)
+
+
+@overload
+def sample_latent(
+    engine: Engine,
+    model: Any,
+    latent: Latent,
+    positive: Conditioning,
+    negative: Conditioning | None,
+    how: Sampling,
+    *,
+    sampler: Any = None,
+    sigmas: Tensor | None = None,
+) -> Latent: ...
+@overload
+def sample_latent(
+    engine: Engine,
+    model: Any,
+    latent: Patches,
+    positive: Conditioning,
+    negative: Conditioning | None,
+    how: Sampling,
+    *,
+    sampler: Any = None,
+    sigmas: Tensor | None = None,
+) -> Patches: ...
+def sample_latent(
+    engine: Engine,
+    model: Any,
+    latent: Latent | Patches,
+    positive: Conditioning,
+    negative: Conditioning | None,
+    how: Sampling,
+    *,
+    sampler: Any = None,
+    sigmas: Tensor | None = None,
+) -> Latent | Patches:
+    """Sample a LATENT, or each clip of SORA_PATCHES; the same kind comes back.
+
+    sampler: a SAMPLER in place of the one that `how` names; sigmas: in place of its steps, scheduler and denoise.
+    """
+    run = engine.make_sampler(how.sampler, how.options) if sampler is None else sampler
+    if sigmas is None:
+        # KSampler gives some samplers a schedule of their own; one that is handed in runs on the scheduler's.
+        name = how.sampler if sampler is None else None
+        sigmas = engine.make_sigmas(model, how.scheduler, how.steps, how.denoise, name)
+
+    def one(single: Latent) -> Latent:
+        return engine.sample(
+            model,
+            single,
+            positive,
+            negative,
+            sampler=run,
+            sigmas=sigmas,
+            seed=how.seed,
+            cfg=how.cfg,
+            interval=how.interval,
+        )
+
+    return map_latents(latent, one) if isinstance(latent, Patches) else one(latent)
+
+
+def decode_video(engine: Engine, vae: Any, latent: Latent) -> Tensor:
+    """Decode a sampled LATENT and put the user's own pixels back; frames `[T,H,W,3]` float 0..1."""
+    return finish(latent, engine.decode(vae, latent))
+
+
+@torch.no_grad()
+def make_video(
+    engine: Engine,
+    loaded: Loaded,
+    latent: Latent,
+    prompts: Prompts,
+    how: Sampling,
+    *,
+    fps: float,
+    audio: dict[str, Any] | None = None,
+    notes: tuple[str, ...] = (),
+    steps: progress.Steps | None = None,
+) -> VideoResult:
+    """Sample, decode and finish a LATENT, under the policy in force.
+
+    steps: called as `steps(done, total)` after every step of the sampler; what it raises stops the run. notes: said
+    before those of the prompts.
+    """
+    with progress.telling(steps):
+        made = sample_latent(engine, loaded.model, latent, prompts.positive, prompts.negative, how)
+    with progress.running(None):  # `steps` counts the sampler's steps alone
+        frames = gate.check_frames(decode_video(engine, loaded.vae, made))
+    return VideoResult(frames, fps, made["samples"], how.seed, audio=audio, notes=[*notes, *prompts.notes])

@@ -1,0 +1,48 @@
+"""What a call in Python gives back: a finished video, with its sound and what is to be said of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ..media.write import write_video
+from ..provenance import plan
+from ..provenance.credentials.history import History
+
+CRF = 16.0  # quality of a saved file, as Sora Save Video has it
+
+
+@dataclass(frozen=True)
+class VideoResult:
+    """A finished video."""
+
+    frames: Tensor  # [T,H,W,3] float 0..1
+    fps: float  # frames per second
+    latent: Tensor  # [B,C,1+k,h,w], as sampled, for further work
+    seed: int
+    history: History = field(default_factory=History)  # how it was made, for its credentials
+    audio: dict[str, Any] | None = None  # {"waveform": [1,channels,samples], "sample_rate"}, or None for none
+    notes: list[str] = field(default_factory=list)  # what a person should know, in sentences; `save` adds its own
+
+    def save(
+        self,
+        path: str | Path,
+        *,
+        credentials: bool | None = None,
+        watermark: bool | None = None,
+        include_prompt: bool | None = None,
+        **options: Any,
+    ) -> Path:
+        """Write an mp4 with its sound, signed and marked as `sora_core.provenance.plan` decides.
+
+        options: those of `sora_core.media.video.write_video` ("crf", "metadata", "audio" in place of the video's own).
+        What was done about signing goes to `notes`. Raises SoraError as `plan` and `write_video` do.
+        """
+        options = {"audio": self.audio, "crf": CRF, **options}
+        saving = plan(self.history, credentials=credentials, watermark=watermark, include_prompt=include_prompt)
+        write_video(path, self.frames, self.fps, saving=saving, **options)
+        self.notes.extend(note for note in saving.notes if note not in self.notes)
+        return Path(path)

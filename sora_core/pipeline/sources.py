@@ -1,0 +1,70 @@
+"""The user's own pictures and videos as a model can take them: files, frames, or what a VIDEO socket holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ..errors import expect
+from ..media.clips import MAX_BYTES, MAX_SECONDS, Clip, fit_frames, read_clip
+from ..media.frames import resample_frames
+from ..media.stills import read_still
+from ..media.video import probe
+
+Size = tuple[int, int]  # (width, height) in pixels
+# A file's name, frames [T,H,W,3] float 0..1, a Clip, or a VIDEO: an object with ComfyUI's methods get_duration,
+# get_dimensions, get_components.
+Video = Any
+Picture = str | Path | Tensor  # a file's name, or [H,W,3] or [1,H,W,3] float 0..1
+
+
+def take_clip(
+    source: Video, multiple: int, *, fps: float | None = None, size: Size | None = None, usual_fps: float = 8.0
+) -> Clip:
+    """Read a video and bring it to a rate and size that a model can work on.
+
+    multiple: what width and height must be multiples of. fps, size: to bring it to; None keeps its own, cut to the
+    multiple. usual_fps: of frames that come without a rate. Raises SoraError, before frames are decoded, for what is
+    too long or too large.
+    """
+    if isinstance(source, (str, Path)):
+        return read_clip(source, fps=fps, size=size, multiple=multiple)
+    if isinstance(source, Tensor):
+        return Clip(fit_frames(source, size, multiple), fps or usual_fps)
+    if isinstance(source, Clip):
+        frames = source.frames if fps is None else resample_frames(source.frames, source.fps, fps)
+        return Clip(fit_frames(frames, size, multiple), fps or source.fps, source.audio, source.notes)
+    path = whole_file(source)
+    if path is not None:
+        return read_clip(path, fps=fps, size=size, multiple=multiple)
+    return _from_socket(source, multiple, fps, size)
+
+
+def _from_socket(video: Any, multiple: int, fps: float | None, size: Size | None) -> Clip:
+    """Take the frames of a VIDEO that is no file, or a part of one."""
+    wide, high = video.get_dimensions()
+    seconds = video.get_duration()
+    expect(seconds <= MAX_SECONDS, f"video: {seconds:.0f} s, at most {MAX_SECONDS:.0f} s are read. Cut it.")
+    parts = video.get_components()
+    rate = float(parts.frame_rate)
+    needed = wide * high * 12 * seconds * max(rate, fps or rate)
+    expect(needed <= MAX_BYTES, f"video: {seconds:.0f} s of {wide}x{high} do not fit into {MAX_BYTES >> 30} GiB.")
+    frames = resample_frames(parts.images, rate, fps or rate)
+    notes = [f"{rate:g} to {fps:g} frames per second."] if fps and abs(fps - rate) > 1e-3 else []
+    return Clip(fit_frames(frames, size, multiple), fps or rate, parts.audio, tuple(notes))
+
+
+def whole_file(video: Any) -> str | None:
+    """Name the file of a VIDEO, which can be read as a stream; None if the graph made it, or uses a part of a file."""
+    path = video.get_stream_source() if hasattr(video, "get_stream_source") else None
+    # A video that was cut in the graph is still the whole file there.
+    return path if isinstance(path, str) and abs(probe(path).duration - video.get_duration()) < 0.05 else None
+
+
+def take_still(source: Picture, multiple: int, size: Size | None = None) -> Tensor:
+    """Read a picture `[H,W,3]` float 0..1, scaled and cut to `size`, or cut to the multiple."""
+    frames = read_still(source) if isinstance(source, (str, Path)) else source
+    frames = frames[None] if frames.ndim == 3 else frames
+    return fit_frames(frames[:1], size, multiple)[0]

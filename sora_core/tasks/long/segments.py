@@ -1,0 +1,112 @@
+"""The finished segments of a long render, on disk: what a render that was stopped goes on from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ...errors import expect
+from ...files import ensure_writable, written_beside
+from .rolling import Segment
+
+FORMAT = 4  # of the folder: a render of another format is refused
+_TENSORS = ("final", "context", "tail", "mean", "std", "places")
+
+
+def digest(values: Mapping[str, Any]) -> str:
+    """A name for everything that decides the result: numbers, texts, lists, and tensors by their content."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            data = value.detach().cpu().float().contiguous()
+            return [list(data.shape), hashlib.sha256(data.numpy().tobytes()).hexdigest()]
+        if isinstance(value, Mapping):
+            return {str(k): plain(v) for k, v in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [plain(v) for v in value]
+        return value if isinstance(value, (str, int, float, bool, type(None))) else repr(type(value))
+
+    text = json.dumps(plain(values), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class SegmentFolder:
+    """The finished segments of one render. Raises SoraError when the folder holds those of another."""
+
+    def __init__(self, folder: Path, fingerprint: str, segments: int) -> None:
+        self.folder, self.segments = Path(folder), segments
+        ensure_writable(self.folder)
+        plan = self.folder / "plan.json"
+        found = _read_plan(plan)
+        if found is None:
+            with written_beside(plan) as part:
+                part.write_text(json.dumps({"format": FORMAT, "render": fingerprint, "segments": segments}))
+        else:
+            expect(
+                found.get("format") == FORMAT and found.get("render") == fingerprint,
+                f"{self.folder} holds an unfinished render with other settings. Finish that one, delete the folder, "
+                "or choose another name.",
+            )
+
+    def path(self, index: int) -> Path:
+        return self.folder / f"segment_{index:05d}.safetensors"
+
+    def finished(self) -> int:
+        """How many segments are there, from the first on without a gap."""
+        count = 0
+        while count < self.segments and self.read(count) is not None:
+            count += 1
+        return count
+
+    def write(self, index: int, segment: Segment) -> None:
+        tensors = {name: getattr(segment, name).contiguous() for name in _TENSORS}
+        extra = {"made": str(segment.made), "shot": str(segment.shot), "stream": str(int(segment.stream))}
+        with written_beside(self.path(index)) as part:
+            save_file(tensors, part, extra)
+
+    def read(self, index: int) -> Segment | None:
+        """Segment `index`, or None where there is no sound file of it."""
+        try:
+            with safe_open(self.path(index), "pt") as file:
+                extra = file.metadata()
+                tensors = {name: file.get_tensor(name) for name in _TENSORS}
+        except (OSError, SafetensorError):
+            return None
+        return Segment(**tensors, made=int(extra["made"]), shot=int(extra["shot"]), stream=extra["stream"] == "1")
+
+    def latents(self, total: int) -> Iterator[Tensor]:
+        """The latents of the whole video in order, one file at a time."""
+        left = total
+        for index in range(self.segments):
+            segment = self.read(index)
+            expect(segment is not None, f"{self.path(index).name} has disappeared. Start the render again.")
+            last = index == self.segments - 1
+            part = torch.cat((segment.final, segment.tail), 2) if last else segment.final
+            if left > 0 and part.shape[2]:
+                yield part[:, :, :left]
+            left -= part.shape[2]
+
+    def remove(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _read_plan(path: Path) -> dict | None:
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else {}
+
+
+def segments_beside(path: Path) -> Path:
+    """The folder of a render's segments: hidden, next to the video."""
+    return path.with_name(f".{path.stem}.segments")

@@ -1,0 +1,67 @@
+"""A user's video as what a long one goes on from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...latents.streaming import REMEMBERED
+from ...media.frames import cuts
+from ...provenance.kept import remember
+from ..finish.splice import Trail
+from ..layout import VAECodec
+from .rolling import Rolling
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a long video goes on from. frames `[T,H,W,3]`, the user's; final: latents of the last `covered` of them
+    (1 + ratio * k), no more than a decoder remembers; context: latents of their end, as a stream of its own;
+    reference: latents of how the last shot of them begins, which is how it should look later on.
+    """
+
+    frames: Tensor
+    final: Tensor
+    context: Tensor
+    covered: int
+    reference: Tensor
+
+
+def make_source(codec: VAECodec, frames: Tensor, rolling: Rolling) -> Source:
+    """A user's video as something to go on from. What it takes does not grow with the video."""
+
+    def whole(count: int, most: int) -> int:
+        """Frames of the longest stream of whole groups among `count`, of at most `most` latents."""
+        return 1 + min((count - 1) // codec.ratio, most - 1) * codec.ratio
+
+    length = frames.shape[0]
+    covered = whole(length, REMEMBERED + 1)
+    shown = min(covered, whole(length, rolling.window - rolling.new))
+    begin = max(cuts(frames), default=0)
+    first = whole(length - begin, min(rolling.window, REMEMBERED))
+    final = codec.encode(frames[-covered:])
+    reference = final if (begin, first) == (length - covered, covered) else codec.encode(frames[begin : begin + first])
+    return Source(frames, final, codec.encode(frames[-shown:]), covered, reference)
+
+
+def after_source(pieces: Iterable[Tensor], source: Source) -> Iterator[Tensor]:
+    """The source's frames, then the decoded ones after them, with the detail of its last one (see `splice`)."""
+    given = source.frames
+    remember(given)
+    for begin in range(0, given.shape[0], 16):
+        yield given[begin : begin + 16]
+    seen, covered = 0, source.covered
+    trail: Trail | None = None
+    for piece in pieces:
+        new = []
+        for frame in piece:
+            if seen == covered - 1:
+                trail = Trail(frame, given[-1], given[-2] if len(given) > 1 else None)
+            elif seen >= covered:
+                new.append(frame if trail is None else trail(frame).clamp(0, 1))
+            seen += 1
+        if new:
+            yield torch.stack(new)

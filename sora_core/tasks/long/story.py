@@ -1,0 +1,72 @@
+"""What a long video shows when: its shots, over latents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from ...errors import SoraError, expect
+from ..storyboard import Shot, plan_shots, shots_conditioning, shots_of_window
+from .rolling import Roller, Rolling, SampleFn
+from .source import Source
+
+MAX_SECONDS = 3600.0
+
+
+class LongVideo:
+    """What a long video shows when: shots with their contexts, over `seconds` after the source."""
+
+    def __init__(
+        self,
+        shots: Sequence[Shot],
+        contexts: Sequence[Tensor],
+        seconds: float,
+        fps: float,
+        ratio: int = 4,
+        source: Source | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> None:
+        """Plan the latents.
+
+        contexts: `[1,L,D]` of each shot; options: of their conditioning; ratio: frames of one latent.
+        """
+        self.given = 0 if source is None else source.final.shape[2]  # latents of the source
+        new = max(1, round(seconds * fps))
+        if self.given:
+            self.total = self.given + -(-new // ratio)  # latents in all
+        else:
+            self.total = 1 + max(0, round((new - 1) / ratio))
+        counts = plan_shots(shots, fps, ratio)
+        self.counts = [counts[0] + self.given, *counts[1:]]  # latents of each shot, the source's with the first
+        self.contexts, self.options = contexts, options
+
+    def conditioning(self, first: int, length: int) -> list:
+        """Give the CONDITIONING of the window of `length` latents from `first`."""
+        numbers, lengths = shots_of_window(self.counts, first, length)
+        if len(numbers) == 1:
+            return [[self.contexts[numbers[0]], dict(self.options or {})]]
+        return shots_conditioning([self.contexts[n] for n in numbers], lengths, self.options)
+
+    def shot_of(self, latent: int) -> int:
+        """Give the number of the shot that shows a latent."""
+        return shots_of_window(self.counts, latent, 1)[0][0]
+
+    def roller(
+        self, sample: SampleFn, sigmas: Tensor, shape: tuple[int, int, int], seed: int, rolling: Rolling
+    ) -> Roller:
+        """Make what makes the segments. shape: `(C, h, w)` of a latent."""
+        return Roller(sample, self.conditioning, sigmas, shape, seed, rolling, self.shot_of)
+
+
+def check_long(seconds: float, fps: float) -> None:
+    """Raise SoraError for a duration or a frame rate out of range."""
+    if not 0 < seconds <= MAX_SECONDS:
+        raise SoraError(f"{seconds:g} s cannot be made: use more than 0, at most {MAX_SECONDS:.0f} seconds.")
+    expect(0 < fps <= 120, f"{fps} frames per second: use 1 to 120.")
+
+
+def rolling_for(window: int, **changes: Any) -> Rolling:
+    """Make the `Rolling` of a model whose clips have `window` latents."""
+    return Rolling(window=max(window, 3), **changes)

@@ -1,0 +1,113 @@
+"""How a video was made: read from graphs, noted on calls in Python, and which of its frames are marked."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from nodes_support import TINY, make_host, save_tiny, text_to_video
+from provenance_support import SECRET, clip
+
+import sora_core
+from sora_core.errors import SoraError
+from sora_core.host.host import Host
+from sora_core.media.video import probe
+from sora_core.provenance import History, Model, plan
+from sora_core.provenance.credentials.history import read_graph
+from sora_core.provenance.credentials.verify import verify
+from sora_core.provenance.kept import is_kept, remember
+
+pytest.importorskip("c2pa")
+
+
+def test_the_graph_tells_models_sources_and_edits(tmp_path):
+    graph = {
+        "1": {"class_type": "SoraLoadModel", "inputs": {"model": "mini", "precision": "auto", "lora": "none"}},
+        "2": {"class_type": "LoadVideo", "inputs": {"file": "cat.mp4"}},
+        "3": {"class_type": "SoraExtend", "inputs": {"video": ["2", 0], "vae": ["1", 2]}},
+        "4": {"class_type": "SoraTextEncode", "inputs": {"clip": ["1", 1], "text": SECRET}},
+        "5": {"class_type": "SoraSampler", "inputs": {"model": ["1", 0], "positive": ["4", 0], "latent": ["3", 0]}},
+        "6": {"class_type": "SoraSaveVideo", "inputs": {"images": ["5", 0], "fps": ["3", 1]}},
+        "7": {"class_type": "LoadImage", "inputs": {"image": "elsewhere.png"}},
+        "8": {"class_type": "SaveVideo", "inputs": {"video": ["2", 0]}},
+    }
+    files = {"mini": Model("mini")}
+    found = read_graph(graph, "6", lambda name: tmp_path / name, files.get)
+    assert found == History((Model("mini"),), True, ("SoraExtend",), (tmp_path / "cat.mp4",), (SECRET,))
+    untouched = read_graph(graph, "8", lambda name: tmp_path / name, files.get)
+    assert not untouched.generated and plan(untouched).mark is None
+    graph["2"]["inputs"]["file"] = ["6", 0]  # a loop is no reason to hang
+    assert read_graph(graph, "6", lambda name: None, files.get).generated
+
+
+def test_a_users_own_frames_are_not_marked(tmp_path):
+    own, made = clip(4, seed=1), clip(4, seed=2)
+    remember(own)
+    assert all(is_kept(frame) for frame in own) and not any(is_kept(frame) for frame in made)
+    saving = plan(History(edits=("SoraExtend",), sources=()))
+    marked = torch.cat(list(saving.marked([torch.cat((own, made))])))
+    assert torch.equal(marked[:4], own) and not torch.equal(marked[4:], made)
+    assert (marked[4:] - made).square().mean() < 10 ** (-42 / 10)
+
+
+def test_extending_a_signed_video_in_a_graph(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    host: Host = make_host(tmp_path)
+    (first,) = host.run(host.load(text_to_video(sample__steps=1))).files
+    graph = text_to_video(sample__steps=1)
+    (tmp_path / "input").mkdir()
+    (tmp_path / "input" / "given.mp4").write_bytes(first.read_bytes())
+    graph["video"] = {"class_type": "LoadVideo", "inputs": {"file": "given.mp4"}}
+    graph["edit"] = {
+        "class_type": "SoraExtend",
+        "inputs": {
+            "video": ["video", 0],
+            "vae": ["load", 2],
+            "seconds": 0.5,
+            "direction": "forwards",
+            "fps": 0.0,
+            "width": 0,
+            "height": 0,
+        },
+    }
+    graph["sample"]["inputs"]["latent"] = ["edit", 0]
+    graph["save"]["inputs"]["fps"] = ["edit", 1]
+    del graph["empty"]
+    (longer,) = host.run(host.load(graph)).files
+    report = verify(longer)
+    assert report.state == "intact" and [p.name for p in report.manifest.ingredients] == ["given.mp4"]
+    assert "by the model tiny" in report.manifest.ingredients[0].actions[0]
+    assert probe(longer).frames > probe(first).frames
+    # What carries its graph still opens as one, and what was told to leave it out does not.
+    again = host.load(longer)
+    assert {node.type for node in again.nodes.values()} >= {"SoraExtend", "SoraSaveVideo"}
+    graph["save"]["inputs"] |= {"keep_workflow": False, "credentials": "off", "watermark": "off"}
+    (plain,) = host.run(host.load(graph)).files
+    assert verify(plain).state == "none" and SECRET.encode() not in plain.read_bytes()
+    with pytest.raises(SoraError, match="carries no workflow"):
+        host.load(plain)
+
+
+def test_python_calls_note_what_they_did(tmp_path):
+    pipe = sora_core.load(save_tiny(tmp_path / TINY))
+    how = {"steps": 1, "cfg": 1.0}
+    first = pipe.generate(SECRET, frames=5, width=32, height=32, **how).save(tmp_path / "a.mp4")
+    second = pipe.extend(first, SECRET, seconds=0.5, **how).save(tmp_path / "b.mp4")
+    third = pipe.long_video(SECRET, tmp_path / "c.mp4", seconds=1, video=second, **how)
+    manifest = verify(third).manifest
+    assert "extended in time" in manifest.actions[1] and manifest.ingredients[0].name == "b.mp4"
+    assert manifest.ingredients[0].ingredients[0].name == "a.mp4"
+    assert SECRET not in str(verify(third)) and SECRET.encode() not in third.read_bytes()
+
+
+def test_saving_streams(tmp_path):
+    """Frames are marked as they come: the second is asked for after the first was marked."""
+    order = []
+
+    def frames():
+        for number, frame in enumerate(clip(3)):
+            order.append(("asked", number))
+            yield frame[None]
+
+    for number, _ in enumerate(plan(History()).marked(frames())):
+        order.append(("marked", number))
+    assert order == [(what, n) for n in range(3) for what in ("asked", "marked")]
