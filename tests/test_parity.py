@@ -52,7 +52,9 @@ class Ways:
         result = self.host.run(graph)
         plan = self.host.plan(self.host.load(graph))
         made = self.host.executor.cache.get(signatures(plan)[node]).outputs[0][0]["samples"]
-        said = [line for shown in result.outputs.values() for text in shown.get("text", ()) for line in text.split("\n")]
+        said = [
+            line for shown in result.outputs.values() for text in shown.get("text", ()) for line in text.split("\n")
+        ]
         return made, said
 
     def command(self, *words: str, prompt: str = PROMPT) -> tuple[torch.Tensor, str]:

@@ -1,4 +1,4 @@
-"""`sora run WORKFLOW.json`: a workflow without a browser."""
+"""`sora run WORKFLOW.json`: a workflow without a browser. `sora run` alone lists those that come with the package."""
 
 from __future__ import annotations
 
@@ -6,18 +6,27 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import SoraError
 from .options import add_policy
 
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from ..host.graph.workflow import Workflow
+    from ..host.host import Host
+    from ..host.run.executor import RunResult
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments to its parser."""
     parser.add_argument(
         "workflow",
         metavar="WORKFLOW",
-        help="a workflow JSON in either format, an mp4 or PNG that carries one, or the name "
-        "of one that comes with the package",
+        nargs="?",
+        help="a workflow JSON in either format, an mp4 or PNG that carries one, or the name of one that comes with the "
+        "package; without it, those are listed",
     )
     parser.add_argument(
         "--set",
@@ -45,29 +54,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    """Run the workflow, or list those that come with the package. Returns the exit code."""
+    from ..host.packs import own_pack
+
+    own = own_pack()
+    if args.workflow is None:
+        list_workflows(shared_workflows(own))
+        return 0
+    return _run(args, own)
+
+
+def _run(args: argparse.Namespace, own: Path | None) -> int:
     from ..host.desk.folders import Folders
     from ..host.host import Host
-    from ..host.packs import own_pack, packs_in
+    from ..host.packs import packs_in
     from ..safety.policy import configured_policy
 
     policy = configured_policy(args.policy)
-    own = own_pack()
     path = find_workflow(args.workflow, own)
     # What comes with a workflow lies beside it; a file of the same name in the input folder comes first.
     folders = Folders(input=args.input_dir, output=args.output_dir, samples=path.parent / "inputs")
     packs = [own] if own else []
     if args.packs_dir:
         packs += packs_in(args.packs_dir)
+    # There is no second run to keep results for: memory is free as soon as it is used up.
     host = Host(folders, packs, keep_results=False, policy=policy)
-    for pack in host.registry.packs:
-        if pack.error:
-            print(f"sora: the node pack {pack.name} did not load: {pack.error}", file=sys.stderr)
-            if args.debug:
-                print(pack.details, file=sys.stderr)
+    _tell_failed_packs(host, args.debug)
     try:
         workflow = host.load(path, args.settings)
         with ProgressBar() as bar:
             result = host.run(workflow, listener=bar)
+        # They go with their folder: nobody is there to look at them.
         previews = list(folders.temp.glob("*")) if folders.temp.is_dir() else []
     finally:
         folders.discard_temp()
@@ -83,23 +100,65 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _tell_failed_packs(host: Host, debug: bool) -> None:
+    for pack in host.registry.packs:
+        if pack.error:
+            print(f"sora: the node pack {pack.name} did not load: {pack.error}", file=sys.stderr)
+            if debug:
+                print(pack.details, file=sys.stderr)
+
+
+def shared_workflows(pack: Path | None) -> dict[str, Path]:
+    """Find the workflows that come with the package, by name."""
+    found = sorted((pack / "workflows").glob("*.json")) if pack is not None else []
+    return {path.stem: path for path in found}
+
+
+def list_workflows(shared: dict[str, Path]) -> None:
+    """Print a line for each workflow: its name, and what it does where its file says so."""
+    width = max(map(len, shared), default=0)
+    for name, path in shared.items():
+        print(f"{name:{width}}  {about(path)}".rstrip())
+    hint = "Run one by its name" if shared else "No workflows came with the package: give the path of one"
+    print(f"{hint}, for example: sora run {next(iter(shared), 'workflow.json')}", file=sys.stderr)
+
+
+def about(path: Path) -> str:
+    """Read the first line of what a workflow says of itself: its description, its title, or its first note.
+
+    Returns "" where it says nothing. A file that cannot be read says nothing; running it tells why.
+    """
+    from ..host.graph.uigraph import NOTES
+
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        info = (data.get("extra") or {}).get("info") or {}
+        notes = [node["widgets_values"][0] for node in data.get("nodes") or [] if node["type"] in NOTES]
+        said = next((text for text in (info.get("description"), info.get("name"), *notes) if text), "")
+        return next((line.strip("# ") for line in said.splitlines() if line.strip("# ")), "")
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, IndexError):
+        return ""
+
+
 def find_workflow(name: str, pack: Path | None) -> Path:
-    """`name` as a path, or a workflow of that name that comes with the package."""
+    """Find the file of a workflow: `name` as a path, or one of that name that comes with the package.
+
+    Raises SoraError, naming close matches, when there is neither.
+    """
     path = Path(name)
     if path.exists() or pack is None:
         return path
-    ours = pack / "workflows"
-    named = ours / f"{path.stem}.json"
-    if path.name == name and named.is_file():
-        return named
+    shared = shared_workflows(pack)
+    if path.name == name and path.stem in shared:
+        return shared[path.stem]
     from ..words import did_you_mean
 
-    hint = did_you_mean(path.stem, [p.stem for p in ours.glob("*.json")]) or "check the path."
+    hint = did_you_mean(path.stem, shared) or "check the path."
     raise SoraError(f"There is no workflow {name!r}: {hint}")
 
 
-def report(result: Any, workflow: Any) -> dict[str, Any]:
-    """What `--json` prints."""
+def report(result: RunResult, workflow: Workflow) -> dict[str, Any]:
+    """Return what `--json` prints."""
     return {
         "files": [str(path) for path in result.files],
         "outputs": result.outputs,
@@ -118,7 +177,8 @@ class ProgressBar:
     shows_previews = False
 
     def __init__(self) -> None:
-        self.bar: Any = None
+        self.bar: tqdm | None = None
+        self.label = ""
         self.live = sys.stderr.isatty()
 
     def __enter__(self) -> ProgressBar:
@@ -128,6 +188,7 @@ class ProgressBar:
         self._close()
 
     def __call__(self, event: str, data: dict[str, Any]) -> None:
+        """Show an event."""
         if event == "executing":
             self._close()
             self.label = f"[{data['index'] + 1}/{data['total']}] {data['title']}"
@@ -136,11 +197,7 @@ class ProgressBar:
             else:
                 print(self.label, file=sys.stderr, flush=True)
         elif event == "progress" and self.live:
-            if self.bar.total != data["max"]:
-                self._close()
-                self._open(data["max"])
-            self.bar.n = data["value"]
-            self.bar.refresh()
+            self._step(data["value"], data["max"])
         elif event == "progress_text":
             if self.bar is not None:
                 self.bar.set_postfix_str(data["text"].splitlines()[0])
@@ -149,11 +206,20 @@ class ProgressBar:
         elif event in ("execution_success", "execution_error", "execution_interrupted"):
             self._close()
 
-    def _open(self, total: int | None) -> None:
+    def _step(self, value: int, total: int) -> None:
+        bar = self.bar
+        if bar is None or bar.total != total:
+            self._close()
+            bar = self._open(total)
+        bar.n = value
+        bar.refresh()
+
+    def _open(self, total: int | None) -> tqdm:
         from tqdm import tqdm
 
         layout = "{desc}: {n_fmt}/{total_fmt} |{bar:24}| {elapsed}<{remaining}{postfix}" if total else "{desc}{postfix}"
         self.bar = tqdm(total=total, desc=self.label, bar_format=layout, leave=total is not None, file=sys.stderr)
+        return self.bar
 
     def _close(self) -> None:
         if self.bar is not None:

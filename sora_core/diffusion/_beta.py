@@ -8,10 +8,9 @@ import numpy as np
 
 
 def beta_cdf(x: np.ndarray, a: float, b: float) -> np.ndarray:
-    """Regularised incomplete beta function I_x(a, b) for x in 0..1 (DLMF 8.17.22, a continued fraction).
+    """Compute the regularised incomplete beta function I_x(a, b) for x in 0..1: DLMF 8.17.22, a continued fraction.
 
-    The fraction converges quickly below the mean; above it the reflection I_x(a, b) = 1 - I_{1-x}(b, a) is
-    used.
+    The fraction converges quickly below the mean; above it the reflection I_x(a, b) = 1 - I_{1-x}(b, a) is used.
     """
     x = np.asarray(x, dtype=np.float64)
     below = x <= (a + 1) / (a + b + 2)
@@ -35,7 +34,7 @@ def _lower(x: np.ndarray, a: float, b: float, terms: int = 60) -> np.ndarray:
 
 
 def beta_quantile(p: np.ndarray, a: float, b: float) -> np.ndarray:
-    """X with I_x(a, b) = p, for p in 0..1, by bisection to the last bit of float64 near 1e-15."""
+    """Find x with I_x(a, b) = p, for p in 0..1, by bisection to the last bit of float64 near 1e-15."""
     p = np.asarray(p, dtype=np.float64)
     low, high = np.zeros_like(p), np.ones_like(p)
     for _ in range(52):

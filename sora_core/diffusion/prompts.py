@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from ..errors import SoraError, expect
+
+# What `read_conditioning` reads: entries `[context, options]`, or a bare context `[B,L,D]`.
+Conditioning = Tensor | Sequence[Any]
 
 # Option of a conditioning: its context holds the prompts of several shots, for so many latents each.
 SHOTS = "sora_shots"
@@ -18,28 +23,28 @@ _UNSUPPORTED = ("area", "mask", "control", "gligen", "hooks", "concat_latent_ima
 
 @dataclass(frozen=True)
 class Prompt:
-    """One encoded prompt: context `[b, L, D]`, its weight among others, and the sigmas it is used at.
+    """One encoded prompt."""
 
-    shots: latents of each shot, whose prompts then stand one after the other in the context.
-    """
-
-    context: torch.Tensor
-    strength: float = 1.0
-    sigma_start: float = 1.0
-    sigma_end: float = 0.0
-    shots: tuple[int, ...] | None = None
+    context: Tensor  # `[b,L,D]`
+    strength: float = 1.0  # its weight among the prompts that are on at the same time
+    sigma_start: float = 1.0  # it is on from this sigma down
+    sigma_end: float = 0.0  # to this one, both included
+    shots: tuple[int, ...] | None = None  # latents of each shot, whose prompts stand one after the other in the context
 
     def active(self, sigma: float) -> bool:
+        """Say whether the prompt is on at `sigma`."""
         return self.sigma_end <= sigma <= self.sigma_start
 
 
-def read_conditioning(conditioning, percent_to_sigma: Callable[[float], float], what: str) -> list[Prompt]:
-    """Prompts of a CONDITIONING, or of a bare context tensor. `what` names it in errors ("positive").
+def read_conditioning(
+    conditioning: Conditioning, percent_to_sigma: Callable[[float], float], what: str
+) -> list[Prompt]:
+    """Read the prompts of a CONDITIONING, or of a bare context `[B,L,D]`. `what` names it in errors ("positive").
 
     Combined conditionings are averaged by "strength"; "start_percent" and "end_percent" limit the steps.
     Raises SoraError for what is no conditioning, or asks for what is not supported here.
     """
-    if isinstance(conditioning, torch.Tensor):
+    if isinstance(conditioning, Tensor):
         conditioning = [[conditioning, {}]]
     if not isinstance(conditioning, Sequence) or isinstance(conditioning, str) or not conditioning:
         raise SoraError(f"The {what} prompt is {type(conditioning).__name__}, not a conditioning. Encode a text.")
@@ -47,9 +52,10 @@ def read_conditioning(conditioning, percent_to_sigma: Callable[[float], float], 
     for entry in conditioning:
         context, options = entry[0], entry[1] if len(entry) > 1 else {}
         expect(
-            isinstance(context, torch.Tensor) and context.ndim == 3,
+            isinstance(context, Tensor) and context.ndim == 3,
             f"The {what} prompt has no embedding of shape [B,L,D]. Encode a text with the model's text encoder.",
         )
+        # Refused, not ignored: the picture would silently be another than the same graph makes in ComfyUI.
         for key in _UNSUPPORTED:
             expect(options.get(key) is None, f"The {what} prompt has {key!r}, which works in ComfyUI only. Remove it.")
         shots = options.get(SHOTS)
@@ -69,10 +75,8 @@ def read_conditioning(conditioning, percent_to_sigma: Callable[[float], float], 
     return prompts
 
 
-def match_batch(context: torch.Tensor, batch: int) -> torch.Tensor:
-    """Context `[b, L, D]` for a batch of `batch`: repeated in turn. Raises SoraError if prompts would be
-    lost.
-    """
+def match_batch(context: Tensor, batch: int) -> Tensor:
+    """Repeat a context `[b,L,D]` in turn for a batch of `batch`. Raises SoraError if prompts would be lost."""
     count = context.shape[0]
     if count == batch:
         return context
@@ -83,8 +87,8 @@ def match_batch(context: torch.Tensor, batch: int) -> torch.Tensor:
     return context.repeat(batch // count, 1, 1)
 
 
-def stack_contexts(contexts: list[torch.Tensor], batch: int) -> torch.Tensor:
-    """Contexts `[b, L_i, D]` -> `[len * batch, max L, D]`.
+def stack_contexts(contexts: list[Tensor], batch: int) -> Tensor:
+    """Stack contexts `[b,L_i,D]` as `[len*batch,max L,D]`.
 
     Shorter ones are padded with zeros at the end, which is how the text encoders here pad to their fixed
     length.
@@ -93,8 +97,8 @@ def stack_contexts(contexts: list[torch.Tensor], batch: int) -> torch.Tensor:
     return torch.cat([F.pad(match_batch(c, batch), (0, 0, 0, length - c.shape[1])) for c in contexts])
 
 
-def shared_shots(prompts: list[Prompt], frames: int) -> tuple[int, ...] | None:
-    """Latents of each shot where any of `prompts` is of several shots, else None.
+def shared_shots(prompts: Sequence[Prompt], frames: int) -> tuple[int, ...] | None:
+    """Find the latents of each shot where any of `prompts` is of several shots, else None.
 
     Raises SoraError when they disagree, or do not fill a latent of `frames` frames.
     """
@@ -110,8 +114,8 @@ def shared_shots(prompts: list[Prompt], frames: int) -> tuple[int, ...] | None:
     return shots
 
 
-def stack_shots(prompts: list[Prompt], shots: int, batch: int) -> torch.Tensor:
-    """Contexts of `prompts` by shot, `[len(prompts) * batch * shots, L, D]`; a plain prompt is every shot's."""
+def stack_shots(prompts: Sequence[Prompt], shots: int, batch: int) -> Tensor:
+    """Stack contexts of `prompts` by shot, `[len(prompts)*batch*shots,L,D]`; a plain prompt is every shot's."""
     length = max(p.context.shape[1] // (shots if p.shots else 1) for p in prompts)
     parts = []
     for p in prompts:

@@ -3,85 +3,86 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..errors import SoraError, expect
 from ..latents.masks import to_latent_grid
-from ..latents.space import SORA, LatentSpace
-from .guidance import Denoiser
-from .prompts import read_conditioning
-from .samplers import SamplerSpec, get_sampler
+from ..latents.space import SORA, LatentSpace, check_channels, check_finite, check_rank
+from .denoiser import Watched, make_denoiser
+from .prompts import Conditioning, read_conditioning
+from .samplers import SamplerSpec, StepCallback, get_sampler
 from .schedules import percent_to_sigma
+from .velocity import Network, Wrapper
 
 
 class DiffusionModel:
-    """What a MODEL socket holds outside ComfyUI.
+    """What a MODEL socket holds outside ComfyUI: a velocity network, and how to sample it."""
 
-    dit: the velocity model, with `config.in_dim`, `config.patch_size` and `config.text_dim`.
-    shift: of the schedule (see `schedules.shift_sigma`).
-    space: of its latents; by default from the config, with a VAE of 4 x 8 x 8.
-    """
+    def __init__(
+        self, dit: Network, *, shift: float = 1.0, name: str = "model", space: LatentSpace | None = None
+    ) -> None:
+        """Take a velocity network, with `config.in_dim`, `config.patch_size` and `config.text_dim`.
 
-    def __init__(self, dit, *, shift: float = 1.0, name: str = "model", space: LatentSpace | None = None):
+        shift: of the schedule (see `schedules.shift_sigma`). name: for messages. space: of its latents; by default from
+        the config, with a VAE of 4 x 8 x 8.
+        """
         config = dit.config
         self.dit, self.shift, self.name = dit, float(shift), name
-        self.text_dim: int = config.text_dim
-        self.latent_rgb: dict | None = None  # "factors" and "bias" of the linear map from a latent to colour
+        self.text_dim: int = config.text_dim  # channels of a context that it reads
         self.space = space or LatentSpace(name, config.in_dim, patch_size=tuple(config.patch_size), vae=SORA)
+        # For previews: "factors", rows of (r, g, b) for each channel of a latent, and perhaps "bias".
+        self.latent_rgb: dict[str, Any] | None = None
 
     def clone(self) -> DiffusionModel:
-        """A copy that shares the weights: changing its settings leaves this one alone."""
+        """Copy the model but for its weights: changing the copy's settings leaves this one alone."""
         return copy.copy(self)
 
     def with_shift(self, shift: float) -> DiffusionModel:
-        """A clone with another schedule shift, > 0."""
+        """Clone the model with another schedule shift, > 0."""
         expect(shift > 0, f"shift is {shift}. Use a number above 0 (1 is no shift).")
         other = self.clone()
         other.shift = float(shift)
         return other
 
     def percent_to_sigma(self, percent: float) -> float:
+        """Give sigma at `percent` (0..1) of the way through an unshifted run."""
         return percent_to_sigma(percent, self.shift)
 
     @property
     def device(self) -> torch.device:
-        parameters = getattr(self.dit, "parameters", None)
-        first = next(parameters(), None) if parameters else None
+        """Where the weights are, and sampling happens."""
+        first = next(self.dit.parameters(), None) if isinstance(self.dit, torch.nn.Module) else None
         return torch.device("cpu") if first is None else first.device
 
 
-def prepare_noise(latent: torch.Tensor, seed: int, batch_inds=None) -> torch.Tensor:
-    """Unit noise like `latent`, drawn on the CPU in float32 from `seed`: the numbers that ComfyUI draws.
+def prepare_noise(latent: Tensor, seed: int, batch_inds: Sequence[int] | None = None) -> Tensor:
+    """Draw unit noise like `latent` `[B,...]` from `seed`, on the CPU in float32: the numbers that ComfyUI draws.
 
-    batch_inds: for a part of a larger batch, each latent's index in it (LATENT["batch_index"]).
+    batch_inds: for a part of a larger batch, each latent's index in it (LATENT["batch_index"]). Raises SoraError for a
+    seed out of range.
     """
     expect(0 <= int(seed) < 2**64, f"The seed is {seed}. Use a whole number from 0 to 2^64 - 1.")
     generator = torch.Generator().manual_seed(int(seed))
 
-    def draw(shape) -> torch.Tensor:
+    def draw(shape: Sequence[int]) -> Tensor:
         return torch.randn(shape, dtype=torch.float32, generator=generator).to(latent.dtype)
 
     if batch_inds is None:
         return draw(latent.shape)
+    # As the whole batch would have been drawn, one latent after the other, up to the last that is wanted.
     drawn = [draw((1, *latent.shape[1:])) for _ in range(max(batch_inds) + 1)]
     return torch.cat([drawn[i] for i in batch_inds])
 
 
-def check_latent(model: DiffusionModel, samples: torch.Tensor) -> None:
-    """Raise SoraError unless `samples` is a latent that `model` can sample."""
+def check_latent(model: DiffusionModel, samples: Tensor) -> None:
+    """Raise SoraError unless `samples` is a latent `[B,C,T,H,W]` that `model` can sample."""
     space = model.space
-    expect(
-        isinstance(samples, torch.Tensor) and samples.ndim == 5,
-        f"The latent has shape {tuple(getattr(samples, 'shape', ()))}, {model.name} needs [B,C,T,H,W]. "
-        "Use a video latent (Sora Empty Latent).",
-    )
-    expect(
-        samples.shape[1] == space.channels,
-        f"The latent has {samples.shape[1]} channels, {model.name} works on {space.channels}. "
-        "Use the VAE and the empty latent that go with this model.",
-    )
+    check_rank(samples, space.channels, model.name, "use a video latent (Sora Empty Latent).")
+    check_channels(samples, space.channels, model.name, "use the VAE and the empty latent that go with this model.")
     for axis, size, patch in zip(("frames", "height", "width"), samples.shape[2:], space.patch_size, strict=True):
         if size == 0 or size % patch:
             ratio = 1 if axis == "frames" else space.spatial_ratio
@@ -89,10 +90,10 @@ def check_latent(model: DiffusionModel, samples: torch.Tensor) -> None:
                 f"The latent's {axis} is {size} ({size * ratio} in the video), {model.name} needs a "
                 f"multiple of {patch} ({patch * ratio}). Choose another size."
             )
-    expect(bool(torch.isfinite(samples).all()), "The latent has NaN or infinite values. Encode or sample it again.")
+    check_finite(samples, "encode or sample it again.")
 
 
-def check_prompt(model: DiffusionModel, conditioning, what: str) -> None:
+def check_prompt(model: DiffusionModel, conditioning: Conditioning, what: str) -> None:
     """Raise SoraError unless every prompt of `conditioning` is as wide as the model's text input."""
     for prompt in read_conditioning(conditioning, model.percent_to_sigma, what):
         width = prompt.context.shape[-1]
@@ -103,8 +104,8 @@ def check_prompt(model: DiffusionModel, conditioning, what: str) -> None:
         )
 
 
-def check_sigmas(sigmas: torch.Tensor) -> torch.Tensor:
-    """`sigmas` as float32 on the CPU without repeats. Raises SoraError unless they go down within 1..0."""
+def check_sigmas(sigmas: Tensor) -> Tensor:
+    """Take `sigmas` to float32 on the CPU, without repeats. Raises SoraError unless they fall within 1 to 0."""
     sigmas = torch.as_tensor(sigmas).detach().float().cpu()
     expect(sigmas.ndim == 1, f"sigmas has shape {tuple(sigmas.shape)}. Use a list of falling numbers.")
     # A very long schedule repeats values. A step of no length changes nothing, and divides by zero.
@@ -116,32 +117,10 @@ def check_sigmas(sigmas: torch.Tensor) -> torch.Tensor:
     return sigmas
 
 
-class _Watched:
-    """A denoiser that stops the run at the first value that is not a number."""
-
-    def __init__(self, denoiser: Denoiser, sigmas: torch.Tensor, sampler: str):
-        self.denoiser, self.sampler = denoiser, sampler
-        self.sigmas, self.steps = sigmas.tolist(), len(sigmas) - 1
-
-    def __call__(self, x: torch.Tensor, sigma: torch.Tensor, **kwargs) -> torch.Tensor:
-        denoised = self.denoiser(x, sigma, **kwargs)
-        self.check(denoised, float(sigma.flatten()[0]))
-        return denoised
-
-    def percent_to_sigma(self, percent: float) -> float:
-        return self.denoiser.percent_to_sigma(percent)
-
-    def check(self, values: torch.Tensor, sigma: float) -> None:
-        if bool(torch.isfinite(values).all()):
-            return
-        step = min(max(sum(s >= sigma - 1e-6 for s in self.sigmas), 1), self.steps)
-        raise SoraError(
-            f"Sampling gave NaN or infinite values at step {step} of {self.steps} (sigma {sigma:.4f}, "
-            f"sampler {self.sampler}). Lower cfg, or load the model in float32."
-        )
-
-
-def _resolve(sampler, options: Mapping | None) -> tuple[str, Callable, dict]:
+def _resolve(
+    sampler: str | SamplerSpec | Callable[..., Tensor], options: Mapping[str, Any] | None
+) -> tuple[str, Callable[..., Tensor], dict[str, Any]]:
+    """Find a sampler's name, function and options."""
     if isinstance(sampler, str):
         sampler = get_sampler(sampler)
     if isinstance(sampler, SamplerSpec):
@@ -149,70 +128,63 @@ def _resolve(sampler, options: Mapping | None) -> tuple[str, Callable, dict]:
     return getattr(sampler, "__name__", "custom"), sampler, dict(options or {})
 
 
+def _start(clean: Tensor, sigma: float, noise: Tensor | None) -> Tensor:
+    """Noise a latent to the first sigma: (1 - sigma) * clean + sigma * noise. Raises SoraError for noise unlike it."""
+    x = (1 - sigma) * clean
+    if noise is None:
+        return x
+    expect(
+        noise.shape == clean.shape, f"The noise is {tuple(noise.shape)}, the latent {tuple(clean.shape)}. Match them."
+    )
+    return x + sigma * noise.to(clean.device, torch.float32)
+
+
 @torch.no_grad()
 def sample(
     model: DiffusionModel,
-    latent_dict: Mapping,
-    positive,
-    negative=None,
+    latent_dict: Mapping[str, Any],
+    positive: Conditioning,
+    negative: Conditioning | None = None,
     *,
     seed: int,
-    sampler,
-    sigmas: torch.Tensor,
+    sampler: str | SamplerSpec | Callable[..., Tensor],
+    sigmas: Tensor,
     cfg: float = 1.0,
-    options: Mapping | None = None,
+    options: Mapping[str, Any] | None = None,
     guidance_interval: tuple[float, float] = (0.0, 1.0),
     cfg_rescale: float = 0.0,
     add_noise: bool = True,
-    noise: torch.Tensor | None = None,
-    callback: Callable[[dict], None] | None = None,
-) -> dict:
-    """Sample a LATENT: `latent_dict` with new "samples" `[B,C,T,H,W]`, float32, on the device of the old
-    ones.
+    noise: Tensor | None = None,
+    callback: StepCallback | None = None,
+    wrappers: Sequence[Wrapper] = (),
+) -> dict[str, Any]:
+    """Sample a LATENT: `latent_dict` with new "samples" `[B,C,T,H,W]`, float32, on the device of the old ones.
 
     latent_dict: "samples" (what is kept, or started from), optional "noise_mask" (1 = generate, 0 = keep, see
         `masks.to_latent_grid`), optional "batch_index". Kept latents come back bit-identical.
     sampler: a name, a `SamplerSpec`, or a sampler function; `options` are its own.
-    sigmas: falling, `[n + 1]`. The run starts from (1 - s) * samples + s * noise at the first sigma s, so a
-        first sigma below 1 keeps something of the latent; one that ends above 0 can be continued with
-        add_noise=False.
+    sigmas: falling, `[n+1]`. The run starts from (1 - s) * samples + s * noise at the first sigma s, so a first sigma
+        below 1 keeps something of the latent; one that ends above 0 can be continued with add_noise=False.
+    cfg, guidance_interval, cfg_rescale: see `guidance.Guidance`.
     noise: in place of `prepare_noise(samples, seed)`.
     callback: called once a step with the sampler's dict; an exception that it raises stops the run.
+    wrappers: of the model call, such as caches, the outermost first; `velocity` says where they stand and why.
 
     Raises SoraError for input that does not fit the model, and for NaN, naming the step.
     """
     name, fn, settings = _resolve(sampler, options)
-    original = latent_dict["samples"]
+    original, device = latent_dict["samples"], model.device
     check_latent(model, original)
-    check_prompt(model, positive, "positive")
-    if negative is None:
-        expect(
-            cfg == 1.0, f"cfg is {cfg} and there is no negative prompt. Connect one (it may be empty), or use cfg 1."
-        )
-    else:
-        check_prompt(model, negative, "negative")
+    _check_prompts(model, positive, negative, cfg)
     sigmas = check_sigmas(sigmas)
-
-    device = model.device
-    clean = original.to(device, torch.float32)
-    mask = latent_dict.get("noise_mask")
-    if mask is not None:
-        mask = to_latent_grid(mask, clean.shape, model.space.temporal_ratio).to(device)
+    clean, mask = original.to(device, torch.float32), _mask_of(model, latent_dict)
     if len(sigmas) < 2 or (mask is not None and not bool(mask.any())):
         return {**latent_dict, "samples": original}
 
-    first, last = float(sigmas[0]), float(sigmas[-1])
     if noise is None and add_noise:
-        noise = prepare_noise(original.float(), seed, latent_dict.get("batch_index"))
-    x = (1 - first) * clean
-    if noise is not None and add_noise:
-        expect(
-            noise.shape == clean.shape,
-            f"The noise is {tuple(noise.shape)}, the latent {tuple(clean.shape)}. Match them.",
-        )
-        x = x + first * noise.to(device, torch.float32)
-
-    denoiser = Denoiser(
+        noise = prepare_noise(clean, seed, latent_dict.get("batch_index"))
+    x = _start(clean, float(sigmas[0]), noise if add_noise else None)
+    denoiser = make_denoiser(
         model.dit,
         positive,
         negative,
@@ -222,13 +194,35 @@ def sample(
         None if mask is None else clean,
         cfg_rescale=cfg_rescale,
         shift=model.shift,
+        wrappers=wrappers,
     )
-    watched = _Watched(denoiser, sigmas, name)
+    watched = Watched(denoiser, sigmas, name)
     x = fn(watched, x, sigmas.to(device), extra_args={"seed": seed}, callback=callback, disable=True, **settings)
-    watched.check(x, last)
-    if last > 0:
+    watched.check(x, float(sigmas[-1]))
+    return {**latent_dict, "samples": _finish(x, float(sigmas[-1]), mask, clean).to(original.device)}
+
+
+def _mask_of(model: DiffusionModel, latent: Mapping[str, Any]) -> Tensor | None:
+    """Give a LATENT's noise mask, bool `[B,1,T,H,W]` on the model's device, None where it has none."""
+    mask = latent.get("noise_mask")
+    if mask is None:
+        return None
+    return to_latent_grid(mask, latent["samples"].shape, model.space.temporal_ratio).to(model.device)
+
+
+def _check_prompts(model: DiffusionModel, positive: Conditioning, negative: Conditioning | None, cfg: float) -> None:
+    """Raise SoraError unless both prompts fit the model, and there is a negative one where guidance needs it."""
+    check_prompt(model, positive, "positive")
+    if negative is not None:
+        check_prompt(model, negative, "negative")
+    else:
+        advice = "Connect one (it may be empty), or use cfg 1."
+        expect(cfg == 1.0, f"cfg is {cfg} and there is no negative prompt. {advice}")
+
+
+def _finish(x: Tensor, sigma: float, mask: Tensor | None, clean: Tensor) -> Tensor:
+    """Turn a sampler's result at its last sigma into a latent."""
+    if sigma > 0:
         # A latent that still holds noise travels scaled, so that the next run's (1 - s) takes it back.
-        x = x / (1 - last)
-    if mask is not None:
-        x = torch.where(mask, x, clean)
-    return {**latent_dict, "samples": x.to(original.device)}
+        x = x / (1 - sigma)
+    return x if mask is None else torch.where(mask, x, clean)

@@ -13,31 +13,35 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..errors import SoraError, expect
 from ._beta import beta_quantile
 
-TIMESTEPS = 1000
-MAX_STEPS = 10_000
+TIMESTEPS = 1000  # entries of the table of sigmas
+MAX_STEPS = 10_000  # the most that ComfyUI's widgets take
+
+Sigma = TypeVar("Sigma", float, Tensor)
 
 
-def shift_sigma(sigma, shift: float):
-    """Shifted sigma, for a float or a tensor of sigmas in 0..1. `shift` 1 changes nothing."""
+def shift_sigma(sigma: Sigma, shift: float) -> Sigma:
+    """Shift sigma, a float or a tensor in 0..1, towards noise. `shift` 1 changes nothing."""
     if shift == 1.0:
         return sigma
     return shift * sigma / (1 + (shift - 1) * sigma)
 
 
-def unshift_sigma(sigma, shift: float):
-    """Inverse of `shift_sigma`."""
+def unshift_sigma(sigma: Sigma, shift: float) -> Sigma:
+    """Undo `shift_sigma`."""
     return shift_sigma(sigma, 1.0 / shift)
 
 
 def percent_to_sigma(percent: float, shift: float = 1.0) -> float:
-    """Sigma after `percent` (0..1) of an unshifted, uniform run: 0 is noise, 1 is clean."""
+    """Give sigma after `percent` (0..1) of an unshifted, uniform run: 0 is noise, 1 is clean."""
     if percent <= 0.0:
         return 1.0
     if percent >= 1.0:
@@ -45,23 +49,23 @@ def percent_to_sigma(percent: float, shift: float = 1.0) -> float:
     return shift_sigma(1.0 - percent, shift)
 
 
-def sigma_table(shift: float = 1.0) -> torch.Tensor:
-    """The 1000 ascending sigmas (float32) that a flow model with this shift is tabulated at."""
+def sigma_table(shift: float = 1.0) -> Tensor:
+    """Tabulate a flow model with this shift: 1000 ascending sigmas, float32."""
     timesteps = (torch.arange(1, TIMESTEPS + 1) / TIMESTEPS) * 1000
     return shift_sigma(timesteps / 1000, shift)
 
 
-def _with_zero(sigmas) -> torch.Tensor:
+def _with_zero(sigmas: Tensor | list[float]) -> Tensor:
     sigmas = torch.as_tensor(sigmas, dtype=torch.float32)
     return torch.cat([sigmas, sigmas.new_zeros(1)])
 
 
-def _simple(table: torch.Tensor, steps: int, shift: float) -> torch.Tensor:
+def _simple(table: Tensor, steps: int, shift: float) -> Tensor:
     stride = len(table) / steps
     return _with_zero([float(table[-(1 + int(i * stride))]) for i in range(steps)])
 
 
-def _ddim_uniform(table: torch.Tensor, steps: int, shift: float) -> torch.Tensor:
+def _ddim_uniform(table: Tensor, steps: int, shift: float) -> Tensor:
     # A whole-number stride from the second entry upwards: it can give more steps than were asked for, and
     # it rarely starts at exactly 1.
     first = 1
@@ -73,7 +77,7 @@ def _ddim_uniform(table: torch.Tensor, steps: int, shift: float) -> torch.Tensor
     return _with_zero(ascending[::-1])
 
 
-def _uniform(table: torch.Tensor, steps: int, shift: float, *, sgm: bool) -> torch.Tensor:
+def _uniform(table: Tensor, steps: int, shift: float, *, sgm: bool) -> Tensor:
     # The ends of the range are the table's sigmas times 1000, shifted once more: for shift > 1 the smallest
     # sigma is therefore larger than the table's. That is ComfyUI's definition, and workflows rely on it.
     start, end = table[-1] * 1000, table[0] * 1000
@@ -85,26 +89,26 @@ def _uniform(table: torch.Tensor, steps: int, shift: float, *, sgm: bool) -> tor
     return _with_zero(shift_sigma(torch.linspace(start, end, steps) / 1000, shift))
 
 
-def _normal(table: torch.Tensor, steps: int, shift: float) -> torch.Tensor:
+def _normal(table: Tensor, steps: int, shift: float) -> Tensor:
     return _uniform(table, steps, shift, sgm=False)
 
 
-def _sgm_uniform(table: torch.Tensor, steps: int, shift: float) -> torch.Tensor:
+def _sgm_uniform(table: Tensor, steps: int, shift: float) -> Tensor:
     return _uniform(table, steps, shift, sgm=True)
 
 
-def _karras(table: torch.Tensor, steps: int, shift: float, rho: float = 7.0) -> torch.Tensor:
+def _karras(table: Tensor, steps: int, shift: float, rho: float = 7.0) -> Tensor:
     """Karras et al. 2022, eq. 5, between the table's ends."""
     ramp = torch.linspace(0, 1, steps)
     low, high = float(table[0]) ** (1 / rho), float(table[-1]) ** (1 / rho)
     return _with_zero((high + ramp * (low - high)) ** rho)
 
 
-def _exponential(table: torch.Tensor, steps: int, shift: float) -> torch.Tensor:
+def _exponential(table: Tensor, steps: int, shift: float) -> Tensor:
     return _with_zero(torch.linspace(math.log(float(table[-1])), math.log(float(table[0])), steps).exp())
 
 
-def _beta(table: torch.Tensor, steps: int, shift: float, alpha: float = 0.6, beta: float = 0.6) -> torch.Tensor:
+def _beta(table: Tensor, steps: int, shift: float, alpha: float = 0.6, beta: float = 0.6) -> Tensor:
     """Lee et al. 2024 (arXiv:2407.12173): timesteps at quantiles of a Beta distribution, repeats dropped."""
     quantiles = beta_quantile(1 - np.linspace(0, 1, steps, endpoint=False), alpha, beta)
     index = np.rint(quantiles * (len(table) - 1)).astype(int)
@@ -112,7 +116,7 @@ def _beta(table: torch.Tensor, steps: int, shift: float, alpha: float = 0.6, bet
     return _with_zero(table[torch.from_numpy(index[keep])])
 
 
-def _linear_quadratic(table: torch.Tensor, steps: int, shift: float, threshold: float = 0.025) -> torch.Tensor:
+def _linear_quadratic(table: Tensor, steps: int, shift: float, threshold: float = 0.025) -> Tensor:
     """Polyak et al. 2024 (Movie Gen), as Mochi uses it.
 
     Half of the steps are linear and remove `threshold` of the noise; the rest follow the parabola that
@@ -131,14 +135,16 @@ def _linear_quadratic(table: torch.Tensor, steps: int, shift: float, threshold: 
     return torch.tensor([1.0 - r for r in removed], dtype=torch.float32) * table[-1]
 
 
-def _kl_optimal(table: torch.Tensor, steps: int, shift: float) -> torch.Tensor:
+def _kl_optimal(table: Tensor, steps: int, shift: float) -> Tensor:
     """Sabour et al. 2024 (Align Your Steps), theorem 3.1: uniform in arctan(sigma)."""
     ramp = torch.arange(steps, dtype=torch.float32) / max(steps - 1, 1)
     low, high = math.atan(float(table[0])), math.atan(float(table[-1]))
     return _with_zero((ramp * low + (1 - ramp) * high).tan())
 
 
-_SCHEDULES: dict[str, Callable[[torch.Tensor, int, float], torch.Tensor]] = {
+# (table of sigmas, steps, shift) -> descending sigmas, the last one 0.
+Schedule = Callable[[Tensor, int, float], Tensor]
+_SCHEDULES: dict[str, Schedule] = {
     "simple": _simple,
     "sgm_uniform": _sgm_uniform,
     "karras": _karras,
@@ -152,7 +158,8 @@ _SCHEDULES: dict[str, Callable[[torch.Tensor, int, float], torch.Tensor]] = {
 SCHEDULERS: tuple[str, ...] = tuple(_SCHEDULES)
 
 
-def _checked(name: str, steps: int, shift: float, denoise: float):
+def _checked(name: str, steps: int, shift: float, denoise: float) -> Schedule:
+    """Find a scheduler. Raises SoraError for an unknown name or a value out of range."""
     schedule = _SCHEDULES.get(name)
     if schedule is None:
         raise SoraError(f"There is no scheduler {name!r}. Use one of: {', '.join(SCHEDULERS)}.")
@@ -165,15 +172,13 @@ def _checked(name: str, steps: int, shift: float, denoise: float):
     return schedule
 
 
-def get_sigmas(name: str, steps: int, *, shift: float = 1.0, denoise: float = 1.0) -> torch.Tensor:
-    """Descending sigmas, float32 on the CPU, `[steps + 1]`, the last one 0: what ComfyUI's BasicScheduler
-    gives.
+def get_sigmas(name: str, steps: int, *, shift: float = 1.0, denoise: float = 1.0) -> Tensor:
+    """Make descending sigmas, float32 on the CPU, `[steps+1]`, the last one 0: what ComfyUI's BasicScheduler gives.
 
-    name: one of `SCHEDULERS`. "beta" may give fewer steps (repeats are dropped), as may "ddim_uniform" (its
-        stride is a whole number, and of a run that turns out longer the last `steps` are used).
+    name: one of `SCHEDULERS`. "beta" may give fewer steps (repeats are dropped), as may "ddim_uniform" (its stride is a
+        whole number, and of a run that turns out longer the last `steps` are used).
     shift: the model's shift, > 0.
-    denoise: below 1, the last `steps` steps of a schedule of `int(steps / denoise)`; 0 gives no sigmas at
-        all.
+    denoise: below 1, the last `steps` steps of a schedule of `int(steps / denoise)`; 0 gives no sigmas at all.
 
     Raises SoraError for an unknown name or a value out of range.
     """
@@ -185,15 +190,16 @@ def get_sigmas(name: str, steps: int, *, shift: float = 1.0, denoise: float = 1.
 
 def ksampler_sigmas(
     name: str, steps: int, *, discard_penultimate: bool = False, shift: float = 1.0, denoise: float = 1.0
-) -> torch.Tensor:
-    """The sigmas that a KSampler node runs, which differ from `get_sigmas` in two ways.
+) -> Tensor:
+    """Make the sigmas that a KSampler node runs, which differ from `get_sigmas` in two ways.
 
     For samplers with `SamplerSpec.discard_penultimate` (dpm_2, uni_pc) one more step is computed and the last
-    but one sigma left out; and a full run of "ddim_uniform" keeps all of its steps.
+    but one sigma left out; and a full run of "ddim_uniform" keeps all of its steps. Raises SoraError as that does.
     """
     schedule = _checked(name, steps, shift, denoise)
     if denoise == 0.0:
         return torch.empty(0)
+    # ComfyUI's own threshold for a full run.
     total = steps if denoise > 0.9999 else int(steps / denoise)
     sigmas = schedule(sigma_table(shift), total + int(discard_penultimate), shift)
     if discard_penultimate:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,12 +11,13 @@ from torch import Tensor
 from ..errors import expect
 
 
-def read_shots(dit, contexts: Tensor, shots: Sequence[int], shape: Sequence[int]) -> dict:
-    """Arguments `text` and `text_mask` of `dit` for a storyboard.
+def read_shots(dit: Any, contexts: Tensor, shots: Sequence[int], shape: Sequence[int]) -> dict[str, Any]:
+    """Make the arguments `text` and `text_mask` of `dit`, a velocity network, for a storyboard.
 
-    contexts: `[n * len(shots), L, D]`, the shots of a clip one after the other; shots: latents of each; shape:
-    of the latent, `[..., T, H, W]`. A token attends to its own shot's keys and to no other's, so it reads exactly
-    what it would read if that prompt were the only one.
+    contexts: `[n*len(shots),L,D]`, the shots of a clip one after the other. shots: latents of each. shape: of the
+    latent, `[...,T,H,W]`. A token attends to its own shot's keys and to no other's, so it reads exactly what it would
+    read if that prompt were the only one. Raises SoraError for a network that takes one prompt at a time, and for a
+    shot that ends within a token.
     """
     expect(hasattr(dit, "text_keys"), "This model reads one prompt at a time: it cannot follow a storyboard.")
     pt, ph, pw = dit.config.patch_size
@@ -30,11 +32,18 @@ def read_shots(dit, contexts: Tensor, shots: Sequence[int], shape: Sequence[int]
 
 
 def join_shots(text: list[tuple[Tensor, Tensor]], count: int) -> list[tuple[Tensor, Tensor]]:
-    """Keys and values of `count` prompts a clip, `[B*count,L,...]`, one after the other: `[B,count*L,...]`."""
-    return [tuple(part.unflatten(0, (-1, count)).flatten(1, 2) for part in block) for block in text]
+    """Join keys and values of `count` prompts a clip, `[B*count,L,...]`, one after the other: `[B,count*L,...]`."""
+
+    def join(part: Tensor) -> Tensor:
+        return part.unflatten(0, (-1, count)).flatten(1, 2)
+
+    return [(join(keys), join(values)) for keys, values in text]
 
 
 def own_shot(of_token: Tensor, count: int, length: int) -> Tensor:
-    """Mask bool `[...,N,length]`: tokens of shot `of_token` `[...,N]` read their part of `count` joined prompts."""
+    """Make the mask, bool `[...,N,length]`, by which tokens read their own part of `count` joined prompts.
+
+    of_token: `[...,N]`, the shot of each token. length: of the joined prompts, in tokens of text.
+    """
     of_text = torch.arange(count, device=of_token.device).repeat_interleave(length // count)
     return of_token[..., :, None] == of_text

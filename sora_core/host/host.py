@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ..safety.policy import Policy, in_force
-from .desk import folders as folders_module
-from .desk.folders import Folders
-from .graph.load import Workflow, load_workflow, parse_workflow
+from .desk.folders import Folders, using
+from .graph.load import load_workflow, parse_workflow
 from .graph.overrides import apply_overrides
 from .graph.validate import Plan, make_plan
+from .graph.workflow import Workflow
 from .packs import Registry, own_pack
 from .run import guard
 from .run.cache import OutputCache
-from .run.executor import Executor, Listener, RunResult
+from .run.events import AnyListener
+from .run.executor import Executor, RunResult
 
 
 class Host:
     """Loads the core nodes and node packs once, then runs workflows.
 
-    `folders` become the ones in force in this process. `packs` are folders of node packs; None means the pack
-    that belongs to this package. With `keep_results`, a second run re-uses what did not change. `policy` is in
-    force while a workflow runs; None leaves the one that is, which may be the machine's or the environment's.
+    Several hosts may live in one process, and runs may go on at the same time in several threads.
     """
 
     def __init__(
@@ -32,43 +33,66 @@ class Host:
         packs: Iterable[Path] | None = None,
         keep_results: bool = True,
         policy: Policy | None = None,
-    ):
+    ) -> None:
+        """Load the nodes.
+
+        packs: folders of node packs; None means the pack that belongs to this package. One that fails is recorded in
+            `registry.packs` with its error.
+        keep_results: a second run re-uses what did not change.
+        policy: in force while this host reads and runs workflows; None leaves the one that is, which may be the
+            machine's or the environment's.
+        """
         self.policy = policy
         self.folders = folders or Folders()
-        folders_module.use(self.folders)
         self.registry = Registry()
+        self.executor = Executor(OutputCache() if keep_results else None)
+        # The core nodes need torch and more: `import` of this module stays cheap.
         from .core_nodes import CORE_NODES
 
-        for node in CORE_NODES:
-            self.registry.add(node)
         own = own_pack()
-        self.registry.load_packs(packs if packs is not None else [own] if own else [])
-        self.executor = Executor(OutputCache() if keep_results else None)
+        with self.active():
+            for node in CORE_NODES:
+                self.registry.add(node)
+            self.registry.load_packs(packs if packs is not None else [own] if own else [])
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Put this host's folders and policy in force within the block: schemas list the files in the folders."""
+        with using(self.folders), in_force(self.policy):
+            yield
 
     def load(self, workflow: str | Path | dict[str, Any], settings: Iterable[str] = ()) -> Workflow:
-        """Read a workflow (a file's path or parsed JSON) and apply `NODE.INPUT=VALUE` settings."""
-        if isinstance(workflow, dict):
-            loaded = parse_workflow(workflow, self.registry)
-        else:
-            loaded = load_workflow(workflow, self.registry)
-        apply_overrides(loaded, self.registry, list(settings))
+        """Read a workflow (a file's path or parsed JSON) and apply `NODE.INPUT=VALUE` settings.
+
+        Raises SoraError for what is no workflow, and for a setting that does not fit.
+        """
+        with self.active():
+            if isinstance(workflow, dict):
+                loaded = parse_workflow(workflow, self.registry)
+            else:
+                loaded = load_workflow(workflow, self.registry)
+            apply_overrides(loaded, self.registry, list(settings))
         return loaded
 
     def plan(self, workflow: Workflow) -> Plan:
         """Check a workflow. Raises WorkflowError."""
-        return make_plan(workflow, self.registry)
+        with self.active():
+            return make_plan(workflow, self.registry)
 
     def run(
         self,
         workflow: Workflow | str | Path | dict[str, Any],
         settings: Iterable[str] = (),
-        listener: Listener | None = None,
+        listener: AnyListener | None = None,
+        stop: threading.Event | None = None,
     ) -> RunResult:
-        """Check and run a workflow. Raises SoraError for anything a user can put right."""
+        """Check and run a workflow. Raises SoraError for anything a user can put right.
+
+        stop: once set, by any thread, it stops this run at its next step or node, which raises Interrupted.
+        """
         if not isinstance(workflow, Workflow):
             workflow = self.load(workflow, settings)
-        folders_module.use(self.folders)
-        with in_force(self.policy):
+        with self.active():
             plan = self.plan(workflow)
             guard.check_plan(plan)
-            return self.executor.run(plan, listener)
+            return self.executor.run(plan, listener, stop)

@@ -7,13 +7,14 @@ import contextvars
 import importlib.util
 import inspect
 import sys
+import threading
 import traceback
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from .api import ComfyExtension
 from .api.schema import ComfyNode
@@ -21,14 +22,14 @@ from .api.schema import ComfyNode
 
 @dataclass
 class Pack:
-    """A folder of nodes and what became of it. `error` is None when it loaded."""
+    """A folder of nodes and what became of it."""
 
     name: str
     folder: Path
     node_ids: list[str] = field(default_factory=list)
-    web_folder: Path | None = None
-    error: str | None = None
-    details: str = ""
+    web_folder: Path | None = None  # scripts for the frontend
+    error: str | None = None  # None when it loaded
+    details: str = ""  # the traceback of the error
 
 
 class Registry:
@@ -46,7 +47,7 @@ class Registry:
         return node_id
 
     def object_info(self) -> dict[str, dict[str, Any]]:
-        """The description of every node, as the frontend reads it."""
+        """Describe every node, as the frontend reads it."""
         return {node_id: node.GET_NODE_INFO_V1() for node_id, node in self.nodes.items()}
 
     def load_packs(self, folders: Iterable[Path]) -> list[Pack]:
@@ -54,6 +55,7 @@ class Registry:
         return [self.load_pack(folder) for folder in folders]
 
     def load_pack(self, folder: Path) -> Pack:
+        """Load the pack in `folder`, all of it or nothing; the error of one that fails stands in the result."""
         folder = Path(folder).resolve()
         pack = Pack(name=folder.name, folder=folder)
         self.packs.append(pack)
@@ -86,39 +88,50 @@ class Registry:
             pack.web_folder = (pack.folder / web).resolve()
 
 
+# A second host must not see a module that the first one is still importing. A pack may load another.
+_importing = threading.RLock()
+
+
 def import_pack(folder: Path) -> ModuleType:
-    """Import a pack's `__init__.py` under a name made of its path: nothing needs to be on sys.path."""
+    """Import a pack's `__init__.py` under a name made of its path: nothing needs to be on sys.path.
+
+    Raises ImportError where there is none, and what the pack raises.
+    """
     init = folder / "__init__.py"
-    if not init.is_file():
-        raise ImportError(f"{folder} has no __init__.py")
     name = str(folder).replace(".", "_x_")
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, init)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
+    with _importing:
+        if name in sys.modules:
+            return sys.modules[name]
+        spec = importlib.util.spec_from_file_location(name, init) if init.is_file() else None
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{folder} has no __init__.py")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+        return module
 
 
-def run_coroutine(coroutine: Any) -> Any:
+T = TypeVar("T")
+
+
+def run_coroutine(coroutine: Coroutine[Any, Any, T]) -> T:
     """Finish `coroutine` here, whether or not this thread already runs an event loop (Jupyter's does)."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(coroutine)
-    # The policy in force and the running node are context variables, which a new thread does not inherit.
+    # The folders, the policy and the running node are context variables, which a new thread does not inherit.
     context = contextvars.copy_context()
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(context.run, asyncio.run, coroutine).result()
 
 
 def own_pack() -> Path | None:
-    """The folder of the pack that belongs to this package: the checkout's root, or `sora_nodes` beside us."""
+    """Find the pack that belongs to this package: the checkout's root, or `sora_nodes` beside us."""
     beside = Path(__file__).resolve().parents[2]
     for folder in (beside, beside / "sora_nodes"):
         if (folder / "__init__.py").is_file() and (folder / "nodes").is_dir():
@@ -130,7 +143,7 @@ def own_pack() -> Path | None:
 
 
 def packs_in(folder: Path) -> list[Path]:
-    """The packs in a `custom_nodes` folder, by name; `.disabled` ones are left out."""
+    """List the packs in a `custom_nodes` folder, by name; `.disabled` ones are left out."""
     if not folder.is_dir():
         return []
     return sorted(p for p in folder.iterdir() if (p / "__init__.py").is_file() and not p.name.endswith(".disabled"))

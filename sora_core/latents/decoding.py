@@ -1,6 +1,4 @@
-"""Latents to pictures and back: as a stream, in spatial tiles when memory is short, and never with NaN
-in them.
-"""
+"""Latents to pictures and back: as a stream, in spatial tiles when memory is short, and never with NaN in them."""
 
 from __future__ import annotations
 
@@ -13,14 +11,17 @@ from ..errors import SoraError, expect
 from ..model.vae.causal import FeatureCache
 from ..model.vae.mini import VideoVAE
 from .refining import MAX_STEPS, Refiner, regions
+from .space import check_channels, check_finite, check_rank
 from .tiling import scaled, tiles
 
-CHUNK = 4  # latent frames decoded at a time
-SMALLEST_TILE = 8  # latents
+Report = Callable[[int, int], None]  # (done, total)
+
+CHUNK = 4  # latents decoded at a time
+SMALLEST_TILE = 8  # latents a side: below, most of the work is what lies around a tile
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error` says that memory ran out, on a CPU or a GPU."""
+    """Say whether `error` tells that memory ran out, on a CPU or a GPU."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     text = str(error)
@@ -28,7 +29,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def decoder_reach(vae: VideoVAE) -> int:
-    """How many latents beside it a decoded pixel depends on: one per 3x3 convolution at 1/8, half at 1/4."""
+    """Count the latents to each side that a decoded pixel depends on: one a 3x3 convolution at 1/8, half at 1/4."""
     at_quarter, at_eighth = vae.config.decoder_blocks
     return 1 + at_eighth + -(-(at_quarter + 1) // 2)
 
@@ -36,8 +37,8 @@ def decoder_reach(vae: VideoVAE) -> int:
 def decode_stream(vae: VideoVAE, latent: Tensor, tile: int | None = None) -> Iterator[Tensor]:
     """Decode `[B,C,T,h,w]` piece by piece: yields `[B,t,H,W,3]` float32 0..1 on the CPU.
 
-    tile: side of a spatial tile in latents; each is decoded with as much around it as its pixels depend
-    on, so tiles meet without a seam and the result is that of the whole.
+    tile: side of a spatial tile in latents; each is decoded with as much around it as its pixels depend on, so tiles
+    meet without a seam and the result is that of the whole. Raises SoraError for NaN.
     """
     if tile is None:
         for part in vae.stream_decode(latent, CHUNK):
@@ -48,31 +49,31 @@ def decode_stream(vae: VideoVAE, latent: Tensor, tile: int | None = None) -> Ite
         (scaled(part.keep, ratio), scaled(part.at, ratio), vae.stream_decode(latent[..., *part.read], CHUNK))
         for part in tiles(rows, columns, tile, decoder_reach(vae))
     ]
+    # All tiles of a chunk before the next chunk, so that frames come out whole; each stream has its own memory.
     for _ in range(0, latent.shape[2], CHUNK):
-        canvas: Tensor | None = None
-        for keep, at, stream in streams:
-            part = to_pixels(next(stream)[..., *keep])
-            if canvas is None:
-                canvas = part.new_empty(*part.shape[:2], rows * ratio, columns * ratio, 3)
+        parts = ((at, to_pixels(next(stream)[..., *keep])) for keep, at, stream in streams)
+        at, part = next(parts)
+        canvas = part.new_empty(*part.shape[:2], rows * ratio, columns * ratio, 3)
+        canvas[:, :, *at] = part
+        for at, part in parts:
             canvas[:, :, *at] = part
         yield canvas
 
 
 def to_pixels(video: Tensor) -> Tensor:
-    """`[B,3,T,H,W]` in -1..1 -> `[B,T,H,W,3]` float32 0..1 on the CPU. Raises SoraError for NaN."""
+    """Turn `[B,3,T,H,W]` in -1..1 into `[B,T,H,W,3]` float32 0..1 on the CPU. Raises SoraError for NaN."""
     pixels = video.detach().movedim(1, -1).float().cpu()
     expect(bool(torch.isfinite(pixels).all()), "The VAE decoded NaN or infinite values. Load the model in fp32.")
     return pixels.mul_(0.5).add_(0.5).clamp_(0, 1)
 
 
 @torch.no_grad()
-def decode(vae: VideoVAE, latent: Tensor, report=None) -> Tensor:
-    """Decode `[B,C,T,h,w]` to `[B,T,H,W,3]` float 0..1.
+def decode(vae: VideoVAE, latent: Tensor, report: Report | None = None) -> Tensor:
+    """Decode `[B,C,T,h,w]` to `[B,T,H,W,3]` float32 0..1 on the CPU.
 
     When memory runs out the latent is kept and decoding starts over in tiles, each time half as wide.
-    `report(done,
-    total)` is called in latent frames. Raises SoraError for a latent of another model, for NaN, and when
-    even the smallest tiles do not fit.
+    `report(done, total)` is called in latents. Raises SoraError for a latent of another model, for NaN, and when even
+    the smallest tiles do not fit.
     """
     check_latent(vae, latent)
     first = next(vae.parameters())
@@ -96,7 +97,7 @@ def decode(vae: VideoVAE, latent: Tensor, report=None) -> Tensor:
             torch.cuda.empty_cache()
 
 
-def _collect(vae: VideoVAE, latent: Tensor, tile: int | None, report) -> Tensor:
+def _collect(vae: VideoVAE, latent: Tensor, tile: int | None, report: Report | None) -> Tensor:
     batch, _, length, h, w = latent.shape
     ratio = vae.config.spatial_ratio
     pixels = torch.empty(batch, vae.video_frames(length), h * ratio, w * ratio, 3)
@@ -110,26 +111,21 @@ def _collect(vae: VideoVAE, latent: Tensor, tile: int | None, report) -> Tensor:
 
 
 def check_latent(vae: VideoVAE, latent: Tensor) -> None:
-    """Raise SoraError unless `vae` can decode `latent`."""
-    channels = vae.config.latent_channels
-    expect(latent.ndim == 5, f"The latent has shape {list(latent.shape)}; this VAE decodes [B,{channels},T,H,W].")
-    expect(
-        latent.shape[1] == channels,
-        f"The latent has {latent.shape[1]} channels, this VAE decodes {channels}: "
-        "use the VAE of the model that made the latent.",
-    )
-    if not bool(torch.isfinite(latent).all()):
-        raise SoraError("The latent has NaN or infinite values: sample it again, with lower cfg or in fp32.")
+    """Raise SoraError unless `vae` can decode `latent` `[B,C,T,h,w]`."""
+    channels, advice = vae.config.latent_channels, "use the VAE of the model that made the latent."
+    check_rank(latent, channels, "this VAE", advice)
+    check_channels(latent, channels, "this VAE", advice)
+    check_finite(latent, "sample it again, with lower cfg or in fp32.")
 
 
 @torch.no_grad()
-def encode(vae: VideoVAE, images: Tensor, refine: int = 0, report: Callable[[int, int], None] | None = None) -> Tensor:
-    """IMAGE `[T,H,W,3]` float 0..1 -> normalised latent `[1,C,1+k,h,w]` float32 on the CPU.
+def encode(vae: VideoVAE, images: Tensor, refine: int = 0, report: Report | None = None) -> Tensor:
+    """Encode IMAGE `[T,H,W,3]` float 0..1 as a normalised latent `[1,C,1+k,h,w]`, float32 on the CPU.
 
-    It is corrected by what it decodes to, as the VAE has learned to. refine: further steps that bring each chunk nearer
-    to what decodes to `images`, see `refining`; each costs about three times a decode. `report(done, total)` is called
-    after each. T must be 1 + 4k, H and W multiples of the VAE's ratio, refine 0 to 200: SoraError otherwise, and when
-    memory does not suffice to refine.
+    It is corrected by what it decodes to, as the VAE has learned to. refine: further steps, 0 to 200, that bring each
+    chunk nearer to what decodes to `images`, see `refining`; each costs about three times a decode.
+    `report(done, total)` is called after each. Raises SoraError unless T is 1 + 4k and H and W are multiples of the
+    VAE's ratio, for another number of steps, and when memory does not suffice to refine.
     """
     expect(images.ndim == 4 and images.shape[-1] >= 3, f"Frames have the shape [T,H,W,3], not {list(images.shape)}.")
     video = images[None, ..., :3].movedim(-1, 1)
@@ -141,16 +137,17 @@ def encode_stream(
     vae: VideoVAE,
     video: Tensor,
     refine: int = 0,
-    report: Callable[[int, int], None] | None = None,
+    report: Report | None = None,
     correct: bool = True,
     signed: bool = False,
 ) -> Iterator[Tensor]:
     """Encode `[B,3,1+4k,H,W]` in 0..1 a chunk at a time, see `encode`; yields latents in the VAE's precision.
 
-    correct: False gives the encoder's own latents, of one pass; signed: `video` is in -1..1.
+    correct: False gives the encoder's own latents, of one pass. signed: `video` is in -1..1.
     """
     expect(0 <= refine <= MAX_STEPS, f"refine is {refine}: use 0 to {MAX_STEPS} steps.")
     first, ratio = next(vae.parameters()), vae.config.temporal_ratio
+    # The first frame is a latent of its own, so the first chunk is a frame longer.
     head = 1 + CHUNK * ratio
     chunks = [part for part in (video[:, :, :head], *video[:, :, head:].split(CHUNK * ratio, 2)) if part.shape[2]]
     cells = [side // vae.config.spatial_ratio for side in video.shape[-2:]]

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from ..errors import SoraError, expect
 
-Patch = tuple[int, int, int]
+Patch = tuple[int, int, int]  # latents (t, y, x) of one token
 
 
-def to_latent_grid(mask: torch.Tensor, shape: tuple[int, ...], temporal_ratio: int = 4) -> torch.Tensor:
-    """A `noise_mask` as bool `[B, 1, T, H, W]` for a latent of `shape` `[B, C, T, H, W]`.
+def to_latent_grid(mask: Tensor, shape: Sequence[int], temporal_ratio: int = 4) -> Tensor:
+    """Turn a `noise_mask` into bool `[B,1,T,H,W]` for a latent of `shape` `[B,C,T,H,W]`.
 
-    mask: `[B, C or 1, T, H, W]`, or what core nodes make: `[H, W]`, `[T, H, W]`, `[T, 1, H, W]` with T the
-        number of latents, of video frames (1 + ratio * (T - 1)), or 1 for all of them. H and W may be pixels.
-        Above 0.5 is generate. A latent is generated if any part of what it covers is.
+    mask: `[B,C or 1,T,H,W]`, or what core nodes make: `[H,W]`, `[T,H,W]`, `[T,1,H,W]` with T the number of latents, of
+        video frames (1 + ratio * (T - 1)), or 1 for all of them. H and W may be pixels. Above 0.5 is generate. A latent
+        is generated if any part of what it covers is.
 
     Raises SoraError when the number of frames or the batch does not fit.
     """
@@ -40,19 +43,21 @@ def to_latent_grid(mask: torch.Tensor, shape: tuple[int, ...], temporal_ratio: i
         # The first latent is one frame, every later one `temporal_ratio` of them.
         rest = mask[:, :, 1:].unflatten(2, (frames - 1, temporal_ratio)).amax(dim=3)
         mask = torch.cat([mask[:, :, :1], rest], dim=2)
+    # A mask in pixels shrinks to the cells, and a still's or a smaller one grows: the maximum serves for both.
     mask = F.adaptive_max_pool3d(mask, (mask.shape[2], height, width))
     return mask.bool().expand(batch, 1, frames, height, width)
 
 
-def token_mask(mask: torch.Tensor, patch: Patch) -> torch.Tensor:
-    """Bool `[B, 1, T, H, W]` -> bool tokens `[B, N]` in (t, y, x) order: kept only where all latents are
-    kept.
-    """
+def token_mask(mask: Tensor, patch: Patch) -> Tensor:
+    """Turn bool `[B,1,T,H,W]` into bool tokens `[B,N]` in (t, y, x) order: kept only where all latents are kept."""
     return F.max_pool3d(mask.float(), patch).bool().flatten(1)
 
 
-def spread_tokens(tokens: torch.Tensor, shape: tuple[int, ...], patch: Patch) -> torch.Tensor:
-    """Bool tokens `[B, N]` -> bool `[B, 1, T, H, W]`, each token's value on all of its latents."""
+def spread_tokens(tokens: Tensor, shape: Sequence[int], patch: Patch) -> Tensor:
+    """Turn bool tokens `[B,N]` into bool `[B,1,T,H,W]`, each token's value on all of its latents.
+
+    shape: of the latent, `[...,T,H,W]`.
+    """
     grid = [n // p for n, p in zip(shape[-3:], patch, strict=True)]
     mask = tokens.unflatten(1, grid).unsqueeze(1)
     for dim, p in enumerate(patch, start=2):

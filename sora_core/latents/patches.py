@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,30 +17,28 @@ from ..errors import expect
 from ..model.patch import Grid, PackedPatches, pack, unpack
 from .masks import to_latent_grid, token_mask
 
-KEPT = torch.tensor([0.15, 0.35, 0.85])
-LINE = 0.85
+KEPT = torch.tensor([0.15, 0.35, 0.85])  # colour of the tint, (r, g, b)
+LINE = 0.85  # how much of white a grid line is, and of what is below it the rest
 
 
 @dataclass(frozen=True)
 class Patches:
-    """packed: all clips in one sequence; generate: bool `[N]`, whether a patch is made anew or kept;
-    latents: per LATENT that went in, its other entries (the noise mask among them); clips: how many
-    clips each was.
-    """
+    """LATENTs as patches in one sequence."""
 
-    packed: PackedPatches
-    generate: Tensor
-    latents: tuple[dict, ...]
-    clips: tuple[int, ...]
+    packed: PackedPatches  # all clips, each LATENT's after the one before
+    generate: Tensor  # bool `[N]`, whether a patch is made anew or kept
+    latents: tuple[dict[str, Any], ...]  # the other entries of each LATENT that went in, its noise mask among them
+    clips: tuple[int, ...]  # how many clips each was
 
     def __len__(self) -> int:
-        """Number of tokens."""
+        """Count the tokens."""
         return self.packed.tokens.shape[1]
 
 
-def patchify_latents(latents: Sequence[dict], patch: Grid = (1, 2, 2), temporal_ratio: int = 4) -> Patches:
-    """LATENT dicts `{"samples": [B,C,T,H,W], "noise_mask"?: ...}` -> patches. Raises SoraError for sizes
-    that do not divide into patches, and for latents with different channels.
+def patchify_latents(latents: Sequence[dict[str, Any]], patch: Grid = (1, 2, 2), temporal_ratio: int = 4) -> Patches:
+    """Cut LATENTs, with samples `[B,C,T,H,W]` and perhaps a noise mask, into patches.
+
+    Raises SoraError for sizes that do not divide into patches, and for latents with different channels.
     """
     singles, masks, rests, counts = [], [], [], []
     for latent in latents:
@@ -57,8 +56,8 @@ def patchify_latents(latents: Sequence[dict], patch: Grid = (1, 2, 2), temporal_
     return Patches(pack(singles, patch), torch.cat(masks), tuple(rests), tuple(counts))
 
 
-def unpatchify_latents(patches: Patches) -> list[dict]:
-    """The LATENT dicts that went in, with the patches' present values."""
+def unpatchify_latents(patches: Patches) -> list[dict[str, Any]]:
+    """Put the LATENTs that went in together again, with the patches' present values."""
     clips = unpack(patches.packed)
     made, start = [], 0
     for rest, count in zip(patches.latents, patches.clips, strict=True):
@@ -67,8 +66,8 @@ def unpatchify_latents(patches: Patches) -> list[dict]:
     return made
 
 
-def map_latents(patches: Patches, change: Callable[[dict], dict]) -> Patches:
-    """Patches of `change(latent)` for each of their latents. Shapes must stay.
+def map_latents(patches: Patches, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Patches:
+    """Replace each LATENT by `change(latent)`. Shapes must stay.
 
     Each clip is worked on alone. In one sequence with a mask it would get the same result, to rounding, and
     without a kernel for sequences of different lengths pay attention for every pair of clips.
@@ -79,14 +78,18 @@ def map_latents(patches: Patches, change: Callable[[dict], dict]) -> Patches:
 
 
 def forward_flops(tokens: int, parameters: int, dim: int, layers: int) -> float:
-    """Floating-point operations of one model call on one clip: two per weight and token, plus attention's
-    4 N^2 dim per layer.
+    """Count the floating-point operations of one model call on one clip.
+
+    Two for each weight and token, plus attention's 4 N^2 dim a layer.
     """
     return 2.0 * parameters * tokens + 4.0 * layers * dim * tokens**2
 
 
 def describe(patches: Patches, temporal_ratio: int, spatial_ratio: int, flops: Callable[[int], float] | None) -> str:
-    """Tokens, grid, share that is generated and cost, in a few lines of text."""
+    """Write tokens, grid, share that is generated and cost, in a few lines of text.
+
+    flops: of a model call, by the number of tokens of a clip; without, the cost is told in pairs of tokens.
+    """
     pt, ph, pw = patches.packed.patch
     sizes = [t * h * w for t, h, w in patches.packed.grids]
     lines = [f"{len(patches)} tokens in {len(sizes)} clip{'s' * (len(sizes) != 1)}"]
@@ -108,10 +111,9 @@ def describe(patches: Patches, temporal_ratio: int, spatial_ratio: int, flops: C
 
 
 def draw_grid(patches: Patches, frames: Tensor | None, temporal_ratio: int, spatial_ratio: int) -> Tensor:
-    """The grid of the first clip over its frames, `[T,H,W,3]` float 0..1; kept patches are tinted blue.
+    """Draw the grid of the first clip over its frames, `[T,H,W,3]` float 0..1; kept patches are tinted blue.
 
-    frames: IMAGE `[T,H,W,3]`, scaled to the clip; the last one repeats when there are too few. None
-    draws on grey.
+    frames: IMAGE `[T,H,W,3]`, scaled to the clip; the last one repeats when there are too few. None draws on grey.
     """
     (t, h, w), (pt, ph, pw) = patches.packed.grids[0], patches.packed.patch
     length, cell_h, cell_w = 1 + temporal_ratio * (t * pt - 1), ph * spatial_ratio, pw * spatial_ratio

@@ -19,7 +19,7 @@ from ..model.vae.causal import FeatureCache
 from ..model.vae.mini import VideoVAE
 from .tiling import Tile, scaled, tiles
 
-MAX_STEPS = 200
+MAX_STEPS = 200  # that may be asked for, of each chunk
 # In standard deviations of a latent; a step of Adam has about this size at first. Twice as much overshoots, and so does
 # this where corrections have come near already.
 _RATE, _RATE_AFTER = 0.12, 0.06
@@ -39,11 +39,12 @@ def corrections(
     caches: Sequence[FeatureCache | None],
     first: bool = True,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Latents and what they decode to: the encoder's, then after each correction by `vae.corrector`.
+    """Yield latents and what they decode to: the encoder's, then those after each correction by `vae.corrector`.
 
-    video `[B,3,T,H,W]` in -1..1 and its latents `[B,C,t,h,w]`: a chunk, the beginning of a video if `first`; decode: of
-    that chunk; caches: one for each correction to make, None where nothing came before and nothing will come. Gradients
-    must be on; those of the corrector's weights each come from the correction that they made, not from later ones.
+    video: `[B,3,T,H,W]` in -1..1, a chunk, the beginning of a video if `first`; latent: its latents `[B,C,t,h,w]`;
+    decode: of that chunk. caches: one for each correction to make, None where nothing came before and nothing will
+    come. Gradients must be on; those of the corrector's weights each come from the correction that they made, not from
+    later ones.
     """
     weight, patches, start = noticed(video), vae.to_patches(video, first), latent.detach()
     z = start.clone().requires_grad_()
@@ -61,44 +62,49 @@ def corrections(
 
 
 def noticed(video: Tensor) -> Tensor:
-    """How much errors in `[B,3,T,H,W]` weigh in a correction `[B,1,T,H,W]`: 1, and up to 5 where the surroundings of a
-    pixel change over the frames. Unlike `motion`, the same whatever else is in the clip.
+    """Weigh errors in `[B,3,T,H,W]` for a correction, `[B,1,T,H,W]`: 1, and up to 5 where things move.
+
+    There the surroundings of a pixel change over the frames. Unlike `motion`, this is the same whatever else is in the
+    clip.
     """
     change = _change(video)
     return 1 + 4 * change / (change + _CHANGED)
 
 
 def motion(video: Tensor) -> Tensor:
-    """How much the surroundings of each pixel of `[B,3,T,H,W]` change over the frames, 1 on average `[B,1,T,H,W]`;
-    0 everywhere where nothing does.
+    """Measure how much the surroundings of each pixel of `[B,3,T,H,W]` change over the frames, `[B,1,T,H,W]`.
+
+    1 on average; 0 everywhere where nothing changes.
     """
     change = _change(video)
     return change / change.mean((1, 2, 3, 4), keepdim=True).clamp_min(1e-8)
 
 
 def _change(video: Tensor) -> Tensor:
-    """Variance over the frames of `[B,3,T,H,W]`, of a pixel's surroundings `[B,1,T,H,W]`."""
+    """Compute the variance over the frames of `[B,3,T,H,W]`, averaged over a pixel's surroundings: `[B,1,T,H,W]`."""
     change = (video - video.mean(2, keepdim=True)).square().mean(1, keepdim=True)
     side = min(_NEIGHBOURHOOD, *(n - 1 + n % 2 for n in video.shape[-2:]))
     return F.avg_pool3d(change, (1, side, side), 1, (0, side // 2, side // 2))
 
 
 def regions(rows: int, columns: int) -> list[Tile]:
-    """What is refined at a time of latents of so many rows and columns."""
+    """Cut latents of so many rows and columns into what is refined at a time: the whole, or tiles."""
     whole = max(rows, columns)
     return list(tiles(rows, columns, whole if whole <= _TILE + 2 * _REACH else _TILE, _REACH))
 
 
 class Refiner:
-    """Corrects and refines one video chunk by chunk, as it is encoded. Memory is that of one chunk's gradients, or of
-    one tile's where frames are large.
+    """Corrects and refines one video chunk by chunk, as it is encoded.
+
+    Memory is that of one chunk's gradients, or of one tile's where frames are large.
     """
 
     def __init__(
         self, vae: VideoVAE, steps: int, tick: Callable[[], None] = lambda: None, correct: bool = True
     ) -> None:
-        """steps: of Adam (arXiv 1412.6980) for each chunk, 0 to `MAX_STEPS`; `tick()` is called after each, in every
-        tile. correct: whether the VAE's own corrections come first.
+        """Refine by so many steps of Adam (arXiv 1412.6980) for each chunk, 0 to `MAX_STEPS`.
+
+        `tick()` is called after each, in every tile. correct: whether the VAE's own corrections come first.
         """
         self.steps, self.tick, self.correct = steps, tick, correct and vae.config.corrections > 0
         self.memories: list[Memory] = []
@@ -106,13 +112,14 @@ class Refiner:
         with torch.inference_mode(False), torch.device("meta"):
             self.vae = VideoVAE(vae.config).requires_grad_(False).eval()
         with torch.inference_mode(False):
-            state = {name: value.to(torch.float32, copy=True) for name, value in vae.state_dict().items()}
-            self.vae.load_state_dict(state, assign=True)
-            self.vae.mean, self.vae.std = (value.to(torch.float32, copy=True) for value in (vae.mean, vae.std))
+            self.vae.load_state_dict({name: value.clone() for name, value in vae.state_dict().items()}, assign=True)
+            # By way of the precision that `vae` holds its statistics in: what it will decode with is rounded to that.
+            self.vae.to(vae.mean).float()
 
     def __call__(self, video: Tensor, latent: Tensor) -> Tensor:
-        """The next frames `[B,3,T,H,W]` in -1..1 and the encoder's latents of them `[B,C,t,h,w]` -> better latents, in
-        the device and precision of `latent`.
+        """Improve the encoder's latents `[B,C,t,h,w]` of the next frames `[B,3,T,H,W]` in -1..1.
+
+        What comes out has the device and precision of `latent`.
         """
         found, places = torch.empty_like(latent), regions(*latent.shape[-2:])
         self.memories = self.memories or [Memory() for _ in places]
@@ -129,6 +136,7 @@ class Refiner:
 
             def decode(z: Tensor, cache: FeatureCache | None = None) -> Tensor:
                 if cache is None:
+                    # A trial: the decoder's memory is read, and left as it was.
                     cache = FeatureCache()
                     cache.frames = dict(memory.decoder.frames)
                 return next(self.vae.stream_decode(z, z.shape[2], cache))
@@ -141,9 +149,12 @@ class Refiner:
                 decode(z, memory.decoder)  # what comes next sees what was found
         return z
 
-    def _corrected(self, video: Tensor, latent: Tensor, decode: Callable, memory: Memory, first: bool) -> Tensor:
-        """After as many corrections as bring most: what they never saw, such as noise, they may make worse."""
-        weight, best, least = noticed(video), latent, None
+    def _corrected(
+        self, video: Tensor, latent: Tensor, decode: Callable[[Tensor], Tensor], memory: Memory, first: bool
+    ) -> Tensor:
+        """Correct as often as brings most: what the corrector never saw, such as noise, it may make worse."""
+        weight, best = noticed(video), latent
+        least: Tensor | None = None
         caches = memory.correctors(self.vae.config.corrections)
         for z, out in corrections(self.vae, video, latent, decode, caches, first):
             error = (weight * (out.detach() - video).square()).mean((1, 2, 3, 4))
@@ -152,11 +163,13 @@ class Refiner:
             least = error if least is None else torch.where(better, error, least)
         return best
 
-    def _descended(self, video: Tensor, z: Tensor, decode: Callable) -> Tensor:
+    def _descended(self, video: Tensor, z: Tensor, decode: Callable[[Tensor], Tensor]) -> Tensor:
+        """Descend along the gradient of the decoded error."""
         z, weight = z.clone().requires_grad_(True), 1 + _MOVING * motion(video)
         rate = _RATE_AFTER if self.correct else _RATE
         adam = torch.optim.Adam([z], lr=rate, betas=(0.9, 0.95))
         for step in range(self.steps):
+            # Half a cosine (arXiv 1608.03983): long steps first, and the last ones settle.
             adam.param_groups[0]["lr"] = rate * (0.5 + 0.5 * math.cos(math.pi * step / self.steps))
             loss = (weight * (decode(z) - video).square()).mean()
             adam.zero_grad()
@@ -174,5 +187,6 @@ class Memory:
         self._correctors: list[FeatureCache] = []
 
     def correctors(self, count: int) -> list[FeatureCache]:
+        """Give the memory of each of `count` corrections."""
         self._correctors = self._correctors or [FeatureCache() for _ in range(count)]
         return self._correctors

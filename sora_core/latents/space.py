@@ -18,6 +18,29 @@ SPACE = "sora_space"  # key of a LATENT: whose VAE made it, see `LatentSpace.vae
 SORA = "sora"  # the VAE of our own models
 
 
+def check_rank(samples: Any, channels: int, user: str, advice: str) -> None:
+    """Raise SoraError unless `samples` is a tensor `[B,C,T,h,w]`.
+
+    channels, user: how many channels who is to work on it takes, for the message. advice: what to do about it.
+    """
+    shape = list(getattr(samples, "shape", ()))
+    expect(
+        isinstance(samples, Tensor) and len(shape) == 5,
+        f"The latent has shape {shape}; {user} works on [B,{channels},T,H,W]: {advice}",
+    )
+
+
+def check_channels(samples: Tensor, channels: int, user: str, advice: str) -> None:
+    """Raise SoraError unless a latent `[B,C,T,h,w]` has so many channels, see `check_rank`."""
+    count = samples.shape[1]
+    expect(count == channels, f"The latent has {count} channels, {user} works on {channels}: {advice}")
+
+
+def check_finite(samples: Tensor, advice: str) -> None:
+    """Raise SoraError, with advice, for a latent that has values which are no numbers."""
+    expect(bool(torch.isfinite(samples).all()), f"The latent has NaN or infinite values: {advice}")
+
+
 @dataclass(frozen=True)
 class LatentSpace:
     """How a family of video models lays out its latents `[B,C,T,h,w]`, and what it does with a mask."""
@@ -71,22 +94,17 @@ class LatentSpace:
         user: who is to work on them, for messages. refit: an empty latent may have other channels, `fit_empty` will
         make it fit. Raises SoraError that names both sides for another rank, number of channels or VAE.
         """
-        samples = latent["samples"]
+        samples: Tensor = latent["samples"]
         if samples.ndim == 4:
             samples = samples.unsqueeze(2)
-        expect(
-            samples.ndim == 5,
-            f"The latent has shape {list(samples.shape)}; {user} ({self.name}) works on [B,{self.channels},T,H,W].",
-        )
-        advice = "use the VAE and the empty latent that go with it."
-        expect(
-            samples.shape[1] == self.channels or (refit and not samples.any()),
-            f"The latent has {samples.shape[1]} channels, {user} ({self.name}) works on {self.channels}: {advice}",
-        )
+        advice, who = "use the VAE and the empty latent that go with it.", f"{user} ({self.name})"
+        check_rank(samples, self.channels, who, "use a video latent.")
+        if not (refit and not samples.any()):
+            check_channels(samples, self.channels, who, advice)
         origin = latent.get(SPACE) or self.vae
         expect(
             not self.vae or origin == self.vae,
-            f"The latent is one of {origin}, {user} ({self.name}) works on those of {self.vae}: {advice}",
+            f"The latent is one of {origin}, {who} works on those of {self.vae}: {advice}",
         )
         return samples
 

@@ -6,10 +6,11 @@ whose tensors do not fit its config is refused with a message that lists the fir
 
 from __future__ import annotations
 
-import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,81 +19,60 @@ from torch import Tensor, nn
 
 from ..errors import SoraError
 from ..files import WEIGHTS, written_beside
-from ..model.dit import DiT, DiTConfig
-from ..model.text.concepts import TextConfig, TextEncoder, Vocabulary
-from ..model.vae.mini import VAEConfig, VideoVAE
+from ..model.dit import DiT
+from ..model.text.concepts import TextEncoder
+from ..model.vae.mini import VideoVAE
+from .parts import PARTS, build, describe
 
-FORMAT = 1
+FORMAT = 1  # of the metadata; a file of another is refused
+ROLES = ("dit", "vae", "text")  # what a model needs to make video: the fields of a `ModelBundle` that `PARTS` fill
+_PICKLES = (b"\x80\x02", b"\x80\x04", b"PK")  # how one begins, bare or in the archive that torch.save writes
+
+M = TypeVar("M", bound=nn.Module)
 
 
 @dataclass
 class ModelBundle:
-    """The parts of a loaded model. `info` holds name, shift, fps, provenance: what the file says of itself; `file` is
-    where they were read from, `loras` what was merged into them since.
-    """
+    """The parts of a loaded model."""
 
     dit: DiT
     vae: VideoVAE
     text: TextEncoder
-    info: dict = field(default_factory=dict)
-    file: Path | None = None
-    loras: tuple[Path, ...] = ()
+    info: dict[str, Any] = field(default_factory=dict)  # what the file says of itself: name, shift, fps, provenance
+    file: Path | None = None  # where the parts were read from
+    loras: tuple[Path, ...] = ()  # what was merged into them since
 
 
-def _config(cls, data: dict):
-    """A config dataclass from JSON, where tuples are lists."""
-    known = {f.name for f in dataclasses.fields(cls)}
-    if extra := sorted(set(data) - known):
-        raise SoraError(
-            f"Unknown {cls.__name__} entries {extra}: the file was written by a newer version. Update the pack."
-        )
-    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
-
-
-def describe(module: nn.Module) -> dict:
-    """JSON-able config of a part."""
-    data = dataclasses.asdict(module.config)
-    if isinstance(module, TextEncoder):
-        data["vocabulary"] = module.tokenizer.vocabulary.as_dict()
-    return data
-
-
-def build(part: str, data: dict) -> nn.Module:
-    """A part from `describe`'s output, on the meta device: weights are assigned, never initialised and copied."""
-    if part == "text":
-        data = dict(data)
-        vocabulary = Vocabulary.from_dict(data.pop("vocabulary"))
-        with torch.device("meta"):
-            return TextEncoder(_config(TextConfig, data), vocabulary)
-    if part == "vae":
-        vae_config = _config(VAEConfig, data)
-        with torch.device("meta"):
-            vae = VideoVAE(vae_config)
-        stats = VideoVAE(dataclasses.replace(vae_config, width=(1, 1), encoder_blocks=(0, 0), decoder_blocks=(0, 0)))
-        vae.mean, vae.std = stats.mean, stats.std
-        return vae
-    with torch.device("meta"):
-        return DiT(_config(DiTConfig, data))
-
-
-def save(path: Path, parts: dict[str, nn.Module], info: dict | None = None, dtype: torch.dtype = torch.float16) -> None:
-    """Write `parts` (any of dit, vae, text) to `path` in `dtype`, beside it first and renamed when complete."""
+def save(
+    path: Path, parts: Mapping[str, nn.Module], info: dict[str, Any] | None = None, dtype: torch.dtype = torch.float16
+) -> None:
+    """Write parts, by their names in `PARTS`, to `path` in `dtype`: beside it first, and renamed when complete."""
     tensors = {
         f"{p}.{k}": v.detach().to("cpu", dtype).contiguous()
         for p, m in parts.items()
         for k, v in m.state_dict().items()
     }
-    meta = {"format": FORMAT, "info": info or {}, "parts": {p: describe(m) for p, m in parts.items()}}
+    meta = {"format": FORMAT, "info": info or {}, "parts": {p: describe(p, m) for p, m in parts.items()}}
     with written_beside(path) as part:
         save_file(tensors, part, {"sora": json.dumps(meta, ensure_ascii=False)})
 
 
-def save_part(path: Path, name: str, module: nn.Module, **options) -> None:
-    save(path, {name: module}, **options)
+def save_part(
+    path: Path, name: str, module: nn.Module, info: dict[str, Any] | None = None, dtype: torch.dtype = torch.float16
+) -> None:
+    """Write a checkpoint of one part, see `save`."""
+    save(path, {name: module}, info, dtype)
+
+
+def embedded_models() -> dict[str, Path]:
+    """List the models that come with the package, by name."""
+    found = {path.stem: path for path in sorted(WEIGHTS.glob("sora-*.safetensors"))}
+    # Always named, so that a workflow which asks for it stays valid and is told what is missing.
+    return {"sora-mini": WEIGHTS / "sora-mini.safetensors", **found}
 
 
 def resolve(name: str | Path) -> Path:
-    """A model's file: an existing path, or a name among the embedded weights."""
+    """Find a model's file: an existing path, or a name among the embedded weights. Raises SoraError for neither."""
     path = Path(name)
     if path.suffix != ".safetensors" and not path.exists():
         path = WEIGHTS / f"{name}.safetensors"
@@ -102,21 +82,15 @@ def resolve(name: str | Path) -> Path:
     return path
 
 
-def embedded_models() -> dict[str, Path]:
-    """List the models that come with the package; sora-mini is always named, so that workflows stay valid."""
-    found = {path.stem: path for path in sorted(WEIGHTS.glob("sora-*.safetensors"))}
-    return {"sora-mini": WEIGHTS / "sora-mini.safetensors", **found}
-
-
-def read(path: Path, device: str = "cpu") -> tuple[dict, dict[str, Tensor]]:
-    """Metadata and tensors of a checkpoint; raises `SoraError` for what is not one."""
+def read(path: Path, device: str = "cpu") -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read the metadata and the tensors of a checkpoint. Raises SoraError for what is not one."""
     try:
         with safe_open(path, "pt", device=device) as f:
             meta = json.loads((f.metadata() or {}).get("sora", "null"))
             tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (safe_open is no dict)
     except (SafetensorError, OSError, json.JSONDecodeError) as error:
         head = path.read_bytes()[:2] if path.exists() else b""
-        if head in (b"\x80\x02", b"\x80\x04", b"PK"):
+        if head in _PICKLES:
             raise SoraError(
                 f"{path.name} is a pickle, which can run code when opened. Convert it to safetensors."
             ) from None
@@ -128,8 +102,11 @@ def read(path: Path, device: str = "cpu") -> tuple[dict, dict[str, Tensor]]:
     return meta, tensors
 
 
-def assign(module: nn.Module, state: dict[str, Tensor], what: str) -> nn.Module:
-    """Strict load by assignment; raises `SoraError` that lists the first keys or shapes that do not fit."""
+def assign(module: M, state: Mapping[str, Tensor], what: str) -> M:
+    """Give a module the tensors `state` as they are, on their device, and freeze it.
+
+    what: names the module in errors. Raises SoraError that lists the first keys or shapes that do not fit.
+    """
     wanted = module.state_dict()
     missing = sorted(set(wanted) - set(state))
     unexpected = sorted(set(state) - set(wanted))
@@ -144,33 +121,35 @@ def assign(module: nn.Module, state: dict[str, Tensor], what: str) -> nn.Module:
                 f"{what}: {len(keys)} tensors {label}: {', '.join(keys[:4])}{' ...' if len(keys) > 4 else ''}."
             )
     module.load_state_dict(state, assign=True)
+    if state:
+        # Buffers that no file holds were made on the CPU: they follow the weights.
+        module.to(next(iter(state.values())).device)
     return module.eval().requires_grad_(False)
 
 
 def load_parts(
     name: str | Path, dtype: torch.dtype = torch.float32, device: str = "cpu"
-) -> tuple[dict[str, nn.Module], dict]:
-    """Every part that a checkpoint holds, and its info. Raises `SoraError` for parts of something else."""
+) -> tuple[dict[str, nn.Module], dict[str, Any]]:
+    """Load every part that a checkpoint holds, by name, and its info. Raises SoraError for parts of something else."""
     path = resolve(name)
     meta, tensors = read(path, device)
-    if other := sorted(set(meta["parts"]) - {"dit", "vae", "text"}):
+    if other := sorted(set(meta["parts"]) - set(PARTS)):
         raise SoraError(f"{path.name} holds {', '.join(other)}: that is no part of a model that makes video.")
-    parts = {}
+    parts: dict[str, nn.Module] = {}
     for part, data in meta["parts"].items():
         prefix = part + "."
         state = {k[len(prefix) :]: v.to(dtype) for k, v in tensors.items() if k.startswith(prefix)}
         parts[part] = assign(build(part, data), state, f"{path.name} ({part})")
-    if "vae" in parts:
-        vae = parts["vae"]
-        vae.mean, vae.std = vae.mean.to(device), vae.std.to(device)
     return parts, meta["info"] | {"file": path.name}
 
 
 def load_model(name: str | Path = "sora-mini", dtype: torch.dtype = torch.float32, device: str = "cpu") -> ModelBundle:
-    """Load a complete model. Raises `SoraError` when parts are missing or anything does not fit."""
+    """Load a complete model. Raises SoraError when parts are missing or anything does not fit."""
     parts, info = load_parts(name, dtype, device)
-    if lacking := sorted({"dit", "vae", "text"} - set(parts)):
+    by_role = {PARTS[part].role: module for part, module in parts.items()}
+    if lacking := sorted(set(ROLES) - set(by_role)):
         raise SoraError(
             f"{info['file']} lacks {', '.join(lacking)}: it is part of a model, not one that can make video."
         )
-    return ModelBundle(**parts, info=info, file=resolve(name))
+    dit, vae, text = (by_role[role] for role in ROLES)
+    return ModelBundle(cast(DiT, dit), cast(VideoVAE, vae), cast(TextEncoder, text), info=info, file=resolve(name))

@@ -23,7 +23,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -32,48 +32,49 @@ from torch import Tensor, nn
 
 from ..errors import SoraError, expect
 from ..files import written_beside
+from ..model.dit import DiT
 from ..model.text.concepts import SPECIALS, UNKNOWN, TextEncoder, Vocabulary, split
 from . import checkpoint
 from .checkpoint import ModelBundle
+from .parts import build, describe
 
-PREFIXES = {"dit": "diffusion_model.", "text": "text_encoders."}
-EMBEDDING = "embedding.weight"
-HABITS = {"steps": int, "cfg": (int, float), "sampler": str}
-_KOHYA = "lora_unet_"
+PREFIXES = {"dit": "diffusion_model.", "text": "text_encoders."}  # of a part's weights, as ComfyUI names them
+EMBEDDING = "embedding.weight"  # the text encoder's table of concepts
+# How a model with a LoRA samples best, where the file says so, and of what type that is.
+HABITS: dict[str, type | tuple[type, ...]] = {"steps": int, "cfg": (int, float), "sampler": str}
+_KOHYA = "lora_unet_"  # what kohya's trainers write before a path whose dots are underscores
 _BLOCK = re.compile(r"\bblocks\.(\d+)\.")
 _PAIRS = (("lora_up.weight", "lora_down.weight"), ("lora_B.weight", "lora_A.weight"))
 
 
 @dataclass(frozen=True)
 class Change:
-    """A low-rank change of one weight: scale * up `[out,rank]` @ down `[rank,in...]`."""
+    """A low-rank change of one weight: `scale * up @ down`."""
 
-    up: Tensor
-    down: Tensor
-    scale: float = 1.0
+    up: Tensor  # `[out,rank,...]`
+    down: Tensor  # `[rank,in,...]`
+    scale: float = 1.0  # alpha / rank
 
     def delta(self, shape: torch.Size) -> Tensor:
-        """float32 `shape`. Raises RuntimeError when it does not fit."""
+        """Multiply the change out, float32 of `shape`. Raises RuntimeError when it does not fit."""
+        # A convolution's extra axes lie behind the first two, and belong to what goes in.
         whole = self.up.flatten(1).float() @ self.down.flatten(1).float()
         return (self.scale * whole).reshape(shape)
 
 
 @dataclass(frozen=True)
 class LoRA:
-    """changes: by name of the module, as in the file without "lora_up.weight" and the like. words: what it teaches.
-    habits: how a model with it samples best, "steps", "cfg" and "sampler", where the file says so. base: what it was
-    trained on. Files with either are of our own trainers, which change every block.
-    """
+    """A LoRA file, read. One with habits or a base is of our own trainers, which change every block."""
 
     name: str
-    changes: Mapping[str, Change]
-    words: tuple[str, ...] = ()
-    habits: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    base: str = ""
+    changes: Mapping[str, Change]  # by name of the module, as in the file without "lora_up.weight" and the like
+    words: tuple[str, ...] = ()  # what it teaches
+    habits: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # see `HABITS`
+    base: str = ""  # the model that it was trained on
 
 
 def embedded_loras() -> dict[str, Path]:
-    """The LoRAs that come with the package, by name."""
+    """List the LoRAs that come with the package, by name."""
     return {path.stem: path for path in sorted((checkpoint.WEIGHTS / "loras").glob("*.safetensors"))}
 
 
@@ -87,25 +88,35 @@ def read_lora(path: str | Path) -> LoRA:
             tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (safe_open is no dict)
     except (SafetensorError, OSError, json.JSONDecodeError) as error:
         raise SoraError(f"{path.name} cannot be read as safetensors ({error}): use a .safetensors LoRA.") from None
-    changes, used = {}, set()
+    changes = _changes(tensors, path.name)
+    habits = {key: meta[key] for key, kind in HABITS.items() if isinstance(meta.get(key), kind)}
+    return LoRA(path.stem, changes, tuple(meta.get("words", ())), habits, str(meta.get("base", "")))
+
+
+def _changes(tensors: Mapping[str, Tensor], file: str) -> dict[str, Change]:
+    """Pair up the tensors of a LoRA file. Raises SoraError for half a pair, and for anything else in the file."""
+    changes: dict[str, Change] = {}
+    used: set[str] = set()
     for up_name, down_name in _PAIRS:
         for key in [k for k in tensors if k.endswith("." + up_name)]:
             name = key.removesuffix("." + up_name)
             down = tensors.get(f"{name}.{down_name}")
-            expect(down is not None, f"{path.name}: {name} has {up_name} and no {down_name}. Fetch the file again.")
+            if down is None:
+                raise SoraError(f"{file}: {name} has {up_name} and no {down_name}. Fetch the file again.")
             alpha = tensors.get(f"{name}.alpha")
             changes[name] = Change(tensors[key], down, 1.0 if alpha is None else float(alpha) / down.shape[0])
             used |= {key, f"{name}.{down_name}", f"{name}.alpha"}
     rest = sorted(set(tensors) - used)
     expect(
         bool(changes) and not rest,
-        f"{path.name} is no LoRA that can be read here: it holds {', '.join((rest or ['nothing'])[:3])}.",
+        f"{file} is no LoRA that can be read here: it holds {', '.join((rest or ['nothing'])[:3])}.",
     )
-    habits = {key: meta[key] for key, kind in HABITS.items() if isinstance(meta.get(key), kind)}
-    return LoRA(path.stem, changes, tuple(meta.get("words", ())), habits, str(meta.get("base", "")))
+    return changes
 
 
-def save_lora(path: Path, changes: Mapping[str, Change], words: tuple[str, ...] = (), info: dict | None = None) -> None:
+def save_lora(
+    path: Path, changes: Mapping[str, Change], words: tuple[str, ...] = (), info: Mapping[str, Any] | None = None
+) -> None:
     """Write a LoRA file; scales go into `alpha`. `words` are those that the base model does not know."""
     tensors = {}
     for name, change in changes.items():
@@ -119,7 +130,7 @@ def save_lora(path: Path, changes: Mapping[str, Change], words: tuple[str, ...] 
 
 
 def apply_lora(bundle: ModelBundle, lora: LoRA, strength: float = 1.0) -> ModelBundle:
-    """A model with the changes merged into its weights; `bundle` stays as it is, and both share what did not change.
+    """Merge a LoRA's changes into a model's weights; `bundle` stays as it is, and both share what did not change.
 
     Raises SoraError when the LoRA is of another model (names that it lacks, or shapes that do not fit), and for a
     strength that is no number.
@@ -128,18 +139,7 @@ def apply_lora(bundle: ModelBundle, lora: LoRA, strength: float = 1.0) -> ModelB
     parts: dict[str, nn.Module] = {"dit": bundle.dit, "text": bundle.text}
     weights = {part: module.state_dict() for part, module in parts.items()}
     keys = _keys(weights)
-    missing = [name for name in lora.changes if name not in keys]
-    expect(
-        not missing,
-        f"The LoRA {lora.name} is of another model: this one has no {', '.join(missing[:3])} "
-        f"({len(missing)} of {len(lora.changes)} names). Use the model that it was trained on.",
-    )
-    blocks, own = len(bundle.dit.blocks), {block[1] for name in lora.changes if (block := _BLOCK.search(name))}
-    expect(
-        len(own) in (0, blocks) or not (lora.base or lora.habits),
-        f"The LoRA {lora.name} is of another model: it was trained on {len(own)} blocks and this one has {blocks}. "
-        "Train it again.",
-    )
+    _check_base(bundle, lora, keys)
     changed: dict[str, dict[str, Tensor]] = {}
     rows: Tensor | None = None
     for name, change in lora.changes.items():
@@ -155,18 +155,38 @@ def apply_lora(bundle: ModelBundle, lora: LoRA, strength: float = 1.0) -> ModelB
         if (part, key) == ("text", EMBEDDING) and lora.words:
             rows = delta[UNKNOWN]  # goes to the words that it is meant for, and unknown words stay unknown
             continue
+        # Added in float32: in 16 bits a small change of a large weight is lost before it is rounded.
         changed.setdefault(part, {})[key] = (weight.float() + delta).to(weight.dtype)
     for part, new in changed.items():
-        module = checkpoint.build(part, checkpoint.describe(parts[part]))
+        module = build(part, describe(part, parts[part]))
         parts[part] = checkpoint.assign(module, {**weights[part], **new}, part)
+    dit, text = cast(DiT, parts["dit"]), cast(TextEncoder, parts["text"])
     if lora.words:
-        parts["text"] = add_words(parts["text"], lora.words, rows)
+        text = add_words(text, lora.words, rows)
+    # At strength 0 the model is the one that it was, and samples best as it did.
     info = {**bundle.info, **(lora.habits if strength else {})}
-    return dataclasses.replace(bundle, dit=parts["dit"], text=parts["text"], info=info)
+    return dataclasses.replace(bundle, dit=dit, text=text, info=info)
 
 
-def _keys(weights: dict[str, dict[str, Tensor]]) -> dict[str, tuple[str, str]]:
-    """Every name that a LoRA may call a weight by -> part and key."""
+def _check_base(bundle: ModelBundle, lora: LoRA, keys: Mapping[str, tuple[str, str]]) -> None:
+    """Raise SoraError when the LoRA names what the model lacks, or changes fewer blocks than it has."""
+    missing = [name for name in lora.changes if name not in keys]
+    expect(
+        not missing,
+        f"The LoRA {lora.name} is of another model: this one has no {', '.join(missing[:3])} "
+        f"({len(missing)} of {len(lora.changes)} names). Use the model that it was trained on.",
+    )
+    blocks, own = len(bundle.dit.blocks), {block[1] for name in lora.changes if (block := _BLOCK.search(name))}
+    # Others may leave blocks out as they like; ours never do, so it was made for a model of fewer.
+    expect(
+        len(own) in (0, blocks) or not (lora.base or lora.habits),
+        f"The LoRA {lora.name} is of another model: it was trained on {len(own)} blocks and this one has {blocks}. "
+        "Train it again.",
+    )
+
+
+def _keys(weights: Mapping[str, Mapping[str, Tensor]]) -> dict[str, tuple[str, str]]:
+    """Map every name that a LoRA may call a weight by to its part and key."""
     keys = {}
     for part, state in weights.items():
         for key in state:
@@ -179,8 +199,10 @@ def _keys(weights: dict[str, dict[str, Tensor]]) -> dict[str, tuple[str, str]]:
 
 
 def add_words(text: TextEncoder, words: tuple[str, ...], change: Tensor | None = None) -> TextEncoder:
-    """A text encoder that knows `words` too, each as a subject of its own whose embedding is that of UNKNOWN plus
-    `change` `[dim]`. A word that it knows already is moved by `change`.
+    """Teach a copy of a text encoder `words`, each as a subject of its own.
+
+    Its embedding is that of UNKNOWN plus `change` `[dim]`; a word that the encoder knows already is moved by `change`.
+    Raises SoraError for a word without letters.
     """
     old = text.tokenizer.vocabulary
     concepts, kinds, surfaces = list(old.concepts), list(old.kinds), dict(old.surfaces)
@@ -201,12 +223,12 @@ def add_words(text: TextEncoder, words: tuple[str, ...], change: Tensor | None =
         new.append(table[UNKNOWN] + change)
     state[EMBEDDING] = torch.cat((table, torch.stack(new))) if new else table
     vocabulary = Vocabulary(tuple(concepts), tuple(kinds), surfaces)
-    config = {**dataclasses.asdict(text.config), "vocabulary": vocabulary.as_dict()}
-    return checkpoint.assign(checkpoint.build("text", config), state, "text encoder")
+    wider = build("text", {**describe("text", text), "vocabulary": vocabulary.as_dict()})
+    return cast(TextEncoder, checkpoint.assign(wider, state, "text encoder"))
 
 
 def parse_lora(text: str) -> tuple[Path, float]:
-    """`FILE` or `FILE:STRENGTH` -> path and strength."""
+    """Read `FILE` or `FILE:STRENGTH` as a path and a strength."""
     name, colon, number = text.rpartition(":")
     if colon:
         try:

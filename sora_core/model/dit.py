@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any, Protocol, cast
 
 import torch
 import torch.nn.functional as F
@@ -21,40 +22,64 @@ from ..errors import SoraError
 from .patch import COORDINATES, Grid, check_divisible, coordinate_tokens, grid_coordinates, patchify
 from .rope import apply_rope, grid_table, rope_table
 
+# Cross-attention keys and values `[B,L,heads,head_dim]` of one block, which do not change over the steps of a run.
+TextKeys = tuple[Tensor, Tensor]
+
+
+class Layers(Protocol):
+    """Where layers with weights come from: `torch.nn`, or a host that casts and fetches weights as they are used."""
+
+    def Linear(self, *args: Any, **kwargs: Any) -> nn.Linear:  # noqa: N802 (torch.nn's name)
+        """Make a layer as `nn.Linear` does."""
+
+    def LayerNorm(self, *args: Any, **kwargs: Any) -> nn.LayerNorm:  # noqa: N802 (torch.nn's name)
+        """Make a layer as `nn.LayerNorm` does."""
+
+    def Conv3d(self, *args: Any, **kwargs: Any) -> nn.Conv3d:  # noqa: N802 (torch.nn's name)
+        """Make a layer as `nn.Conv3d` does."""
+
 
 @dataclass(frozen=True)
 class DiTConfig:
     """Sizes of a `DiT`. The defaults that Wan shares stand here; `sora_core.model.registry` names the models."""
 
-    dim: int
-    ffn_dim: int
+    dim: int  # of a token between blocks
+    ffn_dim: int  # inside a block's feed-forward part
     num_heads: int
-    num_layers: int
-    in_dim: int = 16
+    num_layers: int  # blocks
+    in_dim: int = 16  # channels of a latent
     out_dim: int = 16
-    text_dim: int = 4096
-    text_len: int = 512
-    freq_dim: int = 256
-    patch_size: Grid = (1, 2, 2)
+    text_dim: int = 4096  # of a token of text
+    text_len: int = 512  # tokens of text, to which shorter prompts are padded
+    freq_dim: int = 256  # of the sinusoidal embedding of a timestep
+    patch_size: Grid = (1, 2, 2)  # latents (t, y, x) of one token
     eps: float = 1e-6
     # Tell every token where in the clip it lies, in extra channels of the patch embedding. Wan does without.
     coordinates: bool = False
 
     @property
     def head_dim(self) -> int:
+        """Channels of one attention head."""
         return self.dim // self.num_heads
 
 
 def timestep_embedding(t: Tensor, dim: int) -> Tensor:
-    """`[...]` in 0..1000 -> `[..., dim]`: cosines, then sines, of geometrically spaced rates (arXiv 1706.03762)."""
+    """Embed timesteps `[...]` in 0..1000 as `[...,dim]`: cosines, then sines, of geometrically spaced rates.
+
+    Vaswani et al. 2017 (arXiv 1706.03762), section 3.5, with Wan's order of the two halves.
+    """
     half = dim // 2
+    # In float64, as Wan computes it: near 1000 a float32 angle is exact to four decimals only.
     rates = torch.exp(-math.log(10_000) * torch.arange(half, dtype=torch.float64, device=t.device) / half)
     angle = t[..., None].double() * rates
     return torch.cat((angle.cos(), angle.sin()), -1).float()
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Softmax attention over `[B,N,heads,head_dim]`; `mask` is boolean, True = attend."""
+    """Attend with queries `[B,N,heads,head_dim]` to keys and values `[B,L,heads,head_dim]`: `[B,N,heads*head_dim]`.
+
+    `mask` is bool, True = attend, and broadcast to `[B,heads,N,L]`.
+    """
     q, k, v = (x.transpose(1, 2) for x in (q, k, v))
     if q.device.type == "cpu" and torch.is_grad_enabled() and q.shape[2] <= 1024:
         # The fused CPU kernel's backward pass costs more than the whole of plain attention at these lengths.
@@ -69,39 +94,41 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Te
 
 
 class RMSNorm(nn.Module):
+    """Division by the root mean square over the last axis, with a gain (arXiv 1910.07467)."""
+
     def __init__(self, dim: int, eps: float) -> None:
         super().__init__()
         self.eps = eps
         self.weight = nn.Parameter(torch.ones(dim))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Normalise `[...,dim]`; computed in float32, returned in the precision of `x`."""
         y = x.float()
         return (y * torch.rsqrt(y.pow(2).mean(-1, keepdim=True) + self.eps) * self.weight).to(x.dtype)
 
 
 class Attention(nn.Module):
-    """Self-attention with `rope`, or cross-attention to `context`."""
+    """Self-attention, or cross-attention to keys and values that are given."""
 
-    def __init__(self, cfg: DiTConfig, ops=nn) -> None:
+    def __init__(self, cfg: DiTConfig, ops: Layers = nn) -> None:
         super().__init__()
         self.num_heads = cfg.num_heads
         self.q, self.k, self.v, self.o = (ops.Linear(cfg.dim, cfg.dim) for _ in range(4))
+        # Over all heads together, not one by one: Wan's checkpoints hold one gain of `dim` values.
         self.norm_q, self.norm_k = RMSNorm(cfg.dim, cfg.eps), RMSNorm(cfg.dim, cfg.eps)
 
     def heads(self, x: Tensor) -> Tensor:
+        """View `[B,N,dim]` as `[B,N,heads,head_dim]`."""
         return x.unflatten(-1, (self.num_heads, -1))
 
-    def keys(self, context: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values of a text context: constant over the steps of a run, so callers keep them."""
+    def keys(self, context: Tensor) -> TextKeys:
+        """Compute keys and values of a context `[B,L,dim]`. Those of a text serve a whole run, so callers keep them."""
         return self.heads(self.norm_k(self.k(context))), self.heads(self.v(context))
 
     def forward(
-        self,
-        x: Tensor,
-        rope: Tensor | None = None,
-        keys: tuple[Tensor, Tensor] | None = None,
-        mask: Tensor | None = None,
+        self, x: Tensor, rope: Tensor | None = None, keys: TextKeys | None = None, mask: Tensor | None = None
     ) -> Tensor:
+        """Attend from tokens `[B,N,dim]` to `keys`, or to themselves at the places of `rope` (see `rope_table`)."""
         q = self.heads(self.norm_q(self.q(x)))
         k, v = keys if keys is not None else self.keys(x)
         if rope is not None:
@@ -109,23 +136,30 @@ class Attention(nn.Module):
         return self.o(attention(q, k, v, mask))
 
 
-def grouped(x: Tensor, e: Tensor) -> tuple[Tensor, Tensor]:
+def _grouped(x: Tensor, e: Tensor) -> tuple[Tensor, Tensor]:
     """View tokens `[B,N,D]` as `[B,G,N/G,D]` and modulation `[B,G,D]` as `[B,G,1,D]`."""
     return x.unflatten(1, (e.shape[1], -1)), e.unsqueeze(2)
 
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    y, scale = grouped(x, scale)
+    """Scale tokens `[B,N,D]` by `1 + scale` and add `shift`, both `[B,G,D]`: one for each group of tokens."""
+    y, scale = _grouped(x, scale)
     return (y * (1 + scale) + shift.unsqueeze(2)).flatten(1, 2)
 
 
 def gate(x: Tensor, g: Tensor) -> Tensor:
-    y, g = grouped(x, g)
+    """Multiply tokens `[B,N,D]` by the gate `[B,G,D]` of their group."""
+    y, g = _grouped(x, g)
     return (y * g).flatten(1, 2)
 
 
 class Block(nn.Module):
-    def __init__(self, cfg: DiTConfig, ops=nn) -> None:
+    """Self-attention, cross-attention to text, and a feed-forward part; the timestep modulates the first and the last.
+
+    The norms before those two have no weights of their own: adaLN (arXiv 2212.09748) gives them scale and shift.
+    """
+
+    def __init__(self, cfg: DiTConfig, ops: Layers = nn) -> None:
         super().__init__()
         self.eps = cfg.eps
         self.self_attn = Attention(cfg, ops)
@@ -137,18 +171,17 @@ class Block(nn.Module):
         self.modulation = nn.Parameter(torch.randn(1, 6, cfg.dim) / cfg.dim**0.5)
 
     def norm(self, x: Tensor) -> Tensor:
+        """Normalise tokens `[B,N,D]` in float32, where modulation happens too, as in Wan."""
         return F.layer_norm(x.float(), x.shape[-1:], eps=self.eps)
 
     def forward(
-        self,
-        x: Tensor,
-        e: Tensor,
-        rope: Tensor,
-        text: tuple[Tensor, Tensor],
-        mask: Tensor | None,
-        text_mask: Tensor | None,
+        self, x: Tensor, e: Tensor, rope: Tensor, text: TextKeys, mask: Tensor | None, text_mask: Tensor | None
     ) -> Tensor:
-        """X `[B,N,D]`; e `[B,G,6,D]`; text: this block's cross-attention keys and values."""
+        """Run the block on tokens `x` `[B,N,D]`.
+
+        e: `[B,G,6,D]`, shift, scale and gate of self-attention, then of the feed-forward part, for each group of
+        tokens. text: this block's cross-attention keys and values. Masks as in `attention`.
+        """
         shift1, scale1, gate1, shift2, scale2, gate2 = (e.float() + self.modulation.float()).unbind(2)
         y = self.self_attn(modulate(self.norm(x), shift1, scale1).to(x.dtype), rope, mask=mask)
         x = x + gate(y, gate1).to(x.dtype)
@@ -158,22 +191,28 @@ class Block(nn.Module):
 
 
 class Head(nn.Module):
-    def __init__(self, cfg: DiTConfig, ops=nn) -> None:
+    """Tokens to the velocity of their patch; the timestep modulates it."""
+
+    def __init__(self, cfg: DiTConfig, ops: Layers = nn) -> None:
         super().__init__()
         self.eps = cfg.eps
         self.head = ops.Linear(cfg.dim, cfg.out_dim * math.prod(cfg.patch_size))
         self.modulation = nn.Parameter(torch.randn(1, 2, cfg.dim) / cfg.dim**0.5)
 
     def forward(self, x: Tensor, e: Tensor) -> Tensor:
+        """Project tokens `[B,N,D]` to `[B,N,pt*ph*pw*C]`; e: the timestep's vector `[B,G,D]`."""
         shift, scale = (e.float().unsqueeze(2) + self.modulation.float()).unbind(2)
         y = F.layer_norm(x.float(), x.shape[-1:], eps=self.eps)
         return self.head(modulate(y, shift, scale).to(x.dtype))
 
 
 class DiT(nn.Module):
-    """Velocity `eps - x0` of a noised latent. `ops` supplies Linear and LayerNorm (ComfyUI passes its own)."""
+    """The velocity `eps - x0` of a noised latent. ComfyUI passes layers of its own as `ops`.
 
-    def __init__(self, config: DiTConfig, ops=nn) -> None:
+    Raises SoraError when the heads do not divide the width.
+    """
+
+    def __init__(self, config: DiTConfig, ops: Layers = nn) -> None:
         super().__init__()
         if config.dim % config.num_heads or config.head_dim % 2:
             raise SoraError(f"dim {config.dim} does not split into {config.num_heads} heads of even size.")
@@ -191,18 +230,20 @@ class DiT(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
+        """Precision of the weights."""
         return self.patch_embedding.weight.dtype
 
     @property
     def compute_dtype(self) -> torch.dtype:
-        """What activations are computed in; a host that casts weights as they are used overrides it."""
+        """Precision of activations; a host that casts weights as they are used overrides it."""
         return self.dtype
 
     # -- pieces that do not change over the steps of a run ---------------------------------------------------
-    def text_keys(self, context: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Cross-attention keys and values of every block for `context` `[B,L,text_dim]`, L <= text_len.
+    def text_keys(self, context: Tensor) -> list[TextKeys]:
+        """Compute every block's cross-attention keys and values for `context` `[B,L,text_dim]`, L <= text_len.
 
-        Shorter contexts are padded with zeros to text_len and attended without a mask, as Wan does.
+        Shorter contexts are padded with zeros to text_len and attended without a mask, as Wan does. Raises SoraError
+        for another width, and for a context that is longer.
         """
         cfg = self.config
         if context.ndim != 3 or context.shape[2] != cfg.text_dim:
@@ -214,10 +255,11 @@ class DiT(nn.Module):
             raise SoraError(f"The conditioning has {context.shape[1]} tokens; this model reads {cfg.text_len}.")
         context = F.pad(context, (0, 0, 0, cfg.text_len - context.shape[1]))
         embedded = self.text_embedding(context.to(self.compute_dtype))
-        return [block.cross_attn.keys(embedded) for block in self.blocks]
+        # A ModuleList knows its entries as modules only.
+        return [cast(Block, block).cross_attn.keys(embedded) for block in self.blocks]
 
     def time_vectors(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """Timesteps `[B,G]` in 0..1000 -> head vector `[B,G,D]` and block vectors `[B,G,6,D]`."""
+        """Embed timesteps `[B,G]` in 0..1000: the head's vector `[B,G,D]` and the blocks' `[B,G,6,D]`."""
         # Few distinct values however many groups: embed each once.
         levels, index = torch.unique(t, return_inverse=True) if t.numel() > 64 else (t, None)
         e = self.time_embedding(timestep_embedding(levels, self.config.freq_dim).to(self.compute_dtype))
@@ -226,16 +268,17 @@ class DiT(nn.Module):
 
     # -- forward ---------------------------------------------------------------------------------------------
     def embed(self, tokens: Tensor, coordinates: Tensor) -> Tensor:
-        """Patch tokens `[B,N,C*pt*ph*pw]` -> `[B,N,dim]`; the patch convolution as a matrix product.
+        """Embed patches `[B,N,C*pt*ph*pw]` as tokens `[B,N,dim]`.
 
-        `coordinates` `[N, 5*pt*ph*pw]` join the tokens where the config has them.
+        `coordinates` `[N,5*pt*ph*pw]` join the patches where the config has them.
         """
         if self.config.coordinates:
             tokens = torch.cat((tokens, coordinates.to(tokens.dtype).expand(len(tokens), -1, -1)), -1)
         return self.project(tokens)
 
     def project(self, tokens: Tensor) -> Tensor:
-        """The patch convolution as a matrix product; a host that fetches weights as they are used overrides it."""
+        """Project patches `[B,N,...]` to `[B,N,dim]`; a host that fetches weights as they are used overrides it."""
+        # A convolution whose stride is its kernel is a matrix product, and so works on packed clips of any shapes.
         w, b = self.patch_embedding.weight, self.patch_embedding.bias
         return F.linear(tokens.to(w.dtype), w.flatten(1), b)
 
@@ -244,23 +287,25 @@ class DiT(nn.Module):
         x: Tensor,
         t: Tensor,
         rope: Tensor,
-        text: list,
+        text: list[TextKeys],
         mask: Tensor | None = None,
         text_mask: Tensor | None = None,
         taps: tuple[int, ...] = (),
-    ) -> Tensor | tuple[Tensor, list[Tensor]]:
-        """Blocks and head on embedded tokens `[B,N,dim]`; with `taps` also the features after those blocks (from 1)."""
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Run blocks and head on embedded tokens `[B,N,dim]`: what the head gives `[B,N,pt*ph*pw*C]`, and features.
+
+        taps: numbers of blocks, from 1, after which the tokens are such features.
+        """
         e, e6 = self.time_vectors(t)
         features = []
         for number, (block, keys) in enumerate(zip(self.blocks, text, strict=True), 1):
             x = block(x, e6, rope, keys, mask, text_mask)
             if number in taps:
                 features.append(x)
-        out = self.head(x, e)
-        return (out, features) if taps else out
+        return self.head(x, e), features
 
     def groups(self, t: Tensor, batch: int, tokens: int) -> Tensor:
-        """Check timesteps `[B]` or `[B,G]` and return `[B,G]`."""
+        """Expand timesteps `[B]`, `[1,G]` or `[B,G]` to `[B,G]`. Raises SoraError unless G divides the tokens."""
         t = t[:, None] if t.ndim == 1 else t
         if t.ndim != 2 or t.shape[0] not in (1, batch) or tokens % t.shape[1]:
             raise SoraError(f"Timesteps {list(t.shape)} do not fit {batch} clips of {tokens} tokens: use [B] or [B,N].")
@@ -276,19 +321,20 @@ class DiT(nn.Module):
         attn_mask: Tensor | None = None,
         text_mask: Tensor | None = None,
     ) -> Tensor:
-        """Tokens `[B,N,C*pt*ph*pw]` at `positions` `[N,3]` -> velocity tokens, laid out as `patchify`.
+        """Compute the velocity of patches `[B,N,C*pt*ph*pw]`, laid out as `patchify` does.
 
-        `sizes` `[N,3]` is the token grid of each token's clip (`PackedPatches.sizes`).
-        `attn_mask` `[N,N]` and `text_mask` `[N,L]` (True = attend) keep packed clips to themselves and their prompts.
+        positions: `[N,3]`, of each token in its clip; sizes: `[N,3]`, the token grid of its clip
+        (`PackedPatches.sizes`). t: as in `forward`. context: `[B,L,text_dim]`. attn_mask: bool `[N,N]`, and text_mask:
+        bool `[N,L]`, True = attend, keep packed clips to themselves and to their prompts.
         """
         x = self.embed(tokens, coordinate_tokens(positions, sizes, self.config.patch_size))
         rope = rope_table(positions, self.config.head_dim).to(x.device)
         mask = text_mask[None, None] if text_mask is not None else None
-        out = self.run(x, self.groups(t, *tokens.shape[:2]), rope, self.text_keys(context), attn_mask, mask)
+        out, _ = self.run(x, self.groups(t, *tokens.shape[:2]), rope, self.text_keys(context), attn_mask, mask)
         return self.from_head(out)
 
     def from_head(self, out: Tensor) -> Tensor:
-        """The head emits (patch, channel); `patchify` orders (channel, patch)."""
+        """Reorder what the head emits, (patch, channel), as `patchify` does: (channel, patch)."""
         return out.unflatten(-1, (-1, self.config.out_dim)).transpose(-1, -2).flatten(-2)
 
     def forward(
@@ -296,15 +342,15 @@ class DiT(nn.Module):
         x: Tensor,
         t: Tensor,
         context: Tensor | None = None,
-        text: list | None = None,
+        text: list[TextKeys] | None = None,
         taps: tuple[int, ...] = (),
         text_mask: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, list[Tensor]]:
-        """Noised latent `[B,C,T,H,W]`, timesteps `[B]`, `[B,T]` or `[B,N]`, text -> velocity `[B,C,T,H,W]`.
+        """Compute the velocity `[B,C,T,H,W]` of a noised latent `[B,C,T,H,W]`; with `taps` also features, see `run`.
 
-        Pass `context` `[B,L,text_dim]`, or `text` from `text_keys` to reuse its work; `text_mask` bool `[N,L]` or
-        `[B,N,L]` (True = attend) lets tokens read parts of it; `taps` as in `run`. Raises `SoraError` when
-        shapes do not fit the model.
+        t: timesteps in 0..1000, `[B]`, `[B,T]` or `[B,N]`. Text comes as `context` `[B,L,text_dim]`, or as `text` from
+        `text_keys` to reuse its work. text_mask: bool `[N,L]` or `[B,N,L]`, True = attend, lets tokens read parts of
+        it. Raises SoraError when shapes do not fit the model.
         """
         cfg = self.config
         if x.ndim != 5 or x.shape[1] != cfg.in_dim:
@@ -312,13 +358,15 @@ class DiT(nn.Module):
         grid = check_divisible(x.shape, cfg.patch_size)
         where = grid_coordinates(grid, cfg.patch_size, x.device)
         tokens = self.embed(patchify(x, cfg.patch_size), where)
-        text = text if text is not None else self.text_keys(context)
+        if text is None:
+            if context is None:
+                raise SoraError("The model was given no text: pass context, or text from text_keys.")
+            text = self.text_keys(context)
         rope = grid_table(*grid, cfg.head_dim, x.device)
         mask = text_mask
         if mask is not None:
             mask = mask[:, None] if mask.ndim == 3 else mask[None, None]
-        out = self.run(tokens, self.groups(t, *tokens.shape[:2]), rope, text, text_mask=mask, taps=taps)
-        out, features = out if taps else (out, [])
+        out, features = self.run(tokens, self.groups(t, *tokens.shape[:2]), rope, text, text_mask=mask, taps=taps)
         gt, gh, gw = grid
         pt, ph, pw = cfg.patch_size
         v = out.view(-1, gt, gh, gw, pt, ph, pw, cfg.out_dim).permute(0, 7, 1, 4, 2, 5, 3, 6)

@@ -21,22 +21,29 @@ Grid = tuple[int, int, int]
 
 
 def check_divisible(shape: Sequence[int], patch: Grid) -> Grid:
-    """Token grid of a latent of `shape` `[..., T, H, W]`; raises `SoraError` when a side is no multiple."""
+    """Give the token grid of a latent of `shape` `[...,T,H,W]`. Raises SoraError when a side is no multiple."""
     for name, size, p in zip(("frames", "height", "width"), shape[-3:], patch, strict=True):
         if size % p:
             raise SoraError(f"Latent {name} is {size}, not a multiple of the patch size {p}. Choose another size.")
-    return tuple(size // p for size, p in zip(shape[-3:], patch, strict=True))
+    (t, h, w), (pt, ph, pw) = shape[-3:], patch
+    return t // pt, h // ph, w // pw
 
 
 def patchify(latent: Tensor, patch: Grid) -> Tensor:
-    """`[B,C,T,H,W]` -> tokens `[B,N,C*pt*ph*pw]`, t slowest; channels lead inside a token, as in a convolution."""
+    """Cut a latent `[B,C,T,H,W]` into patches `[B,N,C*pt*ph*pw]`, t slowest.
+
+    Channels lead inside a patch, as in a convolution's weight. Raises SoraError when a side is no multiple of `patch`.
+    """
     check_divisible(latent.shape, patch)
     pt, ph, pw = patch
     return rearrange(latent, "b c (t p) (h q) (w r) -> b (t h w) (c p q r)", p=pt, q=ph, r=pw)
 
 
 def unpatchify(tokens: Tensor, grid: Grid, patch: Grid) -> Tensor:
-    """Inverse of `patchify`. `grid` is the token grid (t, h, w)."""
+    """Put patches `[B,N,C*pt*ph*pw]` of a token grid (t, h, w) together again: `[B,C,T,H,W]`.
+
+    Raises SoraError when their number does not fill the grid.
+    """
     t, h, w = grid
     pt, ph, pw = patch
     if tokens.shape[1] != t * h * w:
@@ -46,13 +53,13 @@ def unpatchify(tokens: Tensor, grid: Grid, patch: Grid) -> Tensor:
 
 @dataclass(frozen=True)
 class PackedPatches:
-    """Clips in one sequence. `tokens` `[1,N,D]`, `positions` `[N,3]`, `clip` `[N]` (which clip), grids per clip."""
+    """Clips of different shapes in one sequence."""
 
-    tokens: Tensor
-    positions: Tensor
-    clip: Tensor
-    grids: tuple[Grid, ...]
-    patch: Grid
+    tokens: Tensor  # `[1,N,C*pt*ph*pw]`, clip after clip
+    positions: Tensor  # `[N,3]`, (t, y, x) of each token in its own clip
+    clip: Tensor  # `[N]`, the number of the clip that each token belongs to
+    grids: tuple[Grid, ...]  # tokens (t, y, x) of each clip
+    patch: Grid  # latents (t, y, x) of one token
 
     @property
     def sizes(self) -> Tensor:
@@ -65,12 +72,15 @@ class PackedPatches:
         return self.clip[:, None] == self.clip[None, :]
 
     def replace(self, tokens: Tensor) -> PackedPatches:
-        """The same packing with other token values."""
+        """Copy the packing with other token values `[1,N,D]`."""
         return PackedPatches(tokens, self.positions, self.clip, self.grids, self.patch)
 
 
 def pack(latents: Sequence[Tensor], patch: Grid) -> PackedPatches:
-    """Latents `[1,C,T,H,W]` of any shapes (same C) -> one sequence."""
+    """Pack latents `[1,C,T,H,W]`, of any shapes and one C, into a sequence.
+
+    Raises SoraError for none, for different C, and for a side that is no multiple of `patch`.
+    """
     if not latents:
         raise SoraError("Nothing to pack: give at least one latent.")
     channels = {x.shape[1] for x in latents}
@@ -85,17 +95,19 @@ def pack(latents: Sequence[Tensor], patch: Grid) -> PackedPatches:
 
 
 def unpack(packed: PackedPatches) -> list[Tensor]:
-    """The latents that `pack` was given, in order."""
+    """Give the latents `[1,C,T,H,W]` that `pack` was given, in order, with the packing's present values."""
     sizes = [t * h * w for t, h, w in packed.grids]
     parts = packed.tokens.split(sizes, 1)
     return [unpatchify(x, g, packed.patch) for x, g in zip(parts, packed.grids, strict=True)]
 
 
-COORDINATES = 5
+COORDINATES = 5  # channels that say where a latent lies, see `coordinate_tokens`
 
 
 def coordinate_tokens(positions: Tensor, sizes: Tensor, patch: Grid) -> Tensor:
-    """Where each latent of each token lies in its clip: `[N,3]`, `[N,3]` -> `[N, 5*pt*ph*pw]`, laid out as `patchify`.
+    """Say where each latent of each token lies in its clip: `[N,5*pt*ph*pw]`, laid out as `patchify` does.
+
+    positions: `[N,3]`, (t, y, x) of tokens; sizes: `[N,3]`, the token grid of each token's clip.
 
     CoordConv's idea (arXiv 1807.03247). Rotary attention sees distances only, and in pure noise nothing says where the
     sky is; a small model should not have to find out. Five channels, all within -1..1 at any size: y and x from edge
@@ -111,6 +123,6 @@ def coordinate_tokens(positions: Tensor, sizes: Tensor, patch: Grid) -> Tensor:
 
 @lru_cache(maxsize=32)
 def grid_coordinates(grid: Grid, patch: Grid, device: torch.device) -> Tensor:
-    """`coordinate_tokens` of a whole grid; computed once per shape and device."""
+    """Compute `coordinate_tokens` `[t*h*w,5*pt*ph*pw]` of a whole grid, once per shape and device."""
     positions = grid_positions(*grid)
     return coordinate_tokens(positions, torch.tensor(grid).expand(len(positions), 3), patch).to(device)

@@ -14,7 +14,7 @@ DIT_CONFIGS: dict[str, DiTConfig] = {
 
 
 def dit_config(name: str) -> DiTConfig:
-    """Config by name; raises `SoraError` that lists the names."""
+    """Look up the config of a model size. Raises SoraError that lists the names for another."""
     if name not in DIT_CONFIGS:
         raise SoraError(f"No model size {name!r}. Known: {', '.join(DIT_CONFIGS)}.")
     return DIT_CONFIGS[name]

@@ -37,9 +37,10 @@ class Loaded:
 
 
 class Report(Protocol):
-    """Tell that `done` steps are done, with a preview of what there is so far."""
+    """How a long call tells its progress."""
 
-    def __call__(self, done: int, preview: Preview | None = None) -> None: ...
+    def __call__(self, done: int, preview: Preview | None = None) -> None:
+        """Tell that `done` steps are done, with a preview of what there is so far. Raises what stops the call."""
 
 
 class Engine(Protocol):

@@ -16,14 +16,15 @@ from ..media.sizes import check_side
 from ..media.sound import join_audio
 from ..safety import gate
 from ..tasks.long.render import Job, Progress, in_memory, render
-from ..tasks.long.rolling import Rolling
+from ..tasks.long.rolling import Rolling, SampleFn
 from ..tasks.long.source import make_source
 from ..tasks.long.story import LongVideo, check_long
 from ..tasks.storyboard import Shot
 from . import progress as progress_of_node
 from .editing import codec_of, encode_shots
-from .engine import Engine, Latent, Loaded, unknown_note
+from .engine import EMPTY_PROMPT, Conditioning, Engine, Latent, Loaded, unknown_note
 from .make import Sampling, encode_negative
+from .result import VideoResult
 
 if TYPE_CHECKING:
     from ..provenance import Saving
@@ -85,8 +86,8 @@ class LongPlan:
 class _Parts:
     """Which segment is being made, for the progress of a node."""
 
-    index: int
-    count: int
+    index: int = 0
+    count: int = 1
 
 
 @torch.no_grad()
@@ -114,47 +115,24 @@ def plan_long(
     expect(space.masks != "none", f"{space.name} cannot keep parts of a video, which long videos need.")
     codec, source = codec_of(engine, loaded.vae, rolling.window), None
     if clip is not None:
-        source = make_source(codec, clip.frames, rolling)
         height, width = clip.frames.shape[1:3]
     for name, side in (("width", width), ("height", height)):
         check_side(name, side, space.multiple)
     seconds = seconds or sum(shot.seconds for shot in shots)
     check_long(seconds, fps)
+    if clip is not None:
+        source = make_source(codec, clip.frames, rolling)
     encoded = encode_shots(engine, loaded.clip, shots)
-    off, others = None, []
+    off, others = None, list[str]()
     if how.cfg != 1.0:
         against = "\n".join(shot.prompt for shot in shots)
         off, others = encode_negative(engine, loaded.clip, negative, against, how.cfg)
     sigmas = engine.make_sigmas(loaded.model, how.scheduler, how.steps, how.denoise, how.sampler)
-    sampler = engine.make_sampler(how.sampler, how.options)
     story = LongVideo(shots, encoded.contexts, seconds, fps, codec.ratio, source, encoded.options)
-    parts = _Parts(0, 1)
-
-    def sample(latent: Latent, positive: list, part: Tensor, seed: int) -> Tensor:
-        with progress_of_node.part(parts.index, parts.count):
-            return engine.sample(
-                loaded.model,
-                latent,
-                positive,
-                off,
-                sampler=sampler,
-                sigmas=part,
-                seed=seed,
-                cfg=how.cfg,
-                interval=how.interval,
-            )["samples"]
-
-    settings = {
-        "model": space.name,
-        "contexts": encoded.contexts,
-        "counts": story.counts,
-        "negative": negative,
-        "cfg": how.cfg,
-        "sampler": how.sampler,
-        "options": dict(how.options),
-    }
-    if how.interval != (0.0, 1.0):  # named only where it is used, so that renders of before can go on
-        settings["interval"] = list(how.interval)
+    parts = _Parts()
+    sample = _sampler_of(engine, loaded.model, off, how, parts)
+    settings = {"model": space.name, "contexts": encoded.contexts, "counts": story.counts, "negative": negative}
+    settings |= _named(how)
     shape = (space.channels, *space.cells(height, width))
     roller = story.roller(sample, sigmas, shape, how.seed, rolling)
     job = Job(roller, story.total, fps, settings, source, None if clip is None else clip.audio)
@@ -164,7 +142,62 @@ def plan_long(
     return LongPlan(engine, loaded.vae, job, width, height, parts, notes)
 
 
-def sound_of(clip: Clip, frames: int) -> dict[str, Any] | None:
-    """Give a clip's sound, with silence up to `frames` frames."""
-    length = clip.frames.shape[0]
-    return join_audio([(clip.audio, length / clip.fps), (None, (frames - length) / clip.fps)])
+def _sampler_of(engine: Engine, model: Any, negative: Conditioning | None, how: Sampling, parts: _Parts) -> SampleFn:
+    """Bind what all segments are sampled with."""
+    sampler = engine.make_sampler(how.sampler, how.options)
+
+    def sample(latent: Latent, positive: Conditioning, sigmas: Tensor, seed: int) -> Tensor:
+        with progress_of_node.part(parts.index, parts.count):
+            return engine.sample(
+                model,
+                latent,
+                positive,
+                negative,
+                sampler=sampler,
+                sigmas=sigmas,
+                seed=seed,
+                cfg=how.cfg,
+                interval=how.interval,
+            )["samples"]
+
+    return sample
+
+
+def _named(how: Sampling) -> dict[str, Any]:
+    """Name the settings that decide a render and are not in its roller."""
+    named = {"cfg": how.cfg, "sampler": how.sampler, "options": dict(how.options)}
+    # Named only where it is used, so that renders of before can go on.
+    return named if how.interval == (0.0, 1.0) else {**named, "interval": list(how.interval)}
+
+
+def extend_in_segments(
+    engine: Engine,
+    loaded: Loaded,
+    clip: Clip,
+    prompt: str,
+    seconds: float,
+    rolling: Rolling,
+    how: Sampling,
+    *,
+    negative: str = "",
+    steps: progress_of_node.Steps | None = None,
+) -> VideoResult:
+    """Extend a clip by more than a window, in memory. steps: counts latents. Raises SoraError as `plan_long` does."""
+    expect(bool(prompt.strip()), EMPTY_PROMPT)
+    length, height, width = clip.frames.shape[:3]
+    shots = [Shot(prompt, seconds)]
+    plan = plan_long(
+        engine,
+        loaded,
+        shots,
+        how,
+        fps=clip.fps,
+        width=width,
+        height=height,
+        negative=negative,
+        rolling=rolling,
+        clip=clip,
+    )
+    frames, latent = plan.in_memory(steps)
+    audio = join_audio([(clip.audio, length / clip.fps), (None, (len(frames) - length) / clip.fps)])
+    return VideoResult(frames, clip.fps, latent, how.seed, audio=audio, notes=[*clip.notes, *plan.notes])

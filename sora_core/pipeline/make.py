@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import Any, TypedDict, overload
 
 import torch
 from torch import Tensor
@@ -100,6 +100,30 @@ def encode_negative(
         return engine.encode_text(clip, negative)
 
 
+@overload
+def sample_latent(
+    engine: Engine,
+    model: Any,
+    latent: Latent,
+    positive: Conditioning,
+    negative: Conditioning | None,
+    how: Sampling,
+    *,
+    sampler: Any = None,
+    sigmas: Tensor | None = None,
+) -> Latent: ...
+@overload
+def sample_latent(
+    engine: Engine,
+    model: Any,
+    latent: Patches,
+    positive: Conditioning,
+    negative: Conditioning | None,
+    how: Sampling,
+    *,
+    sampler: Any = None,
+    sigmas: Tensor | None = None,
+) -> Patches: ...
 def sample_latent(
     engine: Engine,
     model: Any,

@@ -17,11 +17,12 @@ from ..diffusion.schedules import SCHEDULERS, get_sigmas, ksampler_sigmas
 from ..errors import expect
 from ..latents import decoding
 from ..latents.patches import forward_flops
-from ..latents.previews import latent_preview
+from ..latents.previews import Preview, latent_preview
 from ..latents.space import SORA, SORA_MINI, LatentSpace
 from ..latents.streaming import decode_pieces
 from ..loading.checkpoint import ModelBundle, load_model
 from ..loading.lora import apply_lora, read_lora
+from ..model.dit import DiT
 from ..model.text.concepts import TextEncoder
 from ..model.text.emphasis import encode_prompt, plain_text
 from ..model.vae.mini import VideoVAE
@@ -102,10 +103,11 @@ class OwnEngine:
             return LatentSpace(vae.name, config.latent_channels, config.temporal_ratio, config.spatial_ratio, vae=SORA)
         return SORA_MINI
 
-    def flops(self, model: DiffusionModel) -> Callable[[int], float]:
-        """Give the cost of one model call by number of tokens."""
-        config = model.dit.config
-        weights = sum(p.numel() for p in model.dit.blocks.parameters())
+    def flops(self, model: DiffusionModel) -> Callable[[int], float] | None:
+        """Give the cost of one model call by number of tokens; None for a network that is no transformer of ours."""
+        if not isinstance(model.dit, DiT):
+            return None
+        config, weights = model.dit.config, sum(p.numel() for p in model.dit.blocks.parameters())
         return lambda tokens: forward_flops(tokens, weights, config.dim, config.num_layers)
 
     def sampler_names(self) -> list[str]:
@@ -167,7 +169,7 @@ class OwnEngine:
         progress.check_interrupted()
         index, count = progress.current_part()
 
-        def report(done: int, preview: Any = None) -> None:
+        def report(done: int, preview: Preview | None = None) -> None:
             progress.report(index * total + done, total * count, preview)
 
         yield report
@@ -234,7 +236,7 @@ def wrap(bundle: ModelBundle) -> Loaded:
     )
     config = vae.config
     space = LatentSpace(
-        name, dit.config.in_dim, config.temporal_ratio, config.spatial_ratio, tuple(dit.config.patch_size), vae=SORA
+        name, dit.config.in_dim, config.temporal_ratio, config.spatial_ratio, dit.config.patch_size, vae=SORA
     )
     model = DiffusionModel(dit, shift=info.get("shift", 1.0), name=name, space=space)
     model.latent_rgb = info.get("latent_rgb")

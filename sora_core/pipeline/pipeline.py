@@ -13,8 +13,8 @@ nodes does with the same settings, bit by bit: both are calls of `make`, `editin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -22,55 +22,46 @@ import torch
 from torch import Tensor
 
 from ..errors import expect
-from ..loading.checkpoint import ModelBundle, load_model
+from ..loading.checkpoint import load_model
 from ..loading.lora import apply_lora, read_lora
-from ..media.clips import Clip
 from ..media.sizes import MAX_FRAMES, check_rate, check_size, nearest_length, plan_clip, plan_frames
 from ..provenance import plan
 from ..provenance.credentials.history import of_call, recorded
 from ..tasks.finish.splice import SPLICE
-from ..tasks.layout import VAECodec
 from ..tasks.long.render import Progress
 from ..tasks.long.rolling import Rolling
 from ..tasks.long.story import rolling_for
-from ..tasks.storyboard import Shot, parse_storyboard
+from ..tasks.storyboard import Shot, shots_of
 from . import editing
 from .engine import EMPTY_PROMPT, unknown_note
-from .long import plan_long, sound_of
-from .make import How, HowLong, Prompts, Sampling, empty_latent, encode_negative, encode_prompts, make_video
-from .own import OwnEngine, wrap
-from .progress import Steps
+from .loaded import LoadedModel
+from .long import extend_in_segments, plan_long
+from .make import How, HowLong, Prompts, empty_latent, encode_negative, encode_prompts, make_video
 from .result import VideoResult
-from .sources import Picture, Size, Video, take_clip, take_still
+from .sources import Picture, Size, Video
 
 __all__ = ["MAX_FRAMES", "Pipeline", "VideoResult", "check_rate", "check_size", "load", "plan_frames"]
 
 MAX_LONG_SHOTS = 200
-BETWEEN = 2.0  # the most guidance between frames that are kept on both sides: they say more than the prompt does
-USUAL = {"steps": 25, "cfg": 4.0, "sampler": "euler"}  # of a model whose file says nothing else
 
 
-class Pipeline:
+class Pipeline(LoadedModel):
     """A loaded model and what one does with it. `info` says what the model is at its best at: fps, size, frames.
 
     Every call that makes a video takes these settings by name, see `How`:
 
-    negative: a prompt of what not to show. seed: same seed and settings, same video. steps, cfg, sampler: by default
-    the model's own, see `habits`; between kept frames (infill, connect, loop) guidance is at most BETWEEN where none is
-    given. scheduler: "simple" by default. interval: the part of the run, 0..1, in which guidance is on. options: the
-    sampler's. progress: `progress(step, steps)` is called after every step; what it raises stops the run.
+    negative: a prompt of what not to show.
+    seed: same seed and settings, same video.
+    steps, cfg, sampler: the model's own where they are not given, see `habits`. Between kept frames (infill, connect,
+        loop) the guidance is then at most `loaded.BETWEEN`.
+    scheduler: "simple" where it is not given.
+    interval: the part of the run, 0..1, in which guidance is on.
+    options: the sampler's own.
+    progress: `progress(step, steps)` is called after every step; what it raises stops the run.
 
     `(word:1.3)` in a prompt stresses a word. The calls raise SoraError for input that cannot be worked on, before any
     work starts, and for what the policy in force forbids.
     """
-
-    def __init__(self, bundle: ModelBundle) -> None:
-        self.bundle, self.info = bundle, bundle.info
-        self.vae, self.text = bundle.vae, bundle.text
-        self.engine = OwnEngine()
-        self.loaded = wrap(bundle)
-        self.model = self.loaded.model
-        self.space = self.engine.latent_space(model=self.model)
 
     def with_lora(self, path: str | Path, strength: float = 1.0) -> Pipeline:
         """Merge a LoRA into a copy of the weights; this pipeline stays as it is.
@@ -79,38 +70,6 @@ class Pipeline:
         """
         bundle = apply_lora(self.bundle, read_lora(path), strength)
         return Pipeline(replace(bundle, loras=(*bundle.loras, Path(path))))
-
-    # -- inputs ----------------------------------------------------------------------------------------------
-    @property
-    def codec(self) -> VAECodec:
-        """The VAE as the tasks use it."""
-        return editing.codec_of(self.engine, self.loaded.vae, self.window)
-
-    @property
-    def window(self) -> int:
-        """Latents of the clips that the model is at its best at."""
-        return self.space.latent_frames(self.info.get("frames", 17))
-
-    def read(self, video: Video, fps: float | None = None, size: Size | None = None) -> Clip:
-        """Read a video as the model can take it, see `sources.take_clip`. Frames alone have `fps`."""
-        return take_clip(video, self.space.multiple, fps=fps, size=size, usual_fps=self.info.get("fps", 8))
-
-    def still(self, image: Picture, size: Size | None = None) -> Tensor:
-        """Read a picture `[H,W,3]` as the model can take it."""
-        return take_still(image, self.space.multiple, size)
-
-    def unknown_words(self, prompt: str) -> list[str]:
-        """List the words of the prompt that the model has never seen."""
-        return self.loaded.clip.unknown_words(prompt)
-
-    def habits(
-        self, steps: int | None = None, cfg: float | None = None, sampler: str | None = None
-    ) -> tuple[int, float, str]:
-        """Give steps, guidance and sampler as given, or the model's own: what its file says, or a few-step LoRA's."""
-        given = {"steps": steps, "cfg": cfg, "sampler": sampler}
-        own = {key: self.info.get(key, usual) for key, usual in USUAL.items()}
-        chosen = [own[key] if given[key] is None else given[key] for key in USUAL]
-        return chosen[0], chosen[1], chosen[2]
 
     # -- tasks -----------------------------------------------------------------------------------------------
     @recorded(None)
@@ -148,10 +107,10 @@ class Pipeline:
         loaded = self.loaded
         if shift is not None:
             loaded = replace(loaded, model=loaded.model.with_shift(shift))
-        how, steps, negative = self._how(how)
+        sampling, steps, negative = self.settings(how)
         latent = empty_latent(space, frames, width, height)
-        prompts = encode_prompts(self.engine, loaded.clip, prompt, negative, how.cfg)
-        return make_video(self.engine, loaded, latent, prompts, how, fps=fps, notes=notes, steps=steps)
+        prompts = encode_prompts(self.engine, loaded.clip, prompt, negative, sampling.cfg)
+        return make_video(self.engine, loaded, latent, prompts, sampling, fps=fps, notes=notes, steps=steps)
 
     @recorded("SoraImageToVideo", "image")
     def animate(
@@ -208,10 +167,21 @@ class Pipeline:
         """
         clip = self.read(video, fps, size)
         new = round(seconds * clip.fps)
-        if direction == "forwards" and -(-new // self.space.temporal_ratio) > self.window - 1:
-            rolling = rolling or rolling_for(self.window, **({} if hold is None else {"hold": hold}))
-            return self._extend_in_segments(clip, prompt, new, rolling, how)
         given = {} if hold is None else {"hold": hold}
+        if direction == "forwards" and -(-new // self.space.temporal_ratio) > self.window - 1:
+            rolling = rolling or rolling_for(self.window, **given)
+            sampling, steps, negative = self.settings(how)
+            return extend_in_segments(
+                self.engine,
+                self.loaded,
+                clip,
+                prompt,
+                new / clip.fps,
+                rolling,
+                sampling,
+                negative=negative,
+                steps=steps,
+            )
         edit = editing.extend(self.engine, self.loaded.vae, clip, seconds, direction, window=self.window, **given)
         return self._make(edit, prompt, how)
 
@@ -230,7 +200,7 @@ class Pipeline:
         """Make frames anew (their numbers, `range(5, 13)`), or a painted region (`[T,H,W]` or `[1,H,W]`)."""
         clip = self.read(video, fps, size)
         edit = editing.infill(self.engine, self.loaded.vae, clip, hidden, region, window=self.window)
-        return self._make(edit, prompt, self._between(how))
+        return self._make(edit, prompt, self.between(how))
 
     @recorded("SoraConnect", "first", "second")
     def connect(
@@ -248,7 +218,7 @@ class Pipeline:
         a = self.read(first, fps, size)
         b = self.read(second, a.fps, (a.frames.shape[2], a.frames.shape[1]))
         edit = editing.connect(self.engine, self.loaded.vae, a, b, seconds, window=self.window)
-        return self._make(edit, prompt, self._between(how))
+        return self._make(edit, prompt, self.between(how))
 
     @recorded("SoraLoop", "video")
     def loop(
@@ -264,7 +234,7 @@ class Pipeline:
         """Make a video play round and round, with `seconds` that lead from its end back to its start."""
         clip = self.read(video, fps, size)
         edit = editing.loop(self.engine, self.loaded.vae, clip, seconds, window=self.window)
-        return self._make(edit, prompt, self._between(how))
+        return self._make(edit, prompt, self.between(how))
 
     @recorded("SoraRemix", "video")
     def remix(
@@ -293,14 +263,14 @@ class Pipeline:
         **how: Unpack[How],
     ) -> VideoResult:
         """Make two to eight shots in one video: lines of "2s: a cat on a beach", or (prompt, seconds) pairs."""
-        listed = _shots(shots)
+        listed = shots_of(shots)
         fps = fps or self.info.get("fps", 8)
         width, height = width or self.info.get("width", 128), height or self.info.get("height", 128)
         check_size(width, height, self.space.multiple)
         story = editing.storyboard(
             self.engine, self.loaded.clip, listed, fps=fps, width=width, height=height, model=self.model
         )
-        sampling, steps, negative = self._how(how)
+        sampling, steps, negative = self.settings(how)
         against = "\n".join(shot.prompt for shot in listed)
         off, unknown = encode_negative(self.engine, self.loaded.clip, negative, against, sampling.cfg)
         prompts = Prompts(story.positive, off, (*story.notes, *unknown_note(unknown)))
@@ -328,10 +298,11 @@ class Pipeline:
         prompt: one, or a storyboard, whose seconds add up unless `seconds` is given. video: to go on from. progress:
         called after every segment. notes: a list that gets what a person should know.
         """
-        listed = _shots(prompt, MAX_LONG_SHOTS) if not isinstance(prompt, str) or "\n" in prompt.strip() else None
-        if listed is None:
-            expect(bool(str(prompt).strip()), EMPTY_PROMPT)
-            listed = [Shot(str(prompt), seconds or 10.0)]
+        if isinstance(prompt, str) and "\n" not in prompt.strip():
+            expect(bool(prompt.strip()), EMPTY_PROMPT)
+            listed = [Shot(prompt, seconds or 10.0)]
+        else:
+            listed = shots_of(prompt, MAX_LONG_SHOTS)
         clip = None
         if video is not None:
             clip = self.read(video, fps, (width, height) if width and height else None)
@@ -340,7 +311,7 @@ class Pipeline:
         width, height = width or self.info.get("width", 128), height or self.info.get("height", 128)
         if clip is None:
             check_size(width, height, self.space.multiple)
-        sampling, _, negative = self._how(how)
+        sampling, _, negative = self.settings(how)
         made = plan_long(
             self.engine,
             self.loaded,
@@ -361,16 +332,6 @@ class Pipeline:
             notes += [*made.notes, *saving.notes]
         return done
 
-    # -- latents and frames ----------------------------------------------------------------------------------
-    @torch.no_grad()
-    def decode(self, latent: Tensor) -> Tensor:
-        """Decode a latent `[1,C,1+k,h,w]` to frames `[T,H,W,3]`, float 0..1."""
-        return self.engine.decode(self.loaded.vae, {"samples": latent})
-
-    def decode_pieces(self, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Decode latents in pieces `[1,C,n,h,w]` to frames in pieces `[t,H,W,3]`, as one stream."""
-        return self.engine.decode_pieces(self.loaded.vae, pieces)
-
     def make(self, latent: dict[str, Any], prompt: str, *, fps: float | None = None, **how: Unpack[How]) -> VideoResult:
         """Sample a task's LATENT (see `sora_core.tasks`), decode it, and put the user's pixels back.
 
@@ -383,7 +344,7 @@ class Pipeline:
     # -- insides ---------------------------------------------------------------------------------------------
     def _make(self, edit: editing.Edit, prompt: str, how: How) -> VideoResult:
         """Sample an edit, decode it, and put the user's pixels back."""
-        sampling, steps, negative = self._how(how)
+        sampling, steps, negative = self.settings(how)
         prompts = encode_prompts(self.engine, self.loaded.clip, prompt, negative, sampling.cfg)
         return make_video(
             self.engine,
@@ -397,54 +358,8 @@ class Pipeline:
             steps=steps,
         )
 
-    def _extend_in_segments(self, clip: Clip, prompt: str, new: int, rolling: Rolling, how: How) -> VideoResult:
-        """Extend by more than a window."""
-        expect(bool(prompt.strip()), EMPTY_PROMPT)
-        sampling, steps, negative = self._how(how)
-        height, width = clip.frames.shape[1:3]
-        made = plan_long(
-            self.engine,
-            self.loaded,
-            [Shot(prompt, new / clip.fps)],
-            sampling,
-            fps=clip.fps,
-            width=width,
-            height=height,
-            negative=negative,
-            rolling=rolling,
-            clip=clip,
-        )
-        frames, latent = made.in_memory(steps)
-        audio = sound_of(clip, len(frames))
-        return VideoResult(frames, clip.fps, latent, sampling.seed, audio=audio, notes=[*clip.notes, *made.notes])
-
-    def _between(self, how: How) -> How:
-        """Give the settings of an edit between kept frames."""
-        return how if how.get("cfg") is not None else {**how, "cfg": min(BETWEEN, self.habits()[1])}
-
-    def _how(self, how: How | HowLong) -> tuple[Sampling, Steps | None, str]:
-        """Fill in what was not given; returns the settings, the listener and the negative prompt."""
-        given: dict[str, Any] = dict(how)
-        steps = given.pop("progress", None)
-        negative = given.pop("negative", "")
-        unknown = set(given) - {field.name for field in fields(Sampling)}
-        if unknown:
-            raise TypeError(f"There is no setting {min(unknown)!r}: see sora_core.pipeline.make.How.")
-        given["steps"], given["cfg"], given["sampler"] = self.habits(
-            given.get("steps"), given.get("cfg"), given.get("sampler")
-        )
-        given["options"] = given.get("options") or {}
-        return Sampling(**given), steps, negative
-
 
 def load(model: str | Path = "sora-mini", *, dtype: torch.dtype = torch.float32, device: str | None = None) -> Pipeline:
     """Load a checkpoint by path, or an embedded model by name; on the GPU where there is one."""
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     return Pipeline(load_model(model, dtype, device))
-
-
-def _shots(shots: str | Sequence[Shot | tuple[str, float]], most: int = 8) -> list[Shot]:
-    if not isinstance(shots, str):
-        listed = [s if isinstance(s, Shot) else Shot(*s) for s in shots]
-        shots = "\n".join(f"{s.seconds:.6f}: {' '.join(s.prompt.split())}" for s in listed)
-    return parse_storyboard(shots, most=most)

@@ -179,7 +179,15 @@ def in_force(policy: Policy | None, *, enforce: bool = False) -> Iterator[None]:
 
     The policy holds in this thread and in its asyncio tasks. A new thread starts without it: whoever starts one within
     the block hands the context over, with `threading.Thread(target=contextvars.copy_context().run, args=(work,))`.
+
+    Raises SoraError where a locked policy is in force and `policy` is another.
     """
+    strong = policy_in_force() if policy is not None else None
+    if strong is not None and policy is not None:
+        expect(
+            not strong.locked or policy == strong,
+            f"The policy {strong.name!r} ({strong.source}) is locked: {policy.name!r} cannot replace it.",
+        )
     outer = _in_force.get()
     always = enforce or (outer is not None and outer.always)
     token = _in_force.set(outer if policy is None else _InForce(policy, always))

@@ -82,7 +82,8 @@ def own_latent(host: Host, graph: dict, name: str) -> torch.Tensor:
     """The same LATENT, made by `sora run`'s host."""
     host.run(graph)
     plan = host.plan(host.load(graph))
-    return host.executor.cache.get(signatures(plan)[name]).outputs[0][0]["samples"]
+    with host.active():
+        return host.executor.cache.get(signatures(plan)[name]).outputs[0][0]["samples"]
 
 
 def api_graph(host: Host, path: Path, steps: int | None) -> dict:

@@ -25,8 +25,8 @@ from sora_core.loading.checkpoint import load_model
 from sora_core.loading.lora import apply_lora, read_lora
 from sora_core.media.write import write_video
 from sora_core.pipeline.pipeline import Pipeline
-from sora_core.training.cli import load_config
 from sora_core.training.data.shards import open_buckets
+from sora_core.training.loop.config import load_config
 from sora_core.training.loop.sheets import save_sheet
 from sora_core.training.recipes.finetune import prepare
 from sora_core.training.recipes.lora import LoRATraining, train_lora

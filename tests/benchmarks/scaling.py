@@ -114,8 +114,8 @@ def run(judge: Judge, config: DiTTraining, report: str) -> list[dict]:
         first = trainer.step
         trainer.train()
         for step in range(first, trainer.step):
-            bucket, indices = trainer.sampler(step).draw(step)
-            tokens += len(indices) * trainer.buckets[bucket].tokens
+            bucket, indices = trainer.batches.sampler(step).draw(step)
+            tokens += len(indices) * trainer.batches.buckets[bucket].tokens
         seconds = time.monotonic() - start
         dit, text = trainer.averaged()
         points.append(

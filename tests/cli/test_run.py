@@ -14,6 +14,7 @@ import pytest
 from host_support import api, write_pack
 
 from sora_core.cli import main
+from sora_core.cli.run import list_workflows, shared_workflows
 from sora_core.errors import SoraError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,7 +82,42 @@ def test_ctrl_c_stops_at_once_and_leaves_nothing(work):
     assert not list((work / "output").rglob("*"))
 
 
+def test_without_a_name_the_shared_workflows_are_listed(sora):
+    code, out, err = sora()
+    listed = [line.split()[0] for line in out.splitlines()]
+    assert code == 0 and listed == sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
+    assert "sora run " + listed[0] in err
+
+
+def test_a_workflow_is_listed_with_what_its_file_says_of_itself(tmp_path, capsys):
+    note = {"type": "MarkdownNote", "widgets_values": ["\n# Makes two of one\nmore"]}
+    said = {
+        "described": {
+            "extra": {"info": {"name": "Twice", "description": "Plays it twice.\nThen stops."}},
+            "nodes": [note],
+        },
+        "named": {"extra": {"info": {"name": "Twice"}}},
+        "noted": {"nodes": [{"type": "KSampler"}, note]},
+        "prompt": FLOW,
+        "silent": {"nodes": [], "extra": {}},
+    }
+    (tmp_path / "workflows").mkdir()
+    for name, data in said.items():
+        (tmp_path / "workflows" / f"{name}.json").write_text(json.dumps(data))
+    (tmp_path / "workflows" / "broken.json").write_text("[")
+    list_workflows(shared_workflows(tmp_path))
+    assert capsys.readouterr().out.splitlines() == [
+        "broken",
+        "described  Plays it twice.",
+        "named      Twice",
+        "noted      Makes two of one",
+        "prompt",
+        "silent",
+    ]
+
+
 BAD = {
+    "no such name": (["text_to_vido"], ["no workflow 'text_to_vido'", "did you mean text_to_video"]),
     "no such file": (["none.json"], ["no workflow 'none.json'", "check the path"]),
     "not json": (["broken.json"], ["broken.json is not JSON"]),
     "not a workflow": (["list.json"], ["not a workflow"]),

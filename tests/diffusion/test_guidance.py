@@ -4,7 +4,8 @@ import pytest
 import torch
 from tiny_flow import PATCH, TinyFlow, conditioning, latent
 
-from sora_core.diffusion.guidance import Denoiser, rescale_guidance
+from sora_core.diffusion.denoiser import make_denoiser
+from sora_core.diffusion.guidance import rescale_guidance
 from sora_core.errors import SoraError
 from sora_core.latents.masks import spread_tokens, to_latent_grid, token_mask
 
@@ -14,7 +15,7 @@ SIGMA = torch.tensor([0.6, 0.6])
 def test_x0_is_x_minus_sigma_v():
     dit, x, positive = TinyFlow(), latent(), conditioning(1)
     with torch.no_grad():
-        x0 = Denoiser(dit, positive)(x, SIGMA)
+        x0 = make_denoiser(dit, positive)(x, SIGMA)
         v = dit(x, SIGMA * 1000, positive[0][0].expand(2, -1, -1))
     torch.testing.assert_close(x0, x - 0.6 * v)
 
@@ -23,9 +24,9 @@ def test_x0_is_x_minus_sigma_v():
 def test_guidance_in_one_batch_equals_two_calls():
     dit, x = TinyFlow(), latent()
     positive, negative = conditioning(1), conditioning(2)
-    together = Denoiser(dit, positive, negative, cfg=4.5)(x, SIGMA)
+    together = make_denoiser(dit, positive, negative, cfg=4.5)(x, SIGMA)
     assert len(dit.seen) == 1 and dit.seen[0][0].shape[0] == 4
-    cond, uncond = Denoiser(dit, positive)(x, SIGMA), Denoiser(dit, negative)(x, SIGMA)
+    cond, uncond = make_denoiser(dit, positive)(x, SIGMA), make_denoiser(dit, negative)(x, SIGMA)
     torch.testing.assert_close(together, uncond + 4.5 * (cond - uncond), atol=2e-6, rtol=0)
     assert not torch.allclose(together, cond, atol=1e-2)
 
@@ -34,8 +35,8 @@ def test_guidance_in_one_batch_equals_two_calls():
 def test_cfg_one_asks_for_the_positive_prompt_only():
     dit = TinyFlow()
     assert torch.equal(
-        Denoiser(dit, conditioning(1), conditioning(2), cfg=1.0)(latent(), SIGMA),
-        Denoiser(dit, conditioning(1))(latent(), SIGMA),
+        make_denoiser(dit, conditioning(1), conditioning(2), cfg=1.0)(latent(), SIGMA),
+        make_denoiser(dit, conditioning(1))(latent(), SIGMA),
     )
     assert [x.shape[0] for x, *_ in dit.seen] == [2, 2]
 
@@ -44,10 +45,10 @@ def test_cfg_one_asks_for_the_positive_prompt_only():
 @pytest.mark.parametrize(("sigma", "guided"), [(0.9, False), (0.8, True), (0.5, True), (0.3, True), (0.1, False)])
 def test_guidance_interval(sigma, guided):
     dit, at = TinyFlow(), torch.full((2,), sigma)
-    limited = Denoiser(dit, conditioning(1), conditioning(2), cfg=6.0, guidance_interval=(0.3, 0.8001))
+    limited = make_denoiser(dit, conditioning(1), conditioning(2), cfg=6.0, guidance_interval=(0.3, 0.8001))
     out = limited(latent(), at.double().float())
     assert dit.seen[0][0].shape[0] == (4 if guided else 2)
-    full = Denoiser(dit, conditioning(1), conditioning(2), cfg=6.0 if guided else 1.0)(latent(), at)
+    full = make_denoiser(dit, conditioning(1), conditioning(2), cfg=6.0 if guided else 1.0)(latent(), at)
     assert torch.equal(out, full)
 
 
@@ -59,15 +60,15 @@ def test_rescale_brings_the_spread_back():
     half = rescale_guidance(guided, cond, 0.5)
     torch.testing.assert_close(half, (full + guided) / 2)
     dit = TinyFlow()
-    plain = Denoiser(dit, conditioning(1), conditioning(2), cfg=8.0)(latent(), SIGMA)
-    rescaled = Denoiser(dit, conditioning(1), conditioning(2), cfg=8.0, cfg_rescale=0.7)(latent(), SIGMA)
+    plain = make_denoiser(dit, conditioning(1), conditioning(2), cfg=8.0)(latent(), SIGMA)
+    rescaled = make_denoiser(dit, conditioning(1), conditioning(2), cfg=8.0, cfg_rescale=0.7)(latent(), SIGMA)
     assert rescaled.std() < plain.std()
 
 
 @torch.no_grad()
 def test_prompts_of_different_length_are_padded_with_zeros():
     dit = TinyFlow()
-    Denoiser(dit, conditioning(1, length=3), conditioning(2, length=7), cfg=2.0)(latent(), SIGMA)
+    make_denoiser(dit, conditioning(1, length=3), conditioning(2, length=7), cfg=2.0)(latent(), SIGMA)
     context = dit.seen[0][2]
     assert context.shape == (4, 7, 6)
     assert context[:2, 3:].abs().max() == 0 and context[2:, 3:].abs().min() > 0
@@ -77,20 +78,20 @@ def test_prompts_of_different_length_are_padded_with_zeros():
 def test_one_prompt_for_each_latent():
     dit, x = TinyFlow(), latent()
     pair = conditioning(1, batch=2)
-    both = Denoiser(dit, pair)(x, SIGMA)
+    both = make_denoiser(dit, pair)(x, SIGMA)
     for i in range(2):
-        alone = Denoiser(dit, pair[0][0][i : i + 1])(x[i : i + 1], SIGMA[:1])
+        alone = make_denoiser(dit, pair[0][0][i : i + 1])(x[i : i + 1], SIGMA[:1])
         torch.testing.assert_close(both[i : i + 1], alone, atol=1e-6, rtol=0)
     with pytest.raises(SoraError, match="2 prompts for a batch of 3"):
-        Denoiser(dit, pair)(latent(batch=3), torch.full((3,), 0.5))
+        make_denoiser(dit, pair)(latent(batch=3), torch.full((3,), 0.5))
 
 
 @torch.no_grad()
 def test_combined_prompts_are_averaged_by_strength():
     dit, x = TinyFlow(), latent()
     combined = conditioning(1, strength=3.0) + conditioning(2)
-    out = Denoiser(dit, combined)(x, SIGMA)
-    one, two = (Denoiser(dit, conditioning(i))(x, SIGMA) for i in (1, 2))
+    out = make_denoiser(dit, combined)(x, SIGMA)
+    one, two = (make_denoiser(dit, conditioning(i))(x, SIGMA) for i in (1, 2))
     torch.testing.assert_close(out, 0.75 * one + 0.25 * two, atol=1e-6, rtol=0)
 
 
@@ -98,12 +99,12 @@ def test_combined_prompts_are_averaged_by_strength():
 def test_prompts_take_turns_by_percent():
     dit, x = TinyFlow(), latent()
     turns = conditioning(1, end_percent=0.5) + conditioning(2, start_percent=0.5)
-    denoiser = Denoiser(dit, turns, shift=3.0)  # half way is sigma 0.75
+    denoiser = make_denoiser(dit, turns, shift=3.0)  # half way is sigma 0.75
     for sigma, seed in ((0.9, 1), (0.6, 2)):
         at = torch.full((2,), sigma)
-        assert torch.equal(denoiser(x, at), Denoiser(dit, conditioning(seed))(x, at))
+        assert torch.equal(denoiser(x, at), make_denoiser(dit, conditioning(seed))(x, at))
     with pytest.raises(SoraError, match="No positive prompt is active at sigma 0.600"):
-        Denoiser(dit, conditioning(1, end_percent=0.1))(x, SIGMA)
+        make_denoiser(dit, conditioning(1, end_percent=0.1))(x, SIGMA)
 
 
 @torch.no_grad()
@@ -112,7 +113,7 @@ def test_masked_latents_are_clean_at_time_zero():
     mask = torch.ones(2, 1, 3, 4, 4, dtype=torch.bool)
     mask[0, :, 0] = False  # first frame of the first clip
     mask[1, :, 1, :2, 2:] = False  # one token of the second
-    out = Denoiser(dit, conditioning(1), conditioning(2), cfg=3.0, mask=mask, clean=clean)(x, SIGMA)
+    out = make_denoiser(dit, conditioning(1), conditioning(2), cfg=3.0, mask=mask, clean=clean)(x, SIGMA)
     seen, t, _ = dit.seen[0]
     kept = ~mask.expand_as(x)
     assert torch.equal(seen[:2][kept], clean[kept]) and torch.equal(seen[2:][kept], clean[kept])
@@ -131,7 +132,7 @@ def test_a_token_is_kept_only_if_all_of_it_is():
     dit, x, clean = TinyFlow(), latent(1), latent(2)
     mask = torch.zeros(2, 1, 3, 4, 4, dtype=torch.bool)
     mask[:, :, 2, 3, 3] = True  # one latent of the last token
-    out = Denoiser(dit, conditioning(1), mask=mask, clean=clean)(x, SIGMA)
+    out = make_denoiser(dit, conditioning(1), mask=mask, clean=clean)(x, SIGMA)
     seen, t, _ = dit.seen[0]
     assert t[:, :-1].abs().max() == 0 and torch.allclose(t[:, -1], torch.tensor(600.0))
     # That token comes in as the sampler has it, all of it at its own noise level...
@@ -146,7 +147,8 @@ def test_a_mask_of_ones_is_no_mask():
     dit, x = TinyFlow(), latent(1)
     mask = torch.ones(2, 1, 3, 4, 4, dtype=torch.bool)
     assert torch.equal(
-        Denoiser(dit, conditioning(1), mask=mask, clean=latent(2))(x, SIGMA), Denoiser(dit, conditioning(1))(x, SIGMA)
+        make_denoiser(dit, conditioning(1), mask=mask, clean=latent(2))(x, SIGMA),
+        make_denoiser(dit, conditioning(1))(x, SIGMA),
     )
     assert dit.seen[0][1].shape == (2,)
 
@@ -203,4 +205,4 @@ def test_masks_that_do_not_fit_name_both_sides(mask, words):
 )
 def test_bad_input_is_named(kwargs, words):
     with pytest.raises(SoraError, match=words):
-        Denoiser(TinyFlow(), **{"positive": conditioning(1), **kwargs})
+        make_denoiser(TinyFlow(), **{"positive": conditioning(1), **kwargs})

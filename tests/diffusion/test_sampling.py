@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny_flow import CHANNELS, WIDTH, TinyFlow, conditioning, latent
 
-from sora_core.diffusion.guidance import Denoiser
+from sora_core.diffusion.denoiser import make_denoiser
 from sora_core.diffusion.samplers import SAMPLERS
 from sora_core.diffusion.sampling import DiffusionModel, prepare_noise, sample
 from sora_core.diffusion.schedules import get_sigmas
@@ -163,7 +163,7 @@ def test_nan_names_the_step(name):
 @pytest.mark.parametrize(
     ("kwargs", "words"),
     [
-        ({"latent_dict": {"samples": torch.zeros(2, 4, 4, 4)}}, r"shape \(2, 4, 4, 4\), tiny needs \[B,C,T,H,W\]"),
+        ({"latent_dict": {"samples": torch.zeros(2, 4, 4, 4)}}, r"shape \[2, 4, 4, 4\]; tiny works on \[B,4,T,H,W\]"),
         ({"latent_dict": {"samples": torch.zeros(1, 16, 3, 4, 4)}}, "16 channels, tiny works on 4"),
         ({"latent_dict": {"samples": torch.zeros(1, 4, 3, 5, 4)}}, r"height is 5 \(40 in the video\).* 2 \(16\)"),
         ({"latent_dict": {"samples": torch.zeros(1, 4, 3, 4, 7)}}, "width is 7"),
@@ -221,7 +221,7 @@ def test_the_real_dit_reads_its_text_once_a_run():
     (positive, _), (negative, _) = conditioning(1, width=8)[0], conditioning(2, width=8)[0]
     calls, text_keys = [], dit.text_keys
     dit.text_keys = lambda context: calls.append(len(context)) or text_keys(context)
-    denoiser = Denoiser(dit, positive, negative, cfg=3.0)
+    denoiser = make_denoiser(dit, positive, negative, cfg=3.0)
     out = [denoiser(x, at) for _ in range(3)]
     assert calls == [4]
     v, u = (dit(x, at * 1000, context.expand(2, -1, -1)) for context in (positive, negative))

@@ -126,6 +126,31 @@ def test_frames_go_in_as_well(hosts):
     assert (family.temporal_ratio, family.spatial_ratio, family.causal) == (4, 8, True)
 
 
+def test_our_samplers_start_where_the_models_schedule_says(hosts):
+    """A first sigma of 1 becomes the model's at 0.01 % of the way: ComfyUI's model is two wrappers further in."""
+    first = []
+
+    class Inpainting:
+        def __call__(self, x, sigma, seed=None):
+            first.append(float(sigma[0]))
+            return x * 0
+
+    class Schedule:
+        @staticmethod
+        def percent_to_sigma(percent):
+            return 1 - 5 * percent
+
+    plain, nested = Inpainting(), Inpainting()
+    nested.inner_model = type("Guider", (), {"inner_model": type("Model", (), {"model_sampling": Schedule})})
+    native, _, _ = hosts
+    sampler = native.make_sampler("er_sde", {})
+    for model, expected in ((nested, 0.9995), (plain, 0.9999)):
+        first.clear()
+        sigmas = torch.tensor([1.0, 0.5, 0.0])
+        sampler.sampler_function(model, torch.zeros(1, 4), sigmas, extra_args={"seed": 0}, **sampler.extra_options)
+        assert first[0] == pytest.approx(expected, abs=1e-6)
+
+
 def test_samplers_of_the_host_and_ours(hosts):
     native, _, path = hosts
     assert native.make_sampler("theirs", {}).sampler_function is comfy_standin.their_sampler

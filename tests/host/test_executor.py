@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from host_support import api, make_host, pack_module
 
 from sora_core.errors import SoraError
-from sora_core.host.run.executor import NodeFailed
+from sora_core.host.run.executor import NodeError
 from sora_core.pipeline.progress import Interrupted
 
 
@@ -167,9 +169,65 @@ def test_interrupt_stops_within_a_node_and_leaves_no_file(host):
     assert written(host.run(SUM)) == ["7"]  # the next run is not stopped
 
 
+def test_one_run_stops_and_another_on_the_same_host_goes_on(host):
+    stop, both = threading.Event(), threading.Barrier(2, timeout=60)
+    flow = api(n1=("TinySlow", {"value": 1, "steps": 10}), n2=("TinyWrite", {"value": ["1", 0]}))
+
+    def meet(event, data):
+        if event == "progress" and data["value"] == 1:
+            both.wait()
+
+    def meet_and_stop(event, data):
+        meet(event, data)
+        if event == "progress":
+            stop.set()
+
+    with ThreadPoolExecutor(2) as pool:
+        stopped = pool.submit(host.run, flow, listener=meet_and_stop, stop=stop)
+        other = pool.submit(host.run, flow, listener=meet)
+        assert isinstance(stopped.exception(), Interrupted)
+        assert written(other.result()) == ["1"]
+
+
+def test_a_run_that_begins_does_not_undo_an_interrupt(host):
+    told = []
+
+    def listener(event, data):
+        told.append(event)
+        if event == "progress" and data["value"] == 1:
+            host.executor.interrupt()
+            assert written(host.run(SUM)) == ["7"]
+
+    flow = api(n1=("TinySlow", {"value": 1, "steps": 100}), n2=("TinyWrite", {"value": ["1", 0]}))
+    with pytest.raises(Interrupted):
+        host.run(flow, listener=listener)
+    assert told.count("progress") == 1
+
+
+def test_interrupt_stops_all_runs(host):
+    both = threading.Barrier(2, timeout=60)
+
+    def listener(event, data):
+        if event == "progress" and data["value"] == 1 and both.wait() == 0:
+            host.executor.interrupt()
+
+    flow = api(n1=("TinySlow", {"value": 1, "steps": 500}), n2=("TinyWrite", {"value": ["1", 0]}))
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(host.run, flow, listener=listener) for _ in range(2)]
+        assert all(isinstance(run.exception(), Interrupted) for run in runs)
+
+
+def test_a_run_that_was_stopped_before_it_began_runs_no_node(host):
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(Interrupted):
+        host.run(SUM, stop=stop)
+    assert pack_module(host).RUNS == []
+
+
 def test_errors_name_the_node(host):
     flow = api(n7=("TinyFail", {"value": 1, "how": "user"}), n8=("TinyWrite", {"value": ["7", 0]}))
-    with pytest.raises(NodeFailed, match=r"^Node 7 \(TinyFail\): the value is not to my"):
+    with pytest.raises(NodeError, match=r"^Node 7 \(TinyFail\): the value is not to my"):
         host.run(flow)
     with pytest.raises(SoraError, match="ZeroDivisionError") as failed:
         host.run(flow, ["7.how=bug"])
@@ -189,9 +247,8 @@ def test_a_blocking_node_skips_what_follows(host):
 
 
 def test_runs_inside_a_running_event_loop(host):
-    import asyncio
-
     async def notebook():
         return host.run(SUM)
 
-    assert written(asyncio.run(notebook())) == ["7"]
+    result = asyncio.run(notebook())
+    assert written(result) == ["7"] and result.files[0].is_relative_to(host.folders.output)

@@ -9,7 +9,8 @@ import pytest
 from host_support import api, make_host
 
 from sora_core.errors import SoraError
-from sora_core.host.graph.load import Link, load_workflow
+from sora_core.host.graph.load import load_workflow
+from sora_core.host.graph.workflow import Link
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,8 @@ import threading
 
 import torch
 
-from sora_core.latents.previews import Preview, PreviewLoop, latent_preview
+from sora_core.host.comfy.previews import PreviewLoop
+from sora_core.latents.previews import Preview, latent_preview
 
 
 def test_the_preview_loop_shows_every_frame():

@@ -8,7 +8,7 @@ pytest.importorskip("cv2")
 
 from sora_core.errors import SoraError
 from sora_core.latents.decoding import decode, encode, encode_stream
-from sora_core.latents.refining import motion, noticed
+from sora_core.latents.refining import Refiner, motion, noticed
 from sora_core.loading.checkpoint import load_parts
 from sora_core.model.vae.mini import VAEConfig, VideoVAE
 from sora_core.training.world import World
@@ -110,6 +110,18 @@ def test_it_works_where_no_gradients_are_kept(clip):
     assert not torch.equal(corrected, plain)  # by the gradient alone, so far
     assert not torch.equal(plain, fine)
     assert psnr(decode(small, fine)[0], still) > psnr(decode(small, plain)[0], still)
+
+
+def test_it_decodes_with_the_statistics_that_the_vae_has():
+    """Those of a VAE in 16 bits are rounded: it is what will decode."""
+    sizes = {"width": (16, 24), "encoder_blocks": (1, 1), "decoder_blocks": (1, 1)}
+    vae = VideoVAE(VAEConfig(**sizes, latent_mean=(0.123456789,) * 16, latent_std=(1.3456789,) * 16))
+    exact = Refiner(vae, 1).vae
+    assert torch.equal(exact.mean, vae.mean) and torch.equal(exact.std, vae.std)
+    rounded = Refiner(vae.bfloat16(), 1).vae
+    assert rounded.mean.dtype == torch.float32 and not torch.equal(rounded.mean, exact.mean)
+    assert torch.equal(rounded.mean, vae.mean.float()) and torch.equal(rounded.std, vae.std.float())
+    assert all(p.dtype == torch.float32 for p in rounded.parameters())
 
 
 @pytest.mark.parametrize("steps", [-1, 201])

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from sora_core.errors import SoraError
 from sora_core.language.lexicon import load_lexicon
 from sora_core.loading import checkpoint
+from sora_core.loading.parts import PARTS, Part
 from sora_core.model.dit import DiT, DiTConfig
 from sora_core.model.text.concepts import TextConfig, TextEncoder, Vocabulary
 from sora_core.model.vae.mini import VAEConfig, VideoVAE
@@ -55,6 +56,35 @@ def test_round_trip(parts, model_file):
     assert bundle.text.tokenizer.vocabulary == parts["text"].tokenizer.vocabulary
     z = torch.randn(1, 16, 2, 2, 2)
     assert torch.allclose(bundle.vae.decode(z), parts["vae"].decode(z), atol=1e-6)
+
+
+def test_a_loaded_vae_has_its_statistics(parts, model_file):
+    """They are of the config: no tensors of the file, which holds weights only, and exact in any precision."""
+    assert not {"vae.mean", "vae.std"} & set(load_file(model_file))
+    for dtype in (torch.float32, torch.bfloat16):
+        vae = checkpoint.load_model(model_file, dtype).vae
+        assert vae.mean.device.type == "cpu" and vae.decoder.head.weight.dtype == dtype
+        assert torch.equal(vae.mean, parts["vae"].mean) and torch.equal(vae.std, parts["vae"].std)
+
+
+def test_a_further_part_is_one_entry(parts, tmp_path, monkeypatch):
+    """Another VAE, under a name of its own, with something besides its config in its description."""
+
+    class Labelled(VideoVAE):
+        def __init__(self, config, label):
+            super().__init__(config)
+            self.label = label
+
+    other = Part("vae", VAEConfig, Labelled, {"label": lambda vae: vae.label})
+    monkeypatch.setitem(PARTS, "labelled", other)
+    vae = Labelled(parts["vae"].config, "a label")
+    path = tmp_path / "other.safetensors"
+    checkpoint.save(path, {"dit": parts["dit"], "labelled": vae, "text": parts["text"]}, dtype=torch.float32)
+    assert any(key.startswith("labelled.decoder.") for key in load_file(path))
+    bundle = checkpoint.load_model(path)
+    assert isinstance(bundle.vae, Labelled) and bundle.vae.label == "a label"
+    z = torch.randn(1, 16, 2, 2, 2)
+    assert torch.equal(bundle.vae.decode(z), vae.decode(z))
 
 
 def rewrite(path, change_state=None, change_meta=None):

@@ -32,6 +32,18 @@ def test_shapes(vae, video):
     assert vae.video_frames(6) == 21
 
 
+def test_the_config_says_how_latents_are_normalised(vae, video):
+    """A VAE that is built on the meta device, as a checkpoint's is, waits for its weights and for nothing else."""
+    with torch.device("meta"):
+        other = VideoVAE(vae.config)
+    other.load_state_dict(vae.state_dict(), assign=True)
+    assert torch.equal(other.encode(video), vae.encode(video))
+    plain = VideoVAE(VAEConfig(latent_channels=4, width=(16, 24)))
+    plain.load_state_dict(vae.state_dict())
+    mean, std = (torch.tensor(values).view(1, 4, 1, 1, 1) for values in (vae.config.latent_mean, vae.config.latent_std))
+    assert torch.equal((plain.encode(video) - mean) / std, vae.encode(video))
+
+
 def test_encoding_a_stream_equals_encoding_the_clip(vae, video):
     whole = vae.encode(video)
     for size in (1, 3, 4, 7, 21):

@@ -25,7 +25,8 @@ def outputs(host, graph: dict, node: str) -> list:
     plan = host.plan(host.load(graph | {"look": {"class_type": "PreviewAny", "inputs": {"source": [node, 0]}}}))
     from sora_core.host.run.cache import signatures
 
-    return [values[0] for values in kept.get(signatures(plan)[node]).outputs]
+    with host.active():
+        return [values[0] for values in kept.get(signatures(plan)[node]).outputs]
 
 
 def latent_of(host, graph: dict, node: str = "sample") -> torch.Tensor:

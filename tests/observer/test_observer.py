@@ -132,7 +132,7 @@ def test_half_of_the_clips_pass_through_the_vae(clips):
     plain = ObserverTrainer(training(clips, "plain"))
     bucket, other = trainer.buckets[0], plain.buckets[0]
     changed = [not np.array_equal(a, b) for a, b in zip(bucket.frames, other.frames, strict=True)]
-    assert changed == [bool(t) for t in bucket.alpha] and 0.2 < np.mean(changed) < 0.8
+    assert changed == [bool(t) for t in bucket.decoded] and 0.2 < np.mean(changed) < 0.8
 
 
 @pytest.fixture(scope="module")

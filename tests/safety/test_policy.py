@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sora_core.errors import SoraError
-from sora_core.safety.policy import ENVIRONMENT, POLICIES, configured_policy, load_policy, policy_in_force
+from sora_core.safety.policy import ENVIRONMENT, POLICIES, configured_policy, in_force, load_policy, policy_in_force
 
 
 def write(path, text):
@@ -97,3 +97,18 @@ def test_a_set_policy_that_cannot_be_read_stops_the_work(monkeypatch):
     monkeypatch.setenv(ENVIRONMENT, "gone.toml")
     with pytest.raises(SoraError, match="no policy 'gone.toml'"):
         policy_in_force()
+
+
+def test_no_block_replaces_a_locked_policy(tmp_path, monkeypatch):
+    """Neither Python's host nor a block of code: only the same policy may be put in force again."""
+    (tmp_path / "studio.toml").write_text("locked = true\n")
+    (tmp_path / "weak.toml").write_text('[prompt]\naction = "off"\n')
+    locked, weak = load_policy(tmp_path / "studio.toml"), load_policy(tmp_path / "weak.toml")
+    with in_force(locked), in_force(locked), pytest.raises(SoraError, match="'studio'.*is locked: 'weak'"):  # noqa: SIM117
+        with in_force(weak):
+            pass
+    monkeypatch.setenv("SORA_POLICY", str(tmp_path / "studio.toml"))
+    from sora_core.host.host import Host
+
+    with pytest.raises(SoraError, match="'studio'.*is locked: 'weak'"):
+        Host(policy=weak)

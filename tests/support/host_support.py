@@ -164,7 +164,7 @@ def write_pack(folder: Path) -> Path:
 def make_host(root: Path, *, keep_results: bool = True) -> Host:
     """A host with the core nodes and the tiny pack, on folders below `root`."""
     folders = Folders(root / "input", root / "output", root / "temp")
-    folders.input.mkdir()
+    folders.input.mkdir(parents=True)
     return Host(folders, [write_pack(root / "tiny.pack")], keep_results)
 
 

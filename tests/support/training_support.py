@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
 from pathlib import Path
 
 import numpy as np
@@ -56,49 +56,33 @@ def write_clip(path: Path, frames: int, width: int, height: int, fps: float = 8,
     return path
 
 
+def tiny_run(root: Path, name: str) -> dict:
+    """Settings of every tiny run, in a folder of its own."""
+    often = {"log_every": 1, "save_every": 1, "sheet_every": 100}
+    return {"out": str(root / name), "device": "cpu", "warmup": 1, "decay": 2, "lr": 2e-3, **often}
+
+
 def vae_config(root: Path, name: str, **changes) -> VAETraining:
-    return replace(
-        VAETraining(
-            out=str(root / name),
-            data=str(root / "data"),
-            model=TINY_VAE,
-            batch=2,
-            crop=48,
-            frames=9,
-            holdout=2,
-            warmup=1,
-            decay=2,
-            lr=2e-3,
-            log_every=1,
-            save_every=1,
-            sheet_every=100,
-            device="cpu",
-        ),
-        **changes,
-    )
+    crops = {"data": str(root / "data"), "batch": 2, "crop": 48, "frames": 9, "holdout": 2}
+    return VAETraining(**{**tiny_run(root, name), **crops, "model": TINY_VAE, **changes})
 
 
 def dit_config(root: Path, name: str, **changes) -> DiTTraining:
-    return replace(
-        DiTTraining(
-            out=str(root / name),
-            data=str(root / "latents"),
-            model=TINY_DIT,
-            text=TINY_TEXT,
-            tokens=192,
-            warmup=1,
-            decay=2,
-            lr=2e-3,
-            log_every=1,
-            save_every=1,
-            sheet_every=100,
-            classes=24,
-            label_block=1,
-            device="cpu",
-            vae=str(root / "vae" / "model.safetensors"),
-        ),
-        **changes,
-    )
+    model = {"model": TINY_DIT, "text": TINY_TEXT, "classes": 24, "label_block": 1}
+    data = {"data": str(root / "latents"), "vae": str(root / "vae" / "model.safetensors"), "tokens": 192}
+    return DiTTraining(**{**tiny_run(root, name), **model, **data, **changes})
+
+
+def adapter_settings(root: Path, name: str, **changes) -> dict:
+    """Settings that all runs on `make_latents` share, whose results are LoRAs of its model."""
+    paths = {"init": str(root / "tiny.safetensors"), "data": str(root / "latents")}
+    how = {"bf16": False, "tokens": 64, "steps": 2, "save_every": 100, "rank": 4, "label_block": 1}
+    return {**tiny_run(root, name), **paths, **how, **changes}
+
+
+def as_words(settings: dict) -> list[str]:
+    """Settings as they are written on the command line."""
+    return [f"{key}={json.dumps(value)}" for key, value in settings.items()]
 
 
 def resumes_exactly(world: Path, kind: str, trainer, config) -> None:

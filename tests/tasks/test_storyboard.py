@@ -6,7 +6,7 @@ import pytest
 import torch
 from pipeline_support import tiny_pipeline
 
-from sora_core.diffusion.guidance import Denoiser
+from sora_core.diffusion.denoiser import make_denoiser
 from sora_core.errors import SoraError
 from sora_core.tasks import Shot, parse_storyboard, plan_shots, shots_conditioning
 from sora_core.tasks.storyboard import shots_of_window
@@ -34,7 +34,7 @@ def test_cuts_are_the_nearest_latents():
 
 
 def velocity(pipe, positive, x, negative=None, cfg=1.0):
-    denoiser = Denoiser(pipe.model.dit, positive, negative, cfg)
+    denoiser = make_denoiser(pipe.model.dit, positive, negative, cfg)
     return denoiser(x, torch.ones(x.shape[0]))
 
 

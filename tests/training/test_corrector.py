@@ -1,6 +1,6 @@
 """The network that corrects latents is trained beside a VAE that stays, and goes on where it was."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -8,17 +8,16 @@ from training_support import resumes_exactly, vae_config
 
 from sora_core.errors import SoraError
 from sora_core.loading.checkpoint import load_parts
+from sora_core.training.data.crops import CropConfig
 from sora_core.training.recipes.corrector import CorrectorTrainer, CorrectorTraining
 from sora_core.training.recipes.vae import VAETrainer
 
 
 def corrector_config(root, name, **changes):
+    crops = {field.name: getattr(vae_config(root, name), field.name) for field in fields(CropConfig)}
     return replace(
         CorrectorTraining(
-            **{**vars(vae_config(root, name)), "init": str(root / "vae" / "model.safetensors")},
-            corrections=2,
-            width=(8, 16),
-            blocks=(1, 1),
+            **{**crops, "init": str(root / "vae" / "model.safetensors")}, corrections=2, width=(8, 16), blocks=(1, 1)
         ),
         **changes,
     )

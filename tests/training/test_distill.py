@@ -1,6 +1,7 @@
 """Few-step distillation: the teacher's path is the sampler's own, and the student gets there in fewer calls."""
 
 import torch
+from training_support import adapter_settings, as_words
 
 import sora_core
 from sora_core.diffusion.sampling import sample
@@ -12,34 +13,13 @@ FEW = 2
 
 
 def config(root, **changes):
-    return DistillTraining(
-        **{
-            "out": str(root / "run"),
-            "init": str(root / "tiny.safetensors"),
-            "data": str(root / "latents"),
-            "device": "cpu",
-            "bf16": False,
-            "few": FEW,
-            "substeps": 4,
-            "batches": 2,
-            "tokens": 64,
-            "warmup": 1,
-            "decay": 2,
-            "steps": 2,
-            "log_every": 1,
-            "save_every": 100,
-            "sheet_every": 100,
-            "rank": 4,
-            "label_block": 1,
-            **changes,
-        }
-    )
+    return DistillTraining(**adapter_settings(root, "run", **{"few": FEW, "substeps": 4, "batches": 2, **changes}))
 
 
 def test_the_teacher_is_the_model_with_guidance(root):
     trainer = DistillTrainer(config(root, mask_share=0.0, few=1, substeps=8))
-    b = trainer.batch(5)
-    states = trainer.follow(b)
+    b = trainer.latent_batch(5)
+    states = trainer.teacher.follow(b)
     model = sora_core.load(root / "tiny.safetensors", device="cpu")
     with torch.no_grad():
         made = sample(
@@ -49,7 +29,7 @@ def test_the_teacher_is_the_model_with_guidance(root):
             model.text(torch.zeros_like(b.ids[:, 0])),
             seed=0,
             sampler="dpmpp_2m",
-            sigmas=trainer.fine,
+            sigmas=trainer.teacher.sigmas,
             cfg=4.0,
             noise=b.noise,
         )["samples"]
@@ -59,31 +39,27 @@ def test_the_teacher_is_the_model_with_guidance(root):
 
 def test_kept_latents_stay(root):
     trainer = DistillTrainer(config(root, mask_share=1.0))
-    step = next(s for s in range(50) if not trainer.batch(s).generate.all())
-    b = trainer.batch(step)
+    step = next(s for s in range(50) if not trainer.latent_batch(s).generate.all())
+    b = trainer.latent_batch(step)
     assert len(trainer.sigmas) == FEW + 1 and trainer.sigmas[0] == 1 and trainer.sigmas[-1] == 0
     kept = ~b.generate[:, None, :, None, None].expand_as(b.latents)
-    states = trainer.follow(b)
+    states = trainer.teacher.follow(b)
     assert len(states) == FEW + 1 and not torch.equal(states[1], states[2])
     assert torch.equal(states[-1][kept], b.latents[kept])
 
 
 def test_the_student_comes_closer(root):
-    argv = [
-        f"{k}={v}"
-        for k, v in {"out": root / "learn", "init": root / "tiny.safetensors", "data": root / "latents"}.items()
-    ]
-    argv += ["device=cpu", "bf16=false", f"few={FEW}", "batches=2", "tokens=64", "warmup=1", "decay=40", "steps=80"]
-    argv += ["lr=1e-2", "rank=4", "label_block=1", "mask_share=0.0", "log_every=40", "save_every=40", "sheet_every=80"]
-    argv.append("sampler=dpmpp_2m")  # without fresh noise on the way, the noise alone decides what comes
-    assert cli.main(["distill", *argv]) == 0
+    how = {"few": FEW, "batches": 2, "lr": 1e-2, "mask_share": 0.0, "decay": 40, "steps": 80, "log_every": 40}
+    how["sampler"] = "dpmpp_2m"  # without fresh noise on the way, the noise alone decides what comes
+    words = as_words(adapter_settings(root, "learn", **how))
+    assert cli.main(["distill", *words]) == 0
     file = root / "learn" / "lora.safetensors"
     assert read_lora(file).habits == {"steps": FEW, "cfg": 1.0, "sampler": "lcm"}
     base = sora_core.load(root / "tiny.safetensors", device="cpu")
     student = base.with_lora(file)
     teacher = DistillTrainer(config(root, out=str(root / "fresh"), mask_share=0.0, sampler="dpmpp_2m"))
-    b = teacher.batch(1000)
-    target = teacher.follow(b)[-1]
+    b = teacher.latent_batch(1000)
+    target = teacher.teacher.follow(b)[-1]
 
     def far(pipe) -> float:
         with torch.no_grad():

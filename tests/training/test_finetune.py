@@ -21,6 +21,7 @@ from sora_core.model.text.concepts import UNKNOWN
 from sora_core.training import cli
 from sora_core.training.data.shards import open_buckets
 from sora_core.training.data.videos import cut, import_videos, nearest_size
+from sora_core.training.loop.config import load_config
 from sora_core.training.recipes.lora import LoRATrainer, mean_of
 
 
@@ -171,7 +172,7 @@ def _config(model, out, data):
     from sora_core.training.recipes.lora import LoRATraining
 
     overrides = [f"init={json.dumps(str(model))}", f"out={json.dumps(str(out))}", f"data={json.dumps(str(data))}"]
-    return cli.load_config(LoRATraining, "lora-mini", [*overrides, *FAST, "rank=3", "adapt_text=true", "steps=6"])
+    return load_config(LoRATraining, "lora-mini", [*overrides, *FAST, "rank=3", "adapt_text=true", "steps=6"])
 
 
 def _inputs(trainer):

@@ -4,39 +4,18 @@ from dataclasses import replace
 
 import pytest
 import torch
+from training_support import adapter_settings, as_words
 
 from sora_core.errors import SoraError
 from sora_core.loading.checkpoint import load_parts, save
+from sora_core.loading.lora import Change, save_lora
 from sora_core.training import cli
 from sora_core.training.recipes.deepen import deepened
 from sora_core.training.recipes.match import MatchTrainer, MatchTraining
 
 
 def config(root, **changes):
-    return MatchTraining(
-        **{
-            "out": str(root / "match"),
-            "init": str(root / "tiny.safetensors"),
-            "data": str(root / "latents"),
-            "device": "cpu",
-            "bf16": False,
-            "few": 2,
-            "tokens": 64,
-            "warmup": 1,
-            "decay": 2,
-            "steps": 2,
-            "alone": 0,
-            "log_every": 1,
-            "save_every": 100,
-            "sheet_every": 100,
-            "rank": 4,
-            "label_block": 1,
-            "label_weight": 0.0,
-            "text_drop": 0.0,
-            "lr": 1e-2,
-            **changes,
-        }
-    )
+    return MatchTraining(**adapter_settings(root, "match", **{"few": 2, "alone": 0, "lr": 1e-2, **changes}))
 
 
 def test_a_critic_that_agrees_with_the_teacher_moves_nothing(root):
@@ -44,10 +23,10 @@ def test_a_critic_that_agrees_with_the_teacher_moves_nothing(root):
     step = next(s for s in range(50) if not trainer.batch(s).generate.all())
     b = trainer.batch(step)
     level, noise = torch.rand(len(b.latents)), torch.randn_like(b.latents)
-    assert float(trainer.direction(b.latents, b, level, noise).abs().max()) < 1e-3
+    assert float(trainer.objective.score_difference(b.latents, b, level, noise).abs().max()) < 1e-3
     with torch.no_grad():
-        trainer.model.critic.dit.head.head.weight.add_(0.3)
-    way = trainer.direction(b.latents, b, level, noise)
+        trainer.critic.dit.head.head.weight.add_(0.3)
+    way = trainer.objective.score_difference(b.latents, b, level, noise)
     generate = b.generate[:, None, :, None, None].expand_as(way)
     assert float(way[generate].abs().mean()) > 0.01 and float(way[~generate].abs().max()) == 0
 
@@ -55,21 +34,21 @@ def test_a_critic_that_agrees_with_the_teacher_moves_nothing(root):
 def test_the_student_samples_as_it_will_be_sampled(root):
     trainer = MatchTrainer(config(root, mask_share=1.0))
     b = trainer.batch(next(s for s in range(50) if not trainer.batch(s).generate.all()))
-    clip = trainer.made(b, 2, torch.Generator().manual_seed(1), learn=True)
+    clip = trainer.objective.generate(b, 2, torch.Generator().manual_seed(1), learn=True)
     kept = ~b.generate[:, None, :, None, None].expand_as(clip)
     assert torch.equal(clip[kept], b.latents[kept]) and clip.requires_grad
-    assert not trainer.made(b, 2, torch.Generator().manual_seed(1), learn=False).requires_grad
+    assert not trainer.objective.generate(b, 2, torch.Generator().manual_seed(1), learn=False).requires_grad
 
 
 def test_only_student_and_critic_learn(root):
     trainer = MatchTrainer(config(root, ahead=2))
     before = {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
-    teacher = {name: p.clone() for name, p in trainer.teacher.state_dict().items()}
+    teacher = {name: p.clone() for name, p in trainer.objective.teacher.state_dict().items()}
     trainer.train()
     moved = {name for name, p in trainer.model.named_parameters() if not torch.equal(p, before[name])}
     assert any(name.endswith(".up") for name in moved) and any(name.startswith("critic.dit.blocks") for name in moved)
     assert all(".parametrizations." in name or name.startswith("critic.dit.") for name in moved)
-    assert all(torch.equal(p, teacher[name]) for name, p in trainer.teacher.state_dict().items())
+    assert all(torch.equal(p, teacher[name]) for name, p in trainer.objective.teacher.state_dict().items())
 
 
 def test_the_student_comes_closer_to_what_the_teacher_makes(root):
@@ -83,11 +62,11 @@ def test_the_student_comes_closer_to_what_the_teacher_makes(root):
         x, steps = b.noise, 24
         for i in range(steps):
             level = torch.full((len(x),), 1 - i / steps)
-            clean = trainer.named(trainer.teacher, x, level, b)
+            clean = trainer.objective.predict(trainer.objective.teacher, x, level, b)
             x = clean + (1 - 1 / (steps - i)) * (x - clean)
 
         def far() -> float:
-            clip = trainer.made(b, 1, torch.Generator(), learn=False)
+            clip = trainer.objective.generate(b, 1, torch.Generator(), learn=False)
             return float((clip.mean(0) - x.mean(0)).square().mean())
 
         before = far()
@@ -101,18 +80,20 @@ def test_a_discriminator_tells_the_students_clips_from_the_worlds_and_says_where
     trainer = MatchTrainer(config(root, out=str(root / "told"), steps=40, alone=40, log_every=40, ahead=1, **how))
     b = trainer.batch(next(s for s in range(50) if not trainer.batch(s).generate.all()))
     level, noise = torch.full((len(b.latents),), 0.3), torch.randn_like(b.latents)
-    clip = trainer.made(b, 1, torch.Generator(), learn=False)
-    before, right = trainer.discerned(clip, b, level, noise)
+    clip = trainer.objective.generate(b, 1, torch.Generator(), learn=False)
+    before, right = trainer.objective.adversary.loss(clip, b, level, noise)
     trainer.train()
-    after, then_right = trainer.discerned(clip, b, level, noise)
+    after, then_right = trainer.objective.adversary.loss(clip, b, level, noise)
     assert after.item() < 0.8 * before.item() and then_right > 0.75
     way = torch.randn_like(clip) * b.generate[:, None, :, None, None]
-    step = trainer.towards_world(clip, b, level, noise, way)
+    step = trainer.objective.adversary.gradient(clip, b, level, noise, way)
     kept = ~b.generate[:, None, :, None, None].expand_as(clip)
     assert float(step[kept].abs().max()) == 0
     assert torch.allclose(step.flatten(1).norm(dim=1), 0.5 * way.flatten(1).norm(dim=1), rtol=1e-4)
     with torch.no_grad():
-        there, here = (trainer.looks(x, b, level, noise).mean() for x in (clip - 0.05 * step, clip))
+        there, here = (
+            trainer.objective.adversary.logits(x, b, level, noise).mean() for x in (clip - 0.05 * step, clip)
+        )
     assert there > here
 
 
@@ -126,13 +107,9 @@ def test_a_discriminator_that_cannot_be_is_refused(root, tmp_path, bad):
 
 
 def test_it_goes_on_from_what_distillation_made(root, tmp_path):
-    argv = [
-        f"{k}={v}"
-        for k, v in {"out": tmp_path / "a", "init": root / "tiny.safetensors", "data": root / "latents"}.items()
-    ]
-    argv += ["device=cpu", "bf16=false", "few=2", "tokens=64", "warmup=1", "decay=1", "steps=2", "lr=1e-2", "rank=4"]
-    argv += ["label_block=1", "alone=0", "ahead=1", "log_every=1", "save_every=2", "compile=false", "start="]
-    assert cli.main(["match", *argv]) == 0
+    how = {"few": 2, "decay": 1, "lr": 1e-2, "alone": 0, "ahead": 1, "save_every": 2, "compile": False, "start": ""}
+    words = as_words(adapter_settings(root, "", **{**how, "out": str(tmp_path / "a")}))
+    assert cli.main(["match", *words]) == 0
     file = tmp_path / "a" / "lora.safetensors"
     trainer = MatchTrainer(config(root, out=str(tmp_path / "b"), start=str(file)))
     first, second = trainer.changes(), MatchTrainer(config(root, out=str(tmp_path / "a"))).changes()
@@ -141,6 +118,16 @@ def test_it_goes_on_from_what_distillation_made(root, tmp_path):
         assert torch.allclose(change.delta(shape), second[name].delta(shape), atol=2e-3)
     with pytest.raises(SoraError, match="rank"):
         MatchTrainer(config(root, out=str(tmp_path / "c"), start=str(file), rank=8))
+
+
+def test_a_lora_that_teaches_words_is_no_start(root, tmp_path):
+    """A row of the embedding is no low-rank change, though its shape may be that of one."""
+    trainer = MatchTrainer(config(root, out=str(tmp_path / "a"), rank=1))
+    width = trainer.model.text.embedding.weight.shape
+    row = Change(torch.zeros(width[0], 1), torch.zeros(1, width[1]))
+    save_lora(tmp_path / "words.safetensors", {**trainer.changes(), "text_encoders.embedding": row}, ("gryphon",))
+    with pytest.raises(SoraError, match="text_encoders.embedding is not what rank=1"):
+        MatchTrainer(config(root, out=str(tmp_path / "b"), start=str(tmp_path / "words.safetensors"), rank=1))
 
 
 def test_a_lora_goes_on_after_the_model_was_deepened(root, tmp_path):
@@ -155,7 +142,9 @@ def test_a_lora_goes_on_after_the_model_was_deepened(root, tmp_path):
     how = {"init": str(tmp_path / "deep.safetensors"), "start": str(file)}
     deep = MatchTrainer(config(root, out=str(tmp_path / "c"), deepened=after, **how))
     b = shallow.batch(0)
-    clips = [t.made(b, 2, torch.Generator().manual_seed(1), learn=False) for t in (shallow, deep)]
+    clips = [t.objective.generate(b, 2, torch.Generator().manual_seed(1), learn=False) for t in (shallow, deep)]
     assert torch.allclose(*clips, atol=1e-4)
     untold = MatchTrainer(config(root, out=str(tmp_path / "d"), **how))
-    assert not torch.allclose(untold.made(b, 2, torch.Generator().manual_seed(1), learn=False), clips[0], atol=1e-4)
+    assert not torch.allclose(
+        untold.objective.generate(b, 2, torch.Generator().manual_seed(1), learn=False), clips[0], atol=1e-4
+    )

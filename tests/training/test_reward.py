@@ -7,6 +7,7 @@ import pytest
 import torch
 from nodes_support import save_tiny
 from safetensors.torch import load_file, save_file
+from training_support import adapter_settings
 
 pytest.importorskip("cv2")
 
@@ -43,30 +44,9 @@ def written(folder, rewards, latents, prompt=PROMPT):
 
 
 def config(root, folder, **changes):
-    return RewardTraining(
-        **{
-            "out": str(folder / "run"),
-            "init": str(root / "tiny.safetensors"),
-            "data": str(root / "latents"),
-            "rollouts": str(folder / "rollouts"),
-            "device": "cpu",
-            "bf16": False,
-            "tokens": 128,
-            "warmup": 1,
-            "decay": 10,
-            "steps": 40,
-            "log_every": 20,
-            "save_every": 100,
-            "sheet_every": 100,
-            "rank": 4,
-            "label_block": 1,
-            "label_weight": 0.0,
-            "lr": 1e-2,
-            "ema": 0.9,
-            "ordinary": 0.0,
-            **changes,
-        }
-    )
+    how = {"tokens": 128, "decay": 10, "steps": 40, "log_every": 20, "lr": 1e-2, "ema": 0.9, "ordinary": 0.0}
+    paths = {"out": str(folder / "run"), "rollouts": str(folder / "rollouts")}
+    return RewardTraining(**adapter_settings(root, "", **{**how, **paths, **changes}))
 
 
 def test_practice_is_no_test(draw):
@@ -157,11 +137,11 @@ def test_the_model_moves_towards_what_was_right(root, tmp_path):
 def test_a_group_shares_noise_and_level(root, tmp_path):
     written(tmp_path / "rollouts", [1, 0, 0], torch.randn(3, *SHAPE))
     trainer = RewardTrainer(config(root, tmp_path, tokens=96, silent=0.0))
-    b = trainer.rewarded(3)
-    assert len(b["latents"]) == 3 and float(b["advantage"].sum().abs()) < 1e-5
-    assert all(torch.equal(b["noise"][0], n) for n in b["noise"]) and len(set(b["sigma"].tolist())) == 1
-    assert all(torch.equal(b[key], trainer.rewarded(3)[key]) for key in b)
-    assert not torch.equal(b["noise"], trainer.rewarded(4)["noise"])
+    b = trainer.draw_judged(3)
+    assert len(b.latents) == 3 and float(b.advantage.sum().abs()) < 1e-5
+    assert all(torch.equal(b.noise[0], n) for n in b.noise) and len(set(b.sigma.tolist())) == 1
+    assert all(torch.equal(value, vars(trainer.draw_judged(3))[key]) for key, value in vars(b).items())
+    assert not torch.equal(b.noise, trainer.draw_judged(4).noise)
 
 
 def test_a_stopped_run_goes_on_as_if_it_had_not_been(root, tmp_path):

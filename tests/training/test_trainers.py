@@ -18,8 +18,10 @@ from sora_core.training import cli
 from sora_core.training.data.latents import encode_shards
 from sora_core.training.data.masks import frame_mask
 from sora_core.training.data.shards import BucketSampler, open_buckets, render_shards, token_labels
+from sora_core.training.loop.draws import Ranks
+from sora_core.training.losses.flow import box_positions, importance
 from sora_core.training.recipes.assemble import mean_parts
-from sora_core.training.recipes.dit import DiTTrainer, importance, parts
+from sora_core.training.recipes.dit import DiTTrainer
 from sora_core.training.recipes.vae import VAETrainer
 
 
@@ -141,7 +143,7 @@ def test_parts_tell_where_in_its_subject_a_token_lies():
     labels = torch.zeros(1, 2, 4, 6, dtype=torch.long)
     labels[0, 1, 1:3, 2:5] = 7
     labels[0, 1, 3, 0] = 2
-    found = parts(labels)
+    found = box_positions(labels)
     assert found.shape == (1, 2, 4, 6, 4)
     assert torch.allclose(found[0, 1, 1, 2], torch.tensor([1 / 6, 1 / 4, 3 / 6, 2 / 4]))  # the top left of a 3 x 2 box
     assert torch.allclose(found[0, 1, 2, 4], torch.tensor([5 / 6, 3 / 4, 3 / 6, 2 / 4]))
@@ -165,8 +167,8 @@ def test_masks_hide_gaps_of_every_size_between_what_moves():
 
 def facts_of(trainer: DiTTrainer, step: int) -> list[dict]:
     """Of the clips that a step draws."""
-    bucket, indices = trainer.sampler(step).draw(step)
-    return [trainer.buckets[bucket].facts[i] for i in indices]
+    bucket, indices = trainer.batches.sampler(step).draw(step)
+    return [trainer.batches.buckets[bucket].facts[i] for i in indices]
 
 
 def test_a_subjects_word_is_told_where_it_is(world):
@@ -195,8 +197,8 @@ def test_kept_frames_do_not_enter_the_loss(world):
 
 def test_what_is_kept_may_hold_a_little_noise_of_which_the_model_is_not_told(world):
     trainer = DiTTrainer(dit_config(world, "dit-context", steps=1, mask_share=1.0, context_noise=0.2, tokens=768))
-    seen, run = [], trainer.wrapped
-    trainer.wrapped = lambda x, t, *rest: (seen.append((x, t)), run(x, t, *rest))[1]
+    seen, run = [], trainer.objective.network
+    trainer.objective.network = lambda x, t, *rest: (seen.append((x, t)), run(x, t, *rest))[1]
     noisy = clean = 0
     for step in range(12):
         batch = trainer.batch(step)
@@ -218,7 +220,7 @@ from pathlib import Path
 root = Path(sys.argv[2])
 trainer = DiTTrainer(dit_config(root, sys.argv[3], steps=1, tokens=int(sys.argv[4]), bf16=False))
 trainer.backward(5)
-if trainer.rank == 0:
+if trainer.ranks.rank == 0:
     from safetensors.torch import save_file
     grads = {n: p.grad for n, p in trainer.model.named_parameters() if p.grad is not None}
     save_file(grads, root / (sys.argv[3] + ".grads"))
@@ -247,7 +249,7 @@ def test_two_processes_equal_one_with_twice_the_batch(world):
 
 def test_ranks_share_one_draw():
     whole = BucketSampler([100, 50], [8, 6], [1, 1], seed=1)
-    drawn = [BucketSampler([100, 50], [4, 3], [1, 1], seed=1, rank=r, world_size=2) for r in (0, 1)]
+    drawn = [BucketSampler([100, 50], [4, 3], [1, 1], seed=1, ranks=Ranks(r, 2)) for r in (0, 1)]
     for step in range(5):
         bucket, indices = whole.draw(step)
         draws = [p.draw(step) for p in drawn]
@@ -278,7 +280,7 @@ def test_a_latent_reads_the_prompt_of_its_shot(tmp_path, world):
     encode_shards(tmp_path / "data", tmp_path / "latents", world / "vae" / "model.safetensors", batch=2)
     trainer = DiTTrainer(dit_config(tmp_path, "dit", data=str(tmp_path / "latents"), text_drop=0.0, shot_prompts=1.0))
     batch = trainer.batch(0)
-    (slots,) = trainer.slots
+    (slots,) = trainer.batches.slots
     assert batch.ids.shape[1] == slots > 1
     for fact, shots, ids in zip(facts_of(trainer, 0), batch.shot, batch.ids, strict=True):
         assert shots.tolist() == [

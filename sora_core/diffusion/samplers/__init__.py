@@ -1,17 +1,16 @@
 """Samplers for rectified flow, under ComfyUI's names.
 
-Each is a function `(model, x, sigmas, extra_args=None, callback=None, disable=None, **options) -> x`,
-k-diffusion's
-contract: `model(x, sigma[B], **extra_args)` returns x0, `callback` gets {"x", "i", "sigma", "sigma_hat",
-"denoised"} once a step. `extra_args["seed"]` seeds the noise, unless a `noise_sampler(sigma, sigma_next)` is
-given. Masks are the model's business: a sampler that runs on a model whose x0 is the clean latent where it
-is to be kept brings that latent back there.
+Each is a function `(model, x, sigmas, extra_args=None, callback=None, disable=None, **options) -> x`, k-diffusion's
+contract: `model(x, sigma[B], **extra_args)` returns x0, `callback` gets {"x", "i", "sigma", "sigma_hat", "denoised"}
+once a step. `extra_args["seed"]` seeds the noise, unless a `noise_sampler(sigma, sigma_next)` is given. A model whose
+schedule is shifted says so by `percent_to_sigma(percent)`. Masks are the model's business: a sampler that runs on a
+model whose x0 is the clean latent where it is to be kept brings that latent back there.
 """
 
 from __future__ import annotations
 
 from ...errors import SoraError
-from ._run import default_noise_sampler
+from ._run import Model, StepCallback, default_noise_sampler
 from .dpmpp import sample_dpmpp_2m, sample_dpmpp_2m_sde, sample_dpmpp_3m_sde
 from .er_sde import sample_er_sde
 from .euler import sample_euler, sample_euler_ancestral
@@ -21,7 +20,7 @@ from .spec import SamplerOption, SamplerSpec
 from .two_stage import sample_dpm_2, sample_heun
 from .uni_pc import sample_uni_pc
 
-__all__ = ["SAMPLERS", "SamplerOption", "SamplerSpec", "default_noise_sampler", "get_sampler"]
+__all__ = ["SAMPLERS", "Model", "SamplerOption", "SamplerSpec", "StepCallback", "default_noise_sampler", "get_sampler"]
 
 
 def _number(name: str, default: float, high: float, tooltip: str, step: float = 0.01) -> SamplerOption:
@@ -161,7 +160,7 @@ SAMPLERS: dict[str, SamplerSpec] = {spec.name: spec for spec in _ALL}
 
 
 def get_sampler(name: str) -> SamplerSpec:
-    """The sampler called `name`. Raises SoraError with the names there are."""
+    """Look up the sampler called `name`. Raises SoraError with the names there are."""
     spec = SAMPLERS.get(name)
     if spec is None:
         raise SoraError(f"There is no sampler {name!r}. Use one of: {', '.join(SAMPLERS)}.")

@@ -9,24 +9,37 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 from ...errors import SoraError
 from ..schedules import percent_to_sigma
 
-NoiseSampler = Callable[[float, float], torch.Tensor]
+# Unit noise for the step from one sigma to the next.
+NoiseSampler = Callable[[float, float], Tensor]
+# Told of each step: {"x", "i", "sigma", "sigma_hat", "denoised"}. What it raises stops the run.
+StepCallback = Callable[[dict[str, Any]], None]
+ExtraArgs = dict[str, Any]
 
 
-def default_noise_sampler(x: torch.Tensor, seed: int | None = None) -> NoiseSampler:
-    """Unit Gaussian noise like `x`, from a generator of its own: `noise_sampler(sigma, sigma_next)`.
+class Model(Protocol):
+    """What a sampler calls. It may have `percent_to_sigma(percent)`, where its schedule is shifted."""
+
+    def __call__(self, x: Tensor, sigma: Tensor, **extra_args: Any) -> Tensor:
+        """Estimate x0 for `x` `[B,...]` at `sigma` `[B]`."""
+
+
+def default_noise_sampler(x: Tensor, seed: int | None = None) -> NoiseSampler:
+    """Make unit Gaussian noise like `x`, from a generator of its own: `noise_sampler(sigma, sigma_next)`.
 
     On the CPU the generator starts at seed + 1, because the initial noise was drawn from the seed itself; on
     another device the two generators differ anyway. This is ComfyUI's rule, so both hosts draw the same
     numbers.
     """
-    generator = None
+    generator: torch.Generator | None = None
     if seed is not None:
         generator = torch.Generator(device=x.device)
         generator.manual_seed((seed + (x.device.type == "cpu")) % 2**64)
@@ -35,11 +48,11 @@ def default_noise_sampler(x: torch.Tensor, seed: int | None = None) -> NoiseSamp
     )
 
 
-def brownian_noise_sampler(x: torch.Tensor, sigmas: torch.Tensor, seed: int | None = None) -> NoiseSampler:
-    """Unit noise like `x` from increments of one Brownian motion over `sigmas`, the same path for any number of steps.
+def brownian_noise_sampler(x: Tensor, sigmas: Tensor, seed: int | None = None) -> NoiseSampler:
+    """Make unit noise like `x` from increments of one Brownian motion over `sigmas`.
 
-    The motion is drawn on the CPU and its time is sigma, as in ComfyUI: same seed, same numbers. Raises SoraError
-    where torchsde is not installed.
+    It is the same path for any number of steps. The motion is drawn on the CPU and its time is sigma, as in ComfyUI:
+    same seed, same numbers. Raises SoraError where torchsde is not installed.
     """
     try:
         from torchsde import BrownianTree
@@ -53,7 +66,7 @@ def brownian_noise_sampler(x: torch.Tensor, sigmas: torch.Tensor, seed: int | No
     low, high = (edge.detach().float().cpu() for edge in (sigmas[sigmas > 0].min(), sigmas.max()))
     tree = BrownianTree(low, torch.zeros_like(x, device="cpu"), high, entropy=seed)
 
-    def noise(sigma: float, sigma_next: float) -> torch.Tensor:
+    def noise(sigma: float, sigma_next: float) -> Tensor:
         start, end = (torch.tensor(s, dtype=torch.float32) for s in (sigma_next, sigma))
         with warnings.catch_warnings():
             # Its own rounding of the lowest time lets it warn that the last step begins before it.
@@ -64,32 +77,29 @@ def brownian_noise_sampler(x: torch.Tensor, sigmas: torch.Tensor, seed: int | No
     return noise
 
 
-def _percent_to_sigma(model, percent: float) -> float:
-    """The model's sigma at `percent` of the way, whichever host wraps it; without a host, an unshifted
-    flow's.
-    """
-    own = getattr(model, "percent_to_sigma", None)
-    if own is None:
-        # In ComfyUI: inpainting wrapper -> guider -> model, which carries its model_sampling.
-        inner = getattr(getattr(model, "inner_model", None), "inner_model", None)
-        own = getattr(getattr(inner, "model_sampling", None), "percent_to_sigma", None)
-    return float(own(percent)) if callable(own) else percent_to_sigma(percent)
-
-
-def below_one(model, sigmas: torch.Tensor) -> torch.Tensor:
-    """`sigmas` with a first value of 1 moved to 0.01 % of the way, where the log-SNR is finite."""
+def below_one(model: Model, sigmas: Tensor) -> Tensor:
+    """Move a first sigma of 1 to the model's at 0.01 % of the way, where the log-SNR is finite, as ComfyUI does."""
     if len(sigmas) > 1 and sigmas[0] >= 1:
         sigmas = sigmas.clone()
-        sigmas[0] = _percent_to_sigma(model, 1e-4)
+        # A plain function says nothing of its schedule: an unshifted flow's.
+        sigmas[0] = getattr(model, "percent_to_sigma", percent_to_sigma)(1e-4)
     return sigmas
 
 
 class Run:
-    """One run over `sigmas` (descending, `[n + 1]`): model calls, callbacks and noise."""
+    """One run over `sigmas` (descending, `[n+1]`): model calls, callbacks and noise."""
 
     def __init__(
-        self, model, x, sigmas, extra_args=None, callback=None, noise_sampler=None, make_noise=default_noise_sampler
-    ):
+        self,
+        model: Model,
+        x: Tensor,
+        sigmas: Tensor,
+        extra_args: ExtraArgs | None = None,
+        callback: StepCallback | None = None,
+        noise_sampler: NoiseSampler | None = None,
+        make_noise: Callable[[Tensor, int | None], NoiseSampler] = default_noise_sampler,
+    ) -> None:
+        """Start a run from `x`. `make_noise(like, seed)` is called at the first noise, unless there is a sampler."""
         self.model, self.extra_args, self.callback = model, extra_args or {}, callback
         self._tensor = sigmas
         # Python floats: coefficients in double precision, and no waiting for a GPU at each comparison.
@@ -97,53 +107,63 @@ class Run:
         self._noise_sampler, self._make_noise = noise_sampler, make_noise
         self._like = x
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[tuple[int, float, float]]:
         """(i, sigma, next sigma) of each step."""
         return zip(range(len(self.sigmas) - 1), self.sigmas[:-1], self.sigmas[1:], strict=True)
 
-    def denoise(self, x: torch.Tensor, sigma: float) -> torch.Tensor:
-        """The model's x0 for `x` at `sigma`."""
+    def denoise(self, x: Tensor, sigma: float) -> Tensor:
+        """Ask the model for x0 of `x` at `sigma`."""
         return self.model(x, x.new_full((x.shape[0],), sigma), **self.extra_args)
 
-    def report(self, i: int, x: torch.Tensor, denoised: torch.Tensor, sigma_hat: float | None = None) -> None:
-        """Tell the callback about step `i`."""
+    def report(self, i: int, x: Tensor, denoised: Tensor, sigma_hat: float) -> None:
+        """Tell the callback about step `i`; sigma_hat: where x0 was asked for, which churn raises above the step's."""
         if self.callback is not None:
             sigma = self._tensor[i]
-            hat = sigma if sigma_hat is None else torch.full_like(sigma, sigma_hat)
+            hat = torch.full_like(sigma, sigma_hat)
             self.callback({"x": x, "i": i, "sigma": sigma, "sigma_hat": hat, "denoised": denoised})
 
-    def noise(self, sigma: float, sigma_next: float) -> torch.Tensor:
-        """Fresh unit noise for the step from `sigma` to `sigma_next`."""
+    def estimate(self, i: int, x: Tensor, sigma: float) -> Tensor:
+        """Ask the model for x0 of `x` at `sigma`, and tell the callback that this is step `i`."""
+        denoised = self.denoise(x, sigma)
+        self.report(i, x, denoised, sigma)
+        return denoised
+
+    def noise(self, sigma: float, sigma_next: float) -> Tensor:
+        """Draw fresh unit noise for the step from `sigma` to `sigma_next`."""
         if self._noise_sampler is None:
+            # Not before it is needed: a sampler whose noise is off does without torchsde.
             self._noise_sampler = self._make_noise(self._like, self.extra_args.get("seed"))
         return self._noise_sampler(sigma, sigma_next)
 
 
-def renoise(x: torch.Tensor, low: float, high: float, noise: Callable[[], torch.Tensor], s_noise: float = 1.0):
+def renoise(x: Tensor, low: float, high: float, noise: Callable[[], Tensor], s_noise: float = 1.0) -> Tensor:
     """Take `x` from noise level `low` up to `high` so that its distribution is that of the forward process.
 
     x_high = a * x_low + b * eps with a = (1 - high) / (1 - low), which restores the share of signal, and
     b^2 = high^2 - (a * low)^2, which tops the noise up. `noise()` is called only if there is noise to add.
     """
     a = (1 - high) / (1 - low)
+    # Rounding can take the difference of two equal squares below zero.
     b = math.sqrt(max(high**2 - (a * low) ** 2, 0.0))
     return a * x + noise() * (s_noise * b) if b > 0 else x
 
 
 def ancestral_down(sigma: float, sigma_next: float, eta: float) -> float:
-    """Sigma to step down to, before noise brings it back up to `sigma_next`; eta 0 is no detour."""
+    """Give the sigma to step down to, before noise brings it back up to `sigma_next`; eta 0 is no detour."""
     return sigma_next * max(1 + (sigma_next / sigma - 1) * eta, 0.0)
 
 
 class LogVariable:
     """The variable that multistep solvers extrapolate in, and the share of signal that goes with it."""
 
-    def __init__(self, name: str):
+    def __init__(self, name: str) -> None:
+        """Choose "log_sigma" or "log_snr". Raises SoraError for another name."""
         if name not in ("log_sigma", "log_snr"):
             raise SoraError(f"interpolate_in is {name!r}. Use log_sigma or log_snr.")
         self.snr = name == "log_snr"
 
     def __call__(self, sigma: float) -> float:
+        """Give its value at `sigma`; it rises over a run, to infinity at 0."""
         if sigma <= 0:
             return math.inf
         if not self.snr:
@@ -151,5 +171,5 @@ class LogVariable:
         return -math.inf if sigma >= 1 else math.log((1 - sigma) / sigma)
 
     def alpha(self, sigma: float) -> float:
-        """Signal share: 1 - sigma for the flow; 1 in log_sigma, where x/1 is what the ODE is linear in."""
+        """Give the share of signal: 1 - sigma for the flow; 1 in log_sigma, where x/1 is what the ODE is linear in."""
         return 1 - sigma if self.snr else 1.0

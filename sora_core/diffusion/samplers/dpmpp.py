@@ -9,14 +9,23 @@ from __future__ import annotations
 import math
 
 import torch
+from torch import Tensor
 
 from ...errors import SoraError
-from ._run import LogVariable, Run, below_one, brownian_noise_sampler
+from ._run import ExtraArgs, LogVariable, Model, NoiseSampler, Run, StepCallback, below_one, brownian_noise_sampler
 
 
 @torch.no_grad()
-def sample_dpmpp_2m(model, x, sigmas, extra_args=None, callback=None, disable=None, interpolate_in="log_sigma"):
-    """DPM-Solver++(2M), algorithm 2. Order 2, one model call a step; the last step, to 0, takes x0 itself.
+def sample_dpmpp_2m(
+    model: Model,
+    x: Tensor,
+    sigmas: Tensor,
+    extra_args: ExtraArgs | None = None,
+    callback: StepCallback | None = None,
+    disable: bool | None = None,
+    interpolate_in: str = "log_sigma",
+) -> Tensor:
+    """Run DPM-Solver++(2M), algorithm 2. Order 2, one model call a step; the last step, to 0, takes x0 itself.
 
     interpolate_in: the variable in which the last two x0 are extrapolated. "log_sigma" is ComfyUI's
         dpmpp_2m; "log_snr" is the paper's and diffusers'. Both are of order 2.
@@ -25,37 +34,55 @@ def sample_dpmpp_2m(model, x, sigmas, extra_args=None, callback=None, disable=No
     if variable.snr:
         sigmas = below_one(model, sigmas)
     run = Run(model, x, sigmas, extra_args, callback)
-    previous, h_previous = None, None
+    past: tuple[Tensor, float] | None = None  # the last x0, and h of the step from it
     for i, sigma, sigma_next in run:
-        denoised = run.denoise(x, sigma)
-        run.report(i, x, denoised)
+        denoised = run.estimate(i, x, sigma)
         if sigma_next == 0:
+            # Both variables are infinite there: the limit of the step.
             x = denoised
             continue
         h = variable(sigma_next) - variable(sigma)
         target = denoised
-        if previous is not None:
+        if past is not None:
+            previous, h_previous = past
             target = denoised + (denoised - previous) * (h / (2 * h_previous))
         x = (sigma_next / sigma) * x - variable.alpha(sigma_next) * math.expm1(-h) * target
-        previous, h_previous = denoised, h
+        past = (denoised, h)
     return x
 
 
-def _sde_run(model, x, sigmas, extra_args, callback, noise_sampler) -> Run:
-    """The motion spans the sigmas as they were asked for, not the first one moved below 1."""
-    return Run(
-        model,
-        x,
-        below_one(model, sigmas),
-        extra_args,
-        callback,
-        noise_sampler,
-        lambda like, seed: brownian_noise_sampler(like, sigmas, seed),
-    )
+def _sde_run(
+    model: Model,
+    x: Tensor,
+    sigmas: Tensor,
+    extra_args: ExtraArgs | None,
+    callback: StepCallback | None,
+    noise_sampler: NoiseSampler | None,
+) -> Run:
+    """Start a run whose noise is one Brownian motion."""
+
+    def motion(like: Tensor, seed: int | None) -> NoiseSampler:
+        # It spans the sigmas as they were asked for, not the first one moved below 1: so ComfyUI does.
+        return brownian_noise_sampler(like, sigmas, seed)
+
+    return Run(model, x, below_one(model, sigmas), extra_args, callback, noise_sampler, motion)
 
 
-def _sde_step(run: Run, x, denoised, correction, sigma, sigma_next, h, eta, s_noise):
-    """Exact solution of the linear part over a step of half-log-SNR `h`, with the noise that eta asks for."""
+def _sde_step(
+    run: Run,
+    x: Tensor,
+    denoised: Tensor,
+    correction: Tensor | None,
+    sigma: float,
+    sigma_next: float,
+    h: float,
+    eta: float,
+    s_noise: float,
+) -> Tensor:
+    """Solve the linear part exactly over a step of half-log-SNR `h`, with the noise that eta asks for.
+
+    SDE-DPM-Solver++(1) of the paper at eta 1, DPM-Solver++(1) at 0. correction: what earlier x0 add, in units of x0.
+    """
     alpha = 1 - sigma_next
     x = sigma_next / sigma * math.exp(-h * eta) * x - alpha * math.expm1(-h * (1 + eta)) * denoised
     if correction is not None:
@@ -67,18 +94,18 @@ def _sde_step(run: Run, x, denoised, correction, sigma, sigma_next, h, eta, s_no
 
 @torch.no_grad()
 def sample_dpmpp_2m_sde(
-    model,
-    x,
-    sigmas,
-    extra_args=None,
-    callback=None,
-    disable=None,
-    eta=1.0,
-    s_noise=1.0,
-    noise_sampler=None,
-    solver_type="midpoint",
-):
-    """SDE-DPM-Solver++(2M). eta 1 is the reverse SDE, 0 the ODE (order 2).
+    model: Model,
+    x: Tensor,
+    sigmas: Tensor,
+    extra_args: ExtraArgs | None = None,
+    callback: StepCallback | None = None,
+    disable: bool | None = None,
+    eta: float = 1.0,
+    s_noise: float = 1.0,
+    noise_sampler: NoiseSampler | None = None,
+    solver_type: str = "midpoint",
+) -> Tensor:
+    """Run SDE-DPM-Solver++(2M). eta 1 is the reverse SDE, 0 the ODE (order 2).
 
     solver_type: "midpoint" or "heun", how the change of x0 over the step is weighted.
     """
@@ -86,42 +113,47 @@ def sample_dpmpp_2m_sde(
         raise SoraError(f"solver_type is {solver_type!r}. Use midpoint or heun.")
     run = _sde_run(model, x, sigmas, extra_args, callback, noise_sampler)
     variable = LogVariable("log_snr")
-    previous, h_previous = None, None
+    past: tuple[Tensor, float] | None = None  # the last x0, and h of the step from it
     for i, sigma, sigma_next in run:
-        denoised = run.denoise(x, sigma)
-        run.report(i, x, denoised)
+        denoised = run.estimate(i, x, sigma)
         if sigma_next == 0:
             x = denoised
             continue
         h = variable(sigma_next) - variable(sigma)
         h_eta = h * (1 + eta)
         correction = None
-        if previous is not None:
-            if solver_type == "midpoint":
-                weight = -0.5 * math.expm1(-h_eta)
-            else:
-                weight = math.expm1(-h_eta) / h_eta + 1
+        if past is not None:
+            previous, h_previous = past
+            midpoint = solver_type == "midpoint"
+            weight = -0.5 * math.expm1(-h_eta) if midpoint else math.expm1(-h_eta) / h_eta + 1
             correction = (denoised - previous) * (weight * h / h_previous)
         x = _sde_step(run, x, denoised, correction, sigma, sigma_next, h, eta, s_noise)
-        previous, h_previous = denoised, h
+        past = (denoised, h)
     return x
 
 
 @torch.no_grad()
 def sample_dpmpp_3m_sde(
-    model, x, sigmas, extra_args=None, callback=None, disable=None, eta=1.0, s_noise=1.0, noise_sampler=None
-):
-    """SDE-DPM-Solver++(3M): first and second differences of the last three x0.
+    model: Model,
+    x: Tensor,
+    sigmas: Tensor,
+    extra_args: ExtraArgs | None = None,
+    callback: StepCallback | None = None,
+    disable: bool | None = None,
+    eta: float = 1.0,
+    s_noise: float = 1.0,
+    noise_sampler: NoiseSampler | None = None,
+) -> Tensor:
+    """Run SDE-DPM-Solver++(3M): first and second differences of the last three x0.
 
     The second difference has the published weight, which is half of what the third order takes; so the order
     is 2, with a smaller constant than 2M's, and the numbers are those of the other implementations.
     """
     run = _sde_run(model, x, sigmas, extra_args, callback, noise_sampler)
     variable = LogVariable("log_snr")
-    past: list[tuple[torch.Tensor, float]] = []  # (x0, h of the step that followed it), newest first
+    past: list[tuple[Tensor, float]] = []  # (x0, h of the step that followed it), newest first
     for i, sigma, sigma_next in run:
-        denoised = run.denoise(x, sigma)
-        run.report(i, x, denoised)
+        denoised = run.estimate(i, x, sigma)
         if sigma_next == 0:
             x = denoised
             continue
@@ -130,6 +162,7 @@ def sample_dpmpp_3m_sde(
         phi_2 = math.expm1(-h_eta) / h_eta + 1
         correction = None
         if past:
+            # Newton's differences of x0, in steps of this length.
             r0 = past[0][1] / h
             first = (denoised - past[0][0]) / r0
             if len(past) > 1:

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
 
 from ...errors import SoraError
 
 
 @dataclass(frozen=True)
 class SamplerOption:
-    """One option of a sampler, as a widget shows it.
-
-    type: float, int, or str; a str is one of `choices`. min and max are inclusive.
-    """
+    """One option of a sampler, as a widget shows it."""
 
     name: str
-    type: type
+    type: type[float] | type[int] | type[str]
     default: float | int | str
-    min: float | int | None = None
-    max: float | int | None = None
+    min: float | int = -math.inf  # of a number, inclusive
+    max: float | int = math.inf  # inclusive too
     tooltip: str = ""
-    choices: tuple[str, ...] = ()
-    step: float | int | None = None
+    choices: tuple[str, ...] = ()  # of a str: what it may be
+    step: float | int | None = None  # of a widget for a number
 
-    def check(self, value, sampler: str):
-        """`value` as this option's type. Raises SoraError if it is none, or out of range."""
+    def check(self, value: Any, sampler: str) -> float | int | str:
+        """Take `value` as this option's type; sampler: its name, for errors.
+
+        Raises SoraError if it is none, or out of range.
+        """
         where = f"Sampler {sampler}: {self.name} is {value!r}."
         if self.type is str:
             if value not in self.choices:
@@ -41,25 +45,20 @@ class SamplerOption:
 
 @dataclass(frozen=True)
 class SamplerSpec:
-    """A sampler of the registry.
-
-    fn: `(model, x, sigmas, extra_args=None, callback=None, disable=None, **options) -> x`.
-    order: of convergence, measured over evenly spaced sigmas with the noise off (er_sde, where the noise is
-        part of the method: of the variance; lcm, which is no solver: 1).
-    stochastic: whether it draws noise at its default options.
-    discard_penultimate: whether a KSampler leaves out the last but one sigma (see `ksampler_sigmas`).
-    """
+    """A sampler of the registry."""
 
     name: str
-    fn: Callable
+    fn: Callable[..., Tensor]  # `(model, x, sigmas, extra_args=None, callback=None, disable=None, **options) -> x`
     options: tuple[SamplerOption, ...]
+    # Of convergence, measured over evenly spaced sigmas with the noise off (er_sde, where the noise is part of the
+    # method: of the variance; lcm, which is no solver: 1).
     order: int
-    stochastic: bool
+    stochastic: bool  # whether it draws noise at its default options
     description: str
-    discard_penultimate: bool = False
+    discard_penultimate: bool = False  # whether a KSampler leaves out the last but one sigma, see `ksampler_sigmas`
 
-    def check_options(self, options: Mapping | None) -> dict:
-        """All options with their defaults filled in. Raises SoraError for an unknown name or a bad value."""
+    def check_options(self, options: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Fill in all options with their defaults. Raises SoraError for an unknown name or a bad value."""
         given = dict(options or {})
         unknown = sorted(set(given) - {o.name for o in self.options})
         if unknown:

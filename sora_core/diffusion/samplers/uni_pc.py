@@ -8,49 +8,58 @@ from __future__ import annotations
 import math
 
 import torch
+from torch import Tensor
 
 from ...errors import SoraError
-from ._run import LogVariable, Run, below_one
+from ._run import ExtraArgs, LogVariable, Model, Run, StepCallback, below_one
 
 # In log_sigma, as in ComfyUI, the run stops this near to 0; what is left is one part in a thousand of noise.
 LAST_SIGMA = 1e-3
 
 
-def _weights(h: float, past: list[float], order: int, variant: str):
-    """(B(h), predictor weights, corrector weights) of the paper's eq. 5-8, for data prediction.
+def _weights(h: float, past: list[float], order: int, variant: str) -> tuple[float, list[float], list[float]]:
+    """Compute (B(h), predictor weights, corrector weights) of the paper's eq. 5-8, for data prediction.
 
-    past: distances of the earlier points from the current one, as multiples of h (negative), newest first.
+    h: of the step, in the variable that is extrapolated in. past: distances of the earlier points from the current
+    one, as multiples of h (negative), newest first.
     """
     hh = -h
     base = math.expm1(hh)
     b_h = hh if variant == "bh1" else base
     nodes = torch.tensor([*past[: order - 1], 1.0], dtype=torch.float64)
-    rows, right = [], []
+    rows: list[Tensor] = []
+    values: list[float] = []
     phi, factorial = base / hh - 1, 1
     for k in range(1, order + 1):
         rows.append(nodes ** (k - 1))
-        right.append(phi * factorial / b_h)
+        values.append(phi * factorial / b_h)
         factorial *= k + 1
         phi = phi / hh - 1 / factorial
-    matrix, right = torch.stack(rows), torch.tensor(right, dtype=torch.float64)
+    matrix, right = torch.stack(rows), torch.tensor(values, dtype=torch.float64)
     # The orders that the authors simplify: one half is exact enough there and does not depend on h.
-    if order <= 2:
-        predictor = [0.5] * (order - 1)
-    else:
-        predictor = torch.linalg.solve(matrix[:-1, :-1], right[:-1]).tolist()
+    predictor = [0.5] * (order - 1) if order <= 2 else torch.linalg.solve(matrix[:-1, :-1], right[:-1]).tolist()
     corrector = [0.5] if order == 1 else torch.linalg.solve(matrix, right).tolist()
     return b_h, predictor, corrector
 
 
-def _combine(weights: list[float], differences: list[torch.Tensor]):
+def _combine(weights: list[float], differences: list[Tensor]) -> Tensor | float:
+    """Sum the weighted differences of x0; 0 where order 1 has none."""
     return sum((d * w for d, w in zip(differences, weights, strict=True)), start=0.0)
 
 
 @torch.no_grad()
 def sample_uni_pc(
-    model, x, sigmas, extra_args=None, callback=None, disable=None, order=3, variant="bh1", interpolate_in="log_sigma"
-):
-    """UniPC of order 1..3, at lower order for the first steps and the last.
+    model: Model,
+    x: Tensor,
+    sigmas: Tensor,
+    extra_args: ExtraArgs | None = None,
+    callback: StepCallback | None = None,
+    disable: bool | None = None,
+    order: int = 3,
+    variant: str = "bh1",
+    interpolate_in: str = "log_sigma",
+) -> Tensor:
+    """Run UniPC of order 1..3, at lower order for the first steps and the last.
 
     Away from the ends of the run the corrector makes it of order + 1; the last step is of order 1, and its
     error is what remains (order 2 overall, over evenly spaced sigmas).
@@ -77,9 +86,8 @@ def sample_uni_pc(
     # The last step has no corrector, so of n steps at most n - 1 can raise the order.
     order = max(1, min(order, steps if variable.snr else steps - 1))
 
-    denoised = run.denoise(x, run.sigmas[0])
-    run.report(0, x, denoised)
-    known: list[tuple[float, torch.Tensor]] = [(variable(run.sigmas[0]), denoised)]  # newest first
+    denoised = run.estimate(0, x, run.sigmas[0])
+    known: list[tuple[float, Tensor]] = [(variable(run.sigmas[0]), denoised)]  # newest first
     for i, sigma, sigma_next in run:
         now, denoised = known[0]
         if sigma_next == 0:
@@ -95,6 +103,6 @@ def sample_uni_pc(
         if i + 1 < steps:
             ahead = run.denoise(x, sigma_next)
             x = base - (alpha * b_h) * _combine(corrector, [*differences, ahead - denoised])
-            run.report(i + 1, x, ahead)
+            run.report(i + 1, x, ahead, sigma_next)
             known = [(variable(sigma_next), ahead), *known[: order - 1]]
     return x

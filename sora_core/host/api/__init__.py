@@ -27,9 +27,10 @@ class ComfyExtension:
     """What a pack's `comfy_entrypoint` returns."""
 
     async def on_load(self) -> None:
-        """Called once, before `get_node_list`."""
+        """Get ready. The host calls it once, before `get_node_list`."""
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        """Return the pack's nodes."""
         raise NotImplementedError(f"{type(self).__name__} has no get_node_list")
 
 

@@ -18,11 +18,12 @@ from ...errors import expect
 from ...latents.decoding import encode
 from ...latents.masks import to_latent_grid
 from ...latents.patches import forward_flops
-from ...latents.previews import PreviewLoop, latent_preview
+from ...latents.previews import Preview, latent_preview
 from ...latents.space import SORA_MINI, LatentSpace
 from ...latents.streaming import decode_with_history
 from ...loading import checkpoint
 from ...loading.lora import apply_lora, read_lora
+from ...model.dit import DiT
 from ...model.patch import check_divisible
 from ...pipeline import progress
 from ...pipeline.engine import Conditioning, Latent, Loaded, Report, check_prompt_given
@@ -31,6 +32,7 @@ from . import sampler as sampling
 from .clip import make_clip
 from .families import check_text, model_space, vae_space
 from .model import make_model
+from .previews import PreviewLoop
 from .vae import make_vae
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -67,10 +69,10 @@ class ComfyEngine:
 
     def flops(self, model: Any) -> Callable[[int], float] | None:
         """Give the cost of one call of our model by number of tokens; None for others."""
-        config = getattr(model.model.diffusion_model, "config", None)
-        if not hasattr(config, "num_layers"):
+        network = model.model.diffusion_model
+        if not isinstance(network, DiT):
             return None
-        weights = sum(p.numel() for p in model.model.diffusion_model.blocks.parameters())
+        config, weights = network.config, sum(p.numel() for p in network.blocks.parameters())
         return lambda tokens: forward_flops(tokens, weights, config.dim, config.num_layers)
 
     def sampler_names(self) -> list[str]:
@@ -186,18 +188,18 @@ class ComfyEngine:
         index, count = progress.current_part()
         total, before = total * count, total * index
         bar = comfy.utils.ProgressBar(total)
-        done = before
+        sent = before
 
         def send(picture: Any) -> None:
-            bar.update_absolute(done, total, ("JPEG", picture, None))
+            bar.update_absolute(sent, total, ("JPEG", picture, None))
 
         loop = PreviewLoop(send)
 
-        def report(steps: int, preview: Any = None) -> None:
-            nonlocal done
-            done = before + steps
+        def report(done: int, preview: Preview | None = None) -> None:
+            nonlocal sent
+            sent = before + done
             management.throw_exception_if_processing_interrupted()
-            bar.update_absolute(done, total)
+            bar.update_absolute(sent, total)
             loop.show(gate.check_preview(preview))
 
         try:

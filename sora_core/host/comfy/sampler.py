@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import comfy.model_sampling
@@ -13,11 +14,43 @@ import torch
 from torch import Tensor
 
 from ...diffusion.samplers import SAMPLERS, get_sampler
+from ...diffusion.schedules import percent_to_sigma
 from ...errors import expect
 
 
-def make_sampler(name: str, options: dict[str, Any]) -> Any:
-    """A SAMPLER: ours, or the host's own under a name that we do not have."""
+class FlowModel:
+    """The model that ComfyUI hands to a sampler, with what ours ask one for: its schedule."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def __call__(self, x: Tensor, sigma: Tensor, **extra_args: Any) -> Tensor:
+        """Estimate x0 for `x` `[B,...]` at `sigma` `[B]`."""
+        return self.model(x, sigma, **extra_args)
+
+    def percent_to_sigma(self, percent: float) -> float:
+        """Give sigma at `percent` (0..1) of the way through an unshifted run of the model."""
+        try:
+            # Inpainting wrapper -> guider -> model, which carries its model_sampling.
+            schedule = self.model.inner_model.inner_model.model_sampling
+        except AttributeError:
+            # A guider of another pack may hold its model elsewhere. This moves one sigma by one part in ten thousand.
+            return percent_to_sigma(percent)
+        return float(schedule.percent_to_sigma(percent))
+
+
+def with_schedule(fn: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Wrap a sampler of ours for ComfyUI, whose models say nothing of their schedule."""
+
+    @functools.wraps(fn)
+    def run(model: Any, x: Tensor, sigmas: Tensor, *args: Any, **options: Any) -> Tensor:
+        return fn(FlowModel(model), x, sigmas, *args, **options)
+
+    return run
+
+
+def make_sampler(name: str, options: Mapping[str, Any]) -> Any:
+    """Make a SAMPLER: ours, or the host's own under a name that we do not have."""
     if name not in SAMPLERS:
         expect(
             name in comfy.samplers.KSampler.SAMPLERS,
@@ -25,13 +58,13 @@ def make_sampler(name: str, options: dict[str, Any]) -> Any:
         )
         return comfy.samplers.sampler_object(name)
     spec = get_sampler(name)
-    sampler = comfy.samplers.KSAMPLER(spec.fn, spec.check_options(options))
+    sampler = comfy.samplers.KSAMPLER(with_schedule(spec.fn), spec.check_options(options))
     sampler.sora_name = name
     return sampler
 
 
 def fit_sampler(sampler: Any, model: Any) -> Any:
-    """`sampler`, or for a model that is no rectified flow the host's sampler of the same name: ours are for flows."""
+    """Give `sampler`, or for a model that is no rectified flow the host's of the same name: ours are for flows."""
     name = getattr(sampler, "sora_name", None)
     if name is None or isinstance(model.get_model_object("model_sampling"), comfy.model_sampling.CONST):
         return sampler
@@ -42,7 +75,10 @@ def fit_sampler(sampler: Any, model: Any) -> Any:
 
 
 def make_sigmas(model: Any, scheduler: str, steps: int, denoise: float, sampler: str | None) -> Tensor:
-    """As BasicScheduler gives them, or with a sampler's name as KSampler runs them for it."""
+    """Make SIGMAS as BasicScheduler gives them, or with a sampler's name as KSampler runs them for it.
+
+    Raises SoraError for an unknown scheduler.
+    """
     expect(
         scheduler in comfy.samplers.KSampler.SCHEDULERS,
         f"There is no scheduler {scheduler!r}. Use one of: {', '.join(comfy.samplers.KSampler.SCHEDULERS)}.",
@@ -63,10 +99,16 @@ def make_sigmas(model: Any, scheduler: str, steps: int, denoise: float, sampler:
 class IntervalGuider(comfy.samplers.CFGGuider):
     """Guidance within an interval of sigmas only, and a stop at the first value that is not a number."""
 
+    cfg: float  # ComfyUI's own
+
     def limit(self, low: float, high: float, sigmas: Tensor) -> None:
+        """Guide between two sigmas only. sigmas: of the run, `[n+1]`."""
         self.low, self.high, self.levels = low, high, sigmas.tolist()
 
-    def predict_noise(self, x: Tensor, timestep: Tensor, model_options=None, seed=None) -> Tensor:
+    def predict_noise(
+        self, x: Tensor, timestep: Tensor, model_options: dict[str, Any] | None = None, seed: int | None = None
+    ) -> Tensor:
+        """Predict x0, guided where the interval says so. Raises SoraError at the first NaN."""
         level = float(timestep.flatten()[0])
         cfg, options = self.cfg, model_options or {}
         if not self.low <= level <= self.high:

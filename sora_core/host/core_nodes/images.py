@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
-import torch.nn.functional as functional
+import torch.nn.functional as F
+from torch import Tensor
 
 from ...errors import expect
 from ..api import io, ui
 from ..desk.folders import IMAGE_SUFFIXES, current
 from ..images import load_image
 
-MAX_SIZE = 16384
+MAX_SIZE = 16384  # ComfyUI's
 
 
 class LoadImage(io.ComfyNode):
+    """Reads a picture and its mask."""
+
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
@@ -32,22 +37,22 @@ class LoadImage(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, image) -> bool | str:
-        if image is not None:
-            current().existing(image)
+    def validate_inputs(cls, image: str | None) -> bool | str:
+        current().check_input(image)
         return True
 
     @classmethod
-    def fingerprint_inputs(cls, image) -> tuple:
-        stat = current().existing(image).stat()
-        return stat.st_mtime_ns, stat.st_size
+    def fingerprint_inputs(cls, image: str) -> tuple[int, int]:
+        return current().stamp(image)
 
     @classmethod
-    def execute(cls, image) -> io.NodeOutput:
+    def execute(cls, image: str) -> io.NodeOutput:
         return io.NodeOutput(*load_image(current().existing(image)))
 
 
 class SaveImage(io.ComfyNode):
+    """Saves pictures as PNG files that carry the workflow."""
+
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
@@ -66,16 +71,18 @@ class SaveImage(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, filename_prefix) -> bool | str:
+    def validate_inputs(cls, filename_prefix: str | None) -> bool | str:
         current().check_prefix(filename_prefix)
         return True
 
     @classmethod
-    def execute(cls, images, filename_prefix) -> io.NodeOutput:
+    def execute(cls, images: Tensor, filename_prefix: str) -> io.NodeOutput:
         return io.NodeOutput(images, ui=ui.ImageSaveHelper.get_save_images_ui(images, filename_prefix, cls))
 
 
 class PreviewImage(io.ComfyNode):
+    """Shows pictures, from files in the temp folder."""
+
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
@@ -88,31 +95,38 @@ class PreviewImage(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, images) -> io.NodeOutput:
+    def execute(cls, images: Tensor) -> io.NodeOutput:
         return io.NodeOutput(images, ui=ui.PreviewImage(images, cls=cls))
 
 
-def resize(images: torch.Tensor, width: int, height: int, method: str, crop: str = "disabled") -> torch.Tensor:
-    """`images` `[B,H,W,C]` at `width` x `height`. Crop "center" cuts to the new aspect first."""
-    pixels = images.movedim(-1, 1)
-    if crop == "center":
-        old_height, old_width = pixels.shape[-2:]
-        if old_width * height > old_height * width:
-            keep = max(1, round(old_height * width / height))
-            left = (old_width - keep) // 2
-            pixels = pixels[..., left : left + keep]
-        else:
-            keep = max(1, round(old_width * height / width))
-            top = (old_height - keep) // 2
-            pixels = pixels[..., top : top + keep, :]
+def resize(
+    images: Tensor, width: int, height: int, method: str, crop: Literal["disabled", "center"] = "disabled"
+) -> Tensor:
+    """Scale `images` `[B,H,W,C]` to `width` x `height` pixels. Crop "center" cuts them to the new aspect first."""
+    pixels = _crop(images, width, height) if crop == "center" else images
     if method == "lanczos":
-        return _lanczos(pixels.movedim(1, -1), width, height)
+        return _lanczos(pixels, width, height)
+    pixels = pixels.movedim(-1, 1)
+    # torch has antialiasing for these two; "area" needs none.
     options = {"antialias": True} if method in ("bilinear", "bicubic") else {}
-    pixels = functional.interpolate(pixels, size=(height, width), mode=method, **options)
+    pixels = F.interpolate(pixels, size=(height, width), mode=method, **options)
     return pixels.movedim(1, -1).clamp(0, 1)
 
 
-def _lanczos(images: torch.Tensor, width: int, height: int) -> torch.Tensor:
+def _crop(images: Tensor, width: int, height: int) -> Tensor:
+    """Cut the middle of `images` `[B,H,W,C]` out, in the aspect `width` to `height`."""
+    old_height, old_width = images.shape[1:3]
+    if old_width * height > old_height * width:
+        keep = max(1, round(old_height * width / height))
+        left = (old_width - keep) // 2
+        return images[:, :, left : left + keep]
+    keep = max(1, round(old_width * height / width))
+    top = (old_height - keep) // 2
+    return images[:, top : top + keep]
+
+
+def _lanczos(images: Tensor, width: int, height: int) -> Tensor:
+    """Scale with Pillow, channel by channel as floats: as pictures of 8 bits they would lose their fine steps."""
     import numpy as np
     from PIL import Image
 
@@ -125,6 +139,8 @@ def _lanczos(images: torch.Tensor, width: int, height: int) -> torch.Tensor:
 
 
 class ImageScale(io.ComfyNode):
+    """Scales pictures."""
+
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
@@ -142,7 +158,9 @@ class ImageScale(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, image, upscale_method, width, height, crop) -> io.NodeOutput:
+    def execute(
+        cls, image: Tensor, upscale_method: str, width: int, height: int, crop: Literal["disabled", "center"]
+    ) -> io.NodeOutput:
         old_height, old_width = image.shape[1:3]
         if width == 0 and height == 0:
             return io.NodeOutput(image)
@@ -152,6 +170,8 @@ class ImageScale(io.ComfyNode):
 
 
 class ImageBatch(io.ComfyNode):
+    """Puts pictures behind others, scaled and cut to their size."""
+
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
@@ -163,14 +183,17 @@ class ImageBatch(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, image1, image2) -> io.NodeOutput:
+    def execute(cls, image1: Tensor, image2: Tensor) -> io.NodeOutput:
         if image1.shape[1:3] != image2.shape[1:3]:
             image2 = resize(image2, image1.shape[2], image1.shape[1], "bilinear", "center")
+        # One may have transparency where the other has none.
         channels = min(image1.shape[-1], image2.shape[-1])
         return io.NodeOutput(torch.cat([image1[..., :channels], image2[..., :channels]]))
 
 
 class ImageFromBatch(io.ComfyNode):
+    """Takes pictures out of a batch."""
+
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
@@ -192,10 +215,11 @@ class ImageFromBatch(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, image, batch_index, length) -> io.NodeOutput:
+    def execute(cls, image: Tensor, batch_index: int, length: int) -> io.NodeOutput:
         count = image.shape[0]
         expect(count > 0, "There are no pictures in the batch.")
         start = min(max(batch_index + count if batch_index < 0 else batch_index, 0), count - 1)
+        # A slice without its own memory would keep the whole batch.
         return io.NodeOutput(image[start : start + length].clone())
 
 

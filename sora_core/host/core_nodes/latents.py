@@ -6,8 +6,11 @@ LATENT is `{"samples": [B,C,T,H,W], ...}` as the model sees it; CONDITIONING is 
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from ...errors import expect
+from ...pipeline.engine import Latent
+from ...pipeline.own import ClipSocket, VaeSocket
 from ..api import io
 
 MAX_SIZE = 16384
@@ -28,7 +31,7 @@ class CLIPTextEncode(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, text, clip) -> io.NodeOutput:
+    def execute(cls, text: str, clip: ClipSocket) -> io.NodeOutput:
         return io.NodeOutput(clip.encode(text))
 
 
@@ -44,7 +47,7 @@ class VAEDecode(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, samples, vae) -> io.NodeOutput:
+    def execute(cls, samples: Latent, vae: VaeSocket) -> io.NodeOutput:
         return io.NodeOutput(vae.decode(samples["samples"]))
 
 
@@ -60,7 +63,7 @@ class VAEEncode(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, pixels, vae) -> io.NodeOutput:
+    def execute(cls, pixels: Tensor, vae: VaeSocket) -> io.NodeOutput:
         return io.NodeOutput({"samples": vae.encode(pixels[..., :3])})
 
 
@@ -82,7 +85,7 @@ class EmptyLatentImage(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, width, height, batch_size) -> io.NodeOutput:
+    def execute(cls, width: int, height: int, batch_size: int) -> io.NodeOutput:
         samples = torch.zeros(batch_size, 4, height // 8, width // 8)
         return io.NodeOutput({"samples": samples, "downscale_ratio_spacial": 8})
 
@@ -102,7 +105,7 @@ class SetLatentNoiseMask(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, samples, mask) -> io.NodeOutput:
+    def execute(cls, samples: Latent, mask: Tensor) -> io.NodeOutput:
         expect(mask.ndim in (2, 3), f"A mask has the shape [B,H,W], not {list(mask.shape)}.")
         return io.NodeOutput({**samples, "noise_mask": mask.reshape(-1, 1, *mask.shape[-2:])})
 

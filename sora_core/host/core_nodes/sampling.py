@@ -123,7 +123,17 @@ class KSampler(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, model, seed, steps, cfg, sampler_name, scheduler, positive, negative, latent_image, denoise=1.0
+        cls,
+        model: DiffusionModel,
+        seed: int,
+        steps: int,
+        cfg: float,
+        sampler_name: str,
+        scheduler: str,
+        positive: Conditioning,
+        negative: Conditioning,
+        latent_image: Latent,
+        denoise: float = 1.0,
     ) -> io.NodeOutput:
         spec = get_sampler(sampler_name)
         sigmas = ksampler_sigmas(
@@ -158,19 +168,19 @@ class KSamplerAdvanced(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        model,
-        add_noise,
-        noise_seed,
-        steps,
-        cfg,
-        sampler_name,
-        scheduler,
-        positive,
-        negative,
-        latent_image,
-        start_at_step,
-        end_at_step,
-        return_with_leftover_noise,
+        model: DiffusionModel,
+        add_noise: str,
+        noise_seed: int,
+        steps: int,
+        cfg: float,
+        sampler_name: str,
+        scheduler: str,
+        positive: Conditioning,
+        negative: Conditioning,
+        latent_image: Latent,
+        start_at_step: int,
+        end_at_step: int,
+        return_with_leftover_noise: str,
     ) -> io.NodeOutput:
         spec = get_sampler(sampler_name)
         sigmas = ksampler_sigmas(
@@ -200,7 +210,7 @@ class KSamplerSelect(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, sampler_name) -> io.NodeOutput:
+    def execute(cls, sampler_name: str) -> io.NodeOutput:
         return io.NodeOutput(SamplerSocket(sampler_name, get_sampler(sampler_name).fn))
 
 
@@ -221,7 +231,7 @@ class BasicScheduler(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model, scheduler, steps, denoise) -> io.NodeOutput:
+    def execute(cls, model: DiffusionModel, scheduler: str, steps: int, denoise: float) -> io.NodeOutput:
         return io.NodeOutput(get_sigmas(scheduler, steps, shift=model.shift, denoise=denoise))
 
 
@@ -237,7 +247,7 @@ class RandomNoise(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, noise_seed) -> io.NodeOutput:
+    def execute(cls, noise_seed: int) -> io.NodeOutput:
         return io.NodeOutput(SeededNoise(noise_seed))
 
 
@@ -274,7 +284,9 @@ class CFGGuider(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model, positive, negative, cfg) -> io.NodeOutput:
+    def execute(
+        cls, model: DiffusionModel, positive: Conditioning, negative: Conditioning, cfg: float
+    ) -> io.NodeOutput:
         return io.NodeOutput(Guider(model, positive, negative, cfg))
 
 
@@ -290,7 +302,7 @@ class BasicGuider(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model, conditioning) -> io.NodeOutput:
+    def execute(cls, model: DiffusionModel, conditioning: Conditioning) -> io.NodeOutput:
         return io.NodeOutput(Guider(model, conditioning))
 
 
@@ -321,7 +333,16 @@ class SamplerCustom(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, model, add_noise, noise_seed, cfg, positive, negative, sampler, sigmas, latent_image
+        cls,
+        model: DiffusionModel,
+        add_noise: bool,
+        noise_seed: int,
+        cfg: float,
+        positive: Conditioning,
+        negative: Conditioning,
+        sampler: SamplerSocket,
+        sigmas: Tensor,
+        latent_image: Latent,
     ) -> io.NodeOutput:
         guider = Guider(model, positive, negative, cfg)
         return io.NodeOutput(*guider.sample(latent_image, sampler, sigmas, noise_seed, add_noise=add_noise))
@@ -345,7 +366,9 @@ class SamplerCustomAdvanced(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, noise, guider, sampler, sigmas, latent_image) -> io.NodeOutput:
+    def execute(
+        cls, noise: SeededNoise, guider: Guider, sampler: SamplerSocket, sigmas: Tensor, latent_image: Latent
+    ) -> io.NodeOutput:
         latent_image = guider.model.space.fit_empty(latent_image, "the model")
         drawn = noise.generate_noise(latent_image)
         return io.NodeOutput(*guider.sample(latent_image, sampler, sigmas, noise.seed, noise=drawn))
@@ -373,7 +396,7 @@ class ModelSamplingSD3(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model, shift) -> io.NodeOutput:
+    def execute(cls, model: DiffusionModel, shift: float) -> io.NodeOutput:
         return io.NodeOutput(model.with_shift(shift))
 
 

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
+from typing import Any
 
 from ..api import io, ui
 
 
 def _primitive(node_id: str, label: str, entry: io.Input, output: io.Output) -> type[io.ComfyNode]:
-    """A node that hands on the value of its widget."""
+    """Make a node that hands on the value of its widget."""
 
     class Primitive(io.ComfyNode):
+        """Hands on the value of its widget."""
+
         @classmethod
         def define_schema(cls) -> io.Schema:
             return io.Schema(node_id, display_name=label, category="utils/primitive", inputs=[entry], outputs=[output])
 
         @classmethod
-        def execute(cls, value) -> io.NodeOutput:
+        def execute(cls, value: Any) -> io.NodeOutput:
             return io.NodeOutput(value)
 
     Primitive.__name__ = Primitive.__qualname__ = node_id
@@ -25,6 +29,8 @@ def _primitive(node_id: str, label: str, entry: io.Input, output: io.Output) -> 
 
 
 class PreviewAny(io.ComfyNode):
+    """Shows any value as a text."""
+
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
@@ -37,33 +43,29 @@ class PreviewAny(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, source) -> io.NodeOutput:
-        if isinstance(source, (str, int, float, bool)):
-            text = str(source)
-        else:
-            try:
-                text = json.dumps(source, indent=4, ensure_ascii=False)
-            except (TypeError, ValueError):
-                text = str(source)
+    def execute(cls, source: Any) -> io.NodeOutput:
+        text = _as_text(source)
         return io.NodeOutput(text, ui=ui.PreviewText(text))
 
 
-_LIMIT = sys.maxsize
+def _as_text(value: Any) -> str:
+    """Write a value down: JSON where it is a dict or a list of plain ones."""
+    if not isinstance(value, (str, int, float)):
+        with suppress(TypeError, ValueError):
+            return json.dumps(value, indent=4, ensure_ascii=False)
+    return str(value)
+
+
+_LIMIT = sys.maxsize  # as in ComfyUI
+_WHOLE = io.Int.Input("value", min=-_LIMIT, max=_LIMIT, control_after_generate=io.ControlAfterGenerate.fixed)
+_NUMBER = io.Float.Input("value", min=-_LIMIT, max=_LIMIT, step=0.1)
+_LINES = io.String.Input("value", multiline=True)
 
 NODES = [
-    _primitive(
-        "PrimitiveInt",
-        "Int",
-        io.Int.Input("value", min=-_LIMIT, max=_LIMIT, control_after_generate=io.ControlAfterGenerate.fixed),
-        io.Int.Output(),
-    ),
-    _primitive(
-        "PrimitiveFloat", "Float", io.Float.Input("value", min=-_LIMIT, max=_LIMIT, step=0.1), io.Float.Output()
-    ),
+    _primitive("PrimitiveInt", "Int", _WHOLE, io.Int.Output()),
+    _primitive("PrimitiveFloat", "Float", _NUMBER, io.Float.Output()),
     _primitive("PrimitiveString", "String", io.String.Input("value"), io.String.Output()),
-    _primitive(
-        "PrimitiveStringMultiline", "String (Multiline)", io.String.Input("value", multiline=True), io.String.Output()
-    ),
+    _primitive("PrimitiveStringMultiline", "String (Multiline)", _LINES, io.String.Output()),
     _primitive("PrimitiveBoolean", "Boolean", io.Boolean.Input("value"), io.Boolean.Output()),
     PreviewAny,
 ]

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
-from ..api import InputImpl, Types, io, ui
+from torch import Tensor
+
+from ..api import io, ui
+from ..api.video import VideoComponents, VideoFromComponents, VideoFromFile, VideoInput
 from ..desk.folders import VIDEO_SUFFIXES, current
 from ..saving import saving_of
 
 
 class LoadVideo(io.ComfyNode):
+    """Opens a video file."""
+
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
@@ -28,24 +34,24 @@ class LoadVideo(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, file) -> bool | str:
-        if file is not None:
-            current().existing(file)
+    def validate_inputs(cls, file: str | None) -> bool | str:
+        current().check_input(file)
         return True
 
     @classmethod
-    def fingerprint_inputs(cls, file) -> tuple:
-        stat = current().existing(file).stat()
-        return stat.st_mtime_ns, stat.st_size
+    def fingerprint_inputs(cls, file: str) -> tuple[int, int]:
+        return current().stamp(file)
 
     @classmethod
-    def execute(cls, file) -> io.NodeOutput:
-        video = InputImpl.VideoFromFile(current().existing(file))
+    def execute(cls, file: str) -> io.NodeOutput:
+        video = VideoFromFile(current().existing(file))
         video.get_dimensions()  # A damaged file should fail here, where its name is, not at a later node.
         return io.NodeOutput(video)
 
 
 class GetVideoComponents(io.ComfyNode):
+    """Takes a video apart."""
+
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
@@ -63,14 +69,14 @@ class GetVideoComponents(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, video) -> io.NodeOutput:
-        parts = video.get_components()
-        return io.NodeOutput(
-            parts.images, parts.audio, float(parts.frame_rate), video.get_bit_depth(), video.get_color_space()
-        )
+    def execute(cls, video: VideoInput) -> io.NodeOutput:
+        parts, depth, space = video.get_components(), video.get_bit_depth(), video.get_color_space()
+        return io.NodeOutput(parts.images, parts.audio, float(parts.frame_rate), depth, space)
 
 
 class CreateVideo(io.ComfyNode):
+    """Puts frames and sound together."""
+
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
@@ -89,34 +95,21 @@ class CreateVideo(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, images, fps, audio=None, bit_depth=8) -> io.NodeOutput:
-        parts = Types.VideoComponents(images=images, frame_rate=Fraction(fps), audio=audio)
-        return io.NodeOutput(InputImpl.VideoFromComponents(parts, bit_depth))
+    def execute(
+        cls, images: Tensor, fps: float, audio: dict[str, Any] | None = None, bit_depth: int = 8
+    ) -> io.NodeOutput:
+        parts = VideoComponents(images, Fraction(fps), audio)
+        return io.NodeOutput(VideoFromComponents(parts, bit_depth))
 
 
 def _codec(optional: bool = False) -> io.Input:
-    encoding = io.DynamicCombo.Input(
-        "encoding",
-        display_name="encoding mode",
-        optional=True,
-        options=[
-            io.DynamicCombo.Option("auto", []),
-            io.DynamicCombo.Option(
-                "re-encode",
-                [
-                    io.Float.Input(
-                        "crf", default=23.0, min=0.0, max=51.0, step=1.0, tooltip="Lower is better and larger."
-                    )
-                ],
-            ),
-        ],
-    )
-    return io.DynamicCombo.Input(
-        "codec",
-        optional=optional,
-        extra_dict={"hidden": True} if optional else None,
-        options=[io.DynamicCombo.Option("auto", []), io.DynamicCombo.Option("h264", [encoding])],
-    )
+    """Make the input that says how to encode. The optional one, of old workflows, is not drawn."""
+    crf = io.Float.Input("crf", default=23.0, min=0.0, max=51.0, step=1.0, tooltip="Lower is better and larger.")
+    auto = io.DynamicCombo.Option("auto", [])
+    modes = [auto, io.DynamicCombo.Option("re-encode", [crf])]
+    encoding = io.DynamicCombo.Input("encoding", modes, display_name="encoding mode", optional=True)
+    codecs = [auto, io.DynamicCombo.Option("h264", [encoding])]
+    return io.DynamicCombo.Input("codec", codecs, optional=optional, extra_dict={"hidden": True} if optional else None)
 
 
 class SaveVideo(io.ComfyNode):
@@ -146,12 +139,14 @@ class SaveVideo(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, filename_prefix) -> bool | str:
+    def validate_inputs(cls, filename_prefix: str | None) -> bool | str:
         current().check_prefix(filename_prefix)
         return True
 
     @classmethod
-    def execute(cls, video, filename_prefix, format, codec=None) -> io.NodeOutput:
+    def execute(
+        cls, video: VideoInput, filename_prefix: str, format: dict[str, Any], codec: dict[str, Any] | None = None
+    ) -> io.NodeOutput:
         chosen = format.get("codec") or codec or {}
         crf = (chosen.get("encoding") or {}).get("crf")
         width, height = video.get_dimensions()

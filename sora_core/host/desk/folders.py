@@ -11,12 +11,17 @@ import os
 import re
 import shutil
 import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from ...errors import SoraError, expect
 from ...files import PICTURES, VIDEOS, ensure_writable
+from ...words import did_you_mean
 
 IMAGE_SUFFIXES = (*PICTURES, ".gif")
 VIDEO_SUFFIXES = VIDEOS
@@ -31,26 +36,27 @@ def _own_temp() -> Path:
 
 @dataclass
 class Folders:
-    """Where a host reads its inputs and writes its outputs and previews.
-
-    samples: a folder of inputs that come with a workflow, read where `input` has no such file.
-    """
+    """Where a host reads its inputs and writes its outputs and previews."""
 
     input: Path = field(default_factory=lambda: Path("input"))
     output: Path = field(default_factory=lambda: Path("output"))
     temp: Path = field(default_factory=_own_temp)
-    samples: Path | None = None
+    samples: Path | None = None  # inputs that come with a workflow, read where `input` has no such file
 
     def discard_temp(self) -> None:
         """Remove the temp folder and the previews in it."""
         shutil.rmtree(self.temp, ignore_errors=True)
 
     def of(self, kind: str) -> Path:
+        """Return the folder "input", "output" or "temp". Raises SoraError for another name."""
         expect(kind in ("input", "output", "temp"), f"Unknown folder {kind!r}: use input, output or temp.")
         return Path(getattr(self, kind))
 
     def resolve(self, name: str, kind: str = "input") -> Path:
-        """The file `name` (ComfyUI's `name.png [output]` notation allowed) in a folder, never outside it."""
+        """Find the file `name` in a folder, never outside it. ComfyUI's `name.png [output]` names the folder too.
+
+        Raises SoraError for a name that leads out of the folder.
+        """
         match = re.fullmatch(r"(.*) \[(input|output|temp)\]", name)
         if match:
             name, kind = match.groups()
@@ -61,32 +67,36 @@ class Folders:
         return path
 
     def existing(self, name: str, kind: str = "input") -> Path:
-        """As `resolve`; raises SoraError, naming close matches, when there is no such file."""
+        """Find a file as `resolve` does. Raises SoraError, naming close matches, when there is none."""
         path = self.resolve(name, kind)
         if not path.is_file():
-            from ...words import did_you_mean
-
             hint = did_you_mean(name, self.files(kind)) or f"put the file into {self.of(kind)}."
             raise SoraError(f"There is no file {name!r} in the {kind} folder: {hint}")
         return path
 
+    def check_input(self, name: str | None) -> None:
+        """Raise SoraError when there is no such input; None, a linked name, passes.
+
+        For a node's `validate_inputs`: better to hear it before the work than after.
+        """
+        if name is not None:
+            self.existing(name)
+
+    def stamp(self, name: str) -> tuple[int, int]:
+        """Return what changes when an input does, its time in nanoseconds and its size: for `fingerprint_inputs`."""
+        stat = self.existing(name).stat()
+        return stat.st_mtime_ns, stat.st_size
+
     def files(self, kind: str, suffixes: tuple[str, ...] = ()) -> list[str]:
-        """Names of the files at the top of a folder, sorted."""
+        """List the names of the files at the top of a folder, sorted."""
         roots = [self.of(kind)] + ([self.samples] if kind == "input" and self.samples else [])
-        return sorted(
-            {
-                p.name
-                for root in roots
-                if root.is_dir()
-                for p in root.iterdir()
-                if p.is_file() and (not suffixes or p.suffix.lower() in suffixes)
-            }
-        )
+        found = [path for root in roots if root.is_dir() for path in root.iterdir() if path.is_file()]
+        return sorted({path.name for path in found if not suffixes or path.suffix.lower() in suffixes})
 
     def check_prefix(self, prefix: str | None, kind: str = "output") -> None:
         """Raise SoraError when a file of this prefix could not be saved; None, a linked prefix, passes.
 
-        For a node's `validate_inputs`: better to hear it before the work than after.
+        For a node's `validate_inputs`, as `check_input` is.
         """
         if prefix is not None:
             self._target(prefix, kind, 0, 0)
@@ -94,20 +104,28 @@ class Folders:
     def next_file(
         self, prefix: str, suffix: str, kind: str = "output", width: int = 0, height: int = 0
     ) -> tuple[Path, str]:
-        """The path for the next file of `prefix`, and its subfolder. Makes the folder.
+        """Return the path for the next file of `prefix`, and its subfolder. Makes the folder.
+
+        No other run in this process gets the same path, even before the file is there.
 
         Raises SoraError when the prefix leaves the folder or the folder cannot be written.
         """
         target = self._target(prefix, kind, width, height)
         stem = target.name
         pattern = re.compile(re.escape(stem) + r"_(\d+)_?\.[^.]+$")
-        taken = [int(m.group(1)) for name in os.listdir(target.parent) if (m := pattern.match(name))]
         subfolder = target.parent.relative_to(self.of(kind).resolve()).as_posix()
-        path = target.parent / f"{stem}_{max(taken, default=0) + 1:05}_{suffix}"
+        with _lock:
+            names = os.listdir(target.parent) + [path.name for path in _promised if path.parent == target.parent]
+            taken = [int(m.group(1)) for name in names if (m := pattern.match(name))]
+            path = target.parent / f"{stem}_{max(taken, default=0) + 1:05}_{suffix}"
+            block = _block.get()
+            if block is not None:
+                block.promised.append(path)
+                _promised.add(path)
         return path, "" if subfolder == "." else subfolder
 
     def _target(self, prefix: str, kind: str, width: int, height: int) -> Path:
-        """Where files of `prefix` go, less their counter; the folder is made and can be written."""
+        """Say where files of `prefix` go, less their counter. The folder is made and can be written."""
         target = safe_join(self.of(kind), expand_prefix(prefix, width, height) or "sora")
         if target == self.of(kind).resolve():
             target = target / "sora"
@@ -120,7 +138,7 @@ class Folders:
 
 
 def safe_join(root: Path, name: str) -> Path:
-    """`root/name`, resolved; raises SoraError if that is not inside `root` (links followed)."""
+    """Resolve `root/name`. Raises SoraError if that is not inside `root`, links followed."""
     root = Path(root).resolve()
     if "\0" in name:
         raise SoraError(f"The file name {name!r} holds a zero byte: remove it.")
@@ -131,38 +149,49 @@ def safe_join(root: Path, name: str) -> Path:
 
 
 def expand_prefix(prefix: str, width: int = 0, height: int = 0) -> str:
-    """Fill in the `%...%` parts of a file name prefix."""
+    """Fill in the `%...%` parts of a file name prefix; unknown ones stay."""
     now = datetime.now()
     dates = {"yyyy": "%Y", "yy": "%y", "MM": "%m", "dd": "%d", "hh": "%H", "mm": "%M", "ss": "%S"}
     parts = re.compile("|".join(dates))
 
-    def date(match: re.Match) -> str:
+    def date(match: re.Match[str]) -> str:
         return now.strftime(parts.sub(lambda m: dates[m.group()], match.group(1)))
 
     prefix = re.sub(r"%date:([^%]*)%", date, prefix)
-    values = {
-        "width": width,
-        "height": height,
-        "year": now.year,
-        "month": f"{now.month:02}",
-        "day": f"{now.day:02}",
-        "hour": f"{now.hour:02}",
-        "minute": f"{now.minute:02}",
-        "second": f"{now.second:02}",
-    }
+    values: dict[str, object] = {"width": width, "height": height, "year": now.year}
+    values |= {unit: f"{getattr(now, unit):02}" for unit in ("month", "day", "hour", "minute", "second")}
     return re.sub(r"%(\w+)%", lambda m: str(values.get(m.group(1), m.group())), prefix)
 
 
-_current = Folders()
+@dataclass
+class _Block:
+    """A `with using(...)` that is open."""
+
+    folders: Folders
+    promised: list[Path] = field(default_factory=list)  # paths that `next_file` gave out in it
+
+
+# Not one per process: two hosts may run at once, each in its own thread or task.
+_block: ContextVar[_Block | None] = ContextVar("folders", default=None)
+# This one is: two hosts may write to one folder. A path counts as taken until its block ends.
+_promised: set[Path] = set()
+_lock = threading.Lock()
 
 
 def current() -> Folders:
-    """The folders in force in this process."""
-    return _current
+    """Return the folders of the host that runs this code, or those of the working folder outside of any host."""
+    block = _block.get()
+    return block.folders if block is not None else Folders()
 
 
-def use(folders: Folders) -> Folders:
-    """Set the folders in force; returns the ones before."""
-    global _current
-    before, _current = _current, folders
-    return before
+@contextmanager
+def using(folders: Folders) -> Iterator[None]:
+    """Make `folders` the current ones within the block. Threads that are started there need a copy of the context."""
+    block = _Block(folders)
+    token = _block.set(block)
+    try:
+        yield
+    finally:
+        _block.reset(token)
+        with _lock:
+            _promised.difference_update(block.promised)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ...errors import SoraError
 from ...words import did_you_mean, listing
 from ..api.dynamic import active_inputs
 from ..packs import Registry
-from .load import Node, Workflow
-from .widgets import BadValue, check_value
+from .widgets import BadValueError, check_value
+from .workflow import Node, Workflow
 
 
 def apply_overrides(workflow: Workflow, registry: Registry, settings: list[str]) -> None:
@@ -23,7 +24,7 @@ def apply_overrides(workflow: Workflow, registry: Registry, settings: list[str])
 
 
 def _find(workflow: Workflow, registry: Registry, target: str, setting: str) -> tuple[Node, str]:
-    """The node and input that `target` means. Titles and input names may hold dots: try every place."""
+    """Find the node and input that `target` means. Titles and input names may hold dots: try every place."""
     parts = target.split(".")
     for cut in range(1, len(parts)):
         found = _matching(workflow, registry, ".".join(parts[:cut]))
@@ -42,6 +43,7 @@ def _find(workflow: Workflow, registry: Registry, target: str, setting: str) -> 
 
 
 def _matching(workflow: Workflow, registry: Registry, name: str) -> list[Node]:
+    """Find the nodes of that id, or else of that title, or else of that type, or else shown under that name."""
     if name in workflow.nodes:
         return [workflow.nodes[name]]
     nodes = list(workflow.nodes.values())
@@ -50,8 +52,9 @@ def _matching(workflow: Workflow, registry: Registry, name: str) -> list[Node]:
         known = registry.nodes.get(node.type)
         return node.title or (known.GET_SCHEMA().display_name if known else None)
 
-    for attribute in (lambda n: n.title, lambda n: n.type, shown):
-        found = [node for node in nodes if (attribute(node) or "").lower() == name.lower()]
+    names: tuple[Callable[[Node], str | None], ...] = (lambda n: n.title, lambda n: n.type, shown)
+    for name_of in names:
+        found = [node for node in nodes if (name_of(node) or "").lower() == name.lower()]
         if found:
             return found
     return []
@@ -67,8 +70,9 @@ def _assign(node: Node, registry: Registry, name: str, value: str, setting: str)
         hint = did_you_mean(name, entries) or f"it has {listing(entries)}."
         raise SoraError(f"--set {setting!r}: {node.label} has no input {name!r}: {hint}")
     try:
+        # The range is checked with the whole graph, where the node may check it itself.
         parsed: Any = check_value(entries[name], value, check_range=False)
-    except BadValue as error:
+    except BadValueError as error:
         raise SoraError(f"--set {setting!r}: {node.label}, input {name!r}: {error}") from None
     node.inputs[name] = parsed
     # A new choice of a dynamic combo has other inputs: the old choice's values go.

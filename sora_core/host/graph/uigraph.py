@@ -7,18 +7,21 @@ with their links), bypassed nodes (passed through), and subgraphs (laid flat; a 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from ...errors import SoraError, expect
 from ..packs import Registry
-from .load import Link, Node, Workflow
 from .widgets import read_widget_values
+from .workflow import Link, Node, Workflow
 
-MUTED, BYPASSED = 2, 4
+MUTED, BYPASSED = 2, 4  # what a node's `mode` says
 NOTES = ("Note", "MarkdownNote")
-SUBGRAPH_IN, SUBGRAPH_OUT = -10, -20
+SUBGRAPH_IN, SUBGRAPH_OUT = -10, -20  # ids of the nodes that stand for a subgraph's own inputs and outputs
+# Files come from strangers: a subgraph may contain itself, and reroutes may form a ring.
 MAX_DEPTH = 100
+MAX_HOPS = 10_000
 
 
 @dataclass
@@ -40,10 +43,10 @@ class Scope:
     """One graph: the workflow itself, or one instance of a subgraph."""
 
     data: dict[str, Any]
-    prefix: str = ""
-    parent: Scope | None = None
-    instance: dict[str, Any] | None = None
-    inner: dict[Any, Scope] = field(default_factory=dict)
+    prefix: str = ""  # stands before the ids of its nodes
+    parent: Scope | None = None  # the graph that the instance stands in
+    instance: dict[str, Any] = field(default_factory=dict)  # the instance as a node of `parent`; empty at the top
+    inner: dict[Any, Scope] = field(default_factory=dict)  # the subgraphs in it, by the id of their instance
 
     def __post_init__(self) -> None:
         self.nodes = {node["id"]: node for node in self.data.get("nodes", [])}
@@ -51,17 +54,17 @@ class Scope:
 
 
 def read_ui(data: dict[str, Any], registry: Registry, name: str) -> Workflow:
-    """The workflow in `data`. Raises SoraError for JSON that is no valid graph."""
+    """Read the workflow in `data`. Raises SoraError for JSON that is no valid graph."""
     try:
         definitions = {d["id"]: d for d in (data.get("definitions") or {}).get("subgraphs") or []}
-        root = Scope(data)
-        scopes = list(_open(root, definitions, 0))
-        nodes: dict[str, Node] = {}
-        for scope in scopes:
-            for entry in scope.nodes.values():
-                if _is_real(entry) and entry["id"] not in scope.inner:
-                    node = _read_node(scope, entry, registry)
-                    nodes[node.id] = node
+        read = [
+            _read_node(scope, entry, registry)
+            # All scopes are opened before any node is read: a link may lead into a later one.
+            for scope in list(_open(Scope(data), definitions, 0))
+            for entry in scope.nodes.values()
+            if _is_real(entry) and entry["id"] not in scope.inner
+        ]
+        nodes = {node.id: node for node in read}
     except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
         raise SoraError(
             f"{name} is not a valid workflow ({type(error).__name__}: {error}): save it again from the frontend."
@@ -71,16 +74,18 @@ def read_ui(data: dict[str, Any], registry: Registry, name: str) -> Workflow:
 
 
 def _link(entry: Any) -> tuple[Any, tuple[Any, int, Any, int]]:
-    """`id -> (origin node, origin slot, target node, target slot)`; lists in old files, objects in new."""
+    """Read a link as `id, (origin node, origin slot, target node, target slot)`.
+
+    Old files hold it as a list, new ones as an object.
+    """
     if isinstance(entry, dict):
-        keys = ("origin_id", "origin_slot", "target_id", "target_slot")
-        return entry["id"], tuple(entry[key] for key in keys)
+        return entry["id"], (entry["origin_id"], entry["origin_slot"], entry["target_id"], entry["target_slot"])
     link_id, origin, origin_slot, target, target_slot = entry[:5]
     return link_id, (origin, origin_slot, target, target_slot)
 
 
-def _open(scope: Scope, definitions: dict[str, dict], depth: int):
-    """`scope` and every subgraph instance inside it."""
+def _open(scope: Scope, definitions: dict[Any, dict[str, Any]], depth: int) -> Iterator[Scope]:
+    """Yield `scope` and every subgraph instance inside it."""
     expect(depth < MAX_DEPTH, "The workflow's subgraphs contain each other without end: remove one of them.")
     yield scope
     for entry in scope.nodes.values():
@@ -100,7 +105,7 @@ def _read_node(scope: Scope, entry: dict[str, Any], registry: Registry) -> Node:
     node = Node(f"{scope.prefix}{entry['id']}", entry["type"], title=entry.get("title"))
     if known is not None:
         node.inputs = read_widget_values(known.GET_SCHEMA().inputs, entry.get("widgets_values"))
-        for (inner, name), value in (_proxied(scope.instance) if scope.instance else {}).items():
+        for (inner, name), value in _proxied(scope.instance).items():
             if inner == str(entry["id"]) and name in node.inputs:
                 node.inputs[name] = value
     for socket in entry.get("inputs") or []:
@@ -118,7 +123,7 @@ def _read_node(scope: Scope, entry: dict[str, Any], registry: Registry) -> Node:
 
 def _trace(scope: Scope, link_id: Any) -> Link | Value | Muted | None:
     """Follow a link back to the node that really feeds it; None when nothing does."""
-    for _ in range(10_000):
+    for _ in range(MAX_HOPS):
         if link_id is None or link_id not in scope.links:
             return None
         origin, slot, _, _ = scope.links[link_id]
@@ -150,28 +155,23 @@ def _trace(scope: Scope, link_id: Any) -> Link | Value | Muted | None:
 
 
 def _bypass(node: dict[str, Any], slot: int) -> Any:
-    """The link that passes through a bypassed node: the input in the same place, or the first of its type."""
+    """Find the link that passes through a bypassed node: the input in the same place, or the first of its type."""
     inputs = node.get("inputs") or []
     wanted = node["outputs"][slot]["type"]
-    candidates = inputs[slot : slot + 1] + inputs
-    return next(
-        (
-            socket.get("link")
-            for socket in candidates
-            if socket.get("type") == wanted or "*" in (socket.get("type"), wanted)
-        ),
-        None,
-    )
+    for socket in inputs[slot : slot + 1] + inputs:
+        if socket.get("type") == wanted or "*" in (socket.get("type"), wanted):
+            return socket.get("link")
+    return None
 
 
 def _instance_input(scope: Scope, slot: int) -> dict[str, Any] | None:
-    """The input on the instance that feeds the subgraph's input number `slot`."""
+    """Find the input on the instance that feeds the subgraph's input number `slot`."""
     name = scope.data["inputs"][slot]["name"]
     return next((s for s in scope.instance.get("inputs") or [] if s["name"] == name), None)
 
 
 def _promoted(scope: Scope, socket: dict[str, Any] | None) -> Value | None:
-    """The value typed into a widget on the instance; None leaves the inner node's own value in force."""
+    """Return the value typed into a widget on the instance; None leaves the inner node's own value in force."""
     if socket is None or "widget" not in socket:
         return None
     value = _proxied(scope.instance).get(("-1", socket["name"]))
@@ -179,7 +179,7 @@ def _promoted(scope: Scope, socket: dict[str, Any] | None) -> Value | None:
 
 
 def _proxied(instance: dict[str, Any]) -> dict[tuple[str, str], Any]:
-    """Values typed on a subgraph's instance, by `("-1", its input)` or `(inner node's id, widget)`."""
+    """Read the values typed on a subgraph's instance, by `("-1", its input)` or `(inner node's id, widget)`."""
     values = instance.get("widgets_values")
     if not isinstance(values, list):
         return {}
@@ -190,11 +190,8 @@ def _proxied(instance: dict[str, Any]) -> dict[tuple[str, str], Any]:
 
 
 def _inner_output(scope: Scope, slot: int) -> Any:
-    return next(
-        (
-            link_id
-            for link_id, (_, _, target, target_slot) in scope.links.items()
-            if target == SUBGRAPH_OUT and target_slot == slot
-        ),
-        None,
-    )
+    """Find the link inside a subgraph that feeds its output number `slot`."""
+    for link_id, (_, _, *target) in scope.links.items():
+        if target == [SUBGRAPH_OUT, slot]:
+            return link_id
+    return None

@@ -4,59 +4,61 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable
 from typing import Any
 
 from ...words import did_you_mean, listing, short
-from ..api.base import Input, WidgetInput
-from ..api.dynamic import DynamicCombo, DynamicInput
-from ..api.sockets import MultiType
-from ..api.widgets import Boolean, Combo, Float, Int, MultiCombo, String
+from ..api.base import ControlAfterGenerate, Input, WidgetInput
+from ..api.dynamic import DynamicComboInput, DynamicInput
+from ..api.sockets import MultiTypeInput
+from ..api.widgets import BooleanInput, ComboInput, FloatInput, IntInput, MultiComboInput, StringInput
 
 # What the widget "control after generate" that the frontend puts behind a seed can hold.
-CONTROL_WORDS = ("fixed", "increment", "decrement", "randomize")
+CONTROL_WORDS = tuple(ControlAfterGenerate)
+# What the frontend saves for an upload button.
+UPLOAD_WORDS = ("image", "audio", "video", "upload")
+# What people write for a switch after `--set`, and what JSON's own values are as texts.
 TRUE_WORDS = ("true", "yes", "on", "1")
 FALSE_WORDS = ("false", "no", "off", "0")
 
 
-def widget_of(entry: Input) -> Input | None:
-    """The input that defines the widget of `entry`, or None for a plain socket."""
-    if isinstance(entry, MultiType.Input):
-        entry = entry.input_override
-    if isinstance(entry, DynamicCombo.Input):
-        return entry
-    if isinstance(entry, WidgetInput) and not entry.force_input:
-        return entry
-    return None
+def widget_of(entry: Input) -> WidgetInput | DynamicComboInput | None:
+    """Find the input that defines the widget of `entry`; None for a plain socket."""
+    shown = entry.input_override if isinstance(entry, MultiTypeInput) else entry
+    if isinstance(shown, DynamicComboInput):
+        return shown
+    return shown if isinstance(shown, WidgetInput) and not shown.force_input else None
 
 
 def default_of(entry: Input, guess: bool = False) -> Any:
-    """The value of an untouched widget, or None if the schema names none.
+    """Return the value of an untouched widget, or None if the schema names none.
 
     With `guess`, what the frontend would show: the first choice, an empty text, zero.
     """
     widget = widget_of(entry)
     if widget is None:
         return None
-    if isinstance(widget, DynamicCombo.Input):
-        return widget.keys()[0] if widget.options else None
-    if widget.default is not None:
-        return widget.default
-    if not guess:
-        return None
-    if isinstance(widget, MultiCombo.Input):
-        return []
-    if isinstance(widget, Combo.Input):
-        return widget.options[0] if widget.options else None
-    if isinstance(widget, Boolean.Input):
-        return False
-    if isinstance(widget, (Int.Input, Float.Input)):
-        return max(0, widget.min) if widget.min is not None else 0
-    return "" if isinstance(widget, String.Input) else None
+    if isinstance(widget, DynamicComboInput):
+        return widget.choices[0] if widget.choices else None
+    return widget.default if widget.default is not None or not guess else _guess(widget)
+
+
+def _guess(widget: WidgetInput) -> Any:
+    match widget:
+        case MultiComboInput():
+            return []
+        case ComboInput():
+            return widget.choices[0] if widget.choices else None
+        case BooleanInput():
+            return False
+        case IntInput() | FloatInput():
+            return max(0, widget.min) if widget.min is not None else 0
+        case StringInput():
+            return ""
+    return None
 
 
 def read_widget_values(inputs: list[Input], saved: Any) -> dict[str, Any]:
-    """Widget values by input name from a saved node's `widgets_values`.
+    """Read a saved node's `widgets_values` as values by input name.
 
     The list has no names: values stand in the order in which the frontend makes widgets, required inputs
     before optional ones, with extra entries for widgets that the schema does not mention (the control behind
@@ -64,111 +66,120 @@ def read_widget_values(inputs: list[Input], saved: Any) -> dict[str, Any]:
     their defaults.
     """
     if isinstance(saved, dict):
-        return {name: value for name, value in saved.items() if value is not None}
-    values = deque(saved if isinstance(saved, list) else [])
-    result: dict[str, Any] = {}
+        result = saved
+    else:
+        result = {}
+        _take(inputs, deque(saved if isinstance(saved, list) else []), result)
+    return {name: value for name, value in result.items() if value is not None}
 
-    def take(entries: Iterable[Input]) -> None:
-        entries = list(entries)
-        for group in ([e for e in entries if not e.optional], [e for e in entries if e.optional]):
-            for entry in group:
-                take_one(entry)
-            # The upload button is a required widget behind the other required ones.
-            if any(getattr(e, "upload", None) and not e.optional for e in group) and values:
-                if values[0] in ("image", "audio", "video", "upload"):
-                    values.popleft()
 
-    def take_one(entry: Input) -> None:
-        widget = widget_of(entry)
-        if widget is None:
-            return
-        value = values.popleft() if values else None
-        result[entry.id] = default_of(entry, guess=True) if value is None else value
-        if isinstance(widget, DynamicInput):
-            take(widget.expand(result))
-        elif _has_control(widget) and values and values[0] in CONTROL_WORDS:
+def _take(entries: list[Input], values: deque[Any], result: dict[str, Any]) -> None:
+    """Move the values of `entries` from the front of `values` to `result`."""
+    for group in ([e for e in entries if not e.optional], [e for e in entries if e.optional]):
+        for entry in group:
+            _take_one(entry, values, result)
+        # The upload button is a required widget behind the other required ones.
+        uploads = any(getattr(entry, "upload", None) and not entry.optional for entry in group)
+        if uploads and values and values[0] in UPLOAD_WORDS:
             values.popleft()
 
-    take(inputs)
-    return {name: value for name, value in result.items() if value is not None}
+
+def _take_one(entry: Input, values: deque[Any], result: dict[str, Any]) -> None:
+    widget = widget_of(entry)
+    if widget is None:
+        return
+    value = values.popleft() if values else None
+    result[entry.id] = default_of(entry, guess=True) if value is None else value
+    if isinstance(widget, DynamicInput):
+        _take(widget.expand(result), values, result)
+    elif _has_control(widget) and values and values[0] in CONTROL_WORDS:
+        values.popleft()
 
 
 def _has_control(widget: Input) -> bool:
     control = getattr(widget, "control_after_generate", None)
-    if control is None and isinstance(widget, Int.Input):
+    if control is None and isinstance(widget, IntInput):
+        # The frontend gives these names a control unasked.
         return widget.id.split(".")[-1] in ("seed", "noise_seed")
     return bool(control)
 
 
-class BadValue(Exception):
+class BadValueError(Exception):
     """Why a value does not fit an input; `kind` is ComfyUI's name for it."""
 
-    def __init__(self, kind: str, message: str):
+    def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
         self.kind = kind
 
 
 def check_value(entry: Input, value: Any, check_range: bool = True) -> Any:
-    """`value` as the input's type. Raises BadValue when it is of another type or out of range.
+    """Convert `value` to the input's type. Raises BadValueError when it is of another type or out of range.
 
     Texts are read as numbers or switches where those are asked for. `check_range` is off for inputs that the
     node checks itself.
     """
     widget = widget_of(entry)
-    if isinstance(widget, (Int.Input, Float.Input)):
-        value = _number(widget, value)
-        if check_range:
-            _in_range(widget, value)
-    elif isinstance(widget, Boolean.Input):
-        value = _boolean(value)
-    elif isinstance(widget, String.Input):
-        if isinstance(value, (dict, list)):
-            raise BadValue("invalid_input_type", f"{short(value)} is not a text: give a text.")
-        value = value if isinstance(value, str) else str(value)
-    elif isinstance(widget, DynamicCombo.Input):
-        value = _choice(value, widget.keys())
-    elif isinstance(widget, MultiCombo.Input):
-        chosen = value if isinstance(value, list) else [value]
-        value = [_choice(v, widget.options) for v in chosen] if check_range else chosen
-    elif isinstance(widget, Combo.Input) and check_range and widget.options is not None:
-        value = _choice(value, widget.options)
-    elif widget is None and "*" not in entry.get_io_type().split(","):
-        raise BadValue(
+    match widget:
+        case IntInput() | FloatInput():
+            number = _number(widget, value)
+            if check_range:
+                _in_range(widget, number)
+            return number
+        case BooleanInput():
+            return _boolean(value)
+        case StringInput():
+            if isinstance(value, (dict, list)):
+                raise BadValueError("invalid_input_type", f"{short(value)} is not a text: give a text.")
+            return value if isinstance(value, str) else str(value)
+        case DynamicComboInput():
+            return _choice(value, widget.choices)
+        case MultiComboInput():
+            chosen, choices = value if isinstance(value, list) else [value], widget.choices
+            return [_choice(v, choices) for v in chosen] if check_range and choices is not None else chosen
+        case ComboInput():
+            return _choice(value, widget.choices) if check_range and widget.choices is not None else value
+    if widget is None and "*" not in entry.get_io_type().split(","):
+        raise BadValueError(
             "invalid_input_type",
             f"{short(value)} is a value, but this input takes a link of type {entry.get_io_type()}: connect one.",
         )
     return value
 
 
-def _number(widget: Input, value: Any) -> int | float:
-    whole = isinstance(widget, Int.Input)
-    kind = "a whole number" if whole else "a number"
+def _number(widget: IntInput | FloatInput, value: Any) -> int | float:
+    kind = "a whole number" if isinstance(widget, IntInput) else "a number"
     try:
-        if isinstance(value, bool):
-            raise ValueError
-        if whole:
-            number = int(value) if isinstance(value, (int, str)) else int(float(value))
-            if isinstance(value, float) and number != value:
-                raise ValueError
-        else:
-            number = float(value)
-            if not math.isfinite(number):
-                raise ValueError
+        return _whole(value) if isinstance(widget, IntInput) else _finite(value)
     except (ValueError, TypeError, OverflowError):
-        raise BadValue(
+        raise BadValueError(
             "invalid_input_type", f"{short(value)} is not {kind}: give {kind}{_range_words(widget)}."
         ) from None
+
+
+def _whole(value: Any) -> int:
+    """Convert to a whole number. Raises ValueError, TypeError or OverflowError for what is none."""
+    number = int(value) if isinstance(value, (int, str)) else int(float(value))
+    if isinstance(value, bool) or (isinstance(value, float) and number != value):
+        raise ValueError
     return number
 
 
-def _in_range(widget: Input, number: int | float) -> None:
+def _finite(value: Any) -> float:
+    """Convert to a number. Raises ValueError, TypeError or OverflowError for what is none, nan or infinite."""
+    number = float(value)
+    if isinstance(value, bool) or not math.isfinite(number):
+        raise ValueError
+    return number
+
+
+def _in_range(widget: IntInput | FloatInput, number: int | float) -> None:
     if widget.min is not None and number < widget.min:
-        raise BadValue("value_smaller_than_min", f"{number} is too small: use a value{_range_words(widget)}.")
+        raise BadValueError("value_smaller_than_min", f"{number} is too small: use a value{_range_words(widget)}.")
     if widget.max is not None and number > widget.max:
-        raise BadValue("value_bigger_than_max", f"{number} is too large: use a value{_range_words(widget)}.")
+        raise BadValueError("value_bigger_than_max", f"{number} is too large: use a value{_range_words(widget)}.")
 
 
-def _range_words(widget: Input) -> str:
+def _range_words(widget: IntInput | FloatInput) -> str:
     if widget.min is not None and widget.max is not None:
         return f" from {widget.min} to {widget.max}"
     if widget.min is not None:
@@ -180,10 +191,11 @@ def _boolean(value: Any) -> bool:
     word = str(value).strip().lower()
     if word in TRUE_WORDS or word in FALSE_WORDS:
         return word in TRUE_WORDS
-    raise BadValue("invalid_input_type", f"{short(value)} is not a switch: give true or false.")
+    raise BadValueError("invalid_input_type", f"{short(value)} is not a switch: give true or false.")
 
 
-def _choice(value: Any, options: list) -> Any:
+def _choice(value: Any, options: list[Any]) -> Any:
+    """Find the option that `value` means: a workflow may hold a number as a text. Raises BadValueError."""
     if value in options:
         return value
     for option in options:
@@ -192,4 +204,4 @@ def _choice(value: Any, options: list) -> Any:
     hint = did_you_mean(value, options)
     if not hint:
         hint = f"choose one of {listing(options)}." if options else "there is none to choose yet."
-    raise BadValue("value_not_in_list", f"{short(value)} is not among the choices: {hint}")
+    raise BadValueError("value_not_in_list", f"{short(value)} is not among the choices: {hint}")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -12,21 +14,21 @@ from ...safety.gate import enforced
 from ..api.dynamic import nest_values
 from ..api.schema import Hidden
 from ..desk.folders import current
-from ..graph.load import Link
 from ..graph.validate import Plan, PlannedNode
+from ..graph.workflow import Link
 
 
 @dataclass
 class Result:
-    """What a node returned: a list of values per output, what it shows, and why what follows must not run."""
+    """What a node returned."""
 
-    outputs: list[list[Any]]
-    ui: dict[str, Any] | None = None
-    blocked: str | None = None
+    outputs: list[list[Any]]  # a list of values per output
+    ui: dict[str, Any] | None = None  # what it shows
+    blocked: str | None = None  # why what follows must not run
 
 
 def signatures(plan: Plan) -> dict[str, str]:
-    """For each node a hash of its type, its values and everything upstream.
+    """Hash each node's type, its values and everything upstream, and the folders and policy in force.
 
     A node whose `fingerprint_inputs` never equals itself (NaN, or it failed) gets a new hash each time.
     """
@@ -46,9 +48,8 @@ def signatures(plan: Plan) -> dict[str, str]:
 def _fingerprint(planned: PlannedNode) -> str | None:
     if not planned.cls.overrides("fingerprint_inputs"):
         return None
-    constants = {n: None if isinstance(v, Link) else v for n, v in planned.inputs.items()}
     try:
-        value = planned.cls.fingerprint_inputs(**nest_values(planned.schema.inputs, constants))
+        value = planned.cls.fingerprint_inputs(**nest_values(planned.schema.inputs, planned.constants()))
     except Exception:
         # The node will say what is wrong when it runs.
         return uuid4().hex
@@ -56,7 +57,7 @@ def _fingerprint(planned: PlannedNode) -> str | None:
 
 
 def _identity(planned: PlannedNode) -> list[str]:
-    """What besides the inputs makes two runs differ."""
+    """Name what besides the inputs makes two runs differ."""
     parts = []
     if planned.schema.not_idempotent or Hidden.unique_id in planned.schema.hidden:
         parts.append(planned.node.id)
@@ -66,34 +67,36 @@ def _identity(planned: PlannedNode) -> list[str]:
 
 
 class OutputCache:
-    """Results of the last run, by signature. What a run did not use is dropped after it."""
+    """Results of the last run, by signature. What a run did not use is dropped after it: videos are large."""
 
     def __init__(self) -> None:
         self._results: dict[str, Result] = {}
+        self._lock = threading.Lock()  # runs that go on at the same time share the cache
 
     def get(self, signature: str) -> Result | None:
+        """Return what a node returned under this signature, None if it must run (again)."""
         result = self._results.get(signature)
         return result if result is None or _files_exist(result) else None
 
     def put(self, signature: str, result: Result) -> None:
-        self._results[signature] = result
+        """Keep what a node returned."""
+        with self._lock:
+            self._results[signature] = result
 
     def keep_only(self, used: set[str]) -> None:
-        self._results = {s: r for s, r in self._results.items() if s in used}
+        """Drop what is not among the signatures `used`."""
+        with self._lock:
+            self._results = {s: r for s, r in self._results.items() if s in used}
 
 
 def _files_exist(result: Result) -> bool:
-    """A saved file that was deleted since must be saved again."""
+    """Tell whether all saved files are there still: one that was deleted must be saved again."""
     return all(path.is_file() for path in saved_files(result.ui, ("output", "temp")))
 
 
-def saved_files(ui: dict[str, Any] | None, kinds: tuple[str, ...] = ("output",)) -> list[Any]:
-    """The files named in what a node shows."""
-    entries = [
-        e
-        for shown in (ui or {}).values()
-        if isinstance(shown, (list, tuple))
-        for e in shown
-        if isinstance(e, dict) and e.get("filename") and e.get("type") in kinds
-    ]
-    return [current().resolve(f"{e.get('subfolder') or '.'}/{e['filename']}", e["type"]) for e in entries]
+def saved_files(ui: dict[str, Any] | None, kinds: tuple[str, ...] = ("output",)) -> list[Path]:
+    """List the files named in what a node shows."""
+    lists = [shown for shown in (ui or {}).values() if isinstance(shown, (list, tuple))]
+    entries = [entry for shown in lists for entry in shown if isinstance(entry, dict) and entry.get("type") in kinds]
+    named = [entry for entry in entries if entry.get("filename")]
+    return [current().resolve(f"{e.get('subfolder') or '.'}/{e['filename']}", e["type"]) for e in named]

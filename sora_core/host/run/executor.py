@@ -1,11 +1,6 @@
 """Runs a plan: each node after its sources, results cached, events told, stopped on request.
 
-Knows nothing of terminals or sockets: a listener gets `(event, data)`, with ComfyUI's event names:
-
-    execution_start {nodes}   execution_cached {nodes}   executing {node, title, type, index, total}
-    progress {node, value, max, preview}   progress_text {node, text}   executed {node, output, seconds}
-    execution_success {seconds}   execution_interrupted {node, executed}
-    execution_error {node, type, message}
+Knows nothing of terminals or sockets: whoever wants to watch hands in a listener (see `events.py`).
 """
 
 from __future__ import annotations
@@ -13,7 +8,8 @@ from __future__ import annotations
 import inspect
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,22 +21,20 @@ from ...pipeline.progress import Interrupted, Running, running
 from ...safety.gate import check_preview
 from ..api.dynamic import nest_values
 from ..api.schema import Hidden, HiddenHolder, NodeOutput, UIOutput
-from ..graph.load import Link
 from ..graph.validate import Plan, PlannedNode
+from ..graph.workflow import Link
 from ..packs import run_coroutine
 from . import guard
 from .cache import OutputCache, Result, saved_files, signatures
+from .events import AnyListener
 
-Listener = Callable[[str, dict[str, Any]], None]
 
-
-class NodeFailed(SoraError):
+class NodeError(SoraError):
     """A node raised. The original exception is the `__cause__`; `node_id` says where."""
 
-    def __init__(self, planned: PlannedNode, error: BaseException):
+    def __init__(self, planned: PlannedNode, error: BaseException) -> None:
         self.node_id, self.node_type = planned.node.id, planned.node.type
-        label = planned.node.label[0].upper() + planned.node.label[1:]
-        super().__init__(f"{label}: {_explain(error)}")
+        super().__init__(f"{planned.node.heading}: {_explain(error)}")
 
 
 def _explain(error: BaseException) -> str:
@@ -58,46 +52,63 @@ def _explain(error: BaseException) -> str:
 
 @dataclass
 class RunResult:
-    """What a run made. `outputs` holds what nodes show by id, `files` the files in the output folder."""
+    """What a run made."""
 
-    outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
-    files: list[Path] = field(default_factory=list)
-    timings: dict[str, float] = field(default_factory=dict)
-    cached: list[str] = field(default_factory=list)
-    blocked: dict[str, str] = field(default_factory=dict)
+    outputs: dict[str, dict[str, Any]] = field(default_factory=dict)  # what nodes show, by node id
+    files: list[Path] = field(default_factory=list)  # those in the output folder
+    timings: dict[str, float] = field(default_factory=dict)  # seconds, by id of the nodes that ran
+    cached: list[str] = field(default_factory=list)  # ids of the nodes that need not run again
+    blocked: dict[str, str] = field(default_factory=dict)  # why a node, or what follows it, did not run, by id
     seconds: float = 0.0
 
 
 class Executor:
-    """Runs plans one after the other. With a cache, a later run re-uses what did not change."""
+    """Runs plans. With a cache, a later run re-uses what did not change.
 
-    def __init__(self, cache: OutputCache | None = None):
+    Runs may go on at the same time in several threads; each has a `stop` of its own.
+    """
+
+    def __init__(self, cache: OutputCache | None = None) -> None:
         self.cache = cache
-        self._stop = threading.Event()
+        self._stops: list[threading.Event] = []  # of the runs that go on
+        self._lock = threading.Lock()
 
     def interrupt(self) -> None:
-        """Stop the run at its next step or node. May be called from any thread."""
-        self._stop.set()
+        """Stop every run that goes on, at its next step or node. May be called from any thread."""
+        with self._lock:
+            for stop in self._stops:
+                stop.set()
 
-    def run(self, plan: Plan, listener: Listener | None = None) -> RunResult:
-        """Run `plan`. Raises NodeFailed when a node does, Interrupted after `interrupt()`."""
-        return run_coroutine(self.run_async(plan, listener))
+    def run(self, plan: Plan, listener: AnyListener | None = None, stop: threading.Event | None = None) -> RunResult:
+        """Run `plan`. Raises NodeError when a node does, Interrupted after `interrupt()` or once `stop` is set."""
+        return run_coroutine(self.run_async(plan, listener, stop))
 
-    async def run_async(self, plan: Plan, listener: Listener | None = None) -> RunResult:
-        self._stop.clear()
-        return await _Run(self, plan, listener or (lambda event, data: None)).go()
+    async def run_async(
+        self, plan: Plan, listener: AnyListener | None = None, stop: threading.Event | None = None
+    ) -> RunResult:
+        """Do what `run` does, in the event loop that is running. Nodes work in its thread, one after the other."""
+        stop = stop or threading.Event()
+        with self._lock:
+            self._stops.append(stop)
+        try:
+            return await _Run(plan, self.cache, stop, listener or (lambda event, data: None)).go()
+        finally:
+            with self._lock:
+                self._stops.remove(stop)
 
 
 class _Run:
     """The state of one run."""
 
-    def __init__(self, executor: Executor, plan: Plan, tell: Listener):
-        self.cache, self.stop, self.plan, self.tell = executor.cache, executor._stop, plan, tell
+    def __init__(self, plan: Plan, cache: OutputCache | None, stop: threading.Event, tell: AnyListener) -> None:
+        self.plan, self.cache, self.stop, self.tell = plan, cache, stop, tell
         # Checking a preview that nobody shows would be work for nothing.
         self.previews = getattr(tell, "shows_previews", True)
         self.signatures = signatures(plan)
         self.results: dict[str, Result] = {}
-        self.wanted: dict[str, set[str]] = {}
+        self.wanted: dict[
+            str, set[str]
+        ] = {}  # the linked inputs that a node needs: all but the lazy, and those it asks
         self.result = RunResult()
         self.prompt = plan.workflow.prompt()
         source = plan.workflow.source
@@ -111,14 +122,7 @@ class _Run:
     async def go(self) -> RunResult:
         started = time.perf_counter()
         self.tell("execution_start", {"nodes": list(self.plan.nodes)})
-        for node_id, signature in self.signatures.items():
-            found = self.cache.get(signature) if self.cache else None
-            if found is not None:
-                self.results[node_id] = found
-        self.result.cached = list(self.results)
-        self.tell("execution_cached", {"nodes": self.result.cached})
-        for node_id in self.result.cached:
-            self._show(node_id, self.results[node_id], 0.0)
+        self._recall()
         try:
             # `plan.nodes` stands in an order where sources come first, but lazy inputs are only followed on
             # demand: so each output pulls what it needs.
@@ -130,6 +134,17 @@ class _Run:
         self.result.seconds = time.perf_counter() - started
         self.tell("execution_success", {"seconds": self.result.seconds})
         return self.result
+
+    def _recall(self) -> None:
+        """Take from the cache what need not run again."""
+        for node_id, signature in self.signatures.items():
+            found = self.cache.get(signature) if self.cache else None
+            if found is not None:
+                self.results[node_id] = found
+        self.result.cached = list(self.results)
+        self.tell("execution_cached", {"nodes": self.result.cached})
+        for node_id in self.result.cached:
+            self._show(node_id, self.results[node_id], 0.0)
 
     async def _pull(self, output: str) -> None:
         """Run `output` and whatever it needs, without recursion: chains of nodes can be long."""
@@ -153,19 +168,19 @@ class _Run:
             stack.pop()
 
     def _ask_lazy(self, planned: PlannedNode, wanted: set[str]) -> set[str]:
-        """The lazy inputs that the node asks for, now that the `wanted` ones are known."""
+        """Return the lazy inputs that the node asks for, now that the `wanted` ones are known."""
         open_names = {name for name, _ in planned.links(lazy=True)} - wanted
         if not open_names:
             return set()
         known = self._values(planned, wanted)
         arguments = {name: values[0] if values else None for name, values in known.items()}
         arguments.update(dict.fromkeys(open_names))
-        with self._guard(planned):
+        with self._named(planned):
             asked = planned.cls.check_lazy_status(**nest_values(planned.schema.inputs, arguments))
         return open_names & set(asked or ())
 
     def _values(self, planned: PlannedNode, wanted: set[str]) -> dict[str, list[Any]]:
-        """Each known input as a list of values, links followed."""
+        """Return each known input as a list of values, links followed."""
         values = {}
         for name, value in planned.inputs.items():
             if not isinstance(value, Link):
@@ -176,32 +191,21 @@ class _Run:
         return values
 
     async def _execute(self, planned: PlannedNode, wanted: set[str]) -> None:
+        """Run one node, or pass on what blocks it, and tell of it."""
         node_id = planned.node.id
-        self._check_stop(node_id)
+        if self.stop.is_set():
+            self._interrupted(node_id)
+            raise Interrupted()
         values = self._values(planned, wanted)
-        blocked = next(
-            (
-                self.results[link.node].blocked
-                for name, link in planned.links()
-                if name in wanted and self.results[link.node].blocked is not None
-            ),
-            None,
-        )
-        self.tell(
-            "executing",
-            {
-                "node": node_id,
-                "title": planned.title,
-                "type": planned.node.type,
-                "index": len(self.results),
-                "total": len(self.plan.nodes),
-            },
-        )
+        sources = [self.results[link.node] for name, link in planned.links() if name in wanted]
+        blocked = next((source.blocked for source in sources if source.blocked is not None), None)
+        place = {"index": len(self.results), "total": len(self.plan.nodes)}
+        self.tell("executing", {"node": node_id, "title": planned.title, "type": planned.node.type, **place})
         started = time.perf_counter()
         if blocked is not None:
             result = Result([[None] for _ in planned.schema.outputs], blocked=blocked)
         else:
-            with self._guard(planned):
+            with self._named(planned):
                 result = await self._call(planned, values)
         if result.blocked is not None:
             self.result.blocked[node_id] = result.blocked
@@ -218,15 +222,8 @@ class _Run:
         """Call `execute` once, or once per entry of the longest input list, as ComfyUI maps lists."""
         cls = planned.cls.with_hidden(self._hidden(planned))
         values = guard.incoming(planned, values)
-        node_id = planned.node.id
-        running_node = Running(
-            node_id,
-            self._progress(node_id),
-            self.stop.is_set,
-            lambda text: self.tell("progress_text", {"node": node_id, "text": text}),
-        )
         returned = []
-        with guard.texts(self.plan, planned, values), running(running_node), torch.no_grad():
+        with guard.texts(self.plan, planned, values), running(self._running(planned.node.id)), torch.no_grad():
             for arguments in _calls(values, planned.schema.is_input_list):
                 value = cls.execute(**nest_values(planned.schema.inputs, arguments))
                 returned.append(NodeOutput.from_any(await value if inspect.isawaitable(value) else value))
@@ -236,23 +233,34 @@ class _Run:
         have = {Hidden.unique_id: planned.node.id, Hidden.prompt: self.prompt, Hidden.extra_pnginfo: self.extra}
         return HiddenHolder(**{h.name: have[h] for h in planned.schema.hidden if h in have})
 
-    def _progress(self, node_id: str) -> Callable[[int, int, Any], None]:
+    def _running(self, node_id: str) -> Running:
+        """Say how the node's code reaches the listener, and how it hears that it must stop."""
+
         def on_progress(value: int, total: int, preview: Any) -> None:
             shown = check_preview(preview) if self.previews else None
             self.tell("progress", {"node": node_id, "value": value, "max": total, "preview": shown})
 
-        return on_progress
+        def on_text(text: str) -> None:
+            self.tell("progress_text", {"node": node_id, "text": text})
 
-    def _check_stop(self, node_id: str) -> None:
-        if self.stop.is_set():
-            self._interrupted(node_id)
-            raise Interrupted()
+        return Running(node_id, on_progress, self.stop.is_set, on_text)
+
+    @contextmanager
+    def _named(self, planned: PlannedNode) -> Iterator[None]:
+        """Turn what a node raises into a NodeError, and tell the listener."""
+        node = planned.node
+        try:
+            yield
+        except (Interrupted, KeyboardInterrupt):
+            self._interrupted(node.id)
+            raise
+        except Exception as error:
+            failed = NodeError(planned, error)
+            self.tell("execution_error", {"node": node.id, "type": node.type, "message": str(failed)})
+            raise failed from error
 
     def _interrupted(self, node_id: str) -> None:
         self.tell("execution_interrupted", {"node": node_id, "executed": list(self.results)})
-
-    def _guard(self, planned: PlannedNode) -> _Guard:
-        return _Guard(self, planned)
 
     def _release(self, planned: PlannedNode) -> None:
         """Without a cache, drop outputs that nothing needs any more: videos are large."""
@@ -268,29 +276,8 @@ class _Run:
         self.tell("executed", {"node": node_id, "output": result.ui, "seconds": seconds})
 
 
-class _Guard:
-    """Turns what a node raises into NodeFailed, and tells the listener."""
-
-    def __init__(self, run: _Run, planned: PlannedNode):
-        self.run, self.planned = run, planned
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
-        if error is None:
-            return
-        node = self.planned.node
-        if isinstance(error, (Interrupted, KeyboardInterrupt)):
-            self.run._interrupted(node.id)
-        elif isinstance(error, Exception):
-            failed = NodeFailed(self.planned, error)
-            self.run.tell("execution_error", {"node": node.id, "type": node.type, "message": str(failed)})
-            raise failed from error
-
-
 def _calls(values: dict[str, list[Any]], whole_lists: bool) -> list[dict[str, Any]]:
-    """The arguments of each call: the longest list sets the number, shorter ones repeat their last value."""
+    """List the arguments of each call: the longest list sets the number, shorter ones repeat their last value."""
     if whole_lists:
         return [values]
     count = max((len(v) for v in values.values()), default=1)
@@ -301,14 +288,14 @@ def _calls(values: dict[str, list[Any]], whole_lists: bool) -> list[dict[str, An
 
 
 def _merge(planned: PlannedNode, returned: list[NodeOutput]) -> Result:
+    """Put together what the calls of one node returned."""
     outputs: list[list[Any]] = [[] for _ in planned.schema.outputs]
     shown: dict[str, Any] = {}
     blocked = None
     for output in returned:
         if output.expand is not None:
             raise SoraError("it expands into other nodes, which this host cannot do: run it in ComfyUI.")
-        ui = output.ui.as_dict() if isinstance(output.ui, UIOutput) or hasattr(output.ui, "as_dict") else output.ui
-        for key, value in (ui or {}).items():
+        for key, value in _ui_dict(output.ui).items():
             shown[key] = [*shown.get(key, []), *value] if isinstance(value, (list, tuple)) else value
         if output.block_execution is not None:
             blocked = output.block_execution
@@ -319,3 +306,10 @@ def _merge(planned: PlannedNode, returned: list[NodeOutput]) -> Result:
             value = output.args[slot] if output.args else None
             outputs[slot] += value if socket.is_output_list and isinstance(value, list) else [value]
     return Result(outputs, shown or None, blocked)
+
+
+def _ui_dict(shown: UIOutput | dict[str, Any] | None) -> dict[str, Any]:
+    """Convert what a node shows to JSON. A pack may have a class of its own for it."""
+    if shown is None or isinstance(shown, dict):
+        return shown or {}
+    return shown.as_dict()

@@ -21,11 +21,11 @@ from ...media.sound import read_audio
 from ...media.video import iter_frames
 from ...media.write import write_video
 from ...safety import gate
-from ...safety.frames import FrameReport
+from ...safety.frames import FrameChecker, FrameReport
 from ..api.video import VideoComponents, VideoFromComponents, VideoFromFile, VideoInput
 from ..desk.folders import current
-from ..graph.load import Link
 from ..graph.validate import Plan, PlannedNode
+from ..graph.workflow import Link
 from .cache import Result
 
 
@@ -40,7 +40,7 @@ def texts(plan: Plan, planned: PlannedNode, values: dict[str, list[Any]]) -> Abs
     """Judge a node's texts. Within the returned block a CLIP knows which of them are negative. Raises SoraError."""
     if gate.enforced() is None or not _encodes(planned):
         return nullcontext()
-    said = {True: [], False: []}
+    said: dict[bool, list[str]] = {True: [], False: []}  # negative ones, others
     for name, listed in values.items():
         if _is_prompt(planned, name):
             negative = _steers_away(plan, planned) if "negative" in name else _feeds_negative(plan, planned)
@@ -52,14 +52,14 @@ def texts(plan: Plan, planned: PlannedNode, values: dict[str, list[Any]]) -> Abs
 
 
 def incoming(planned: PlannedNode, values: dict[str, list[Any]]) -> dict[str, list[Any]]:
-    """What an output node may see of `values`. Raises FramesBlocked."""
+    """Return what an output node may see of `values`. Raises FramesBlocked."""
     if gate.enforced() is None or not planned.schema.is_output_node:
         return values
     return {name: [_shown(value) for value in listed] for name, listed in values.items()}
 
 
 def outgoing(result: Result) -> Result:
-    """`result` with its pictures as they may be shown. Raises FramesBlocked."""
+    """Return `result` with its pictures as they may be shown. Raises FramesBlocked."""
     if gate.enforced() is not None:
         result.outputs = [[_shown(v) if _is_images(v) else v for v in listed] for listed in result.outputs]
     return result
@@ -71,12 +71,12 @@ def _encodes(planned: PlannedNode) -> bool:
 
 
 def _is_prompt(planned: PlannedNode, name: str) -> bool:
-    """Whether an input may hold a prompt: a text of several lines, or what another node gives."""
+    """Tell whether an input may hold a prompt: a text of several lines, or what another node gives."""
     return isinstance(planned.inputs.get(name), Link) or bool(getattr(planned.active.get(name), "multiline", False))
 
 
 def _feeds_negative(plan: Plan, planned: PlannedNode, slot: int | None = None) -> bool:
-    """Whether all that follows steers away from this node's output (from its `slot`, if given)."""
+    """Tell whether all that follows steers away from this node's output (from its `slot`, if given)."""
     uses = [
         (other, name)
         for other in plan.nodes.values()
@@ -87,11 +87,13 @@ def _feeds_negative(plan: Plan, planned: PlannedNode, slot: int | None = None) -
 
 
 def _steers_away(plan: Plan, planned: PlannedNode) -> bool:
-    """Whether a node's negative is what its video will not show.
+    """Tell whether a node's negative is what its video will not show.
 
-    Guidance gives negative + cfg (positive - negative): below 1 it asks for the negative, so a cfg that is lower, not
-    known yet or not there counts as if it were. A node that passes conditioning on says what becomes of it where the
-    name of an output says which one is the negative.
+    Guidance gives negative + cfg (positive - negative). With a cfg below 1 it asks for the negative: then its words
+    count as those of a prompt. So they do where the cfg is linked, and not known yet, or where the node has none.
+
+    A node that passes conditioning on steers away if all that follows its negative output does. Its outputs' names must
+    say which one that is.
     """
     passed = {
         i: output.display_name or ""
@@ -106,7 +108,7 @@ def _steers_away(plan: Plan, planned: PlannedNode) -> bool:
 
 
 def _prompts(plan: Plan) -> str:
-    """All positive prompts that stand in the graph: a negative one is judged by what it is said against."""
+    """Join all positive prompts that stand in the graph: a negative one is judged by what it is said against."""
     lines = [
         value
         for planned in plan.nodes.values()
@@ -131,12 +133,13 @@ def _shown(value: Any) -> Any:
 
 
 def _shown_video(video: VideoInput) -> VideoInput:
-    """`video` as it may be shown: itself when nothing is concealed. A file is read as a stream."""
-    if gate.checker() is None:
+    """Return `video` as it may be shown: itself when nothing is concealed. A file is read as a stream."""
+    checker = gate.checker()
+    if checker is None:
         return video
     if isinstance(video, VideoFromFile):
         path = Path(video.get_stream_source())
-        return video if _clean(path) else VideoFromFile(_concealed(path, video))
+        return video if _clean(path, checker) else VideoFromFile(_concealed(path, video))
     parts = video.get_components()
     shown = gate.check_frames(parts.images)
     if shown is parts.images:
@@ -144,18 +147,18 @@ def _shown_video(video: VideoInput) -> VideoInput:
     return VideoFromComponents(VideoComponents(shown, parts.frame_rate, parts.audio, parts.metadata))
 
 
-def _clean(path: Path) -> bool:
-    """Whether no frame of a file is over a threshold. Raises FramesBlocked where the policy blocks."""
-    checker = gate.checker()
+def _clean(path: Path, checker: FrameChecker) -> bool:
+    """Tell whether no frame of a file is over a threshold. Raises FramesBlocked where the policy blocks."""
     report = FrameReport(checker.policy.action)
     return all(not report.findings for _ in checker.stream(iter_frames(path), report))
 
 
 def _concealed(path: Path, video: VideoInput) -> Path:
-    """A copy of a file with what the policy forbids concealed, in the temp folder."""
+    """Copy a file to the temp folder, with what the policy forbids concealed."""
     folder = current().of("temp")
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(suffix=".mp4", dir=folder, delete=False) as file:
         made = Path(file.name)
+    # Close to lossless: most of its frames are those of the file.
     write_video(made, iter_frames(path), video.get_frame_rate(), crf=12, audio=read_audio(path))
     return made

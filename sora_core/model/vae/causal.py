@@ -9,14 +9,14 @@ from torch import Tensor, nn
 
 
 class FeatureCache:
-    """The last two input frames of every temporal convolution, in the order in which the layers run."""
+    """What a VAE remembers of the chunks before: the last two input frames of every temporal convolution."""
 
     def __init__(self) -> None:
-        self.frames: dict[int, Tensor] = {}
+        self.frames: dict[int, Tensor] = {}  # id of the layer -> `[B,C,2,h,w]`; empty before the first chunk
 
 
 class SpatialConv(nn.Module):
-    """1x3x3 convolution, zero padding 1."""
+    """1x3x3 convolution of each frame, zero padding 1."""
 
     def __init__(self, c_in: int, c_out: int) -> None:
         super().__init__()
@@ -25,6 +25,7 @@ class SpatialConv(nn.Module):
         nn.init.kaiming_normal_(self.weight, nonlinearity="linear")
 
     def forward(self, x: Tensor) -> Tensor:
+        """Convolve `[B,C,T,h,w]`, in the precision of `x`."""
         b = x.shape[0]
         # The fold keeps channels-last memory, where the convolution is fastest on CPU and GPU alike.
         y = F.conv2d(
@@ -43,6 +44,7 @@ class TemporalConv(nn.Module):
         nn.init.kaiming_normal_(self.weight, nonlinearity="linear")
 
     def forward(self, x: Tensor, cache: FeatureCache | None = None) -> Tensor:
+        """Convolve `[B,C,T,h,w]`, a whole clip or, with a cache, the next chunk of one."""
         past = cache.frames.get(id(self)) if cache is not None else None
         if past is None:
             past = x[:, :, :1].expand(-1, -1, 2, -1, -1)
@@ -59,36 +61,42 @@ class TemporalConv(nn.Module):
 
 
 class ChannelNorm(nn.Module):
-    """RMS norm over channels, one gain per channel."""
+    """RMS norm over channels (arXiv 1910.07467), one gain a channel."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.gain = nn.Parameter(torch.ones(channels))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Normalise `[B,C,T,h,w]`; computed in float32, returned in the precision of `x`."""
         scale = x.float().pow(2).mean(1, keepdim=True).add(1e-6).rsqrt()
         return (x.float() * scale * self.gain.view(-1, 1, 1, 1)).to(x.dtype)
 
 
 class ResBlock(nn.Module):
+    """Residual block: a convolution in space, then one in time."""
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.norm1, self.conv1 = ChannelNorm(channels), SpatialConv(channels, channels)
         self.norm2, self.conv2 = ChannelNorm(channels), TemporalConv(channels, channels)
+        # The branch starts at nothing, so that a deep stack begins as the identity (Fixup, arXiv 1901.09321).
         nn.init.zeros_(self.conv2.weight)
 
     def forward(self, x: Tensor, cache: FeatureCache | None = None) -> Tensor:
+        """Run the block on `[B,C,T,h,w]`; the cache is that of the convolution in time."""
         h = self.conv1(F.silu(self.norm1(x)))
         return x + self.conv2(F.silu(self.norm2(h)), cache)
 
 
 class Pointwise(nn.Module):
-    """1x1x1 convolution."""
+    """1x1x1 convolution, as a product over the channels."""
 
     def __init__(self, c_in: int, c_out: int) -> None:
         super().__init__()
         self.linear = nn.Linear(c_in, c_out)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map `[B,C_in,T,h,w]` to `[B,C_out,T,h,w]`."""
         w, b = self.linear.weight.to(x.dtype), self.linear.bias.to(x.dtype)
         return rearrange(F.linear(rearrange(x, "b c t h w -> b t h w c"), w, b), "b t h w c -> b c t h w")

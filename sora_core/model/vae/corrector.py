@@ -16,17 +16,21 @@ from torch import Tensor, nn
 
 from .causal import ChannelNorm, FeatureCache, Pointwise, ResBlock, SpatialConv
 
-# Errors are small beside the pixels they are of. Gradients are compressed: those of an edge are far larger than most.
+# Errors are small beside the pixels they are of. Gradients are compressed by asinh, after this factor: those of an edge
+# are far larger than most.
 _ERROR, _GRADIENT = 4.0, 3.0
 
 
 class Corrector(nn.Module):
-    """Works at 1/4 and 1/8 of the resolution, as the encoder does, and is causal in time but for the gradient."""
+    """A network at 1/4 and 1/8 of the resolution, as the encoder is, and causal in time but for the gradient."""
 
     def __init__(
         self, channels: int, patch: tuple[int, int, int], width: tuple[int, int], blocks: tuple[int, int]
     ) -> None:
-        """channels: of a latent; patch: of the VAE; width, blocks: at 1/4 and at 1/8 of the resolution."""
+        """Make a corrector of latents of so many `channels`.
+
+        patch: of the VAE, pixels (t, y, x). width, blocks: channels and depth at 1/4 and at 1/8 of the resolution.
+        """
         super().__init__()
         (c0, c1), (n0, n1) = width, blocks
         self.stem = SpatialConv(2 * 3 * math.prod(patch), c0)
@@ -36,8 +40,9 @@ class Corrector(nn.Module):
         self.blocks1 = nn.ModuleList(ResBlock(c1) for _ in range(n1))
         self.norm = ChannelNorm(c1)
         self.head = SpatialConv(c1, channels)
+        # It begins as the descent below alone, and departs from that as it learns.
         nn.init.zeros_(self.head.weight)
-        # Of the gradient itself: a descent that learns how far to go, which the rest of the network departs from.
+        # Length of a step against the gradient, one a channel.
         self.gain = nn.Parameter(torch.full((channels,), 0.02))
 
     def forward(
@@ -49,11 +54,11 @@ class Corrector(nn.Module):
         gradient: Tensor,
         cache: FeatureCache | None = None,
     ) -> Tensor:
-        """What to add to `latent`.
+        """Compute what to add to a latent, `[B,C,t,H/8,W/8]`.
 
-        patches, error: of the video and of its difference to what is decoded `[B,192,t,H/4,W/4]`, pixels in -1..1;
-        latent, moved: normalised, and how far from the encoder's it is by now `[B,C,t,H/8,W/8]`; gradient: of half the
-        squared error in the latent. cache: memory of what came before, of this look.
+        patches: of the video, `[B,192,t,H/4,W/4]`, pixels in -1..1; error: of its difference to what is decoded, in the
+        same shape. latent: normalised, `[B,C,t,H/8,W/8]`; moved: how far that is from the encoder's by now, and
+        gradient: of half the squared error, both in its shape. cache: memory of the chunks before, one a correction.
         """
         gradient = torch.asinh(_GRADIENT * gradient)
         x = self.stem(torch.cat((patches, _ERROR * error), 1))

@@ -27,32 +27,36 @@ from .corrector import Corrector
 
 @dataclass(frozen=True)
 class VAEConfig:
-    """Sizes of a `VideoVAE`. `width` is the channel count at 1/4 and at 1/8 of the resolution."""
+    """Sizes of a `VideoVAE`. Pairs are for 1/4 and for 1/8 of the resolution."""
 
     latent_channels: int = 16
-    patch: tuple[int, int, int] = (4, 4, 4)
-    width: tuple[int, int] = (128, 256)
+    patch: tuple[int, int, int] = (4, 4, 4)  # frames and pixels (t, y, x) of one position at 1/4
+    width: tuple[int, int] = (128, 256)  # channels
     encoder_blocks: tuple[int, int] = (2, 2)
     decoder_blocks: tuple[int, int] = (3, 3)
-    # How often latents are corrected by what they decode to (`model.corrector`), and sizes of the network that does.
+    # How often latents are corrected by what they decode to (`corrector`), and sizes of the network that does.
     corrections: int = 0
     corrector_width: tuple[int, int] = (96, 192)
     corrector_blocks: tuple[int, int] = (1, 2)
     # Per-channel statistics of the encoder's output on the training world: latents leave `encode` with mean 0
-    # and standard deviation 1, which is what the noise schedule assumes.
+    # and standard deviation 1, which is what the noise schedule assumes. Empty: 0 and 1, before they are measured.
     latent_mean: tuple[float, ...] = ()
     latent_std: tuple[float, ...] = ()
 
     @property
     def temporal_ratio(self) -> int:
+        """Video frames of one latent."""
         return self.patch[0]
 
     @property
     def spatial_ratio(self) -> int:
+        """Pixels a side of one cell of a latent."""
         return self.patch[1] * 2
 
 
 class Encoder(nn.Module):
+    """Patches to latents, before these are normalised."""
+
     def __init__(self, cfg: VAEConfig) -> None:
         super().__init__()
         pt, ph, pw = cfg.patch
@@ -65,6 +69,7 @@ class Encoder(nn.Module):
         self.head = SpatialConv(c1, cfg.latent_channels)
 
     def forward(self, patches: Tensor, cache: FeatureCache | None = None) -> Tensor:
+        """Encode patches `[B,192,t,H/4,W/4]` as `[B,C,t,H/8,W/8]`."""
         x = self.stem(patches)
         for block in self.blocks0:
             x = block(x, cache)
@@ -75,6 +80,8 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
+    """Latents, no longer normalised, to patches."""
+
     def __init__(self, cfg: VAEConfig) -> None:
         super().__init__()
         pt, ph, pw = cfg.patch
@@ -87,6 +94,7 @@ class Decoder(nn.Module):
         self.head = SpatialConv(c0, 3 * pt * ph * pw)
 
     def forward(self, z: Tensor, cache: FeatureCache | None = None) -> Tensor:
+        """Decode `[B,C,t,h,w]` to patches `[B,192,t,2h,2w]`."""
         x = self.stem(z)
         for block in self.blocks1:
             x = block(x, cache)
@@ -97,7 +105,12 @@ class Decoder(nn.Module):
 
 
 class VideoVAE(nn.Module):
-    """Video `[B,3,1+4k,H,W]` in -1..1  <->  normalised latent `[B,C,1+k,H/8,W/8]`."""
+    """Video `[B,3,1+4k,H,W]` in -1..1 to normalised latent `[B,C,1+k,H/8,W/8]`, and back."""
+
+    corrector: Corrector  # where the config has corrections
+    # Statistics of the latents `[1,C,1,1,1]`, from the config: no tensors of a checkpoint, so they are not persistent.
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, config: VAEConfig) -> None:
         super().__init__()
@@ -110,18 +123,21 @@ class VideoVAE(nn.Module):
         c = config.latent_channels
         stats = (config.latent_mean or (0.0,) * c, config.latent_std or (1.0,) * c)
         for name, values in zip(("mean", "std"), stats, strict=True):
-            self.register_buffer(name, torch.tensor(values).view(1, c, 1, 1, 1), persistent=False)
+            # A checkpoint's parts are built on the meta device, which holds no values; nothing would bring these.
+            buffer = torch.tensor(values, device="cpu").view(1, c, 1, 1, 1)
+            self.register_buffer(name, buffer, persistent=False)
 
     # -- shapes -------------------------------------------------------------------------------------------
     def latent_frames(self, frames: int) -> int:
-        """Latent frames of a video of `frames` frames: 1 + ceil((frames - 1) / 4)."""
+        """Count the latents of a video of `frames` frames: 1 + ceil((frames - 1) / 4)."""
         return 1 + -(-(frames - 1) // self.config.temporal_ratio)
 
     def video_frames(self, latents: int) -> int:
-        """Frames that `latents` latent frames decode to: 1 + 4 (latents - 1)."""
+        """Count the frames that `latents` latents decode to: 1 + 4 (latents - 1)."""
         return 1 + self.config.temporal_ratio * (latents - 1)
 
     def check_video(self, video: Tensor) -> None:
+        """Raise SoraError unless `video` is `[B,3,1+4k,H,W]`, H and W multiples of 8."""
         r, t = self.config.spatial_ratio, self.config.temporal_ratio
         if video.ndim != 5 or video.shape[1] != 3:
             raise SoraError(f"The VAE encodes [B,3,T,H,W]; got {list(video.shape)}.")
@@ -136,35 +152,47 @@ class VideoVAE(nn.Module):
 
     # -- patches ------------------------------------------------------------------------------------------
     def to_patches(self, video: Tensor, first: bool = True) -> Tensor:
-        """Group pixels into 4x4x4 patches; `first` says that the chunk begins with frame 0."""
+        """Group pixels `[B,3,T,H,W]` into patches `[B,192,t,H/4,W/4]`; `first`: the chunk begins with frame 0."""
         pt, ph, pw = self.config.patch
         if first:
+            # Frame 0 is a group of its own: repeated, so that it has as many frames as the others.
             video = torch.cat((video[:, :, :1].expand(-1, -1, pt - 1, -1, -1), video), 2)
         return rearrange(video, "b c (t p) (h q) (w r) -> b (c p q r) t h w", p=pt, q=ph, r=pw)
 
     def from_patches(self, patches: Tensor, first: bool = True) -> Tensor:
+        """Put patches together again, see `to_patches`."""
         pt, ph, pw = self.config.patch
         video = rearrange(patches, "b (c p q r) t h w -> b c (t p) (h q) (w r)", p=pt, q=ph, r=pw)
         return video[:, :, pt - 1 :] if first else video
 
+    def _encoded(self, video: Tensor, cache: FeatureCache | None = None, first: bool = True) -> Tensor:
+        """Encode whole groups of frames and normalise them."""
+        # Channels last is where the convolutions are fastest, see `SpatialConv`.
+        x = self.to_patches(video, first).contiguous(memory_format=torch.channels_last_3d)
+        # In the precision of the pixels: under autocast what the encoder gives has fewer bits.
+        return (self.encoder(x, cache) - self.mean.to(x.dtype)) / self.std.to(x.dtype)
+
+    def _decoded(self, latent: Tensor, cache: FeatureCache | None = None, first: bool = True) -> Tensor:
+        """Undo the normalisation and decode whole groups of frames."""
+        z = latent * self.std.to(latent.dtype) + self.mean.to(latent.dtype)
+        return self.from_patches(self.decoder(z.contiguous(memory_format=torch.channels_last_3d), cache), first)
+
     # -- whole clips --------------------------------------------------------------------------------------
     def encode(self, video: Tensor) -> Tensor:
-        """`[B,3,1+4k,H,W]` -> normalised latent `[B,C,1+k,H/8,W/8]`. Raises `SoraError` on other shapes."""
+        """Encode `[B,3,1+4k,H,W]` as a normalised latent `[B,C,1+k,H/8,W/8]`. Raises SoraError for other shapes."""
         self.check_video(video)
-        x = self.to_patches(video).contiguous(memory_format=torch.channels_last_3d)
-        return (self.encoder(x) - self.mean.to(x.dtype)) / self.std.to(x.dtype)
+        return self._encoded(video)
 
     def decode(self, latent: Tensor) -> Tensor:
-        """Normalised latent `[B,C,1+k,h,w]` -> video `[B,3,1+4k,8h,8w]`, not clamped."""
-        z = latent * self.std.to(latent.dtype) + self.mean.to(latent.dtype)
-        return self.from_patches(self.decoder(z.contiguous(memory_format=torch.channels_last_3d)))
+        """Decode a normalised latent `[B,C,1+k,h,w]` to a video `[B,3,1+4k,8h,8w]`, not clamped."""
+        return self._decoded(latent)
 
     # -- streams ------------------------------------------------------------------------------------------
     def stream_encode(self, chunks: Iterable[Tensor], cache: FeatureCache | None = None) -> Iterator[Tensor]:
-        """Encode a video that arrives in chunks of any length; yields latents as groups complete.
+        """Encode a video that arrives in chunks `[B,3,T,H,W]` of any length; yields latents as groups complete.
 
         Memory is that of one chunk. Equals `encode` of the concatenation. With a `cache` that has seen frames,
-        the stream continues the video that filled it.
+        the stream continues the video that filled it. Raises SoraError when the video ends within a group.
         """
         started = cache is not None and bool(cache.frames)
         cache = cache if cache is not None else FeatureCache()
@@ -174,23 +202,22 @@ class VideoVAE(nn.Module):
             ready = rest.shape[2] // t * t if started else (1 + (rest.shape[2] - 1) // t * t if rest.shape[2] else 0)
             if ready:
                 part, rest = rest[:, :, :ready], rest[:, :, ready:]
-                x = self.to_patches(part, first=not started).contiguous(memory_format=torch.channels_last_3d)
-                started = True
-                yield (self.encoder(x, cache) - self.mean.to(x.dtype)) / self.std.to(x.dtype)
+                first, started = not started, True
+                yield self._encoded(part, cache, first)
         if rest is not None and rest.shape[2]:
             raise SoraError(f"The video ends {rest.shape[2]} frames after a full group; it must have 1 + {t}k frames.")
 
     def stream_decode(
         self, latent: Tensor | Iterable[Tensor], chunk: int = 4, cache: FeatureCache | None = None
     ) -> Iterator[Tensor]:
-        """Decode `chunk` latent frames at a time; yields video chunks. Equals `decode` of the whole.
+        """Decode a normalised latent `[B,C,T,h,w]`, `chunk` latents at a time; yields chunks of video, not clamped.
 
-        `latent` may itself be an iterable of latent chunks, so a render of any length needs one chunk's memory.
+        Equals `decode` of the whole. `latent` may itself be an iterable of chunks, so that a render of any length needs
+        one chunk's memory. With a `cache` that has seen frames, the stream continues the video that filled it.
         """
         first = cache is None or not cache.frames
         cache = cache if cache is not None else FeatureCache()
         parts = latent.split(chunk, 2) if isinstance(latent, Tensor) else latent
         for part in parts:
-            z = part * self.std.to(part.dtype) + self.mean.to(part.dtype)
-            yield self.from_patches(self.decoder(z.contiguous(memory_format=torch.channels_last_3d), cache), first)
+            yield self._decoded(part, cache, first)
             first = False

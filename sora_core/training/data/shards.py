@@ -14,17 +14,23 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from ...errors import SoraError, expect
+from ..loop.draws import Ranks
+
+ONE_PROCESS = Ranks(0, 1)
+_CHUNK = 16  # clips that one job renders
 
 
 def token_labels(labels: np.ndarray, classes: int, cover: float = 0.2) -> np.ndarray:
-    """Pixel labels `[T,H,W]` (T = 1+4k) -> the dominant subject of each 16x16 token `[1+k,H/16,W/16]`.
+    """Name the dominant subject of each 16x16 token `[1+k,H/16,W/16]` from pixel labels `[T,H,W]`, T = 1+4k.
 
     A token belongs to a subject that covers at least `cover` of its pixels, over the four frames of its group.
     """
@@ -41,28 +47,42 @@ def token_labels(labels: np.ndarray, classes: int, cover: float = 0.2) -> np.nda
 
 
 def shape_name(frames: int, height: int, width: int) -> str:
+    """Name the folder of a clip shape."""
     return f"{frames}x{height}x{width}"
 
 
-def _render(job: tuple) -> list[dict]:
-    """Worker: render the clips of `seeds` into the arrays of folder `part`, from row `first` on; returns their facts.
-    Imported lazily so that only rendering needs OpenCV.
-    """
+class _Job(NamedTuple):
+    """Clips that one worker renders."""
+
+    part: Path  # the folder whose arrays they go into
+    row: int  # of the first in the arrays
+    preset: str
+    sprites: Path | None
+    seeds: list[int]
+    frames: int
+    height: int
+    width: int
+    excerpts: float
+    whole: bool
+
+
+def _render(job: _Job) -> list[dict[str, Any]]:
+    """Render a job's clips into the arrays of its folder; returns their facts. A worker runs it."""
+    # Only rendering needs OpenCV.
     from ..world import PRESETS, World
     from ..world.split import REDRAWS, shows_held_out
 
-    part, row, preset, sprites, seeds, frames, height, width, excerpts, whole = job
-    config = PRESETS[preset]
-    world = World(config, sprites)
+    config = PRESETS[job.preset]
+    world = World(config, job.sprites)
     # Pixels go into the maps here: through the pool's pipe, one process would carry those of all.
-    arrays = {name: np.load(part / f"{name}.npy", mmap_mode="r+") for name in ("frames", "alpha", "labels")}
+    arrays = {name: np.load(job.part / f"{name}.npy", mmap_mode="r+") for name in ("frames", "alpha", "labels")}
     facts = []
-    for at, first in enumerate(seeds, row):
-        cut = frames > 1 and np.random.default_rng([first, 17]).random() < excerpts
+    for at, first in enumerate(job.seeds, job.row):
+        cut = job.frames > 1 and np.random.default_rng([first, 17]).random() < job.excerpts
         draw = world.excerpt if cut else world.sample
         for seed in (first, *(first + n * REDRAWS for n in range(1, 100))):
-            clip = draw(seed, height, width, frames)
-            if whole or not shows_held_out(clip.facts):
+            clip = draw(seed, job.height, job.width, job.frames)
+            if job.whole or not shows_held_out(clip.facts):
                 break
         arrays["frames"][at], arrays["alpha"][at] = clip.frames, clip.alpha[:, 2::4, 2::4]
         arrays["labels"][at] = token_labels(clip.labels, len(config.subjects))
@@ -83,10 +103,12 @@ def render_shards(
 ) -> None:
     """Render `shapes[(frames, height, width)]` clips of the world of `preset` into `out`.
 
-    whole: of the whole world; without it, combinations that are kept for tests (`world.split`) are drawn anew.
+    sprites: folder of the subjects' pictures, None for drawn ones. label: ends the folders' names, so that clips of
+    several presets lie side by side. excerpts: share of clips that are cut out of longer ones. whole: of the whole
+    world; without it, combinations that are kept for tests (`world.split`) are drawn anew.
 
-    label: ends the folders' names, so that clips of several presets lie side by side. excerpts: share of clips that
-    are cut out of longer ones. A shape's folder appears under its final name only when complete.
+    A shape's folder appears under its final name only when complete; one that is there is kept. Raises SoraError for an
+    unknown preset.
     """
     from ..world import PRESETS
 
@@ -98,18 +120,28 @@ def render_shards(
         part = final.with_name(final.name + ".part")
         part.mkdir(parents=True, exist_ok=True)
         k = 1 + (frames - 1) // 4
-        open_map = np.lib.format.open_memmap
         for name, shape in (
             ("frames", (count, frames, height, width, 3)),
             ("alpha", (count, frames, height // 4, width // 4)),
             ("labels", (count, k, height // 16, width // 16)),
         ):
-            open_map(part / f"{name}.npy", "w+", np.uint8, shape)
+            np.lib.format.open_memmap(part / f"{name}.npy", "w+", np.uint8, shape)
+        # Far apart, so that clips of different shapes and seeds are different clips.
         first = (seed * 10_000_000 + frames * 100_000 + height * 1000 + width) * 1000
-        how = (frames, height, width, excerpts, whole)
         jobs = [
-            (part, i, preset, sprites, [first + n for n in range(i, min(i + 16, count))], *how)
-            for i in range(0, count, 16)
+            _Job(
+                part,
+                i,
+                preset,
+                sprites,
+                [first + n for n in range(i, min(i + _CHUNK, count))],
+                frames,
+                height,
+                width,
+                excerpts,
+                whole,
+            )
+            for i in range(0, count, _CHUNK)
         ]
         with (part / "facts.jsonl").open("w") as facts, ProcessPoolExecutor(workers) as pool:
             for chunk in pool.map(_render, jobs):
@@ -120,10 +152,10 @@ def render_shards(
 
 @dataclass
 class Bucket:
-    """All clips of one shape. `frames`, `alpha`, `labels`, `latents` are memory maps or None."""
+    """All clips of one shape. The arrays are memory maps, None where the folder has no such file."""
 
     name: str
-    facts: list[dict]
+    facts: list[dict[str, Any]]
     frames: np.ndarray | None = None
     alpha: np.ndarray | None = None
     labels: np.ndarray | None = None
@@ -132,15 +164,22 @@ class Bucket:
     def __len__(self) -> int:
         return len(self.facts)
 
+    def array(self, name: Literal["frames", "alpha", "labels", "latents"]) -> np.ndarray:
+        """Return one of the arrays. Raises SoraError where the bucket has none of that name."""
+        array: np.ndarray | None = getattr(self, name)
+        if array is None:
+            raise SoraError(f"The training shards {self.name} hold no {name}. Make them with `sora train`.")
+        return array
+
     @property
     def tokens(self) -> int:
         """Transformer tokens of one clip at patch 1x2x2."""
-        _, t, h, w = self.latents.shape[1:]
+        _, t, h, w = self.array("latents").shape[1:]
         return t * (h // 2) * (w // 2)
 
 
 def open_buckets(root: Path) -> list[Bucket]:
-    """Map every complete shape folder under `root`. Raises `SoraError` when there is none."""
+    """Map every complete shape folder under `root`. Raises SoraError when there is none."""
     buckets = []
     for folder in sorted(p for p in Path(root).glob("*x*x*") if p.is_dir() and p.suffix != ".part"):
         maps = {p.stem: np.load(p, mmap_mode="r") for p in folder.glob("*.npy")}
@@ -152,28 +191,28 @@ def open_buckets(root: Path) -> list[Bucket]:
 
 
 class BucketSampler:
-    """Chooses (bucket, indices) for a step. Every batch has one shape and about `token_budget` tokens.
+    """Chooses the bucket and the clips of a step, so that every batch has one shape.
 
-    With `world_size` ranks each rank takes its own slice of one shared draw, so that n ranks see what one
-    process with n times the budget sees.
+    With several ranks each takes its own slice of one shared draw: n ranks see what one process with n times the batch
+    sees.
     """
 
     def __init__(
         self,
-        sizes: list[int],
-        batch_sizes: list[int],
-        weights: list[float],
+        sizes: Sequence[int],  # clips of each bucket
+        batch_sizes: Sequence[int],  # clips of a batch of each
+        weights: Sequence[float],  # how often each is drawn
         seed: int,
-        rank: int = 0,
-        world_size: int = 1,
+        ranks: Ranks = ONE_PROCESS,
     ) -> None:
         self.sizes, self.batch_sizes = sizes, batch_sizes
         self.weights = np.asarray(weights, float) / np.sum(weights)
-        self.seed, self.rank, self.world_size = seed, rank, world_size
+        self.seed, self.ranks = seed, ranks
 
     def draw(self, step: int) -> tuple[int, np.ndarray]:
+        """Draw the number of a bucket and the numbers of this rank's clips in it."""
         rng = np.random.default_rng([self.seed, step])
         bucket = int(rng.choice(len(self.sizes), p=self.weights))
-        n = self.batch_sizes[bucket]
-        indices = rng.integers(0, self.sizes[bucket], n * self.world_size)
-        return bucket, indices[self.rank * n : (self.rank + 1) * n]
+        n, (rank, world_size) = self.batch_sizes[bucket], self.ranks
+        indices = rng.integers(0, self.sizes[bucket], n * world_size)
+        return bucket, indices[rank * n : (rank + 1) * n]

@@ -1,8 +1,8 @@
 """A user's own videos as training shards: `sora train data --videos FOLDER`.
 
-Each video has a caption beside it, `clip.txt` for `clip.mp4`; several lines are several captions of the same video,
-of which training draws one at a time. Videos are resampled to the model's frame rate, fitted to the size whose
-shape is nearest to theirs, and cut into clips. Pictures are clips of one frame.
+Each video has a caption beside it, `clip.txt` for `clip.mp4`. Several lines are several captions of the same video, of
+which training draws one at a time. Videos are resampled to the model's frame rate, fitted to the size whose shape is
+nearest to theirs, and cut into clips. Pictures are clips of one frame.
 """
 
 from __future__ import annotations
@@ -30,13 +30,14 @@ MANIFEST = "videos.json"
 
 
 def captioned(folder: Path, caption: str = "") -> list[tuple[Path, list[str]]]:
-    """Videos and pictures of a folder (and of those in it) with their captions; `caption` for what has none.
+    """Find the videos and pictures of a folder (and of those in it) with their captions; `caption` for what has none.
 
     Raises SoraError, naming the files, when there are none or captions are missing.
     """
     folder = Path(folder)
     expect(folder.is_dir(), f"There is no folder {str(folder)!r}: give the one that holds your videos.")
-    found, bare = [], []
+    found: list[tuple[Path, list[str]]] = []
+    bare: list[str] = []
     for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in VIDEOS + STILLS):
         beside = path.with_suffix(".txt")
         try:
@@ -59,13 +60,15 @@ def captioned(folder: Path, caption: str = "") -> list[tuple[Path, list[str]]]:
 
 
 def nearest_size(width: int, height: int, sizes: tuple[tuple[int, int], ...] = SIZES) -> tuple[int, int]:
-    """Of `sizes` (width, height) the one whose shape is nearest."""
+    """Return the one of `sizes` (width, height) whose shape is nearest."""
     return min(sizes, key=lambda size: abs(math.log(size[0] / size[1]) - math.log(width / height)))
 
 
 def cut(frames: int, length: int) -> list[tuple[int, int]]:
-    """First and end frame of each clip of a video: `length` frames each, side by side. What is left at the end makes
-    one more, which overlaps, if it is half as long; a short video is one clip of 1 + 4k frames, or none.
+    """Return first and end frame of each clip of a video of so many frames: `length` each, side by side.
+
+    What is left at the end makes one more, which overlaps, if it is half as long. A short video is one clip of 1 + 4k
+    frames, or none.
     """
     if frames < length:
         whole = 1 + (frames - 1) // 4 * 4
@@ -85,10 +88,11 @@ def import_videos(
     sizes: tuple[tuple[int, int], ...] = SIZES,
     caption: str = "",
 ) -> int:
-    """Write the videos of `folder` as shards into `out` (see `training.data`); returns the number of clips.
+    """Write the videos of `folder` as shards into `out` (see `data.shards`); returns the number of clips.
 
-    Shards that were made of the same files are kept as they are. Raises SoraError, naming the file, for what cannot be
-    read, is too short or has no caption, and when `out` holds shards of something else.
+    fps: of the clips; frames: of one, at most; sizes: (width, height) to choose from. Shards that were made of the same
+    files are kept as they are. Raises SoraError, naming the file, for what cannot be read, is too short or has no
+    caption, and when `out` holds shards of something else.
     """
     entries = captioned(folder, caption)
     manifest = {
@@ -128,7 +132,7 @@ def import_videos(
 
 
 def _frames(path: Path, fps: float, sizes: tuple[tuple[int, int], ...]) -> Tensor:
-    """`[T,H,W,3]` float 0..1 at `fps`, of the size whose shape is nearest."""
+    """Read a video or picture as `[T,H,W,3]` float 0..1 at `fps`, in the size whose shape is nearest."""
     if path.suffix.lower() in STILLS:
         still = read_still(path)
         return fit_frames(still, nearest_size(still.shape[2], still.shape[1], sizes))
@@ -149,11 +153,12 @@ class _Shard:
         self.facts: list[dict] = []
 
     def add(self, pixels: np.ndarray, fact: dict) -> None:
+        """Spool a clip uint8 `[T,H,W,3]` and what is known of it."""
         np.save(self.part / f"clip{len(self.facts)}.npy", pixels)
         self.facts.append(fact)
 
     def finish(self) -> None:
-        """One memory map of all clips. Nobody knows where their subjects are: alpha and labels are zero."""
+        """Write one memory map of all clips. Nobody knows where their subjects are: alpha and labels are zero."""
         spooled = [self.part / f"clip{i}.npy" for i in range(len(self.facts))]
         t, h, w = np.load(spooled[0], mmap_mode="r").shape[:3]
         count = len(spooled)

@@ -7,17 +7,17 @@ import numpy as np
 
 from ..world.render import FOCUS_Y
 
-ITERATIONS = 6
+ITERATIONS = 6  # of Gauss-Newton
 # What a whole move amounts to in a registration of all layers, which follow the camera by different amounts: pans
 # and tilts in frames, zooms in the logarithm of scale.
 WHOLE_MOVE = np.array([0.25, 0.15, 0.34])
 
 
 def register(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Camera pan right, tilt down (fractions of the frame) and zoom (log scale) from grey frame `a` to `b`, `[H,W]`.
+    """Measure the camera from grey frame `a` to `b`, `[H,W]`: pan right, tilt down, zoom.
 
-    Gauss-Newton on the brightness difference (Lucas and Kanade 1981) with Huber weights, scale about the point that
-    the world's zooms hold still.
+    Pan and tilt are fractions of the frame, zoom the logarithm of scale. Gauss-Newton on the brightness difference
+    (Lucas and Kanade 1981) with Huber weights, scale about the point that the world's zooms hold still.
     """
     h, w = a.shape
     yy, xx = np.mgrid[0:h, 0:w].astype(np.float32)
@@ -25,7 +25,7 @@ def register(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     gy, gx = np.gradient(a)
     p = np.zeros(3)
     inner = np.zeros((h, w), bool)
-    inner[h // 12 : -h // 12, w // 12 : -w // 12] = True
+    inner[h // 12 : -h // 12, w // 12 : -w // 12] = True  # what comes into the frame has no counterpart
     jacobian = np.stack((gx, gy, gx * (xx - cx) + gy * (yy - cy)), -1)[inner]
     for _ in range(ITERATIONS):
         seen = cv2.remap(
@@ -44,13 +44,13 @@ def register(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def camera_path(frames: np.ndarray) -> np.ndarray:
-    """Frames float `[T,H,W,3]` 0..1 -> what the camera does from each frame to the next, `[T-1,3]`, see `register`."""
+    """Measure what the camera does from each frame `[T,H,W,3]`, 0..1, to the next: `[T-1,3]`, see `register`."""
     grey = [cv2.GaussianBlur(f.mean(-1).astype(np.float32), (0, 0), 1.2 * min(f.shape[:2]) / 128) for f in frames]
     return np.stack([register(a, b) for a, b in zip(grey, grey[1:], strict=False)])
 
 
 def template(moves: str) -> np.ndarray:
-    """A camera's name -> what its two halves amount to, `[2,3]` in whole moves."""
+    """Tell what the two halves of a camera of this name amount to, `[2,3]` in whole moves."""
     halves = np.zeros((2, 3))
     parts = moves.split(", ")
     for half in range(2):
@@ -63,7 +63,7 @@ def template(moves: str) -> np.ndarray:
 
 
 def named_camera(frames: np.ndarray, cameras: tuple[str, ...]) -> str:
-    """The camera among `cameras` whose moves are nearest to those of the frames."""
+    """Return the camera among `cameras` whose moves are nearest to those of the frames, float `[T,H,W,3]` 0..1."""
     path = camera_path(frames) / WHOLE_MOVE
     middle = len(path) // 2
     halves = np.stack((path[:middle].sum(0), path[middle:].sum(0)))

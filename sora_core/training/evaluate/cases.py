@@ -1,7 +1,7 @@
 """What is asked of the model: prompts with their truth, drawn from the parts of the world that training leaves out.
 
 Seeds lie far from those of rendered training clips. Where one subject does one thing in one scene, the three words
-together are a combination that `held_out` keeps for tests.
+together are a combination that `world.split.held_out` keeps for tests.
 """
 
 from __future__ import annotations
@@ -25,31 +25,36 @@ from .measures import DIRECTIONS
 FIRST_SEED = 970_000_000
 PRACTICE_SEED = 800_000_000  # of what is asked in training, `practice` times PRACTICE_STEP apart
 PRACTICE_STEP = 100_000
+PLAIN = {"style": "plain", "event": "none", "n_subjects": "1", "shots": "1"}  # nothing but one subject and its motion
 FREE_PROMPTS = Path(__file__).with_name("prompts_free.jsonl")
 
 
 @dataclass(frozen=True)
 class Case:
-    """One clip to make. prompts: one, or one a shot; latents: of each shot, empty for one shot. must: what has to be
-    seen, see `judge.judge`. seed: of the noise. truth: (preset, seed, fixed) of the world's clip of the same facts.
-    """
+    """One clip to make, and what has to be seen in it."""
 
-    prompts: tuple[str, ...]
-    must: dict[str, Any]
-    seed: int
-    truth: tuple[str, int, dict]
-    facts: dict[str, Any] = field(repr=False)
-    latents: tuple[int, ...] = ()
+    prompts: tuple[str, ...]  # one, or one a shot
+    must: dict[str, Any]  # what has to be seen, see `judge.judge`
+    seed: int  # of the noise
+    truth: tuple[str, int, dict[str, Any]]  # preset, seed and fixed choices of the world's clip of the same facts
+    facts: dict[str, Any] = field(repr=False)  # of that clip
+    latents: tuple[int, ...] = ()  # of each shot, empty for one shot
 
 
 class Draw:
-    """Makes cases of a preset's world. Scenes in their natural light, so that a prompt's silence means that.
+    """Makes cases of a preset's world. Scenes are in their natural light, so that a prompt's silence means that.
 
-    practice: the number of a set of cases to train on, 0 to 1,000, of combinations and seeds that no test has; None
-    for the test's own.
+    Raises SoraError for a preset without cases, and a number of a set that is out of range.
     """
 
-    def __init__(self, sprites: Path | None, preset: str = "cast", practice: int | None = None) -> None:
+    def __init__(
+        self,
+        sprites: Path | None,  # folder of the subjects' pictures, None for drawn ones
+        preset: str = "cast",
+        # The number of a set of cases to train on, 0 to 1,000, of combinations and seeds that no test has; None for the
+        # test's own.
+        practice: int | None = None,
+    ) -> None:
         expect(practice is None or 0 <= practice <= 1000, f"practice is {practice}: use 0 to 1000.")
         self.sprites, self.practice = sprites, practice
         self.first_seed = FIRST_SEED if practice is None else PRACTICE_SEED + PRACTICE_STEP * practice
@@ -63,34 +68,36 @@ class Draw:
         self.scenes = PRESETS[preset].scenes
 
     def truth(self, case: Case) -> np.ndarray:
-        """The world's clip of a case: float `[T,H,W,3]` 0..1."""
+        """Render the world's clip of a case: float `[T,H,W,3]` 0..1."""
         preset, seed, fixed = case.truth
         return self.worlds[preset].sample(seed, fixed=fixed).frames / np.float32(255)
 
-    def facts(self, world: str, seed: int, fixed: dict) -> tuple[int, dict[str, Any]]:
-        """Seed and facts of a clip: of that seed, or in practice of the first one after it that no test asks for."""
+    def facts(self, world: str, seed: int, fixed: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """Return seed and facts of a clip: of that seed, in practice of the first after it that no test asks for."""
         for again in range(100):
             facts = self.worlds[world].facts(seed + again * REDRAWS, fixed=fixed)
             if self.practice is None or not shows_held_out(facts):
                 break
         return seed + again * REDRAWS, facts
 
-    def one(self, i: int, must: dict, language: str = "en", **fixed) -> Case:
-        fixed = {"style": "plain", "event": "none", "n_subjects": "1", "shots": "1", "camera": "static", **fixed}
+    def one(self, i: int, must: dict[str, Any], language: str = "en", **fixed: str) -> Case:
+        """Make case number `i`, of one shot; `fixed` choices are added to a plain clip's."""
+        fixed = {**PLAIN, "camera": "static", **fixed}
         seed, facts = self.facts(self.preset, self.first_seed + i, fixed)
         length = ("short", "medium", "long")[i % 3]
         text = caption(facts, np.random.default_rng([i, 3]), language, length)
         return Case((text,), must, i, (self.preset, seed, fixed), facts)
 
     def combinations(self, motions: tuple[str, ...]) -> list[tuple[str, str, str]]:
-        """Held-out (subject, scene, motion), in practice the others; each motion as often as the others, shuffled once
-        and for all (in practice once a set).
+        """List held-out (subject, scene, motion), in practice the others; each motion as often as the others.
+
+        They are shuffled once and for all, in practice once a set.
         """
         by_motion = []
         for motion in motions:
             asked = self.practice is None
             found = [(s, p, motion) for s in self.subjects for p in self.scenes if held_out(s, p, motion) == asked]
-            rng = np.random.default_rng(5 if asked else [5, self.practice])
+            rng = np.random.default_rng(5 if self.practice is None else [5, self.practice])
             by_motion.append([found[k] for k in rng.permutation(len(found))])
         return [
             by_motion[i % len(motions)][i // len(motions) % len(by_motion[i % len(motions)])]
@@ -99,7 +106,7 @@ class Draw:
 
 
 def words(draw: Draw, n: int, language: str = "en") -> list[Case]:
-    """Who, where, which way."""
+    """Ask who is where, and which way it goes."""
     every = draw.combinations(tuple(DIRECTIONS))
     cases = []
     for i in range(n):
@@ -110,7 +117,7 @@ def words(draw: Draw, n: int, language: str = "en") -> list[Case]:
 
 
 def motions(draw: Draw, n: int) -> list[Case]:
-    """What is done on the spot."""
+    """Ask for what is done on the spot."""
     every = draw.combinations(("still", "bounce", "spin", "grow", "shrink"))
     cases = []
     for i in range(n):
@@ -120,7 +127,7 @@ def motions(draw: Draw, n: int) -> list[Case]:
 
 
 def company(draw: Draw, n: int) -> list[Case]:
-    """Two subjects, side by side."""
+    """Ask for two subjects, side by side."""
     cases = []
     for i in range(n):
         case = draw.one(20_000 + i, {}, n_subjects="2", relation=("left", "right")[i % 2])
@@ -130,7 +137,7 @@ def company(draw: Draw, n: int) -> list[Case]:
 
 
 def camera(draw: Draw, n: int) -> list[Case]:
-    """The path of the camera, of one move or two."""
+    """Ask for the path of the camera, of one move or two."""
     return [
         draw.one(30_000 + i, {"camera": CAMERAS[i % len(CAMERAS)]}, camera=CAMERAS[i % len(CAMERAS)], motion="still")
         for i in range(n)
@@ -138,7 +145,7 @@ def camera(draw: Draw, n: int) -> list[Case]:
 
 
 def gravity(draw: Draw, n: int) -> list[Case]:
-    """Falling and bouncing."""
+    """Ask for falling and bouncing."""
     every = draw.combinations(("fall", "bounce"))
     cases = []
     for i in range(n):
@@ -152,7 +159,7 @@ def gravity(draw: Draw, n: int) -> list[Case]:
 
 
 def effects(draw: Draw, n: int) -> list[Case]:
-    """Events that leave the world changed."""
+    """Ask for events that leave the world changed."""
     kinds = tuple(k for k in EVENTS if k not in ("none", "occlusion"))
     cases = []
     for i in range(n):
@@ -163,7 +170,7 @@ def effects(draw: Draw, n: int) -> list[Case]:
 
 
 def occlusion(draw: Draw, n: int) -> list[Case]:
-    """Behind a tree and out again."""
+    """Ask for a way behind a tree and out again."""
     cases = []
     for i in range(n):
         case = draw.one(60_000 + i, {}, event="occlusion", motion=("left", "right")[i % 2])
@@ -173,7 +180,7 @@ def occlusion(draw: Draw, n: int) -> list[Case]:
 
 
 def shots(draw: Draw, n: int) -> list[Case]:
-    """Two and three shots of one subject, each with a prompt of its own, as a storyboard has them."""
+    """Ask for two and three shots of one subject, each with a prompt of its own, as a storyboard has them."""
     cases = []
     for i in range(n):
         fixed = {"style": "plain", "camera": "static", "shots": ("2", "3")[i % 2]}
@@ -193,7 +200,7 @@ def shots(draw: Draw, n: int) -> list[Case]:
 
 
 def chinese(draw: Draw, n: int) -> list[Case]:
-    """The same facts and noise in English and in Chinese, one after the other."""
+    """Ask for the same facts in English and in Chinese, one after the other, with the same noise."""
     pairs = zip(words(draw, -(-n // 2)), words(draw, -(-n // 2), "zh"), strict=True)
     return [
         replace(case, must={**case.must, "language": language})
@@ -203,13 +210,13 @@ def chinese(draw: Draw, n: int) -> list[Case]:
 
 
 def free(draw: Draw, n: int) -> list[Case]:
-    """Prompts that were written by hand, each with what must be seen; of subjects that have a picture."""
+    """Ask what was written by hand, each prompt with what must be seen; of subjects that have a picture."""
     rows = [json.loads(line) for line in FREE_PROMPTS.read_text(encoding="utf-8").splitlines()]
     rows = [row for row in rows if cast_of(row["must"]) <= set(draw.subjects)]
     cases = []
     for i, row in enumerate(rows[:n]):
         must = row["must"]
-        fixed = {"style": "plain", "event": "none", "n_subjects": "1", "shots": "1", "camera": "static"}
+        fixed = {**PLAIN, "camera": "static"}
         fixed |= {k: must[k] for k in ("subject", "scene", "motion", "camera", "style", "time", "weather") if k in must}
         if "event" in must:
             fixed["event"] = must["event"]
@@ -229,7 +236,7 @@ def free(draw: Draw, n: int) -> list[Case]:
 
 
 def cast_of(must: dict[str, Any]) -> set[str]:
-    """The subjects that a prompt names."""
+    """Return the subjects that a prompt names."""
     return {must[key] for key in ("subject", "passes") if key in must} | set(must.get("subjects", ()))
 
 
@@ -244,4 +251,17 @@ ABILITIES: dict[str, Callable[[Draw, int], list[Case]]] = {
     "shots": shots,
     "chinese": chinese,
     "free": free,
+}
+# What a page says of each.
+SUMMARIES = {
+    "words": "Who, where, which way.",
+    "motions": "What is done on the spot.",
+    "company": "Two subjects, side by side.",
+    "camera": "The path of the camera, of one move or two.",
+    "gravity": "Falling and bouncing.",
+    "effects": "Events that leave the world changed.",
+    "occlusion": "Behind a tree and out again.",
+    "shots": "Two and three shots of one subject, each with a prompt of its own, as a storyboard has them.",
+    "chinese": "The same facts and noise in English and in Chinese, one after the other.",
+    "free": "Prompts that were written by hand, each with what must be seen; of subjects that have a picture.",
 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -10,20 +12,23 @@ DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 
 
 def interval(hits: int, n: int, z: float = 1.96) -> list[float]:
-    """Wilson score interval of a proportion, in per cent (Wilson 1927)."""
+    """Return the Wilson score interval of a proportion, in per cent (Wilson 1927)."""
     p = hits / n
     centre, spread = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     return [round(100 * (centre + s * spread) / (1 + z * z / n), 1) for s in (-1, 1)]
 
 
-def proportion(hits: list[bool]) -> dict:
-    """{"percent", "interval" (95%), "clips"} of what is right."""
+def proportion(hits: Sequence[bool]) -> dict[str, Any]:
+    """Return {"percent", "interval" (95%), "clips"} of what is right."""
     count = sum(map(bool, hits))
     return {"percent": round(100 * count / len(hits), 1), "interval": interval(count, len(hits)), "clips": len(hits)}
 
 
 def centroids(frames: np.ndarray) -> np.ndarray:
-    """x, y `[T,2]` (fractions of the frame) of what differs from the median over time; NaN where too little does."""
+    """Find the middle of what differs from the median over time: x, y `[T,2]`, fractions of the frame.
+
+    NaN where too little differs.
+    """
     change = np.abs(frames - np.median(frames, 0)).sum(-1)
     change = np.where(change > 0.25, change, 0)
     weight = change.sum((1, 2))
@@ -36,7 +41,7 @@ def centroids(frames: np.ndarray) -> np.ndarray:
 
 
 def named_direction(frames: np.ndarray) -> str | None:
-    """Static camera: the direction in which what moves goes, None if nothing does."""
+    """Name the direction in which what moves goes, None if nothing does. The camera must be static."""
     place = centroids(frames)
     seen = np.isfinite(place[:, 0])
     if seen.sum() < 3:
@@ -47,20 +52,22 @@ def named_direction(frames: np.ndarray) -> str | None:
 
 
 def layout(frames: np.ndarray) -> np.ndarray:
-    """Mean colours of a 4x4 grid of cells: the median over time, which a moving subject hardly touches."""
+    """Return the mean colours `[48]` of a 4x4 grid of cells, of the median over time: what moves hardly touches it."""
     still = np.median(frames, 0)
     h, w, _ = still.shape
     return still[: h // 4 * 4, : w // 4 * 4].reshape(4, h // 4, 4, w // 4, 3).mean((1, 3)).ravel()
 
 
 def speed(frames: np.ndarray) -> float:
-    """How much moves: mean absolute difference of neighbouring frames, in 255ths."""
+    """Measure how much moves: mean absolute difference of neighbouring frames, in 255ths."""
     return float(np.abs(np.diff(frames, axis=0)).mean() * 255)
 
 
 def change_for_good(frames: np.ndarray, least: float = 0.004) -> int | None:
-    """The frame from which on a clip looks as at its end, before which it looked as at its start; None where nothing
-    changes (less than `least` of the picture), or where it goes back and forth. Judged where start and end differ.
+    """Find the frame from which on a clip looks as at its end, before which it looked as at its start.
+
+    Judged where start and end differ. None where that is less than `least` of the picture, or where it goes back and
+    forth.
     """
     start, end = np.median(frames[:3], 0), np.median(frames[-3:], 0)
     where = np.abs(start - end).sum(-1) > 0.3
@@ -73,8 +80,10 @@ def change_for_good(frames: np.ndarray, least: float = 0.004) -> int | None:
 
 
 def parabola(y: np.ndarray) -> tuple[float, float]:
-    """Heights `[n]` in time, n >= 4 -> acceleration (per frame squared, positive = downwards as y grows downwards) of
-    the least-squares parabola, and the share of variance that it explains.
+    """Fit a parabola to heights `[n]` in time, n >= 4, by least squares.
+
+    Returns its acceleration per frame squared (positive = downwards, as y grows downwards), and the share of variance
+    that it explains.
     """
     t = np.arange(len(y))
     fit = np.polyfit(t, y, 2)
@@ -83,8 +92,9 @@ def parabola(y: np.ndarray) -> tuple[float, float]:
 
 
 def contacts(y: np.ndarray) -> list[int]:
-    """Frames at which a height `[n]` (growing downwards) is lowest for a moment: where a flight ends. What is still on
-    its way down in the last frame has not landed yet, unless it is about as low as ever.
+    """Find the frames at which a height `[n]` (growing downwards) is lowest for a moment: where a flight ends.
+
+    What is still on its way down in the last frame has not landed yet, unless it is about as low as ever.
     """
     deep = y.max() - 0.35 * np.ptp(y)
     found: list[int] = []
@@ -96,7 +106,7 @@ def contacts(y: np.ndarray) -> list[int]:
 
 
 def falls(y: np.ndarray, ground: float, tolerance: float = 0.12) -> dict[str, bool]:
-    """Does a height `[n]` (fractions of the frame, downwards) obey gravity and a ground?
+    """Tell whether a height `[n]` (fractions of the frame, downwards) obeys gravity and a ground.
 
     "parabola": every flight (5 frames in the air, an eighth of the frame high) fits a parabola that is pulled down;
     "ground": it touches down, within `tolerance` of the height `ground`, and nowhere above.

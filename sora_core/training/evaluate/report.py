@@ -12,12 +12,12 @@ import numpy as np
 from PIL import Image
 
 from ..loop.sheets import contact_sheet
-from .cases import ABILITIES
+from .cases import SUMMARIES
 from .run import Result, Shown
 
 
 def table(results: dict[str, Result]) -> str:
-    """Plain text: one line a measure."""
+    """Format results by ability as plain text: one line a measure."""
     lines = [f"{'':32}{'model':>7}  {'95% interval':>14}  {'truth':>6}  {'chance':>6}  {'clips':>5}"]
     for name, result in results.items():
         for key, score in result.scores.items():
@@ -32,6 +32,7 @@ def table(results: dict[str, Result]) -> str:
 
 
 def as_json(results: dict[str, Result], about: dict[str, Any]) -> dict[str, Any]:
+    """Return results by ability as JSON-able data, after what was run."""
     return {
         **about,
         "abilities": {
@@ -41,13 +42,14 @@ def as_json(results: dict[str, Result], about: dict[str, Any]) -> dict[str, Any]
 
 
 def _label(shown: Shown) -> str:
+    """Say whether a clip is right, or what is wrong with it, and its prompts."""
     wrong = [name for name, right in shown.verdict.items() if not right]
     prompt = " | ".join(shown.case.prompts)
     return f"{'not ' + ', '.join(wrong) if wrong else 'right'}: {prompt}"
 
 
 def sheet(results: dict[str, Result], columns: int = 6) -> Image.Image:
-    """A contact sheet: the first clips of each ability, frames of the model from left to right."""
+    """Lay out the first clips of each ability, frames of the model from left to right."""
     shown = [s for result in results.values() for s in result.shown[:3]]
     # The labels' font is Latin.
     labels = [_label(s).encode("latin-1", "replace").decode("latin-1")[:120] for s in shown]
@@ -55,6 +57,7 @@ def sheet(results: dict[str, Result], columns: int = 6) -> Image.Image:
 
 
 def _picture(clip: np.ndarray, columns: int = 6) -> str:
+    """Return frames of a clip side by side as a data URL."""
     data = io.BytesIO()
     contact_sheet([clip], columns).save(data, "JPEG", quality=85)
     return f"data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode()}"
@@ -71,6 +74,7 @@ figure{margin:1rem 0}img{max-width:100%;display:block;margin:.2rem 0}figcaption{
 
 
 def _bar(score: dict[str, Any]) -> str:
+    """Draw a score as HTML: the model with its interval, the truth, chance."""
     model = score["model"]
     low, high = model["interval"]
     marks = f'<i class="t" style="left:{score["truth"]["percent"]}%"></i>'
@@ -83,17 +87,17 @@ def _bar(score: dict[str, Any]) -> str:
 
 
 def told(about: dict[str, Any]) -> str:
-    """What was run, in a line."""
+    """Say what was run, in a line."""
     plain = {key: " + ".join(value) or "none" if isinstance(value, list) else value for key, value in about.items()}
     return ", ".join(f"{key} {value}" for key, value in plain.items())
 
 
 def page(results: dict[str, Result], about: dict[str, Any]) -> str:
-    """One HTML file that needs nothing else: figures, and clips of the model above the truth through the VAE."""
+    """Write one HTML file that needs nothing else: figures, and clips of the model above the truth through the VAE."""
     said = html.escape(told(about))
     rows, clips = [], []
     for name, result in results.items():
-        what = (ABILITIES[name].__doc__ or "").splitlines()[0] if name in ABILITIES else "Through the VAE and back."
+        what = SUMMARIES.get(name, "Through the VAE and back.")
         rows.append(f'<tr><th colspan="6">{name}: {html.escape(what)}</th></tr>')
         for key, score in result.scores.items():
             model, chance = score["model"], score["chance"]
@@ -123,6 +127,7 @@ def page(results: dict[str, Result], about: dict[str, Any]) -> str:
 
 
 def write(results: dict[str, Result], about: dict[str, Any], page_path: Path | None, sheet_path: Path | None) -> None:
+    """Write the page and the contact sheet where paths are given."""
     if page_path:
         page_path.write_text(page(results, about), encoding="utf-8")
     if sheet_path:

@@ -1,4 +1,4 @@
-"""Runs the abilities: cases, the truth through the VAE, what the model makes of them, and how both are judged."""
+"""Runs of the abilities: cases, the truth through the VAE, what the model makes of them, and how both are judged."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from .judge import closely, judge, look_closely
 from .measures import proportion, speed
 
 REFINE = 24  # steps of the VAE's measurement, beside that of the encoder alone
-BATCH = 25
-SIDE, FRAMES = 128, 17
+BATCH = 25  # clips that are sampled together
+SIDE, FRAMES = 128, 17  # of a clip
 # In per cent, for a guess that knows the classes; None where a guess has nothing to hit.
 CHANCE = {"scene": 10.0, "motion": 25.0, "camera": 6.7, "relation": 25.0}
 SHOWN = 6  # clips an ability that are kept to look at
@@ -33,27 +33,29 @@ SHOWN = 6  # clips an ability that are kept to look at
 
 @dataclass
 class Shown:
-    """A clip to look at: frames of the model and of the truth through the VAE, uint8, and how they were judged."""
+    """A clip to look at, and how it was judged."""
 
     case: Case
-    model: np.ndarray
-    truth: np.ndarray
+    model: np.ndarray  # uint8 [T,H,W,3], what the model made
+    truth: np.ndarray  # uint8 [T,H,W,3], the world's clip through the VAE
     verdict: dict[str, bool]
 
 
 @dataclass
 class Result:
-    """Scores by measure, each {"model", "truth", "chance"}; figures that are no shares; clips to look at."""
+    """What came of an ability."""
 
+    # By measure: "model" and "truth" as `proportion` gives them, and "chance" in per cent or None.
     scores: dict[str, dict[str, Any]] = field(default_factory=dict)
-    figures: dict[str, float] = field(default_factory=dict)
+    figures: dict[str, float] = field(default_factory=dict)  # that are no shares
     shown: list[Shown] = field(default_factory=list)
     seconds: float = 0.0
 
 
 class Maker:
-    """Samples cases in batches, as clips of `side`x`side`, each from the noise of its own seed (a stochastic sampler's
-    later noise is the batch's).
+    """Samples cases in batches, as clips of `side`x`side` pixels.
+
+    Each begins with the noise of its own seed; a stochastic sampler's later noise is the batch's.
     """
 
     def __init__(self, pipe: Pipeline, steps: int, cfg: float, sampler: str, scheduler: str, side: int = SIDE) -> None:
@@ -61,17 +63,17 @@ class Maker:
         self.sampler, self.scheduler = sampler, scheduler
 
     def make(self, cases: list[Case]) -> np.ndarray:
-        """Cases of one layout of shots -> float `[B,T,H,W,3]` 0..1."""
+        """Make clips of cases of one layout of shots: float `[B,T,H,W,3]` 0..1."""
         return self.shown(self.latents(cases))
 
     @torch.no_grad()
     def shown(self, latents: Tensor) -> np.ndarray:
-        """Latents `[B,C,T,h,w]` -> float `[B,T,H,W,3]` 0..1."""
+        """Decode latents `[B,C,T,h,w]` to float `[B,T,H,W,3]` 0..1."""
         return decode(self.pipe.vae, latents).numpy()
 
     @torch.no_grad()
     def latents(self, cases: list[Case]) -> Tensor:
-        """Cases of one layout of shots -> `[B,C,T,h,w]`."""
+        """Sample the latents `[B,C,T,h,w]` of cases of one layout of shots."""
         pipe, vae = self.pipe, self.pipe.vae
         cell = vae.config.spatial_ratio
         shape = (vae.config.latent_channels, vae.latent_frames(FRAMES), self.side // cell, self.side // cell)
@@ -93,16 +95,17 @@ class Maker:
 
     @torch.no_grad()
     def through(self, clips: np.ndarray, refine: int = 0, correct: bool = False) -> np.ndarray:
-        """The world's clips `[B,T,H,W,3]` as the VAE gives them back (`latents.decoding.encode_stream`).
+        """Send the world's clips float `[B,T,H,W,3]` 0..1 through the VAE and back.
 
-        By default from the encoder's latents as they are, for such the model learned to make.
+        By default from the encoder's latents as they are, for such the model learned to make; refine, correct: as
+        `latents.decoding.encode_stream` has them.
         """
         video = torch.from_numpy(clips).movedim(-1, 1)
         return self.shown(torch.cat(list(encode_stream(self.pipe.vae, video, refine, correct=correct)), 2).float())
 
 
 def batches(cases: list[Case], size: int = BATCH) -> Iterator[list[Case]]:
-    """Cases of one layout of shots together, at most `size`."""
+    """Yield cases of one layout of shots together, at most `size`."""
     by_layout: dict[tuple[int, ...], list[Case]] = {}
     for case in cases:
         by_layout.setdefault(case.latents, []).append(case)
@@ -113,7 +116,7 @@ def batches(cases: list[Case], size: int = BATCH) -> Iterator[list[Case]]:
 def run_ability(
     name: str, draw: Draw, maker: Maker, observer: Observer, clips: int, progress: Callable[[str], None]
 ) -> Result:
-    """Make and judge `clips` clips of an ability (or all there are)."""
+    """Make and judge `clips` clips of an ability (or all there are); `progress` is told how far it is."""
     start, result = time.monotonic(), Result()
     rows: dict[str, dict[str, list[bool]]] = {"model": {}, "truth": {}}
     motion: dict[str, list[float]] = {"model": [], "truth": []}
@@ -149,7 +152,7 @@ def run_ability(
 
 
 def judged(cases: list[Case], videos: np.ndarray, observer: Observer) -> list[dict[str, bool]]:
-    """Which facts of each case its video shows; videos float `[B,T,H,W,3]`."""
+    """Tell which facts of each case its video shows; videos float `[B,T,H,W,3]` 0..1."""
 
     def watch(clips: list[np.ndarray]) -> list[Sight]:
         return watch_batch(torch.stack([shrink(torch.from_numpy(clip)) for clip in clips]), observer)
@@ -161,15 +164,17 @@ def judged(cases: list[Case], videos: np.ndarray, observer: Observer) -> list[di
 
 
 def verdict_of(ability: str, case: Case, seen: dict[str, bool]) -> dict[str, bool]:
-    """What goes into the table: each fact, and "all" where a prompt names several that are told apart."""
+    """Return what goes into the table: each fact, and "all" where a prompt names several that are told apart."""
     if ability == "chinese":
         return {f"all, {'English' if case.must['language'] == 'en' else 'Chinese'}": all(seen.values())}
     return {**seen, "all": all(seen.values())} if ability in ("words", "company", "free") else seen
 
 
 def reconstruction(draw: Draw, maker: Maker, clips: int) -> Result:
-    """PSNR of the VAE on clips that nobody trained on: whole, on the subject (alpha over one half), first frame; as it
-    encodes, by the encoder's one pass, without corrections, and with its latents refined.
+    """Measure the PSNR of the VAE on clips that nobody trained on.
+
+    Of the whole, of the subject (alpha over one half) and of the first frame; as the VAE encodes, by its encoder alone
+    without corrections, and with its latents refined.
     """
     start, result = time.monotonic(), Result()
     rows, ways = [], {"": (0, True), ", encoder alone": (0, False), f", refined in {REFINE} steps": (REFINE, True)}
@@ -210,7 +215,10 @@ def evaluate(
     preset: str = "cast",
     progress: Callable[[str], None] = print,
 ) -> dict[str, Result]:
-    """Results by ability, in the order of `NAMES`."""
+    """Run the abilities `only`; returns results by ability, in the order of NAMES.
+
+    clips: of each ability; sprites: folder of the subjects' pictures, None for drawn ones.
+    """
     draw, maker = Draw(sprites, preset), Maker(pipe, steps, cfg, sampler, scheduler)
     results = {}
     for name in NAMES:

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 @torch.no_grad()
 def orthogonalize(g: Tensor, steps: int = 5) -> Tensor:
-    """Nearest semi-orthogonal matrices of `[K,m,n]`, m <= n, by the quintic Newton-Schulz iteration.
+    """Return the nearest semi-orthogonal matrices of `[K,m,n]`, m <= n, by the quintic Newton-Schulz iteration.
 
-    K. Jordan et al., Muon, 2024. In bfloat16: the iteration corrects its own rounding.
+    K. Jordan et al., Muon, 2024, whose coefficients these are. In bfloat16: the iteration corrects its own rounding.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
     x = g.bfloat16()
@@ -35,10 +35,11 @@ class Muon(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self, closure=None) -> None:
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # ours takes no closure
+        """Update every parameter that has a gradient."""
         for group in self.param_groups:
             # Matrices of one shape are orthogonalised together: one large product in place of many small ones.
-            shapes: dict[tuple[int, int], list[tuple[Tensor, Tensor, bool]]] = {}
+            shapes: dict[tuple[int, ...], list[tuple[Tensor, Tensor, bool]]] = {}
             params = [p for p in group["params"] if p.grad is not None]
             if not params:
                 continue
@@ -64,11 +65,12 @@ class Muon(torch.optim.Optimizer):
 def build_optimizers(
     model: nn.Module, lr: float, adam_lr: float, weight_decay: float, adam_names: tuple[str, ...] = ()
 ) -> list[torch.optim.Optimizer]:
-    """Muon for hidden matrices and kernels; AdamW for gains, biases, embeddings and the layers in `adam_names`.
+    """Give hidden matrices and kernels to Muon; gains, biases, embeddings and the layers in `adam_names` to AdamW.
 
     First and last layers map to and from data, where all directions are not alike: they stay with AdamW.
     """
-    matrices, rest = [], []
+    matrices: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
     for name, p in model.named_parameters():
         if p.requires_grad:
             (rest if p.ndim < 2 or any(n in name for n in adam_names) else matrices).append(p)
@@ -80,7 +82,7 @@ def build_optimizers(
 
 
 class EMA:
-    """Moving average of a model's floating-point state; `decay` ramps up so that early weights do not linger."""
+    """Moving average of a model's floating-point state, in float32 under the state's names."""
 
     def __init__(self, model: nn.Module, decay: float = 0.999) -> None:
         self.decay = decay
@@ -88,6 +90,7 @@ class EMA:
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
+        """Move towards the model. The decay ramps up over the first steps, so that early weights do not linger."""
         decay = min(self.decay, (1 + step) / (10 + step))
         source = model.state_dict()
         torch._foreach_lerp_(list(self.state.values()), [source[k].float() for k in self.state], 1 - decay)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+# Digits for letters; Cyrillic letters that look like Latin ones; the wide forms of ASCII.
 _LEET = str.maketrans({"a": "4", "e": "3", "i": "1", "o": "0", "s": "5", "t": "7"})
 _LOOKALIKE = str.maketrans("aeopcxyi", "аеорсхуі")
 _WIDE = {code: code + 0xFEE0 for code in range(0x21, 0x7F)}
 
 
 def disguise(text: str, rng: np.random.Generator) -> str:
-    """`text` with some of its words hidden in one of these ways, drawn by `rng`."""
+    """Hide some of a text's words in one of the usual ways, drawn by `rng`."""
     kind = rng.integers(6)
     if kind == 5:
         return text.translate(_WIDE)
@@ -18,6 +19,7 @@ def disguise(text: str, rng: np.random.Generator) -> str:
 
 
 def _word(word: str, kind: int, rng: np.random.Generator) -> str:
+    """Hide one word: as above, by invisible or visible marks between its letters, or by a letter said thrice."""
     if len(word) < 3:
         return word
     if kind == 0:

@@ -18,7 +18,7 @@ _CHOICE = re.compile(r"\(([^()]*\|[^()]*)\)")
 
 
 class Sentences:
-    """Draws (text, labels) pairs. Same seed, same pairs."""
+    """Draws prompts with their labels. Same seed, same prompts."""
 
     def __init__(self, seed: int = 0) -> None:
         self.rng = np.random.default_rng(seed)
@@ -30,11 +30,12 @@ class Sentences:
         }
 
     def draw(self) -> tuple[str, tuple[str, ...]]:
-        """A prompt and its labels (none for a harmless one)."""
+        """Draw a prompt and its labels (none for a harmless one)."""
         rng = self.rng
         language = "en" if rng.random() < 0.6 else "zh"
         parts: list[str] = []
         labels: tuple[str, ...] = ()
+        # Half of the prompts are harmless, and in most others only one part is not.
         if rng.random() < 0.5:
             labels = (str(rng.choice(LABELS, p=(0.24, 0.22, 0.22, 0.12, 0.12, 0.08))),)
             parts.append(self._fill(labels[0], language))
@@ -45,11 +46,13 @@ class Sentences:
             parts.append(self._fill("style", language))
         mark = str(rng.choice((". ", ", ", "\n") if language == "en" else ("。", "，", "\n"), p=(0.45, 0.45, 0.1)))
         text = mark.join(parts)
+        # Harmless texts are disguised too, or a disguise alone would look like harm.
         if rng.random() < (0.2 if labels else 0.05):
             text = disguise(text, rng)
         return text, labels
 
     def _fill(self, section: str, language: str) -> str:
+        """Draw a line of a section of templates, with its choices made and its slots filled."""
         lines = self.templates[section, language]
         line = lines[self.rng.integers(len(lines))]
         while match := _CHOICE.search(line):
@@ -58,6 +61,7 @@ class Sentences:
         return re.sub(" +", " ", _SLOT.sub(lambda match: self._word(match[1], language), line)).strip()
 
     def _word(self, name: str, language: str) -> str:
+        """Draw what fills a slot: a line of a section of that name, a topic of the world, or a word of the lexicon."""
         if (name, language) in self.templates:
             return self._fill(name, language)
         if name in ("object", "animal") and self.rng.random() < 0.2:
@@ -68,7 +72,8 @@ class Sentences:
 
 
 def world_captions(count: int, seed: int) -> list[str]:
-    """Captions of the training world in both languages: harmless by construction."""
+    """Make captions of the training world in both languages: harmless by construction."""
+    # The world needs OpenCV, which templates do not.
     from ..world.config import WorldConfig
     from ..world.world import World
 
@@ -80,6 +85,7 @@ def world_captions(count: int, seed: int) -> list[str]:
 
 
 def _read_templates() -> dict[tuple[str, str], list[str]]:
+    """Read templates.txt: lines by section and language."""
     templates: dict[tuple[str, str], list[str]] = defaultdict(list)
     key = ("", "")
     for line in Path(__file__).with_name("templates.txt").read_text(encoding="utf-8").splitlines():
@@ -92,7 +98,7 @@ def _read_templates() -> dict[tuple[str, str], list[str]]:
 
 
 def _words(language: str) -> dict[str, list[str]]:
-    """Class -> every form of its words; entries have the same weight however many forms they have."""
+    """Return every form of the words of each class; entries have the same weight however many forms they have."""
     words: dict[str, list[str]] = defaultdict(list)
     for name, entry, kind in read_words(language):
         forms = list(forms_of(entry, kind)) if language == "en" else [entry]

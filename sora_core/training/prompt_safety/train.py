@@ -1,4 +1,4 @@
-"""Trains the embedded check of prompts and writes its weights: minutes on one core.
+"""Training of the embedded check of prompts: minutes on one core.
 
 The model is linear in hashed features (`safety.prompts.features`); a text's logit is that of its worst window, as in
 multiple-instance learning: a harmful prompt has at least one harmful window, a harmless one has none.
@@ -6,6 +6,7 @@ multiple-instance learning: a harmful prompt has at least one harmful window, a 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,17 +25,18 @@ MISSED_COSTS = 3.0  # as much as a false alarm
 
 @dataclass
 class Packed:
-    """Texts as flat arrays. features of unit u: ids[starts[u]:starts[u+1]]; a window is a half-open range of units."""
+    """Texts as flat arrays. A window is a half-open range of units."""
 
-    ids: Tensor
-    starts: Tensor
-    begins: Tensor
-    ends: Tensor
-    owner: Tensor
-    labels: Tensor
+    ids: Tensor  # features of all units; those of unit u are ids[starts[u]:starts[u+1]]
+    starts: Tensor  # [units+1]
+    begins: Tensor  # [windows] first unit
+    ends: Tensor  # [windows] unit after the last
+    owner: Tensor  # [windows] number of the text
+    labels: Tensor  # [texts,LABELS] 0 or 1
 
 
-def pack(lexicon: Lexicon, texts: list[tuple[str, tuple[str, ...]]]) -> Packed:
+def pack(lexicon: Lexicon, texts: Sequence[tuple[str, tuple[str, ...]]]) -> Packed:
+    """Pack texts and the names of their labels."""
     ids: list[int] = []
     starts, begins, ends, owner = [0], [], [], []
     labels = np.zeros((len(texts), len(LABELS)), np.float32)
@@ -50,12 +52,18 @@ def pack(lexicon: Lexicon, texts: list[tuple[str, tuple[str, ...]]]) -> Packed:
             begins.append(first + begin)
             ends.append(first + end)
             owner.append(number)
-    arrays = (torch.tensor(v) for v in (ids, starts, begins, ends, owner))
-    return Packed(*arrays, torch.from_numpy(labels))
+    return Packed(
+        torch.tensor(ids),
+        torch.tensor(starts),
+        torch.tensor(begins),
+        torch.tensor(ends),
+        torch.tensor(owner),
+        torch.from_numpy(labels),
+    )
 
 
 def logits(table: nn.EmbeddingBag, bias: Tensor, packed: Packed) -> Tensor:
-    """`[texts, labels]`: the worst window's."""
+    """Return the logits `[texts,labels]` of the worst window of each text; table: weights of the features' buckets."""
     units = table(packed.ids, packed.starts[:-1])
     sums = torch.cat([units.new_zeros(1, units.shape[1]), units.cumsum(0)])
     per_window = sums[packed.ends] - sums[packed.begins] + bias
@@ -64,7 +72,10 @@ def logits(table: nn.EmbeddingBag, bias: Tensor, packed: Packed) -> Tensor:
 
 
 def train(out: Path, texts: int = 40_000, epochs: int = 6, batch: int = 256, seed: int = 0) -> dict[str, float]:
-    """Train on `texts` sentences and write `out`. Returns the figures of sentences that it did not train on."""
+    """Train on `texts` sentences and write `out`.
+
+    Returns the figures of sentences that it did not train on: "recall_LABEL" and "false_positives".
+    """
     torch.manual_seed(seed)
     lexicon, maker = load_lexicon(), Sentences(seed)
     drawn = [maker.draw() for _ in range(texts)] + [(text, ()) for text in world_captions(texts // 20, seed)]
@@ -74,7 +85,7 @@ def train(out: Path, texts: int = 40_000, epochs: int = 6, batch: int = 256, see
     packs = [pack(lexicon, drawn[i : i + batch]) for i in range(texts // 20, len(drawn), batch)]
     table = nn.EmbeddingBag(BUCKETS, len(LABELS), mode="sum")
     nn.init.zeros_(table.weight)
-    bias = nn.Parameter(torch.full((len(LABELS),), -3.0))
+    bias = nn.Parameter(torch.full((len(LABELS),), -3.0))  # at first, nothing is harmful
     optimizer = torch.optim.Adam([*table.parameters(), bias], lr=0.03)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.03, epochs * len(packs))
     for epoch in range(epochs):

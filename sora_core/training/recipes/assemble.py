@@ -4,45 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import nn
 
 from ...errors import SoraError, expect
 from ...loading.checkpoint import load_parts, save
 from ...model.vae.mini import VideoVAE
+from ..checkpoints import part_of
 from ..data.latents import to_video
 from ..data.shards import Bucket, open_buckets
 
 
 @torch.no_grad()
 def latent_rgb(vae: VideoVAE, bucket: Bucket, clips: int = 24) -> dict[str, list]:
-    """Least-squares map from a latent to the mean colour of its 8x8 cell: `rgb = z @ factors + bias`, 0..1.
+    """Fit the map from a latent to the mean colour of its 8x8 cell: `rgb = z @ factors + bias`, 0..1, least squares.
 
     Previews use it: it costs nothing next to a decoder.
     """
-    zs, colours = [], []
+    latents, colours = [], []
     for i in np.linspace(0, len(bucket) - 1, min(clips, len(bucket))).astype(int):
-        video = to_video(bucket.frames[i])
+        video = to_video(bucket.array("frames")[i])
         z = vae.encode(video)
         groups = torch.cat((video[:, :, :1], video[:, :, 4::4]), 2)  # the last frame of each group
         cells = F.avg_pool3d(groups, (1, 8, 8))
-        zs.append(z.permute(0, 2, 3, 4, 1).flatten(0, 3))
+        latents.append(z.permute(0, 2, 3, 4, 1).flatten(0, 3))
         colours.append((cells.permute(0, 2, 3, 4, 1).flatten(0, 3) + 1) / 2)
-    z: Tensor = torch.cat(zs)
-    solution = torch.linalg.lstsq(torch.cat((z, torch.ones(len(z), 1)), 1), torch.cat(colours)).solution
+    inputs = torch.cat(latents)
+    solution = torch.linalg.lstsq(torch.cat((inputs, torch.ones(len(inputs), 1)), 1), torch.cat(colours)).solution
     return {"factors": solution[:-1].tolist(), "bias": solution[-1].tolist()}
 
 
-def mean_parts(paths: Sequence[Path]) -> tuple[dict, dict]:
-    """Parts and info of a model file, or of several of one training run: then the mean of their weights, which is often
-    better than each (model soups, arXiv 2203.05482). Raises SoraError for models of different layers.
+def mean_parts(paths: Sequence[Path]) -> tuple[dict[str, nn.Module], dict[str, Any]]:
+    """Read parts and info of a model file, or the mean of the weights of several files of one training run.
+
+    The mean is often better than each (model soups, arXiv 2203.05482). Raises SoraError for models of different layers.
     """
     (parts, info), *others = [load_parts(path) for path in paths]
     for name, part in parts.items():
-        states = [part.state_dict(), *(other.get(name, torch.nn.Module()).state_dict() for other, _ in others)]
+        states = [part.state_dict(), *(other.get(name, nn.Module()).state_dict() for other, _ in others)]
         shapes = [{key: value.shape for key, value in state.items()} for state in states]
         if any(shape != shapes[0] for shape in shapes):
             raise SoraError(f"{', '.join(path.name for path in paths)} are not of one kind: their layers differ.")
@@ -61,9 +64,11 @@ def assemble(
     cfg: float | None = None,
     sampler: str | None = None,
 ) -> None:
-    """Write `out` with dit, vae and text, and what a user of the model must know: fps, size, shift, preview colours,
-    and how it samples best, where that is not as usual (`pipeline.editing.USUAL`). Several dit_paths: their mean.
-    Raises SoraError for a shift out of range, and for parts that lack or do not fit.
+    """Write `out` with dit, vae and text, and what a user of the model must know.
+
+    That is fps, size, shift, preview colours from the clips in `data`, and how it samples best (steps, cfg, sampler)
+    where that is not as usual. Several dit_paths: their mean. Raises SoraError for a shift
+    out of range, and for parts that lack or do not fit.
     """
     expect(0 < shift <= 100, f"shift is {shift}. Use a number above 0, at most 100 (1 is no shift).")
     vae_parts, _ = load_parts(vae_path)
@@ -82,7 +87,7 @@ def assemble(
         "height": 128,
         "frames": 17,
         **{k: v for k, v in (("steps", steps), ("cfg", cfg), ("sampler", sampler)) if v is not None},
-        "latent_rgb": latent_rgb(parts["vae"], bucket),
+        "latent_rgb": latent_rgb(part_of(parts, VideoVAE, vae_path), bucket),
         "provenance": {"trained_on": "procedural video world of this project", "dit_steps": dit_info.get("step")},
     }
     save(out, parts, info)

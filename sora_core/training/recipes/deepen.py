@@ -11,21 +11,24 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from ...errors import expect
 from ...loading.checkpoint import load_parts, save
 from ...model.dit import DiT
+from ..checkpoints import part_of
+from ..network import blocks_of, zero_branches
 
 
 def deepened_name(name: str, after: Sequence[int]) -> str:
-    """What a layer of a transformer, or a LoRA of it, is called once that is `deepened`."""
+    """Return what a layer of a transformer, or a LoRA of it, is called once that is `deepened`."""
     return re.sub(r"\bblocks\.(\d+)\.", lambda m: f"blocks.{(n := int(m[1])) + sum(i < n for i in after)}.", name)
 
 
 def deepened(dit: DiT, after: Sequence[int]) -> DiT:
-    """`dit` with one block more after each of the blocks `after` (from 0; one may be named again): a copy of that block
-    whose branches' last layers are zero. Raises SoraError where there is no such block.
+    """Copy `dit` with one block more after each of the blocks `after`, from 0; one may be named again.
+
+    A new block is a copy of the one before it, whose branches' last layers are zero. Raises SoraError where there is no
+    such block.
     """
     count = len(dit.blocks)
     expect(
@@ -34,23 +37,20 @@ def deepened(dit: DiT, after: Sequence[int]) -> DiT:
     )
     deeper = DiT(replace(dit.config, num_layers=count + len(after)))
     deeper.load_state_dict({deepened_name(k, after): v for k, v in dit.state_dict().items()}, strict=False)
-    at = 0
+    new = blocks_of(deeper)
     for i, block in enumerate(dit.blocks):
-        at += 1
+        next(new)  # the block itself, which has its weights already
         for _ in range(list(after).count(i)):
-            new = deeper.blocks[at]
-            new.load_state_dict(block.state_dict())
-            for layer in (new.self_attn.o, new.cross_attn.o, new.ffn[2]):
-                nn.init.zeros_(layer.weight)
-                nn.init.zeros_(layer.bias)
-            at += 1
+            copy = next(new)
+            copy.load_state_dict(block.state_dict())
+            zero_branches(copy)
     return deeper
 
 
 def deepen(model: str | Path, after: Sequence[int], out: Path) -> Path:
     """Write `model` with its transformer `deepened` to `out`, and return it. Raises SoraError for what has none."""
     parts, info = load_parts(model)
-    expect("dit" in parts, f"{model} holds no transformer. Give a model, or model.safetensors of a DiT run.")
+    deeper = deepened(part_of(parts, DiT, model), after)
     whole = {key: value for key, value in info.items() if key != "file"}
-    save(out, {**parts, "dit": deepened(parts["dit"], after)}, whole, torch.float32)
+    save(out, {**parts, "dit": deeper}, whole, torch.float32)
     return out

@@ -1,7 +1,5 @@
 """Training of the detector's classifier: clips of a VAE's decoder against the pictures that they were made from.
 
-    sora train detector [--vae FILE] [--clips 160] [--sprites FOLDER] [--out FILE]
-
 Made here: rendered clips that went through the VAE, with some noise on the latents, as sampling leaves it. Not made
 here: the same rendered clips as they are and blurred (a soft edge alone proves nothing), and pictures with the
 statistics of photographs: overlapping discs of all sizes (the dead leaves model of Lee, Mumford and Huang, Int. J.
@@ -12,7 +10,7 @@ after mild H.264, and after strong H.264.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,20 +25,21 @@ from ...media.write import write_video
 from ...model.vae.mini import VideoVAE
 from ...provenance.detector.classifier import WEIGHTS, TraceClassifier
 from ...provenance.detector.traces import frame_traces
+from ..checkpoints import part_of
 from ..data.latents import to_video
 
-FRAMES = 5
-SIDES = (96, 128)
+FRAMES = 5  # of a clip
+SIDES = (96, 128)  # pixels, by turns
 HELD_OUT = 4  # every fourth scene is for calibration
-HIDDEN = 12
-LATENT_NOISE = 0.15
-PRESETS_USED = ("starter", "full")
-MILD, STRONG = (18, 25), (25, 31)  # crf
-CODINGS = 2
+HIDDEN = 12  # units of the network
+LATENT_NOISE = 0.15  # the most, as a standard deviation
+PRESETS_USED = ("starter", "full")  # of the world
+MILD, STRONG = (18, 25), (25, 31)  # crf of H.264
+CODINGS = 2  # how often a clip is seen: as it is or after mild H.264, and after strong H.264
 
 
 def through_codec(frames: np.ndarray, crf: float) -> np.ndarray:
-    """uint8 `[T,H,W,3]` -> the same after H.264 at `crf`."""
+    """Send frames uint8 `[T,H,W,3]` through H.264 at `crf`."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.mp4"
         write_video(path, frames, 8, crf=crf)
@@ -49,7 +48,7 @@ def through_codec(frames: np.ndarray, crf: float) -> np.ndarray:
 
 @torch.no_grad()
 def through_vae(vae: VideoVAE, frames: np.ndarray, noise: float = 0.0, seed: int = 0) -> np.ndarray:
-    """uint8 `[T,H,W,3]` -> what the decoder makes of its latents, with Gaussian noise of that deviation on them."""
+    """Encode frames uint8 `[T,H,W,3]` and decode their latents, with Gaussian noise of that deviation on them."""
     latent = vae.encode(to_video(frames))
     generator = torch.Generator().manual_seed(seed)
     video = vae.decode(latent + noise * torch.randn(latent.shape, generator=generator))
@@ -57,7 +56,7 @@ def through_vae(vae: VideoVAE, frames: np.ndarray, noise: float = 0.0, seed: int
 
 
 def blurred(frames: np.ndarray, sigma: float) -> np.ndarray:
-    """Each frame of uint8 `[T,H,W,3]` under a Gaussian."""
+    """Blur each frame of uint8 `[T,H,W,3]` with a Gaussian of `sigma` pixels."""
     reach = np.arange(-3, 4)
     kernel = np.exp(-(reach**2) / (2 * sigma**2))
     weight = torch.tensor(kernel / kernel.sum(), dtype=torch.float32).expand(3, 1, 1, 7)
@@ -68,7 +67,7 @@ def blurred(frames: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def dead_leaves(rng: np.random.Generator, frames: int, side: int) -> np.ndarray:
-    """uint8 `[T,S,S,3]`: a pan over overlapping textured discs, radii with density r^-3, with sensor noise."""
+    """Draw uint8 `[T,S,S,3]`: a pan over overlapping textured discs, radii with density r^-3, with sensor noise."""
     wide = side + 3 * frames
     y, x = np.mgrid[:wide, :wide]
     scene = np.full((wide, wide, 3), rng.uniform(40, 200, 3), np.float32)
@@ -85,7 +84,7 @@ def dead_leaves(rng: np.random.Generator, frames: int, side: int) -> np.ndarray:
 
 
 def clips(vae: VideoVAE, count: int, sprites: Path | None = None, seed: int = 0) -> Iterator[tuple[int, np.ndarray]]:
-    """(1 for made by the decoder, frames): four for each of `count` scenes. Pure in (count, seed, VAE)."""
+    """Yield (1 for made by the decoder, frames): four for each of `count` scenes. Pure in (count, seed, VAE)."""
     from ..world import PRESETS, World
 
     worlds = [World(PRESETS[name], sprites) for name in PRESETS_USED]
@@ -105,7 +104,7 @@ def clips(vae: VideoVAE, count: int, sprites: Path | None = None, seed: int = 0)
 
 
 def fit(traces: Tensor, labels: Tensor, seed: int = 0, steps: int = 400) -> dict[str, np.ndarray]:
-    """The network's tensors from traces `[N,F]` and labels `[N]` (0 or 1)."""
+    """Train the network on traces `[N,F]` and labels `[N]` (0 or 1); returns its tensors."""
     torch.manual_seed(seed)
     mean, std = traces.mean(0), traces.std(0) + 1e-3
     x = ((traces - mean) / std).clamp(-4, 4)
@@ -114,6 +113,7 @@ def fit(traces: Tensor, labels: Tensor, seed: int = 0, steps: int = 400) -> dict
     b1, b2 = torch.zeros(HIDDEN, requires_grad=True), torch.zeros((), requires_grad=True)
     optimiser = torch.optim.AdamW([w1, b1, w2, b2], lr=0.01, weight_decay=0.1)
     for _ in range(steps):
+        # Clips are few: with noise on their traces, the network cannot learn them by heart.
         noisy = x + 0.2 * torch.randn_like(x)
         loss = F.binary_cross_entropy_with_logits(torch.tanh(noisy @ w1 + b1) @ w2 + b2, labels)
         optimiser.zero_grad()
@@ -124,7 +124,10 @@ def fit(traces: Tensor, labels: Tensor, seed: int = 0, steps: int = 400) -> dict
 
 
 def calibrate(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(scale, bias) of Platt, "Probabilistic outputs for support vector machines", 1999, with his smoothed targets."""
+    """Fit (scale, bias) of a logit's probability, with smoothed targets.
+
+    Platt, "Probabilistic outputs for support vector machines", 1999.
+    """
     ones, zeros = labels.sum(), (1 - labels).sum()
     target = torch.tensor(np.where(labels == 1, (ones + 1) / (ones + 2), 1 / (zeros + 2)))
     line = torch.tensor([1.0, 0.0], dtype=torch.float64, requires_grad=True)
@@ -142,7 +145,7 @@ def calibrate(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def auc(scores: np.ndarray, labels: np.ndarray) -> float:
-    """The share of pairs (made, not made) in which the first scores higher; ties count half."""
+    """Return the share of pairs (made, not made) in which the first scores higher; ties count half."""
     made, other = scores[labels == 1][:, None], scores[labels == 0]
     return float(((made > other) + 0.5 * (made == other)).mean())
 
@@ -155,18 +158,19 @@ def train_detector(
     sprites: Path | None = None,
     name: str | None = None,
     seed: int = 0,
-    report=print,
+    report: Callable[..., None] = print,
 ) -> TraceClassifier:
-    """Train on `count` scenes through the VAE in `vae_file` and write `out`. Raises SoraError when it holds no VAE.
+    """Train on `count` scenes through the VAE in `vae_file` and write `out`.
 
-    name: what reports call the decoder; by default the model's own name, or the file's.
+    name: what reports call the decoder; by default the model's own name, or the file's. Raises SoraError for a file
+    without a VAE, and for too few scenes.
     """
     parts, info = load_parts(vae_file)
-    expect("vae" in parts, f"{vae_file} holds no VAE: give a model or the export of a VAE run.")
+    vae = part_of(parts, VideoVAE, vae_file)
     expect(count >= 2 * HELD_OUT, f"{count} scenes are too few to train on: use at least {2 * HELD_OUT}.")
     rows, labels = [], []
     total = 2 * CODINGS * count
-    for i, (label, frames) in enumerate(clips(parts["vae"], count, sprites, seed)):
+    for i, (label, frames) in enumerate(clips(vae, count, sprites, seed)):
         rows.append(np.stack([frame_traces(frame) for frame in frames]))
         labels.append(label)
         if (i + 1) % 20 == 0:

@@ -6,6 +6,7 @@ and is trained with the rest, and a name in the vocabulary that the checkpoint c
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,9 +24,10 @@ from .dit import DiTTrainer, DiTTraining
 
 
 def prepare(folder: Path, out: Path, model: str | Path = "sora-mini", caption: str = "", device: str = "auto") -> Path:
-    """Latent shards of `folder`, made under `out` with the VAE of `model`; done once for the same videos.
+    """Make latent shards of `folder` under `out` with the VAE of `model`, and return their folder.
 
-    folder: captioned videos (see `training.videos`), or shards of frames or latents.
+    folder: captioned videos (see `data.videos`), or shards of frames or latents; latents are used as they are. Done
+    once for the same videos. Raises SoraError as `import_videos` does.
     """
     folder, out = Path(folder), Path(out)
     try:
@@ -46,20 +48,26 @@ def prepare(folder: Path, out: Path, model: str | Path = "sora-mini", caption: s
 
 
 def captions_of(data: Path) -> list[str]:
-    """Every caption of the shards in `data`."""
+    """Return every caption of the shards in `data`; clips of the world have facts instead."""
     return [text for b in open_buckets(data) for fact in b.facts for text in fact.get("captions", ())]
 
 
-def new_words(text: TextEncoder, captions: list[str]) -> tuple[str, ...]:
-    """Words of the captions that the model does not know, in order. Raises SoraError for an overlong caption."""
+def new_words(text: TextEncoder, captions: Iterable[str]) -> tuple[str, ...]:
+    """Return the words of the captions that the model does not know, in order, once each.
+
+    Raises SoraError for an overlong caption.
+    """
+    words: dict[str, None] = {}
     for caption in captions:
         text.tokenizer.ids(caption, text.config.length)
-    return tuple(dict.fromkeys(word for caption in captions for word in text.unknown_words(caption)))
+        words |= dict.fromkeys(text.unknown_words(caption))
+    return tuple(words)
 
 
 def finetune(config: DiTTraining, folder: Path, caption: str = "") -> Path:
-    """Train the transformer and text encoder of the model `config.init` on the videos of `folder` (see `prepare`);
-    returns the file of the new model, complete with the VAE.
+    """Train the transformer and text encoder of the model `config.init` on the videos of `folder` (see `prepare`).
+
+    Returns the file of the new model, complete with the VAE.
     """
     out = Path(config.out)
     data = prepare(folder, out, config.init, caption, config.device)
@@ -76,7 +84,7 @@ def finetune(config: DiTTraining, folder: Path, caption: str = "") -> Path:
 
 
 def save_tuned(path: Path, base: ModelBundle, dit: DiT, text: TextEncoder, name: str) -> Path:
-    """A complete model: the base's VAE and habits with a trained transformer and text encoder."""
+    """Write a complete model and return its file: the base's VAE and habits with a trained transformer and encoder."""
     info = {key: value for key, value in base.info.items() if key != "file"}
     info |= {"name": name, "provenance": {**info.get("provenance", {}), "tuned_from": base.info.get("name", "model")}}
     save(path, {"dit": dit, "vae": base.vae, "text": text}, info)
@@ -84,8 +92,9 @@ def save_tuned(path: Path, base: ModelBundle, dit: DiT, text: TextEncoder, name:
 
 
 def merge(model: str | Path, lora: str, out: Path) -> Path:
-    """Write `model` with a LoRA (FILE[:STRENGTH]) merged into its weights to `out`, and return it. The model keeps its
-    name and habits.
+    """Write `model` with a LoRA (FILE[:STRENGTH]) merged into its weights to `out`, and return it.
+
+    The model keeps its name and habits. Raises SoraError for a LoRA of another model.
     """
     file, strength = parse_lora(lora)
     base = load_model(model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ _MIRRORED |= {new: old for old, new in _MIRRORED.items()}
 
 
 def motion_names() -> tuple[str, ...]:
-    """The world's motions, with the two turns of a spin told apart."""
+    """Return the world's motions, with the two turns of a spin told apart."""
     from ..world.config import MOTIONS
 
     named = [m for m in MOTIONS if m != "spin"]
@@ -27,17 +28,16 @@ def motion_names() -> tuple[str, ...]:
 
 @dataclass
 class Targets:
-    """frames: int64 `[T]` for each head, -1 where nothing can be said; cut float `[T]`; states float `[T,E]`; centre
-    float `[T,2]`, NaN where it is not known; subjects and motions int64 `[1+k,8,8]`. camera_whole: the camera's path
-    is one move, which a part of the clip shows too.
-    """
+    """What should be said of a clip of T = 1+4k frames."""
 
+    # Of every frame: int64 [T] for each head, -1 where nothing can be said; "cut" float [T]; "states" float [T,E];
+    # "centre" float [T,2], NaN where it is not known.
     frames: dict[str, np.ndarray]
-    maps: dict[str, np.ndarray]
-    camera_whole: bool
+    maps: dict[str, np.ndarray]  # "subjects" and "motions" int64 [1+k,8,8]
+    camera_whole: bool  # the camera's path is one move, which a part of the clip shows too
 
     def part(self, start: int, frames: int) -> Targets:
-        """The targets of `frames` frames from `start` (a multiple of 4) on."""
+        """Return the targets of `frames` frames from `start` (a multiple of 4) on."""
         cut = {name: value[start : start + frames] for name, value in self.frames.items()}
         if start and len(cut["cut"]):
             cut["cut"] = np.concatenate(([0], cut["cut"][1:])).astype(np.float32)
@@ -47,13 +47,17 @@ class Targets:
         return Targets(cut, {k: v[first : first + groups(frames)] for k, v in self.maps.items()}, self.camera_whole)
 
     @staticmethod
-    def stack(targets: list[Targets]) -> dict[str, Tensor]:
+    def stack(targets: Sequence[Targets]) -> dict[str, Tensor]:
+        """Stack the targets of clips of one length, each under its name."""
         every = [{**t.frames, **t.maps} for t in targets]
         return {name: torch.from_numpy(np.stack([t[name] for t in every])) for name in every[0]}
 
 
 def describe_targets(fact: dict[str, Any], labels: np.ndarray, vocabulary: ObserverConfig) -> Targets:
-    """labels: uint8 `[1+k,h,w]`, subject of each 16x16 pixels as `token_labels` gives it, 0 for none."""
+    """Tell what the observer should say of a clip of the world.
+
+    labels: uint8 `[1+k,h,w]`, subject of each 16x16 pixels as `token_labels` gives it, 0 for none.
+    """
     total = fact["frames"]
     shot_of = np.zeros(total, np.int64)
     for number, shot in enumerate(fact["shots"]):
@@ -90,6 +94,7 @@ def describe_targets(fact: dict[str, Any], labels: np.ndarray, vocabulary: Obser
 
 
 def _relation(relations: list) -> str:
+    """Name the first relation; a mirror cannot tell left from right, so both are "side"."""
     if not relations:
         return "none"
     kind = relations[0][1]
@@ -97,7 +102,7 @@ def _relation(relations: list) -> str:
 
 
 def centre_of(fact: dict[str, Any]) -> np.ndarray:
-    """Where a lone subject is `[T,2]`; NaN for company, and while nothing of it is seen."""
+    """Tell where a lone subject is, `[T,2]` fractions of the frame; NaN for company, and while it is not seen."""
     total = fact["frames"]
     out = np.full((total, 2), np.nan, np.float32)
     if len(fact["subjects"]) == 1:
@@ -110,6 +115,7 @@ def centre_of(fact: dict[str, Any]) -> np.ndarray:
 
 
 def _maps(fact: dict[str, Any], labels: np.ndarray, shot_of: np.ndarray, v: ObserverConfig) -> dict[str, np.ndarray]:
+    """Tell which subject each cell shows, and what that does; -1 where no motion can be said."""
     rows, columns = (np.minimum((np.arange(GRID) + 0.5) / GRID * n, n - 1).astype(int) for n in labels.shape[1:])
     subjects = labels[:, rows][:, :, columns].astype(np.int64)
     motions = np.full(subjects.shape, -1, np.int64)
@@ -125,7 +131,7 @@ def _maps(fact: dict[str, Any], labels: np.ndarray, shot_of: np.ndarray, v: Obse
 
 
 def mirror(target: Targets, v: ObserverConfig) -> Targets:
-    """The targets of the clip seen in a mirror."""
+    """Return the targets of the clip seen in a mirror."""
     swap = np.array([v.motions.index(_MIRRORED.get(name, name)) for name in v.motions] + [-1])
     turned = np.array([v.cameras.index(_mirrored_camera(name)) for name in v.cameras] + [-1])
     frames = dict(target.frames)

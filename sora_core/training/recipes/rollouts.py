@@ -5,6 +5,8 @@ some clips are right and some are not, and what tells them apart is what the mod
 the combinations that tests leave alone, and their seeds are no test's. Where a fall is judged, so is who falls.
 
     ROLLOUTS/0007-0003.safetensors   latents float16 [B,C,T,h,w]; metadata "rollouts": a row for each, see `Rollout`
+
+The file is the fourth of the set of prompts number 7.
 """
 
 from __future__ import annotations
@@ -35,13 +37,13 @@ LANGUAGES, LENGTHS = ("en", "zh"), ("short", "medium", "long")
 
 @dataclass(frozen=True)
 class Rollout:
-    """What was asked of a clip and what came of it. group: the prompt's number among those of its file."""
+    """What was asked of a clip and what came of it."""
 
     ability: str
     prompt: str
-    group: int
-    seed: int
-    seen: dict[str, bool]
+    group: int  # the prompt's number among those of its file
+    seed: int  # of the noise
+    seen: dict[str, bool]  # what must be seen, and whether it is
 
     @property
     def right(self) -> bool:
@@ -55,8 +57,12 @@ class Rollout:
 
 
 def practice_cases(draw: Draw, ability: str, first: int, count: int, chinese: float = 0.25) -> list[Case]:
-    """Cases number `first` to `first + count - 1` of an ability, a share of them in Chinese."""
-    expect(draw.practice is not None, "These are a test's own cases: give Draw a number of a set for practice.")
+    """Return the cases number `first` to `first + count - 1` of an ability, a share of them in Chinese.
+
+    Raises SoraError for a `draw` of the test's own cases.
+    """
+    if draw.practice is None:
+        raise SoraError("These are a test's own cases: give Draw a number of a set for practice.")
     cases = []
     for i, case in enumerate(ABILITIES[ability](draw, first + count)[first:], first):
         rng = np.random.default_rng([draw.practice, i, 6])
@@ -79,9 +85,10 @@ def roll_out(
     each: int,
     progress: Callable[[str], None] = print,
 ) -> None:
-    """Make `batches` files of at most 25 clips, `each` of a prompt, of the abilities `only` in turn (one that is named
-    twice has two turns). A file that is there is not made again. Raises SoraError for unknown abilities and numbers
-    out of range.
+    """Make `batches` files of at most 25 clips, `each` of a prompt, of the abilities `only` in turn.
+
+    An ability that is named twice has two turns. A file that is there is not made again. Raises SoraError for unknown
+    abilities and numbers out of range.
     """
     unknown = [name for name in only if name not in JUDGED]
     expect(bool(only) and not unknown, f"Abilities are {', '.join(JUDGED)}; not {', '.join(unknown) or 'none'}.")
@@ -126,7 +133,11 @@ def rollouts_of(
     seed: int = 0,
     loras: Sequence[str] = (),
 ) -> Path:
-    """`roll_out` with a model and LoRAs ("FILE[:STRENGTH]") as they sample best, in bfloat16; returns `out`."""
+    """Run `roll_out` with a model and LoRAs ("FILE[:STRENGTH]") as they sample best, in bfloat16; returns `out`.
+
+    steps: of the sampler, None for the model's own; seed: number of the set of prompts. Raises SoraError as `roll_out`
+    does, and for a folder of sprites, a model or a LoRA that is not there.
+    """
     expect(sprites is None or sprites.is_dir(), f"There is no folder {str(sprites)!r} of sprites.")
     pipe = load(model, dtype=torch.bfloat16)
     for given in loras:
@@ -138,10 +149,12 @@ def rollouts_of(
 
 
 def read_rollouts(folder: Path) -> list[list[tuple[Rollout, Tensor]]]:
-    """The groups of a folder's files in which some clips are better than others: all clips of one prompt, with their
-    latents float16 `[C,T,h,w]`. Raises SoraError when there is none.
+    """Read the groups of a folder's files in which some clips are better than others.
+
+    A group is all clips of one prompt, with their latents float16 `[C,T,h,w]`. Raises SoraError when there is none, and
+    for files that hold something else.
     """
-    groups = []
+    groups: list[list[tuple[Rollout, Tensor]]] = []
     for file in sorted(Path(folder).glob("*.safetensors")):
         try:
             with safe_open(file, "pt") as opened:
@@ -161,9 +174,7 @@ def read_rollouts(folder: Path) -> list[list[tuple[Rollout, Tensor]]]:
     return groups
 
 
-def advantages(rewards: list[float]) -> Tensor:
-    """How much better than its prompt's mean each clip is, in standard deviations of the group (GRPO, arXiv
-    2402.03300).
-    """
+def advantages(rewards: Sequence[float]) -> Tensor:
+    """Tell how much better than its group's mean each clip is, in standard deviations (GRPO, arXiv 2402.03300)."""
     r = torch.tensor(rewards, dtype=torch.float32)
     return (r - r.mean()) / r.std(correction=0)

@@ -5,6 +5,6 @@ Needs OpenCV: `pip install sora-nodes[train]`.
 
 from .config import PRESETS, WorldConfig
 from .subjects import ALL as SUBJECTS
-from .world import Clip, World
+from .world import RenderedClip, World
 
-__all__ = ["PRESETS", "SUBJECTS", "Clip", "World", "WorldConfig"]
+__all__ = ["PRESETS", "SUBJECTS", "RenderedClip", "World", "WorldConfig"]

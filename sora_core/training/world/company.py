@@ -15,7 +15,10 @@ _SIDE_BY_SIDE = (("still", 5.0), ("bounce", 2.0), ("spin", 1.0))
 def company_shot(
     config: WorldConfig, choose: Chooser, frame: Frame, names: list[str], setting: tuple[str, str, str]
 ) -> Shot:
-    """A shot of `names`; the first stands in the relation to the second, the second to the third."""
+    """Plan a shot of `names`; the first stands in the relation to the second, the second to the third.
+
+    setting: scene, time of day, weather.
+    """
     rng = choose.rng
     scene, time, weather = setting
     relation = choose.weighted("relation", config.relations, {"left", "right"} if len(names) == 3 else None)
@@ -24,6 +27,7 @@ def company_shot(
     floor = SCENES[scene].floor
     if floor is not None:
         floor += rng.uniform(-0.01, 0.03)
+    # Seldom: a camera that moves takes room from subjects that need it.
     moves = rng.random() < 0.18 and relation in ("left", "right", "behind") and len(names) == 2
     camera = choose.weighted("camera", config.cameras) if moves else str(choose.fixed.get("camera", "static"))
     moving = camera != "static"
@@ -34,7 +38,7 @@ def company_shot(
             ["still"] * len(names)
             if moving
             else [
-                # a third subject rests, or no caption could stay short
+                # A third subject rests, or no caption could stay short.
                 choose.weighted("motion", _SIDE_BY_SIDE) if i < 2 and len(names) < 3 or i == 0 else "still"
                 for i in range(len(names))
             ]
@@ -61,6 +65,7 @@ class _Lanes:
         self.rng, self.frame, self.names, self.floor, self.moving = rng, frame, names, floor, moving
 
     def _track(self, i: int, motion: str, size: float, x: float) -> Track:
+        """Return the path of subject `i` in the lane `x`."""
         return track(
             motion,
             self.rng,
@@ -72,7 +77,7 @@ class _Lanes:
         )
 
     def row(self, relation: str, motions: list[str]) -> list[Actor]:
-        """Side by side, in the order of the names from the left (or from the right)."""
+        """Place them side by side, in the order of the names from the left (or from the right)."""
         n, rng = len(self.names), self.rng
         lanes = {2: (0.27, 0.73), 3: (0.18, 0.5, 0.82)}[n]
         low, high = {2: (0.34, 0.43), 3: (0.27, 0.31)}[n]
@@ -91,7 +96,7 @@ class _Lanes:
         ]
 
     def above(self) -> list[Actor]:
-        """The first over the second; both go the same way or rest."""
+        """Place the first over the second; both go the same way or rest."""
         rng, motion = self.rng, ("still", "left", "right")[int(self.rng.choice(3, p=(0.5, 0.25, 0.25)))]
         sizes, x = rng.uniform(0.32, 0.39, 2), rng.uniform(0.45, 0.55)
         below = self._track(1, motion, sizes[1], x)
@@ -104,7 +109,7 @@ class _Lanes:
         return [Actor(self.names[0], motion, over), Actor(self.names[1], motion, below)]
 
     def behind(self) -> list[Actor]:
-        """The first, a little higher, is partly covered by the second."""
+        """Place the first a little higher, partly covered by the second."""
         rng, side = self.rng, self.rng.choice([-1, 1])
         size = rng.uniform(0.3, 0.34) if self.moving else rng.uniform(0.38, 0.45)
         apart = side * 0.11 * self.frame.side / self.frame.width
@@ -114,7 +119,7 @@ class _Lanes:
         return [Actor(self.names[0], "still", back, depth=0), Actor(self.names[1], "still", front, depth=1)]
 
     def follow(self) -> list[Actor]:
-        """The second leads, the first comes after it."""
+        """Let the second lead, and the first come after it."""
         motion = "left" if self.rng.random() < 0.5 else "right"
         sign, size = (1 if motion == "right" else -1), self.rng.uniform(0.31, 0.37)
         lead, after = self._track(1, motion, size, 0.5), self._track(0, motion, size, 0.5)
@@ -125,7 +130,7 @@ class _Lanes:
         return [Actor(self.names[0], motion, after), Actor(self.names[1], motion, lead)]
 
     def orbit(self) -> list[Actor]:
-        """The first, small, circles around the second."""
+        """Let the first, small, circle around the second."""
         rng, frames = self.rng, self.frame.frames
         inner = self._track(1, "still", rng.uniform(0.32, 0.37), 0.5)
         inner.y = np.full(frames, 0.52)

@@ -37,9 +37,7 @@ RELATIONS = ("left", "right", "above", "behind", "follow", "orbit")
 class WorldConfig:
     """Everything that a clip is drawn from. Weights are (name, weight) pairs and need not sum to one.
 
-    n_subjects and shots are keyed by "1", "2", "3". Unknown names raise SoraError.
-    times and weathers: chance that a scene shows another time of day or weather than its natural one.
-    animate: chance that wings beat, swimmers bend and walkers sway.
+    Raises SoraError for unknown names.
     """
 
     subjects: tuple[str, ...] = STARTER
@@ -56,14 +54,14 @@ class WorldConfig:
         ("shrink", 5),
     )
     cameras: Weights = (("static", 80), ("pan left", 5), ("pan right", 5), ("zoom in", 5), ("zoom out", 5))
-    n_subjects: Weights = (("1", 1.0),)
+    n_subjects: Weights = (("1", 1.0),)  # "1", "2", "3"
     relations: Weights = tuple((name, 1.0) for name in RELATIONS)
     styles: Weights = (("plain", 1.0),)
-    shots: Weights = (("1", 1.0),)
+    shots: Weights = (("1", 1.0),)  # "1", "2", "3"
     events: Weights = (("none", 1.0),)
-    times: float = 0.0
-    weathers: float = 0.0
-    animate: float = 0.0
+    times: float = 0.0  # chance that a scene shows another time of day than its natural one
+    weathers: float = 0.0  # chance that a scene shows another weather than its natural one
+    animate: float = 0.0  # chance that wings beat, swimmers bend and walkers sway
     fps: int = 8
 
     def __post_init__(self) -> None:
@@ -116,12 +114,18 @@ _CAST = replace(
     ),
     events=(("none", 72), ("bite", 6), ("pop", 4), ("blow out", 4), ("knock over", 4), ("occlusion", 10)),
 )
-_SHOTS = {
-    "cameras": (("static", 90), *((name, 2.5) for name in ("pan left", "pan right", "zoom in", "zoom out"))),
-    "n_subjects": (("1", 1.0),),
-    "events": (("none", 1.0),),
-    "shots": (("2", 40), ("3", 60)),
-}
+
+
+def _in_shots(config: WorldConfig) -> WorldConfig:
+    """Return a world of the same cast in two or three shots, each cut to another scene."""
+    return replace(
+        config,
+        cameras=(("static", 90), *((name, 2.5) for name in ("pan left", "pan right", "zoom in", "zoom out"))),
+        n_subjects=(("1", 1.0),),
+        events=(("none", 1.0),),
+        shots=(("2", 40), ("3", 60)),
+    )
+
 
 # What a clip of the cast seldom shows, often: falls, moving cameras, things that pass behind a tree.
 _PRACTICE = replace(
@@ -139,9 +143,8 @@ PRESETS: dict[str, WorldConfig] = {
     "starter": WorldConfig(),
     "stage": _STAGE,
     "cast": _CAST,
-    # The same cast in two or three shots, each cut to another scene.
-    "shots": replace(_STAGE, **_SHOTS),
-    "cast-shots": replace(_CAST, **_SHOTS),
+    "shots": _in_shots(_STAGE),
+    "cast-shots": _in_shots(_CAST),
     "cast-practice": _PRACTICE,
     # Nothing but falls and bounces, in front of a camera that does not move.
     "cast-gravity": replace(

@@ -14,7 +14,7 @@ WEATHER_LIGHT = {"rain": (0.66, 0.7, 0.76), "cloudy": (0.82, 0.83, 0.86), "snow"
 
 
 def light_of(time: str, weather: str, natural: str) -> np.ndarray:
-    """RGB gain [3] of the scene's light."""
+    """Return the RGB gain [3] of the scene's light; natural: the time of day at which that is 1."""
     gain = np.array(LIGHT[time] if time != natural else (1, 1, 1), np.float32)
     return gain * np.array(WEATHER_LIGHT.get(weather, (1, 1, 1)), np.float32)
 
@@ -28,7 +28,7 @@ def multiply(video: np.ndarray, gain: np.ndarray) -> None:
 
 
 def overcast(stage: Stage) -> Layer:
-    """Heavy grey clouds for the upper part of the sky."""
+    """Paint heavy grey clouds for the upper part of the sky."""
     stage.layer(0.28)
     for i in range(7):
         x, tone = -0.3 + 1.6 * i / 6 + stage.rng.uniform(-0.05, 0.05), stage.rng.uniform(132, 168)
@@ -45,7 +45,7 @@ def fog(video: np.ndarray, strength: float) -> None:
 
 
 def falling(video: np.ndarray, kind: str, rng: np.random.Generator) -> None:
-    """Rain or snow over [T,h,w,3] in place: large drops and flakes that wrap around."""
+    """Let rain or snow fall over [T,h,w,3] in place: large drops and flakes that wrap around."""
     frames, h, w, _ = video.shape
     side = min(h, w)
     mask = np.zeros((h, w, 1), np.uint8)
@@ -71,7 +71,7 @@ def falling(video: np.ndarray, kind: str, rng: np.random.Generator) -> None:
 
 
 def tree(h: int, w: int, x: float) -> np.ndarray:
-    """A tree in front of everything: premultiplied RGBA uint8 [h,w,4], its trunk TREE_WIDTH wide at `x`."""
+    """Paint a tree in front of everything: premultiplied RGBA uint8 [h,w,4], its trunk TREE_WIDTH wide at `x`."""
     stage = Stage(h, w, np.random.default_rng(3))
     stage.layer(1.0)
     r = TREE_WIDTH / 2
@@ -107,9 +107,9 @@ def stylise(video: np.ndarray, style: str) -> None:
 
 
 def _toned(grey: np.ndarray, style: str, side: int, away: np.ndarray) -> np.ndarray:
-    """One frame's luminance [h,w] as RGB in a style of one tone."""
+    """Redraw one frame's luminance [h,w] as RGB in a style of one tone; away: squared distance from the middle."""
     if style == "pencil":
-        # colour dodge of the picture with its blurred negative: edges stay dark, areas go white
+        # Colour dodge of the picture with its blurred negative: edges stay dark, areas go white.
         blurred = cv2.GaussianBlur(grey, (0, 0), 0.028 * side)
         line = 252 * np.clip(grey / np.maximum(blurred, 8), 0, 1) ** 4
         shade = line * (0.6 + 0.4 * grey / 255)

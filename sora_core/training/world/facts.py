@@ -14,17 +14,20 @@ from .subjects import BY_NAME
 
 
 def _share(labels: np.ndarray, label: int) -> list[float]:
-    """Share of each frame that shows the subject."""
+    """Return the share of each frame that shows the subject."""
     return (labels == label).mean(axis=(1, 2)).round(4).tolist()
 
 
 def describe(
     plan: Plan, config: WorldConfig, height: int, width: int, labels: np.ndarray | None, labels_of: dict[str, int]
 ) -> dict[str, Any]:
-    """Facts of a plan. Frames are counted from the clip's first; paths are [cx, cy, size] in pixels.
+    """Tell the facts of a plan. Frames are counted from the clip's first; paths are [cx, cy, size] in pixels.
 
-    relations: [i, kind, j], "subject i is kind (left of, above, following ...) subject j"; visible: share of
-    each frame that shows the subject, None without labels; contacts: frames at which it touches the ground.
+    labels: of the pixels, see `RenderedClip`, None where nothing was drawn; labels_of: the number of each subject.
+
+    Of the facts, relations are [i, kind, j], "subject i is kind (left of, above, following ...) subject j"; visible is
+    the share of each frame that shows the subject, None without labels; contacts are the frames at which it touches the
+    ground.
     """
     first = plan.shots[0]
     shots = [
@@ -45,19 +48,19 @@ def describe(
     subjects = []
     for n, actor in enumerate(first.actors):
         path = np.concatenate([screen_path(s, n, height, width) for s in plan.shots])
+        looks = BY_NAME[actor.name]
+        turn = "clockwise" if actor.track.angle[-1] >= 0 else "anticlockwise"
         subjects.append(
             {
                 "name": actor.name,
-                "kind": BY_NAME[actor.name].kind,
-                "colours": list(BY_NAME[actor.name].colours),
+                "kind": looks.kind,
+                "colours": list(looks.colours),
                 "motion": actor.motion,
-                "facing": actor.track.facing if BY_NAME[actor.name].facing else 0,
+                "facing": actor.track.facing if looks.facing else 0,
                 "path": np.round(path, 2).tolist(),
                 "visible": None if labels is None else _share(labels, labels_of[actor.name]),
                 "contacts": [c + s.start for s in plan.shots for c in s.actors[n].track.contacts],
-                "turn": ""
-                if actor.motion != "spin"
-                else ("clockwise" if actor.track.angle[-1] >= 0 else "anticlockwise"),
+                "turn": turn if actor.motion == "spin" else "",
             }
         )
     return {
@@ -78,7 +81,7 @@ def describe(
 
 
 def cut_facts(facts: dict[str, Any], start: int, end: int) -> dict[str, Any]:
-    """Facts of the frames `start` to `end` of a clip of one shot without events."""
+    """Return the facts of the frames `start` to `end` of a clip of one shot without events."""
     (shot,) = facts["shots"]
     shot = {**shot, "start": 0, "end": end - start, "camera_path": shot["camera_path"][start:end]}
     subjects = [
@@ -94,7 +97,7 @@ def cut_facts(facts: dict[str, Any], start: int, end: int) -> dict[str, Any]:
 
 
 def shot_facts(facts: dict[str, Any], number: int) -> dict[str, Any]:
-    """What shot `number` alone would say: the facts that its own prompt is made from. Paths stay the clip's."""
+    """Return what shot `number` alone would say: the facts that its own prompt is made from. Paths stay the clip's."""
     shot = facts["shots"][number]
     subjects = [
         {**subject, "motion": motion, "turn": subject["turn"] if subject["motion"] == motion else ""}

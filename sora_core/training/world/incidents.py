@@ -20,14 +20,17 @@ _TREELESS = ("outer space", "underwater", "city at night", "volcano")
 
 
 def incident_shot(event: str, choose: Chooser, frame: Frame, name: str, setting: tuple[str, str, str]) -> Shot:
-    """A shot in which `event` happens to `name`. Its fact: kind, subject, frame (first frame that shows the
-    effect) and, for an occlusion, end (first frame on which the subject is out again).
+    """Plan a shot in which `event` happens to `name`; setting: scene, time of day, weather.
+
+    Its fact: kind, subject, frame (first frame that shows the effect) and, for an occlusion, end (first frame on which
+    the subject is out again).
     """
     rng, frames = choose.rng, frame.frames
     scene, time, weather = setting
     if event == "occlusion" and scene in _TREELESS:
         scene, time, weather = "meadow", "day", "clear"
     floor = SCENES[scene].floor
+    # Early and late enough to be seen before and after.
     when = int(rng.integers(round(0.3 * frames), round(0.62 * frames) + 1))
     size = rng.uniform(0.48, 0.6)
     fact = {"kind": event, "subject": 0, "frame": when}

@@ -1,8 +1,8 @@
 """Paths of subjects and cameras over the frames of one shot.
 
 x is a fraction of the frame's width, y of its height, size of its short side, angle in degrees clockwise.
-A distance belongs to a clip of 17 frames; shorter shots go proportionally less far, longer ones slower, so a
-subject never leaves the frame and its speed never jumps out of the range that the model learns.
+A distance belongs to a clip of 17 frames. Shorter shots go proportionally less far, longer ones slower: so a subject
+never leaves the frame, and its speed never jumps out of the range that the model learns.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ CUT_SPEEDS = (1.0, 1.7)  # distances of a clip twice as long, of which one half 
 
 @dataclass
 class Track:
-    """One subject's state per frame of a shot: arrays [T]; facing is -1, 0 or 1 (0: as drawn)."""
+    """One subject's state per frame of a shot, arrays [T]."""
 
     x: np.ndarray
     y: np.ndarray
     size: np.ndarray
     angle: np.ndarray
     stretch: np.ndarray  # height over width, volume kept
-    facing: int = 0
-    contacts: list[int] = field(default_factory=list)
+    facing: int = 0  # -1 left, 1 right, 0 as drawn
+    contacts: list[int] = field(default_factory=list)  # frames at which it touches the ground
     flap: np.ndarray | None = None  # width as a share of the drawn one: wings that beat
     swim: np.ndarray | None = None  # phase (radians) of a wave that runs through the body
 
 
 def reach(frames: int) -> float:
-    """Share of the reference distance that a shot of this many frames covers."""
+    """Return the share of the reference distance that a shot of this many frames covers."""
     return min(1.0, (frames - 1) / REFERENCE)
 
 
@@ -52,11 +52,10 @@ def track(
     x: float | None = None,
     scale: float = 1.0,
 ) -> Track:
-    """A track for `motion`.
+    """Draw a track for `motion`.
 
-    floor: y on which a resting subject stands, None if it floats. half: half of the subject's height as a
-    fraction of the frame's height, at `size`. x: its lane, None for free choice.
-    scale: share of the distances.
+    floor: y on which a resting subject stands, None if it floats. half: half of the subject's height as a fraction of
+    the frame's height, at `size`. x: its lane, None for free choice. scale: share of the distances.
     """
     u = np.linspace(0, 1, frames) if frames > 1 else np.zeros(1)
     k = reach(frames) * scale
@@ -96,13 +95,16 @@ def track(
         small, large = rng.uniform(0.24, 0.3), rng.uniform(0.58, 0.66)
         mid, span = (small + large) / 2, (large - small) * k
         t.size = mid + (span if motion == "grow" else -span) * (u - 0.5)
-        if floor is not None:  # feet stay where they stand
-            t.y = floor - 0.02 - half * t.size / size
+        if floor is not None:
+            t.y = floor - 0.02 - half * t.size / size  # feet stay where they stand
     return t
 
 
 def _fall(frames: int, ground: float, top: float, time: float, restitution: float = 0.45) -> tuple[np.ndarray, list]:
-    """Free fall from rest in `time` frames, then bounces of height restitution**2 each, then rest."""
+    """Fall freely from rest in `time` frames, then bounce to restitution**2 of the height each time, then rest.
+
+    Returns the height of each frame and the frames at which it touches the ground.
+    """
     g = 2 * (ground - top) / time**2
     y, contacts, start, speed = np.full(frames, ground), [], 0.0, 0.0
     flight, height = time, ground - top
@@ -119,7 +121,7 @@ def _fall(frames: int, ground: float, top: float, time: float, restitution: floa
 
 
 def camera_track(moves: str, frames: int, rng: np.random.Generator) -> np.ndarray:
-    """[T,3]: camera x and y (fractions of the frame) and zoom (>= 1) for "pan left, zoom in" and the like."""
+    """Draw a camera's path [T,3] for "pan left, zoom in" and the like: x, y (fractions of the frame), zoom (>= 1)."""
     parts = moves.split(", ")
     cam = np.zeros((frames, 3))
     cam[:, 2] = 1.0

@@ -18,7 +18,7 @@ Colour = tuple[float, float, float]
 
 
 def dot(image: np.ndarray, x: float, y: float, r: float, colour: tuple[float, ...]) -> None:
-    """A small disc of radius `r` pixels, exactly anti-aliased, over image [h,w,c] uint8 in place."""
+    """Paint a small disc of radius `r` pixels, exactly anti-aliased, over image [h,w,c] uint8 in place."""
     h, w = image.shape[:2]
     x0, x1, y0, y1 = (max(0, int(x - r - 1)), min(w, int(x + r + 2)), max(0, int(y - r - 1)), min(h, int(y + r + 2)))
     if x0 >= x1 or y0 >= y1:
@@ -31,23 +31,21 @@ def dot(image: np.ndarray, x: float, y: float, r: float, colour: tuple[float, ..
 
 @dataclass
 class Layer:
-    """One depth plane: premultiplied RGBA uint8 [ch,cw,4], how far it follows the camera (0 = infinitely far,
-    1 = the subject's plane) and its own drift in short sides per frame.
-    """
+    """One depth plane."""
 
-    image: np.ndarray
-    parallax: float
-    drift: tuple[float, float] = (0.0, 0.0)
+    image: np.ndarray  # premultiplied RGBA uint8 [ch,cw,4]
+    parallax: float  # how far it follows the camera, 0 = infinitely far, 1 = the subject's plane
+    drift: tuple[float, float] = (0.0, 0.0)  # its own motion, short sides per frame
 
 
 @dataclass
 class Stage:
-    """The painting surface of one scene: frame size in pixels, canvas density `q`, and the layers so far."""
+    """The painting surface of one scene, and the layers so far."""
 
-    height: int
+    height: int  # of the frame, in pixels
     width: int
     rng: np.random.Generator
-    q: float = 1.0
+    q: float = 1.0  # canvas pixels per pixel of the frame
     layers: list[Layer] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -56,13 +54,15 @@ class Stage:
         self.cw = int(round(self.width * self.q * (1 + 2 * MARGIN_X)))
 
     def px(self, x: float) -> float:
+        """Return the column of the canvas at `x`."""
         return (x + MARGIN_X) * self.width * self.q
 
     def py(self, y: float) -> float:
+        """Return the row of the canvas at `y`."""
         return (y + MARGIN_Y) * self.height * self.q
 
     def sky(self, *stops: tuple[float, Colour], parallax: float = 0.15) -> None:
-        """An opaque vertical gradient through (y, colour) stops."""
+        """Add a layer: an opaque vertical gradient through (y, colour) stops."""
         ys = [self.py(y) for y, _ in stops]
         rows = np.arange(self.ch)
         image = np.empty((self.ch, self.cw, 4), np.uint8)
@@ -78,16 +78,19 @@ class Stage:
 
     @property
     def top(self) -> np.ndarray:
+        """The newest layer's image."""
         return self.layers[-1].image
 
     def jitter(self, colour: Colour, amount: float = 8) -> Colour:
+        """Return a colour close to `colour`, so that no two clips of a scene are alike."""
         c = np.clip(np.asarray(colour) + self.rng.uniform(-amount, amount, 3), 0, 255)
         return (float(c[0]), float(c[1]), float(c[2]))
 
     def disc(self, x: float, y: float, r: float, colour: Colour, ry: float | None = None, angle: float = 0) -> None:
+        """Paint a disc, or with `ry` an ellipse of so much height, turned by `angle` degrees."""
         centre = (int(self.px(x) * 16), int(self.py(y) * 16))
-        if ry is None:  # cv2 turns small discs into diamonds and crosses
-            if r * self.side < 5:
+        if ry is None:
+            if r * self.side < 5:  # cv2 turns small discs into diamonds and crosses
                 dot(self.top, self.px(x), self.py(y), r * self.side, (*colour, 255))
             else:
                 cv2.circle(self.top, centre, int(r * self.side * 16), (*colour, 255), -1, cv2.LINE_AA, _SHIFT)
@@ -96,21 +99,21 @@ class Stage:
         cv2.ellipse(self.top, centre, axes, angle, 0, 360, (*colour, 255), -1, cv2.LINE_AA, _SHIFT)
 
     def polygon(self, points: list[tuple[float, float]], colour: Colour) -> None:
-        """A filled polygon; points are fractions of the frame."""
+        """Fill a polygon; points are fractions of the frame."""
         p = np.array([[self.px(x), self.py(y)] for x, y in points])
         cv2.fillPoly(self.top, [np.round(p * 16).astype(np.int32)], (*colour, 255), cv2.LINE_AA, _SHIFT)
 
     def shape(self, x: float, y: float, points: list[tuple[float, float]], colour: Colour) -> None:
-        """A polygon around (x, y) whose points are in short sides, so it keeps its shape at any aspect."""
+        """Fill a polygon around (x, y) whose points are in short sides, so it keeps its shape at any aspect."""
         p = np.array([[self.px(x) + a * self.side, self.py(y) + b * self.side] for a, b in points])
         cv2.fillPoly(self.top, [np.round(p * 16).astype(np.int32)], (*colour, 255), cv2.LINE_AA, _SHIFT)
 
     def box(self, x: float, y: float, w: float, h: float, colour: Colour) -> None:
-        """A box that stands on (x, y): w and h in short sides."""
+        """Paint a box that stands on (x, y): w and h in short sides."""
         self.shape(x, y, [(-w / 2, -h), (w / 2, -h), (w / 2, 0), (-w / 2, 0)], colour)
 
     def ridge(self, y: float, amplitude: float, wave: float, top: Colour, bottom: Colour) -> np.ndarray:
-        """Rolling ground under a smooth random skyline, from height `y` down; returns its y per column."""
+        """Paint rolling ground under a smooth random skyline, from height `y` down; returns its y per column."""
         xs = np.arange(self.cw) / self.side
         line = np.zeros(self.cw)
         for k, share in ((1, 0.7), (2.1, 0.3)):
@@ -133,7 +136,7 @@ class Stage:
         image[edge] = (paint[: solid - start] * cover + image[edge] * (1 - cover)).astype(np.uint8)
 
     def glow(self, x: float, y: float, r: float, colour: Colour, strength: float) -> None:
-        """A soft round light added to the newest layer (which must be opaque there)."""
+        """Add a soft round light to the newest layer (which must be opaque there)."""
         yy, xx = np.ogrid[: self.ch, : self.cw]
         d2 = ((xx - self.px(x)) ** 2 + (yy - self.py(y)) ** 2) / (r * self.side) ** 2
         light = (strength * np.exp(-d2)).astype(np.float32)[..., None]
@@ -141,6 +144,7 @@ class Stage:
         rgb[...] = (rgb * (1 - light) + np.array(colour, np.float32) * light).astype(np.uint8)
 
     def cloud(self, x: float, y: float, r: float, colour: Colour) -> None:
+        """Paint a cloud of five flat discs."""
         for dx, dy, k in ((-0.9, 0.15, 0.6), (0.9, 0.15, 0.6), (-0.3, -0.25, 0.75), (0.35, -0.15, 0.7), (0, 0.15, 0.8)):
             self.disc(
                 x + dx * r * self.side / (self.width * self.q),

@@ -16,7 +16,7 @@ FOCUS_Y = 0.58  # zooms hold this height of the frame still
 
 
 def over(back: np.ndarray, front: np.ndarray) -> None:
-    """Premultiplied uint8 RGBA `front` over RGB `back` [H,W,3], in place."""
+    """Lay premultiplied uint8 RGBA `front` over RGB `back` [H,W,3], in place."""
     keep = cv2.cvtColor(255 - front[..., 3], cv2.COLOR_GRAY2RGB)
     cv2.add(cv2.cvtColor(front, cv2.COLOR_RGBA2RGB), cv2.multiply(back, keep, scale=1 / 255), dst=back)
 
@@ -35,13 +35,13 @@ def _merge(layers: list[Layer], static: bool) -> list[Layer]:
 
 
 def _view(layer: Layer, cam: np.ndarray, frame: int, h: int, w: int, q: float) -> np.ndarray:
-    """The layer as the camera sees it: [h,w,4]."""
+    """Return the layer as the camera sees it: [h,w,4]; q: canvas pixels per pixel of the frame."""
     side = min(h, w)
     zoom = cam[2] ** (0.4 + 0.6 * layer.parallax)
     dx = layer.drift[0] * frame * side - layer.parallax * cam[0] * w
     dy = layer.drift[1] * frame * side - layer.parallax * cam[1] * h
     a = zoom / q
-    # canvas point -> frame point: scale about the focus after the shift
+    # Canvas point -> frame point: scale about the focus after the shift.
     m = np.array(
         [
             [a, 0, (-MARGIN_X * w + dx - 0.5 * w) * zoom + 0.5 * w],
@@ -49,6 +49,7 @@ def _view(layer: Layer, cam: np.ndarray, frame: int, h: int, w: int, q: float) -
         ],
         np.float32,
     )
+    # Most cameras stand still: then the view is a part of the canvas.
     if a == 1.0 and float(m[0, 2]).is_integer() and float(m[1, 2]).is_integer():
         x, y = int(-m[0, 2]), int(-m[1, 2])
         return layer.image[y : y + h, x : x + w]
@@ -57,8 +58,9 @@ def _view(layer: Layer, cam: np.ndarray, frame: int, h: int, w: int, q: float) -
 
 
 def background(shot: Shot, h: int, w: int) -> np.ndarray:
-    """[T,h,w,3] uint8 of the scene alone."""
+    """Render the scene alone: [T,h,w,3] uint8."""
     frames = shot.end - shot.start
+    # A camera that zooms in needs more pixels than it shows at first.
     q = 1.35 if shot.cam[:, 2].max() > 1.05 else 1.0
     stage = Stage(h, w, np.random.default_rng(shot.paint_seed), q)
     SCENES[shot.scene].paint(stage)
@@ -91,11 +93,12 @@ def background(shot: Shot, h: int, w: int) -> np.ndarray:
 
 
 def _light(shot: Shot) -> np.ndarray:
+    """Return the RGB gain [3] of a shot's light."""
     return effects.light_of(shot.time, shot.weather, SCENES[shot.scene].times[0])
 
 
 def finish(shot: Shot, video: np.ndarray, alpha: np.ndarray, labels: np.ndarray) -> None:
-    """What is nearer than the actors, on a shot's frames in place: a tree, weather, the light going out."""
+    """Add what is nearer than the actors, on a shot's frames in place: a tree, weather, the light going out."""
     frames, h, w, _ = video.shape
     if shot.tree is not None:
         front = effects.tree(h, w, shot.tree).copy()
@@ -117,8 +120,9 @@ def finish(shot: Shot, video: np.ndarray, alpha: np.ndarray, labels: np.ndarray)
 def place(
     actor: Actor, i: int, bank: SpriteBank, where: np.ndarray, h: int, w: int
 ) -> tuple[slice, slice, np.ndarray] | None:
-    """An actor's sprite in its shot's frame `i`, at where = (cx, cy, size) pixels: row slice, column slice,
-    premultiplied float32 RGBA; None if outside the frame.
+    """Render an actor's sprite in its shot's frame `i`, at where = (cx, cy, size) in pixels.
+
+    Returns row slice, column slice and premultiplied float32 RGBA; None if outside the frame.
     """
     t, (cx, cy, size) = actor.track, where
     picture = bank.get(actor.name, size, actor.state[i])
@@ -136,7 +140,7 @@ def place(
     x1, y1 = min(w, int(cx + reach[0]) + 2), min(h, int(cy + reach[1]) + 2)
     if x0 >= x1 or y0 >= y1:
         return None
-    # pixel centres are at +0.5 in both pictures
+    # Pixel centres are at +0.5 in both pictures.
     offset = np.array([cx - x0 - 0.5, cy - y0 - 0.5]) - linear @ np.array([m / 2 - 0.5, m / 2 - 0.5])
     matrix = np.hstack([linear, offset[:, None]]).astype(np.float32)
     patch = cv2.warpAffine(picture, matrix, (x1 - x0, y1 - y0), flags=cv2.INTER_LINEAR, borderValue=0)
@@ -144,7 +148,7 @@ def place(
 
 
 def _bend(picture: np.ndarray, phase: float) -> np.ndarray:
-    """A wave through the body from head (left, still) to tail: each column shifts up or down."""
+    """Send a wave through the body from head (left, still) to tail: each column shifts up or down."""
     m = picture.shape[0]
     x = np.arange(m, dtype=np.float32)
     shift = 0.07 * m * (0.25 + x / m) * np.sin(2 * np.pi * 0.7 * x / m - phase)
@@ -153,7 +157,7 @@ def _bend(picture: np.ndarray, phase: float) -> np.ndarray:
 
 
 def screen_path(shot: Shot, index: int, h: int, w: int) -> np.ndarray:
-    """[T,3]: centre x, centre y and size in pixels of an actor as the camera sees it."""
+    """Return the path [T,3] of an actor as the camera sees it: centre x, centre y and size in pixels."""
     t, cam = shot.actors[index].track, shot.cam
     side = min(h, w)
     x = (t.x - cam[:, 0] - 0.5) * w * cam[:, 2] + 0.5 * w
@@ -164,7 +168,10 @@ def screen_path(shot: Shot, index: int, h: int, w: int) -> np.ndarray:
 def draw_actors(
     shot: Shot, bank: SpriteBank, labels_of: dict[str, int], frames: np.ndarray, alpha: np.ndarray, labels: np.ndarray
 ) -> None:
-    """Composite the actors onto `frames` [T,h,w,3], far to near, and fill alpha and labels [T,h,w]."""
+    """Composite the actors onto `frames` [T,h,w,3], far to near, and fill alpha and labels [T,h,w].
+
+    labels_of: the number of each subject.
+    """
     count, h, w, _ = frames.shape
     order = sorted(range(len(shot.actors)), key=lambda i: shot.actors[i].depth)
     paths = {i: screen_path(shot, i, h, w) for i in order}
@@ -180,7 +187,7 @@ def draw_actors(
             rows, cols, patch = put
             a = patch[..., 3:]
             roi = frames[i, rows, cols]
-            # premultiplied colour plus what it lets through never passes 255, but for rounding
+            # Premultiplied colour plus what it lets through never passes 255, but for rounding.
             roi[...] = np.minimum(patch[..., :3] * lit + roi * (1 - a) + 0.5, 255)
             seen = (a[..., 0] * 255 + 0.5).astype(np.uint8)
             alpha[i, rows, cols] = np.maximum(seen, alpha[i, rows, cols])

@@ -14,20 +14,17 @@ DRIFT = 0.0022  # short sides per frame of gentle own motion (clouds, waves, bub
 
 @dataclass(frozen=True)
 class Scene:
-    """A scene's painter, and what the world needs to know about it.
-
-    floor: y (fraction of the frame) on which things stand; None where things float (space, underwater).
-    times: times of day that it can show, its natural one first; weathers likewise.
-    """
+    """A scene's painter, and what the world needs to know about it."""
 
     name: str
     paint: Callable[[Stage], None]
-    floor: float | None
-    times: tuple[str, ...] = ("day",)
-    weathers: tuple[str, ...] = ("clear",)
+    floor: float | None  # y (fraction of the frame) on which things stand; None where they float (space, underwater)
+    times: tuple[str, ...] = ("day",)  # times of day that it can show, its natural one first
+    weathers: tuple[str, ...] = ("clear",)  # likewise
 
 
 def _clouds(s: Stage, colour: tuple[float, float, float], n: int = 3, y: float = 0.14) -> None:
+    """Paint `n` clouds that drift, at a height of about `y`."""
     s.layer(0.25, (DRIFT * s.rng.choice([-1, 1]), 0))
     for i in range(n):
         x = -0.15 + 1.3 * (i + s.rng.uniform(0.2, 0.8)) / n
@@ -35,6 +32,7 @@ def _clouds(s: Stage, colour: tuple[float, float, float], n: int = 3, y: float =
 
 
 def meadow(s: Stage) -> None:
+    """Paint hills under a sunny sky, with flowers in front."""
     s.sky((-0.1, s.jitter((92, 178, 250))), (0.6, (196, 230, 255)))
     s.disc(s.rng.uniform(0.1, 0.9), 0.12, 0.085, (255, 232, 110))
     _clouds(s, (252, 253, 255))
@@ -49,6 +47,7 @@ def meadow(s: Stage) -> None:
 
 
 def beach(s: Stage) -> None:
+    """Paint the sea, a beach in front of it and a palm at one side."""
     s.sky((-0.1, s.jitter((88, 196, 248))), (0.5, (214, 244, 252)))
     s.disc(s.rng.uniform(0.15, 0.85), 0.13, 0.08, (255, 240, 150))
     _clouds(s, (255, 255, 255), 2)
@@ -81,6 +80,7 @@ def beach(s: Stage) -> None:
 
 
 def desert(s: Stage) -> None:
+    """Paint dunes with a cactus on either side."""
     s.sky((-0.1, s.jitter((250, 206, 120))), (0.6, (255, 240, 200)))
     s.disc(s.rng.uniform(0.15, 0.85), 0.15, 0.1, (255, 250, 225))
     s.layer(0.4)
@@ -103,6 +103,7 @@ def desert(s: Stage) -> None:
 
 
 def snowy_mountains(s: Stage) -> None:
+    """Paint peaks with snow on them, and firs on either side."""
     s.sky((-0.1, s.jitter((130, 170, 214))), (0.6, (222, 234, 246)))
     _clouds(s, (240, 246, 252), 2, 0.1)
     s.layer(0.4)
@@ -110,7 +111,7 @@ def snowy_mountains(s: Stage) -> None:
         x, h = -0.25 + 0.5 * i + s.rng.uniform(-0.07, 0.07), s.rng.uniform(0.42, 0.58)
         w, c = h * 0.62, s.jitter((98, 116, 150))
         s.shape(x, 0.7, [(0, -h), (w, 0), (-w, 0)], c)
-        s.shape(x, 0.7, [(0, -h), (w, 0), (0.1 * w, 0)], tuple(v * 0.84 for v in c))
+        s.shape(x, 0.7, [(0, -h), (w, 0), (0.1 * w, 0)], (c[0] * 0.84, c[1] * 0.84, c[2] * 0.84))
         k = 0.36
         s.shape(
             x,
@@ -135,6 +136,7 @@ def snowy_mountains(s: Stage) -> None:
 
 
 def city_at_night(s: Stage) -> None:
+    """Paint two rows of buildings with lit windows, and a road."""
     s.sky((-0.1, s.jitter((14, 16, 52), 4)), (0.7, (62, 46, 110)))
     s.disc(s.rng.uniform(0.12, 0.88), 0.13, 0.075, (246, 242, 206))
     for par, base, tint in ((0.4, 0.72, (50, 50, 104)), (0.7, 0.78, (28, 28, 66))):
@@ -165,6 +167,7 @@ def city_at_night(s: Stage) -> None:
 
 
 def outer_space(s: Stage) -> None:
+    """Paint nebulae, stars, a ringed planet and the edge of a moon."""
     s.sky((-0.1, s.jitter((8, 6, 26), 4)), (1.1, (34, 12, 58)), parallax=0.1)
     for _ in range(3):
         s.glow(
@@ -193,6 +196,7 @@ def outer_space(s: Stage) -> None:
 
 
 def underwater(s: Stage) -> None:
+    """Paint light from above, bubbles, weeds and corals."""
     s.sky((-0.1, s.jitter((40, 176, 218))), (0.5, (16, 108, 184)), (1.1, (8, 54, 120)))
     for _ in range(3):
         s.glow(s.rng.uniform(0.1, 0.9), -0.05, 0.35, (150, 232, 246), 0.5)
@@ -218,6 +222,7 @@ def underwater(s: Stage) -> None:
 
 
 def sunset(s: Stage) -> None:
+    """Paint a low sun behind streaks of cloud and dark hills."""
     s.sky((-0.1, s.jitter((72, 40, 120))), (0.3, (214, 82, 120)), (0.52, (255, 150, 70)), (0.64, (255, 212, 110)))
     x = s.rng.uniform(0.25, 0.75)
     s.glow(x, 0.6, 0.4, (255, 224, 140), 0.7)
@@ -232,6 +237,7 @@ def sunset(s: Stage) -> None:
 
 
 def forest(s: Stage) -> None:
+    """Paint two rows of trunks under leaves, with bushes in front."""
     s.sky((-0.1, s.jitter((150, 206, 140))), (0.7, (206, 232, 170)))
     for par, base, tone, n, w in ((0.4, 0.72, (96, 150, 96), 7, 0.05), (0.75, 0.79, (94, 66, 42), 5, 0.085)):
         s.layer(par)
@@ -255,6 +261,7 @@ def forest(s: Stage) -> None:
 
 
 def volcano(s: Stage) -> None:
+    """Paint a mountain that spits, smoke above it and lava in front."""
     s.sky((-0.1, s.jitter((40, 14, 22), 5)), (0.7, (150, 44, 28)))
     x = s.rng.choice([0.24, 0.76]) + s.rng.uniform(-0.05, 0.05)
     s.glow(x, 0.2, 0.36, (255, 130, 40), 0.8)

@@ -18,10 +18,14 @@ _MIPS = (256, 192, 144, 108, 80, 60, 44, 32)
 class SpriteBank:
     """Loads each subject once and serves it at the resolution nearest above what a frame needs.
 
-    folder: holds `<code>.webp` (in itself or in an `assets` folder below), RGBA; None draws stand-ins.
+    Raises SoraError for a folder that is not there.
     """
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(
+        self,
+        # Holds `<code>.webp` (in itself or in an `assets` folder below), RGBA; None draws stand-ins.
+        folder: Path | None,
+    ) -> None:
         self.folder: Path | None = None
         if folder is not None:
             base = Path(folder)
@@ -32,11 +36,14 @@ class SpriteBank:
         self._heights: dict[str, float] = {}
 
     def available(self, name: str) -> bool:
-        """Whether a picture of this subject exists here (drawn stand-ins always do)."""
+        """Tell whether a picture of this subject exists here (drawn stand-ins always do)."""
         return name in DRAWN or (self.folder is not None and (self.folder / f"{BY_NAME[name].code}.webp").is_file())
 
     def get(self, name: str, size: float, variant: str = "whole") -> np.ndarray:
-        """Premultiplied float32 [m,m,4] 0..1 with m the smallest stored size not below `size` pixels."""
+        """Return premultiplied float32 [m,m,4] 0..1 with m the smallest stored size not below `size` pixels.
+
+        variant: a key of VARIANTS. Raises SoraError for a subject without a picture.
+        """
         key = name, variant
         if key not in self._cache:
             full = VARIANTS[variant](self._load(name))
@@ -47,13 +54,14 @@ class SpriteBank:
         return self._cache[key][fit[-1] if fit else NATIVE]
 
     def height(self, name: str) -> float:
-        """Share of the square picture's height that the subject fills (it is centred)."""
+        """Return the share of the square picture's height that the subject fills (it is centred)."""
         if name not in self._heights:
             rows = np.where(self.get(name, 32)[..., 3].max(axis=1) > 0.3)[0]
             self._heights[name] = float(rows[-1] + 1 - rows[0]) / 32
         return self._heights[name]
 
     def _load(self, name: str) -> np.ndarray:
+        """Read or draw a picture: premultiplied float32 RGBA, square."""
         path = None if self.folder is None else self.folder / f"{BY_NAME[name].code}.webp"
         if path is not None and path.is_file():
             image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -83,7 +91,7 @@ def _square(rgba: np.ndarray) -> np.ndarray:
 
 
 def _bitten(rgba: np.ndarray) -> np.ndarray:
-    """Tooth marks on the outline, up and to the right of the picture's centre of mass."""
+    """Bite into the outline, up and to the right of the picture's centre of mass."""
     n = rgba.shape[0]
     ys, xs = np.where(rgba[..., 3] > 0.5)
     cy, cx = ys.mean(), xs.mean()
@@ -92,7 +100,8 @@ def _bitten(rgba: np.ndarray) -> np.ndarray:
     inward = np.array([cx - x, cy - y]) / max(1.0, float(np.hypot(cx - x, cy - y)))
     across = np.array([-inward[1], inward[0]])
     marks = ((0.05, 0.0, 0.15), (0.08, -0.13, 0.12), (0.08, 0.13, 0.12), (0.2, -0.06, 0.1), (0.2, 0.07, 0.1))
-    for push in np.arange(0, 0.4, 0.04):  # deeper until the bite is a real one: corners are thin
+    # Deeper until the bite is a real one: corners are thin.
+    for push in np.arange(0, 0.4, 0.04):
         mask = np.zeros((n, n), np.uint8)
         for deep, wide, r in marks:
             px, py = np.array([x, y]) + (inward * (deep + push) + across * wide) * n
@@ -106,7 +115,7 @@ def _bitten(rgba: np.ndarray) -> np.ndarray:
 
 
 def _burst(rgba: np.ndarray) -> np.ndarray:
-    """Shreds that fly apart, in the picture's own colour."""
+    """Draw shreds that fly apart, in the picture's own colour."""
     n = rgba.shape[0]
     mask = np.zeros((n, n), np.uint8)
     for k in range(9):
@@ -122,7 +131,7 @@ def _burst(rgba: np.ndarray) -> np.ndarray:
 
 
 def _without_flame(rgba: np.ndarray) -> np.ndarray:
-    """The top of the picture, where the flame is, fades out."""
+    """Fade out the top of the picture, where the flame is."""
     rows = np.clip((np.arange(rgba.shape[0]) / rgba.shape[0] - 0.29) / 0.02, 0, 1).astype(np.float32)
     return rgba * rows[:, None, None]
 

@@ -1,4 +1,4 @@
-"""Decides what a clip shows: one subject, several in relation, an event that lasts, or several shots."""
+"""What a clip shows, decided: one subject, several in relation, an event that lasts, or several shots."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ SWIMMERS = ("fish", "dolphin", "whale", "shark", "octopus", "snake")
 def make_plan(
     config: WorldConfig, frame: Frame, seed: int, fixed: dict[str, Any] | None = None, speed: float = 1.0
 ) -> Plan:
-    """The plan of clip `seed`. fixed: choices to force, by key (see World.sample). speed: share of the distances
-    that a lone subject covers.
+    """Make the plan of clip `seed`.
+
+    fixed: choices to force, by key (see `World.sample`). speed: share of the distances that a lone subject covers.
+    Raises SoraError when no subject of the world has a picture.
     """
     choose = Chooser(np.random.default_rng([seed, 7]), fixed or {})
     form = Chooser(np.random.default_rng([seed, 11]), fixed or {})  # its own stream: forms never move the rest
@@ -60,7 +62,7 @@ def make_plan(
 
 
 def _setting(config: WorldConfig, choose: Chooser) -> tuple[str, str, str]:
-    """Scene, time of day, weather."""
+    """Choose scene, time of day and weather."""
     scene = choose.one("scene", config.scenes)
     info = SCENES[scene]
     other_time, other_weather = choose.rng.random() < config.times, choose.rng.random() < config.weathers
@@ -72,7 +74,7 @@ def _setting(config: WorldConfig, choose: Chooser) -> tuple[str, str, str]:
 def _simple_shot(
     config: WorldConfig, choose: Chooser, frame: Frame, name: str, start: int, frames: int, speed: float = 1.0
 ) -> Shot:
-    """One subject doing one thing."""
+    """Plan a shot of one subject doing one thing."""
     scene, time, weather = _setting(config, choose)
     camera = choose.weighted("camera", config.cameras)
     if frames < frame.frames:
@@ -95,9 +97,9 @@ def _simple_shot(
 
 
 def _cuts(rng: np.random.Generator, frames: int, shots: int) -> list[int]:
-    """First frames of the later shots: on 1 + 4k, where a latent of the causal VAE begins."""
+    """Choose the first frames of the later shots: on 1 + 4k, where a latent of the causal VAE begins."""
     least = 8 if shots == 2 else 4
-    places = [c for c in range(5, frames, 4)]
+    places = list(range(5, frames, 4))
     options: list[list[int]] = []
     if shots == 2:
         options = [[a] for a in places if a >= least and frames - a >= least]
@@ -107,12 +109,12 @@ def _cuts(rng: np.random.Generator, frames: int, shots: int) -> list[int]:
 
 
 def _several(config: WorldConfig, choose: Chooser, frame: Frame, name: str, cuts: list[int]) -> list[Shot]:
-    """The same subject in other places; every cut changes the scene."""
+    """Plan shots of the same subject in other places; every cut changes the scene."""
     edges = [0, *cuts, frame.frames]
     config = replace(config, times=0.0, weathers=0.0)  # enough changes at a cut, and captions stay short
     shots: list[Shot] = []
     for start, end in zip(edges[:-1], edges[1:], strict=True):
-        # short shots move faster than a long one would, or nothing could be seen to move
+        # Short shots move faster than a long one would, or nothing could be seen to move.
         speed = 1.7
         shot = _simple_shot(config, choose, frame, name, start, end - start, speed)
         while shots and len(config.scenes) > 1 and "scene" not in choose.fixed and shot.scene == shots[-1].scene:
@@ -122,7 +124,7 @@ def _several(config: WorldConfig, choose: Chooser, frame: Frame, name: str, cuts
 
 
 def _enliven(actor: Actor, rng: np.random.Generator) -> None:
-    """Non-rigid motion of its own: wings beat, swimmers bend, walkers sway."""
+    """Add a motion of the body's own: wings beat, swimmers bend, walkers sway."""
     subject, t = BY_NAME[actor.name], actor.track
     beat = np.arange(len(t.x)) * 2 * np.pi / rng.uniform(5.5, 7.5) + rng.uniform(0, 2 * np.pi)
     if subject.name == "butterfly":

@@ -11,14 +11,8 @@ NATIVE = 256  # side of a subject's picture
 
 # Coordinates run 0..1 over the picture; each shape is (kind, colour, numbers).
 _RED, _YELLOW, _BLUE, _GREEN = (226, 52, 52), (250, 202, 44), (58, 130, 232), (58, 178, 86)
-_ORANGE, _WHITE, _DARK, _GREY, _PINK, _BROWN = (
-    (244, 146, 62),
-    (246, 246, 250),
-    (44, 40, 58),
-    (158, 162, 178),
-    (250, 140, 170),
-    (146, 92, 56),
-)
+_ORANGE, _WHITE, _DARK = (244, 146, 62), (246, 246, 250), (44, 40, 58)
+_GREY, _PINK, _BROWN = (158, 162, 178), (250, 140, 170), (146, 92, 56)
 
 
 def _star_points(n: int = 5) -> list[float]:
@@ -145,7 +139,7 @@ DRAWN: dict[str, list[tuple[str, tuple[int, int, int], list[float]]]] = {
 
 
 def draw(name: str) -> np.ndarray:
-    """Straight-alpha RGBA float32 [256,256,4], shapes painted back to front with anti-aliased edges."""
+    """Draw a subject: straight-alpha RGBA float32 [256,256,4], shapes back to front with anti-aliased edges."""
     n, k = NATIVE, 16
     image = np.zeros((n, n, 4), np.float32)
     shade = np.linspace(1.08, 0.86, n, dtype=np.float32)[:, None, None]

@@ -13,16 +13,17 @@ from ...language.looks import LOOKS
 
 @dataclass(frozen=True)
 class Subject:
-    """facing: -1 left, 1 right, 0 symmetric. kind, colours: see `sora_core.language.looks`."""
+    """One subject."""
 
     name: str
-    code: str
-    kind: str
-    facing: int
-    colours: tuple[str, ...]
+    code: str  # of its picture
+    kind: str  # see `sora_core.language.looks`
+    facing: int  # of its picture: -1 left, 1 right, 0 symmetric
+    colours: tuple[str, ...]  # see `sora_core.language.looks`
 
 
 def _table(text: str) -> tuple[Subject, ...]:
+    """Read lines of name|code|facing."""
     rows = (line.split("|") for line in text.strip().splitlines())
     return tuple(Subject(n, c, LOOKS[n].kind, int(f), LOOKS[n].colours) for n, c, f in rows)
 

@@ -23,21 +23,23 @@ MAX_FRAMES = 33
 
 
 @dataclass
-class Clip:
-    """frames uint8 [T,H,W,3] RGB; alpha uint8 [T,H,W], how much of any subject is seen; labels uint8 [T,H,W],
-    1 + index into config.subjects of the subject seen there, 0 for none; facts: JSON-able ground truth.
-    """
+class RenderedClip:
+    """A clip of the world and the truth about it."""
 
-    frames: np.ndarray
-    alpha: np.ndarray
-    labels: np.ndarray
-    facts: dict[str, Any]
+    frames: np.ndarray  # uint8 [T,H,W,3] RGB
+    alpha: np.ndarray  # uint8 [T,H,W], how much of any subject is seen
+    labels: np.ndarray  # uint8 [T,H,W], 1 + index into config.subjects of the subject seen there, 0 for none
+    facts: dict[str, Any]  # JSON-able, see `facts.describe`
 
 
 class World:
-    """Clips drawn from a config. sprites: folder of emoji pictures, None for drawn stand-ins."""
+    """Clips drawn from a config. A seed is a clip: the same for the same config, pictures, size and frames."""
 
-    def __init__(self, config: WorldConfig | None = None, sprites: Path | None = None) -> None:
+    def __init__(
+        self,
+        config: WorldConfig | None = None,
+        sprites: Path | None = None,  # folder of emoji pictures, None for drawn stand-ins
+    ) -> None:
         self.config = config or WorldConfig()
         self.bank = SpriteBank(sprites)
         self._labels = {name: i + 1 for i, name in enumerate(self.config.subjects)}
@@ -46,7 +48,7 @@ class World:
     def plan(
         self, seed: int, height: int = 128, width: int = 128, frames: int = 17, fixed: dict[str, Any] | None = None
     ) -> Plan:
-        """What clip `seed` shows, without drawing it."""
+        """Decide what clip `seed` shows, without drawing it. Raises SoraError for sizes out of range."""
         expect(1 <= frames <= MAX_FRAMES, f"frames must be 1 to {MAX_FRAMES}, not {frames}.")
         expect(min(height, width) >= 32, f"a clip of {width}x{height} is too small: 32 pixels a side at least.")
         return make_plan(self.config, Frame(self.bank, height, width, frames), seed, fixed)
@@ -54,23 +56,26 @@ class World:
     def facts(
         self, seed: int, height: int = 128, width: int = 128, frames: int = 17, fixed: dict[str, Any] | None = None
     ) -> dict[str, Any]:
-        """The facts of clip `seed` without its pixels (and so without `visible`): quick, for text alone."""
+        """Return the facts of clip `seed` without its pixels (and so without `visible`): quick, for text alone."""
         plan = self.plan(seed, height, width, frames, fixed)
         return describe(plan, self.config, height, width, None, self._labels)
 
     def sample(
         self, seed: int, height: int = 128, width: int = 128, frames: int = 17, fixed: dict[str, Any] | None = None
-    ) -> Clip:
-        """Clip `seed`: the same for the same config, pictures, size and frames (1 to 33).
+    ) -> RenderedClip:
+        """Render clip `seed`, of 1 to 33 frames.
 
-        fixed: choices to force, for balanced or held-out sets, by key: subject, scene, motion, camera, style,
-        time, weather, n_subjects, relation, event, shots; for example {"subject": "cat", "motion": "left"}.
+        fixed: choices to force, for balanced or held-out sets, by key: subject, scene, motion, camera, style, time,
+        weather, n_subjects, relation, event, shots; for example {"subject": "cat", "motion": "left"}. Raises SoraError
+        for sizes out of range.
         """
         return self._draw(self.plan(seed, height, width, frames, fixed), height, width)
 
-    def excerpt(self, seed: int, height: int = 128, width: int = 128, frames: int = 17) -> Clip:
-        """`frames` (2 to 17) frames out of the middle of a longer clip: one shot without an event, in which the
-        motion began before the first frame and goes on after the last. A subject may leave the picture.
+    def excerpt(self, seed: int, height: int = 128, width: int = 128, frames: int = 17) -> RenderedClip:
+        """Render `frames` (2 to 17) frames out of the middle of a longer clip: one shot without an event.
+
+        The motion began before the first frame and goes on after the last. A subject may leave the picture. Raises
+        SoraError for sizes out of range.
         """
         expect(2 <= frames <= MAX_FRAMES // 2 + 1, f"an excerpt has 2 to {MAX_FRAMES // 2 + 1} frames, not {frames}.")
         rng = np.random.default_rng([seed, 13])
@@ -83,9 +88,10 @@ class World:
         start = int(rng.integers(1, whole - frames + 1))
         part = slice(start, start + frames)
         facts = cut_facts(clip.facts, start, start + frames)
-        return Clip(clip.frames[part], clip.alpha[part], clip.labels[part], facts)
+        return RenderedClip(clip.frames[part], clip.alpha[part], clip.labels[part], facts)
 
-    def _draw(self, plan: Plan, height: int, width: int) -> Clip:
+    def _draw(self, plan: Plan, height: int, width: int) -> RenderedClip:
+        """Render a plan, shot by shot."""
         frames = plan.shots[-1].end
         video = np.empty((frames, height, width, 3), np.uint8)
         alpha = np.zeros((frames, height, width), np.uint8)
@@ -96,4 +102,4 @@ class World:
             draw_actors(shot, self.bank, self._labels, video[part], alpha[part], labels[part])
             finish(shot, video[part], alpha[part], labels[part])
         stylise(video, plan.style)
-        return Clip(video, alpha, labels, describe(plan, self.config, height, width, labels, self._labels))
+        return RenderedClip(video, alpha, labels, describe(plan, self.config, height, width, labels, self._labels))

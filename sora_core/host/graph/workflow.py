@@ -1,0 +1,63 @@
+"""A workflow as the host runs it: nodes by id, whose inputs are values or links."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+
+class Link(NamedTuple):
+    """The output `slot`, counted from 0, of the node with the id `node`."""
+
+    node: str
+    slot: int
+
+
+@dataclass
+class Node:
+    """One node of a workflow."""
+
+    id: str
+    type: str
+    inputs: dict[str, Any] = field(default_factory=dict)  # values or `Link`s, by name
+    title: str | None = None
+    # Input to node id, for links that lead to a muted node: an error message can say so.
+    muted: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """How messages name the node."""
+        title = f' "{self.title}"' if self.title and self.title != self.type else ""
+        return f"node {self.id}{title} ({self.type})"
+
+    @property
+    def heading(self) -> str:
+        """The label at the start of a sentence."""
+        return self.label[0].upper() + self.label[1:]
+
+
+@dataclass
+class Workflow:
+    """All nodes of a graph, subgraphs laid flat."""
+
+    nodes: dict[str, Node]  # by id
+    source: dict[str, Any] | None = None  # the UI format it was read from, for the metadata of saved files
+    name: str = "workflow"
+
+    def prompt(self) -> dict[str, Any]:
+        """Return the API format."""
+        return {
+            node.id: {
+                "class_type": node.type,
+                "inputs": {name: _plain(value) for name, value in node.inputs.items()},
+                **({"_meta": {"title": node.title}} if node.title else {}),
+            }
+            for node in self.nodes.values()
+        }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Link):
+        return [value.node, value.slot]
+    # A list that is a value is wrapped, so that nobody takes it for a link.
+    return {"__value__": value} if isinstance(value, list) else value

@@ -1,0 +1,82 @@
+"""The kinds of parts that a checkpoint holds: how a file's metadata describes each, and how it is built from that.
+
+A further part, such as another VAE or text encoder, is one more entry of `PARTS`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..errors import SoraError
+from ..model.dit import DiT, DiTConfig
+from ..model.text.concepts import TextConfig, TextEncoder, Vocabulary
+from ..model.vae.mini import VAEConfig, VideoVAE
+
+
+@dataclass(frozen=True)
+class Part:
+    """One kind of part."""
+
+    role: str  # the field of `checkpoint.ModelBundle` that it fills
+    config: type  # a dataclass: its sizes, which a module carries as `config`
+    construct: Callable[..., nn.Module]  # `(config, **extras)`
+    # What the description holds besides the config: name of the entry -> how to get it, ready for JSON, of a module.
+    extras: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
+
+    def describe(self, module: nn.Module) -> dict[str, Any]:
+        """Describe a module, ready for JSON."""
+        return describe_config(module) | {name: of(module) for name, of in self.extras.items()}
+
+    def build(self, data: Mapping[str, Any]) -> nn.Module:
+        """Build a module from `describe`'s output on the meta device: weights are assigned, not initialised and copied.
+
+        Raises SoraError for entries that this version does not know.
+        """
+        extras = {name: data[name] for name in self.extras}
+        config = read_config(self.config, {name: value for name, value in data.items() if name not in extras})
+        with torch.device("meta"):
+            return self.construct(config, **extras)
+
+
+def _text_encoder(config: TextConfig, vocabulary: dict[str, Any]) -> TextEncoder:
+    return TextEncoder(config, Vocabulary.from_dict(vocabulary))
+
+
+# By name: in a file's metadata, and before the keys of its tensors ("dit.blocks.0...").
+PARTS: dict[str, Part] = {
+    "dit": Part("dit", DiTConfig, DiT),
+    "vae": Part("vae", VAEConfig, VideoVAE),
+    # Words and weights cannot part: token ids mean nothing without the vocabulary.
+    "text": Part("text", TextConfig, _text_encoder, {"vocabulary": lambda text: text.tokenizer.vocabulary.as_dict()}),
+}
+
+
+def read_config(cls: type, data: Mapping[str, Any]) -> Any:
+    """Read a config dataclass from JSON, where tuples are lists. Raises SoraError for entries that it does not know."""
+    known = {f.name for f in dataclasses.fields(cls)}
+    if extra := sorted(set(data) - known):
+        raise SoraError(
+            f"Unknown {cls.__name__} entries {extra}: the file was written by a newer version. Update the pack."
+        )
+    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+
+
+def describe_config(module: Any) -> dict[str, Any]:
+    """Describe a module by its config alone, a dataclass."""
+    return dataclasses.asdict(module.config)
+
+
+def describe(name: str, module: nn.Module) -> dict[str, Any]:
+    """Describe the part called `name`, ready for JSON. One that is not in `PARTS`, an observer say, is its config."""
+    return PARTS[name].describe(module) if name in PARTS else describe_config(module)
+
+
+def build(name: str, data: Mapping[str, Any]) -> nn.Module:
+    """Build the part called `name` from `describe`'s output, see `Part.build`."""
+    return PARTS[name].build(data)

@@ -1,0 +1,97 @@
+"""A model that is loaded: its parts, its habits, and how it reads pictures and videos."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..loading.checkpoint import ModelBundle
+from ..media.clips import Clip
+from ..tasks.layout import VAECodec
+from .editing import codec_of
+from .make import How, HowLong, Sampling
+from .own import OwnEngine, wrap
+from .progress import Steps
+from .sources import Picture, Size, Video, take_clip, take_still
+
+BETWEEN = 2.0  # the most guidance between frames that are kept on both sides: they say more than the prompt does
+USUAL: dict[str, Any] = {"steps": 25, "cfg": 4.0, "sampler": "euler"}  # of a model whose file says nothing else
+
+
+class LoadedModel:
+    """A model over our own engine. `info` says what it is at its best at: fps, size, frames."""
+
+    def __init__(self, bundle: ModelBundle) -> None:
+        self.bundle, self.info = bundle, bundle.info
+        self.vae, self.text = bundle.vae, bundle.text
+        self.engine = OwnEngine()
+        self.loaded = wrap(bundle)
+        self.model = self.loaded.model
+        self.space = self.engine.latent_space(model=self.model)
+
+    # -- inputs ----------------------------------------------------------------------------------------------
+    @property
+    def codec(self) -> VAECodec:
+        """The VAE as the tasks use it."""
+        return codec_of(self.engine, self.loaded.vae, self.window)
+
+    @property
+    def window(self) -> int:
+        """Latents of the clips that the model is at its best at."""
+        return self.space.latent_frames(self.info.get("frames", 17))
+
+    def read(self, video: Video, fps: float | None = None, size: Size | None = None) -> Clip:
+        """Read a video as the model can take it, see `sources.take_clip`. Frames alone have `fps`."""
+        return take_clip(video, self.space.multiple, fps=fps, size=size, usual_fps=self.info.get("fps", 8))
+
+    def still(self, image: Picture, size: Size | None = None) -> Tensor:
+        """Read a picture `[H,W,3]` as the model can take it."""
+        return take_still(image, self.space.multiple, size)
+
+    def unknown_words(self, prompt: str) -> list[str]:
+        """List the words of the prompt that the model has never seen."""
+        return self.loaded.clip.unknown_words(prompt)
+
+    def habits(
+        self, steps: int | None = None, cfg: float | None = None, sampler: str | None = None
+    ) -> tuple[int, float, str]:
+        """Give steps, guidance and sampler as given, or the model's own: what its file says, or a few-step LoRA's."""
+        own = {key: self.info.get(key, usual) for key, usual in USUAL.items()}
+        return (
+            own["steps"] if steps is None else steps,
+            own["cfg"] if cfg is None else cfg,
+            own["sampler"] if sampler is None else sampler,
+        )
+
+    # -- latents and frames ----------------------------------------------------------------------------------
+    @torch.no_grad()
+    def decode(self, latent: Tensor) -> Tensor:
+        """Decode a latent `[1,C,1+k,h,w]` to frames `[T,H,W,3]`, float 0..1."""
+        return self.engine.decode(self.loaded.vae, {"samples": latent})
+
+    def decode_pieces(self, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Decode latents in pieces `[1,C,n,h,w]` to frames in pieces `[t,H,W,3]`, as one stream."""
+        return self.engine.decode_pieces(self.loaded.vae, pieces)
+
+    # -- settings ----------------------------------------------------------------------------------------
+    def between(self, how: How) -> How:
+        """Give the settings of an edit between kept frames."""
+        return how if how.get("cfg") is not None else {**how, "cfg": min(BETWEEN, self.habits()[1])}
+
+    def settings(self, how: How | HowLong) -> tuple[Sampling, Steps | None, str]:
+        """Fill in what was not given; returns the settings, the listener and the negative prompt."""
+        given: dict[str, Any] = dict(how)
+        steps = given.pop("progress", None)
+        negative = given.pop("negative", "")
+        unknown = set(given) - {field.name for field in fields(Sampling)}
+        if unknown:
+            raise TypeError(f"There is no setting {min(unknown)!r}: see sora_core.pipeline.make.How.")
+        given["steps"], given["cfg"], given["sampler"] = self.habits(
+            given.get("steps"), given.get("cfg"), given.get("sampler")
+        )
+        given["options"] = given.get("options") or {}
+        return Sampling(**given), steps, negative

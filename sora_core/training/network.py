@@ -1,0 +1,119 @@
+"""The transformer as it is trained: with its text encoder, and with heads that the world's truth supervises.
+
+The world knows what every clip shows, which makes two heads possible that speed learning up. One, on the features of a
+middle block, must name the subject of each token and tell which part of it the token shows. That asks of the features
+what REPA (arXiv 2410.06940) takes from a pretrained encoder. Without the second half, tokens agree on what they show
+and not on who shows which end of it: textures are right, shapes are not.
+
+The other, on the text encoder, must tell at a subject's word where that subject is at the start and at the end. Without
+it, "a tiger on the left of a koala" makes a tiger and a koala, and who stands where is a matter of chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..diffusion.shots import join_shots, own_shot
+from ..model.dit import Block, DiT
+from ..model.text.concepts import TextEncoder
+from .data.latent_batches import PLACES
+
+PARTS = 4  # figures that say which part of its subject a token shows, see `losses.flow.box_positions`
+
+
+@dataclass(frozen=True)
+class HeadSettings:
+    """The heads of a `DiTWithHeads`. State files hold them, so every run of the transformer has these settings."""
+
+    label_block: int = 3  # the block, from 1, after which tokens name their subjects
+    classes: int = 128  # subjects that can be named
+
+
+class DiTWithHeads(nn.Module):
+    """DiT, text encoder and heads in one forward, so that DDP and the optimisers see one module."""
+
+    def __init__(self, dit: DiT, text: TextEncoder, classes: int, label_block: int) -> None:
+        super().__init__()
+        self.dit, self.text = dit, text
+        self.label_block = min(label_block, len(dit.blocks))
+        dim = dit.config.dim
+        self.labels = nn.Sequential(nn.Linear(dim, dim), nn.SiLU(), nn.Linear(dim, classes + PARTS))
+        self.places = nn.Linear(text.config.dim, PLACES)
+
+    def forward(self, x: Tensor, t: Tensor, ids: Tensor, shot: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return velocity, labels and places of noised latents `[B,C,T,H,W]`.
+
+        t: timesteps `[B,T]` in 0..1000; ids: text tokens `[B,S,L]`; shot: `[B,T]`, which of the prompts a latent reads.
+        labels: of every token logits of the classes and its part, `[B,N,classes+PARTS]`. places: of every word of the
+        first prompt, were it a subject's, where that subject is, `[B,L,PLACES]`.
+        """
+        v, (features,), words = self.tapped(x, t, ids, shot, (self.label_block,))
+        return v, self.labels(features), self.places(words.unflatten(0, (-1, ids.shape[1]))[:, 0])
+
+    def tapped(
+        self, x: Tensor, t: Tensor, ids: Tensor, shot: Tensor, taps: tuple[int, ...]
+    ) -> tuple[Tensor, list[Tensor], Tensor]:
+        """Return velocity, the features `[B,N,D]` after each block of `taps`, and the words of all prompts `[B*S,L,D]`.
+
+        Arguments as in `forward`.
+        """
+        count = ids.shape[1]
+        words = self.text(ids.flatten(0, 1))
+        text, mask = self.dit.text_keys(words), None
+        if count > 1:
+            text = join_shots(text, count)
+            tokens = shot.repeat_interleave(x.shape[-2] * x.shape[-1] // 4, 1)
+            mask = own_shot(tokens, count, text[0][0].shape[1])
+        v, features = self.dit(x, t, text=text, text_mask=mask, taps=taps)
+        return v, features, words
+
+
+def compile_blocks(dit: DiT) -> None:
+    """Compile a transformer block by block, for each shape of latents anew.
+
+    One block compiled is compiled for all; the whole model would take minutes for every shape.
+    """
+    for block in dit.blocks:
+        block.compile(dynamic=False)
+
+
+def blocks_of(dit: DiT) -> Iterator[Block]:
+    """Iterate over a transformer's blocks."""
+    for block in dit.blocks:
+        assert isinstance(block, Block)
+        yield block
+
+
+def output_layers(block: Block) -> Iterator[nn.Linear]:
+    """Iterate over the last layers of a block's branches: with these at zero, the block is an identity."""
+    for layer in (block.self_attn.o, block.cross_attn.o, block.ffn[2]):
+        assert isinstance(layer, nn.Linear)
+        yield layer
+
+
+def initialize(dit: DiT) -> None:
+    """Draw Xavier weights; the branches' last layers and the head start at zero, so blocks start as identities."""
+    for module in dit.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+            nn.init.zeros_(module.bias)
+    for block in blocks_of(dit):
+        for layer in output_layers(block):
+            nn.init.zeros_(layer.weight)
+    nn.init.zeros_(dit.head.head.weight)
+    modulation = dit.time_projection[1]
+    assert isinstance(modulation, nn.Linear)
+    nn.init.zeros_(modulation.weight)
+    nn.init.xavier_uniform_(dit.patch_embedding.weight.flatten(1))
+
+
+@torch.no_grad()
+def zero_branches(block: Block) -> None:
+    """Make a block an identity that can learn to be none."""
+    for layer in output_layers(block):
+        nn.init.zeros_(layer.weight)
+        nn.init.zeros_(layer.bias)
