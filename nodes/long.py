@@ -161,6 +161,7 @@ class SoraLongVideo(io.ComfyNode):
         plan.render(
             path,
             saving=saving,
+            # Named by what is made and not by the file: after a stop, the same node may be given another free number.
             folder=lambda render: path.parent / f".sora_long_{render[:16]}.segments",
             progress=lambda done: desk().show_text(cls.hidden.unique_id, str(done)),
             metadata=desk().metadata(cls.hidden),

@@ -103,6 +103,7 @@ def animate(codec: VAECodec, images: Mapping[int, Tensor], frames: int, fps: flo
     )
     first = next(iter(images.values()))
     video = first.new_zeros(frames, *first.shape)
+    # Of frames only the pictures themselves are kept; of latents, all that they stand in.
     keep, kept = torch.zeros(frames, dtype=torch.bool), torch.zeros(codec.latents(frames), dtype=torch.bool)
     for index, image in images.items():
         at = index if index >= 0 else frames + index
@@ -191,6 +192,7 @@ def _between(
     """
     count = gap // codec.ratio
     sides = context_latents(codec, count, 2)
+    # An odd latent of context goes to the end of the first video.
     tail, head = _tail(codec, first, max(sides, codec.window - count - sides)), _head(codec, second, sides)
     inner, kept = _bridge(codec, tail, count, head)
     start = first.shape[0] - tail.shape[0]

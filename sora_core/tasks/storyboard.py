@@ -84,6 +84,7 @@ def shots_conditioning(
     number for each context.
     """
     expect(len(contexts) == len(latents) > 0, f"{len(contexts)} prompts for {len(latents)} shots: give one for each.")
+    # What reads them cuts the joined context into equal parts again, so all are padded to one length.
     shapes = {tuple(c.shape) for c in contexts}
     if len(shapes) > 1:
         length = max(c.shape[1] for c in contexts)

@@ -27,6 +27,7 @@ def digest(values: Mapping[str, Any]) -> str:
 
     def plain(value: Any) -> Any:
         if isinstance(value, Tensor):
+            # As float32, so that it names the same values whatever the precision that they were kept in.
             data = value.detach().cpu().float().contiguous()
             return [list(data.shape), hashlib.sha256(data.numpy().tobytes()).hexdigest()]
         if isinstance(value, Mapping):
@@ -99,6 +100,7 @@ class SegmentFolder:
             segment = self.read(index)
             if segment is None:
                 raise SoraError(f"{self.path(index).name} has disappeared. Start the render again.")
+            # A tail is made again with the next segment; the last one's is final.
             last = index == self.segments - 1
             part = torch.cat((segment.final, segment.tail), 2) if last else segment.final
             if left > 0 and part.shape[2]:
