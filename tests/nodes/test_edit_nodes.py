@@ -10,6 +10,7 @@ from nodes_support import TINY, make_host
 from PIL import Image
 
 from sora_core.errors import SoraError
+from sora_core.media.sound import read_audio
 from sora_core.media.video import probe, read_video
 from sora_core.media.write import write_video
 
@@ -110,8 +111,6 @@ def test_sound_stays_with_what_is_kept(host):
     made = graph("SoraExtend", video=["b", 0], seconds=0.5, direction="backwards")
     made["save"]["inputs"]["audio"] = ["edit", 2]
     (path,) = host.run(made).files
-    from sora_core.media.sound import read_audio
-
     sound = read_audio(path)
     wave = sound["waveform"][0, 0]
     lead = round(9 / 16 * sound["sample_rate"])
