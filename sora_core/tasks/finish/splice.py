@@ -43,8 +43,8 @@ STRANGE = 0.12  # difference (0..1) of a place from its best match, from which i
 LIGHT = 32  # pixels: a change that is broader than this is one of light
 SHOWS = 16  # frames that show what a shot looks like
 
-# Joins are levelled where the change exceeds the usual one by more than chance. On the measured edits it is then 0.8 to
-# 0.9 of the clip's median, and 1.8 to 3.4 as decoded.
+# Joins are levelled. On the edits that were measured (docs/FIGURES.md) the picture then changes there by 0.8 to 0.9 of
+# the clip's median, and by 1.8 to 3.4 of it as decoded.
 EVEN = 1.05  # change from a kept frame to a made one, over the video's median change, from which it is spread
 LEVELLED = 4  # frames that it is spread over
 STILL = 0.001  # change (0..1) from frame to frame that nobody sees
