@@ -50,8 +50,9 @@ class Ways:
     def run(self, graph: dict, node: str) -> tuple[torch.Tensor, list[str]]:
         """The latent of a node, and what all nodes say."""
         result = self.host.run(graph)
-        plan = self.host.plan(self.host.load(graph))
-        made = self.host.executor.cache.get(signatures(plan)[node]).outputs[0][0]["samples"]
+        with self.host.active():
+            names = signatures(self.host.plan(self.host.load(graph)))
+        made = self.host.executor.cache.get(names[node]).outputs[0][0]["samples"]
         said = [
             line for shown in result.outputs.values() for text in shown.get("text", ()) for line in text.split("\n")
         ]
