@@ -186,6 +186,5 @@ def make_video(
     """
     with progress.telling(steps):
         made = sample_latent(engine, loaded.model, latent, prompts.positive, prompts.negative, how)
-    with progress.running(None):  # `steps` counts the sampler's steps alone
-        frames = gate.check_frames(decode_video(engine, loaded.vae, made))
+    frames = gate.check_frames(decode_video(engine, loaded.vae, made))
     return VideoResult(frames, fps, made["samples"], how.seed, audio=audio, notes=[*notes, *prompts.notes])
