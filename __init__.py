@@ -1,6 +1,4 @@
-"""Sora Nodes: text to video over spacetime patches. This file is the pack's entry for ComfyUI and for
-`sora`.
-"""
+"""Sora Nodes: text to video over spacetime patches. This file is the pack's entry for ComfyUI and for `sora`."""
 
 import importlib.util
 import sys

@@ -96,7 +96,7 @@ class SoraExtend(io.ComfyNode):
                     step=0.01,
                     advanced=True,
                     optional=True,
-                    tooltip="How far the broad colours of what is made may be pulled back to the shot's own.",
+                    tooltip="How strongly colours that drift are corrected towards the shot's own. 0: not at all.",
                 ),
             ],
             outputs=edit_outputs(),

@@ -65,13 +65,14 @@ class SoraEmptyLatent(io.ComfyNode):
         cls, seconds: float, fps: float, width: int, height: int, aspect: str, batch_size: int, model: Any = None
     ) -> io.NodeOutput:
         from sora_core.media.sizes import plan_clip
+        from sora_core.pipeline.make import empty_latent
 
         space = engine().latent_space(model=model)
         size = plan_clip(seconds, fps, width, height, aspect, space.temporal_ratio, space.multiple)
-        latent = space.empty(space.latent_frames(size.frames), size.height, size.width, batch_size)
+        latent = empty_latent(space, size.frames, size.width, size.height, batch_size)
         text = f"{size.frames} frames of {size.width}x{size.height} at {size.fps:g} fps, {size.seconds:.2f} s"
         shown = note(cls, "\n".join([text, *size.notes]))
-        return io.NodeOutput({"samples": latent}, float(fps), size.frames, ui=shown)
+        return io.NodeOutput(latent, float(fps), size.frames, ui=shown)
 
 
 class SoraPatchify(io.ComfyNode):
@@ -81,9 +82,8 @@ class SoraPatchify(io.ComfyNode):
             "SoraPatchify",
             display_name="Sora Patchify",
             category="Sora/latents",
-            description="Cuts latents into spacetime patches, the tokens that the transformer works on. "
-            "Shows the grid, "
-            "the number of tokens and what they cost. Clips of different shapes can stand side by side.",
+            description="Cuts latents into spacetime patches, the tokens that the transformer works on. Shows the "
+            "grid, the number of tokens and what they cost. Clips of different shapes can stand side by side.",
             search_aliases=["patches", "tokens", "spacetime patches", "pack", "NaViT", "grid"],
             inputs=[
                 io.Latent.Input(

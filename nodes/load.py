@@ -60,6 +60,7 @@ class SoraLoadModel(io.ComfyNode):
         cls, model: str, precision: str = "auto", lora: str = NONE, lora_strength: float = 1.0
     ) -> tuple:
         files = desk().model_files().get(model), desk().lora_files().get(lora)
+        # A file that was replaced under its name is loaded again.
         stats = [path.stat() if path is not None and path.is_file() else None for path in files]
         return (model, precision, lora, lora_strength, *[s and (s.st_mtime_ns, s.st_size) for s in stats])
 

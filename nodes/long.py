@@ -82,7 +82,8 @@ class SoraLongVideo(io.ComfyNode):
                     max=0.95,
                     step=0.05,
                     advanced=True,
-                    tooltip="Noise level from which the overlap is finished again.",
+                    tooltip="Noise level to which the overlap is taken back before it is finished with the next "
+                    "segment. 0 keeps it as it is.",
                 ),
                 io.Float.Input(
                     "hold",
@@ -91,7 +92,8 @@ class SoraLongVideo(io.ComfyNode):
                     max=1.0,
                     step=0.01,
                     advanced=True,
-                    tooltip="How far what stands still in a segment may be pulled back to how its shot began.",
+                    tooltip="How strongly what stands still is corrected towards how its shot began, so that nothing "
+                    "drifts. 0: not at all.",
                 ),
                 sampler_input(),
                 io.Video.Input("video", optional=True, tooltip="A video to go on from. It comes back untouched."),
@@ -159,6 +161,7 @@ class SoraLongVideo(io.ComfyNode):
         plan.render(
             path,
             saving=saving,
+            # Named by what is made and not by the file: after a stop, the same node may be given another free number.
             folder=lambda render: path.parent / f".sora_long_{render[:16]}.segments",
             progress=lambda done: desk().show_text(cls.hidden.unique_id, str(done)),
             metadata=desk().metadata(cls.hidden),

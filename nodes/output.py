@@ -6,8 +6,7 @@ from typing import Any
 
 from .api import desk, io, said, saved_video
 
-# "policy" is the default: what the policy in force says.
-CHOICES = {"policy": None, "on": True, "off": False}
+CHOICES = {"policy": None, "on": True, "off": False}  # "policy", the default: what the policy in force says
 
 
 class SoraSaveVideo(io.ComfyNode):
@@ -18,8 +17,8 @@ class SoraSaveVideo(io.ComfyNode):
             display_name="Sora Save Video",
             category="Sora/output",
             is_output_node=True,
-            description="Writes an mp4 that carries its workflow: drop it on the canvas and the graph "
-            "comes back. Signs it with Content Credentials and marks its frames as made by a model.",
+            description="Writes an mp4 that carries its workflow: drop it on the canvas and the graph comes back. "
+            "Signs it with Content Credentials and marks its frames as made by a model.",
             search_aliases=["save video", "mp4", "video combine", "export", "output", "c2pa", "watermark"],
             inputs=[
                 io.Image.Input("images", tooltip="The frames."),
@@ -47,8 +46,8 @@ class SoraSaveVideo(io.ComfyNode):
                 ),
                 _choice(
                     "watermark",
-                    "An invisible mark in every frame that a model made. policy: as the policy in force "
-                    "says, on by default.",
+                    "An invisible mark in every frame that a model made. "
+                    "policy: as the policy in force says, on by default.",
                 ),
                 _choice(
                     "prompt_in_credentials",
@@ -106,14 +105,14 @@ def _choice(name: str, tooltip: str) -> io.Input:
 
 
 def _chosen(credentials: str | None, watermark: str | None, include_prompt: str | None) -> dict[str, bool | None]:
-    """The widgets as `sora_core.provenance.plan` takes them; a linked one is None before the run."""
+    """Read the widgets as `sora_core.provenance.plan` takes them; a linked one is None before the run."""
     from sora_core.errors import expect
 
     given = {"credentials": credentials, "watermark": watermark, "include_prompt": include_prompt}
     for name, value in given.items():
         # A host leaves the check of a widget to the node that looks at it before the run.
         expect(value is None or value in CHOICES, f"{name} is {value!r}: use {', '.join(CHOICES)}.")
-    return {name: CHOICES.get(value) for name, value in given.items()}
+    return {name: None if value is None else CHOICES[value] for name, value in given.items()}
 
 
 NODES = [SoraSaveVideo]

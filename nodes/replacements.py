@@ -11,15 +11,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Replacement:
-    """old, new: node ids. widgets: the old node's, in their order. inputs: new input -> old input, always given ones.
-    outputs: new output number -> old.
-    """
+    """A node that is gone, and how its values move to one of ours."""
 
-    old: str
-    new: str
-    widgets: tuple[str, ...]
-    inputs: dict[str, str]
-    outputs: dict[int, int]
+    old: str  # node id
+    new: str  # node id
+    widgets: tuple[str, ...]  # the old node's, in their order
+    inputs: dict[str, str]  # new input -> old input, of values that are always given
+    outputs: dict[int, int]  # new output number -> old one
 
 
 REPLACEMENTS = (

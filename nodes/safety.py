@@ -120,7 +120,7 @@ class SoraFrameSafety(io.ComfyNode):
         from sora_core.safety.prompts import chosen_policy
 
         chosen = chosen_policy(policy.strip())
-        changes = {"frames.action": None if action == AS_POLICY else action}
+        changes: dict[str, Any] = {"frames.action": None if action == AS_POLICY else action}
         if faces:
             changes["frames.faces"] = faces
             changes["frames.thresholds"] = {**chosen.frames.thresholds, "likeness": likeness}
@@ -130,6 +130,7 @@ class SoraFrameSafety(io.ComfyNode):
             f"The policy {chosen.name!r} checks no frames (action off): choose an action here, or remove this node.",
         )
         report = checker_for(chosen).review(images)
+        # Before the error: what was blocked stays readable on the node.
         shown = note(cls, report.message())
         if not report.allowed:
             raise FramesBlocked(report.message(), report.findings)

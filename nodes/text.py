@@ -99,7 +99,7 @@ class SoraExpandPrompt(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, text: str, seed: int, language_model: str, language_model_name: str, time_limit: float, clip=None
+        cls, text: str, seed: int, language_model: str, language_model_name: str, time_limit: float, clip: Any = None
     ) -> io.NodeOutput:
         from sora_core.language.expand import expand
         from sora_core.language.language_model import reword

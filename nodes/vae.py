@@ -14,9 +14,8 @@ class SoraVAEDecode(io.ComfyNode):
             "SoraVAEDecode",
             display_name="Sora VAE Decode",
             category="Sora/vae",
-            description="Turns a latent into frames. Works through long videos piece by piece, and in "
-            "tiles when memory "
-            "runs out.",
+            description="Turns a latent into frames. Works through long videos piece by piece, and in tiles when "
+            "memory runs out.",
             search_aliases=["vae decode", "latent to image", "latent to video", "decode"],
             inputs=[
                 io.Latent.Input("latent", tooltip="From a sampler."),

@@ -12,6 +12,7 @@ from .options import seed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `sora caption`."""
     parser.add_argument(
         "paths",
         nargs="+",
@@ -36,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    """Caption what is asked for; returns 1 if a file of a folder could not be read."""
     from ..files import VIDEOS
     from ..observer.network import load_observer
     from ..observer.watch import watch_file

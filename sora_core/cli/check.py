@@ -1,4 +1,4 @@
-"""`sora check PROMPT` or `sora check --file PROMPTS.txt`: is this allowed by the policy?
+"""`sora check PROMPT` or `sora check --file PROMPTS.txt`: say whether the policy allows it.
 
 Exit code: 0 when everything is allowed, 1 when the check cannot run, 3 when a prompt is blocked.
 """
@@ -8,14 +8,20 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import SoraError, expect
+
+if TYPE_CHECKING:
+    from ..safety.prompts import PromptReport
 
 BLOCKED = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `sora check`."""
     parser.add_argument("prompt", nargs="?", help="the prompt")
     parser.add_argument("--file", type=Path, metavar="PROMPTS.txt", help="a prompt in each line; - is standard input")
     parser.add_argument("--negative", default="", metavar="TEXT", help="a negative prompt that goes with the prompt")
@@ -25,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    """Check a prompt, or each line of a file; returns BLOCKED if the policy blocks any."""
     from ..safety.policy import configured_policy, load_policy
     from ..safety.prompts import check_prompt, check_request
 
@@ -32,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
     expect(args.file is None or not args.negative, "--negative goes with a prompt, not with --file.")
     policy = configured_policy(args.policy) or load_policy()
     blocked = False
+    found: Iterable[tuple[str, PromptReport]]
     if args.file is None:
         found = [(args.prompt, report) for report in check_request(args.prompt, args.negative, policy=policy)]
     else:
@@ -48,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _lines(path: Path) -> list[str]:
+    """Read the lines of a file that are not blank; "-" is standard input."""
     try:
         text = sys.stdin.read() if str(path) == "-" else path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

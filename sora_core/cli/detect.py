@@ -11,6 +11,7 @@ from ..errors import expect
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `sora detect`."""
     parser.add_argument("file", type=Path, help="a video or a picture")
     parser.add_argument("--json", action="store_true", help="print the whole report as JSON")
     parser.add_argument("--plot", type=Path, metavar="OUT.png", help="draw the probability of each frame")
@@ -29,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    """Examine a file, and draw what was found if asked to."""
     from ..files import ensure_writable, written_beside
     from ..provenance.detector.classifier import WEIGHTS
     from ..provenance.detector.detect import detect_file

@@ -7,19 +7,14 @@ import json
 import sys
 from pathlib import Path
 
-from ..errors import expect
-from .options import count
+from ..errors import SoraError, expect
+from .options import add_lora, count
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `sora eval`."""
     parser.add_argument("--model", default="sora-mini", metavar="NAME_OR_FILE", help="which model (default: sora-mini)")
-    parser.add_argument(
-        "--lora",
-        action="append",
-        default=[],
-        metavar="FILE[:STRENGTH]",
-        help="a LoRA to merge into the model (repeatable)",
-    )
+    add_lora(parser)
     parser.add_argument(
         "--preset",
         choices=("stage", "cast"),
@@ -36,8 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--only",
         metavar="A,B",
-        help="abilities: vae, words, motions, company, camera, gravity, "
-        "effects, occlusion, shots, chinese, free (default: all)",
+        help="abilities: vae, words, motions, company, camera, gravity, effects, occlusion, shots, chinese, free "
+        "(default: all)",
     )
     parser.add_argument("--clips", type=count, default=100, help="clips an ability (default: 100)")
     parser.add_argument("--steps", type=count, help="steps of the sampler (default: the model's)")
@@ -51,16 +46,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    """Evaluate a model, and print or write the scores."""
     try:
         import cv2  # noqa: F401 (the world and the registration need it)
-    except ImportError:
-        expect(False, "sora eval needs OpenCV: pip install 'sora-nodes[train]'.")
+    except ImportError as error:
+        raise SoraError("sora eval needs OpenCV: pip install 'sora-nodes[train]'.") from error
     import torch
-
-    import sora_core
 
     from ..loading.lora import parse_lora
     from ..observer.network import load_observer
+    from ..pipeline import load
     from ..training.evaluate import report
     from ..training.evaluate.run import NAMES, evaluate
 
@@ -71,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     for path in (args.html, args.sheet):
         expect(path is None or path.parent.is_dir(), f"There is no folder for {str(path)!r}: make it first.")
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[args.precision]
-    pipe = sora_core.load(args.model, dtype=dtype)
+    pipe = load(args.model, dtype=dtype)
     for given in args.lora:
         pipe = pipe.with_lora(*parse_lora(given))
     args.steps, args.cfg, args.sampler = pipe.habits(args.steps, args.cfg, args.sampler)

@@ -9,12 +9,14 @@ from .options import positive, seed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `sora expand`."""
     parser.add_argument("prompt", help="a prompt, in English or Chinese")
     parser.add_argument("--seed", type=seed, default=0, help="same seed, same wording (default: 0)")
     add_language_model(parser)
 
 
 def add_language_model(parser: argparse.ArgumentParser) -> None:
+    """Add the options that let a language model do the wording."""
     parser.add_argument(
         "--language-model",
         metavar="ADDRESS",
@@ -31,7 +33,7 @@ def add_language_model(parser: argparse.ArgumentParser) -> None:
 
 
 def expanded(args: argparse.Namespace) -> str:
-    """The prompt's new wording; what happened to it goes to stderr."""
+    """Reword the prompt of `args`; what happened to it goes to stderr."""
     if args.language_model:
         from ..language.language_model import reword
 
@@ -45,5 +47,6 @@ def expanded(args: argparse.Namespace) -> str:
 
 
 def run(args: argparse.Namespace) -> int:
+    """Print the new wording."""
     print(expanded(args))
     return 0

@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from ..errors import expect
 from .expand import add_language_model, expanded
-from .options import add_policy, count, positive, seed, size
+from .options import add_lora, add_policy, count, positive, seed, size
 
-FAST = "sora-mini-4step"
+FAST = "sora-mini-4step"  # the LoRA of --fast
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `sora generate`."""
     parser.add_argument("prompt", help="what the video should show, in English or Chinese")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.mp4", help="the file to write")
     parser.add_argument("--negative", metavar="TEXT", help="what it should not show")
@@ -31,13 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", metavar="NAME_OR_FILE", help="a model that comes with the package, or a checkpoint file"
     )
-    parser.add_argument(
-        "--lora",
-        action="append",
-        default=[],
-        metavar="FILE[:STRENGTH]",
-        help="a LoRA to merge into the model (repeatable)",
-    )
+    add_lora(parser)
     parser.add_argument(
         "--fast",
         action="store_true",
@@ -80,9 +76,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _generate(args: argparse.Namespace) -> int:
-    import sora_core
-
+    """Make and save the video. Only its name goes to stdout; what a person should know of it goes to stderr."""
     from ..loading.lora import parse_lora
+    from ..pipeline import load
     from ..provenance import History, plan
 
     prompt = expanded(args) if args.expand or args.language_model else args.prompt
@@ -95,11 +91,11 @@ def _generate(args: argparse.Namespace) -> int:
     options = {name: getattr(args, name) for name in PASSED_ON if getattr(args, name) is not None}
     if args.size:
         options["width"], options["height"] = args.size
-    model = sora_core.load(args.model) if args.model else sora_core.load()
+    pipe = load(args.model) if args.model else load()
     for given in [*args.lora, *([FAST] if args.fast else [])]:
-        model = model.with_lora(*parse_lora(given))
+        pipe = pipe.with_lora(*parse_lora(given))
     with _StepBar() as bar:
-        video = model.generate(prompt, progress=bar, **options)
+        video = pipe.generate(prompt, progress=bar, **options)
     video.save(args.output, **saving)
     for note in video.notes:
         print(note, file=sys.stderr)
@@ -108,10 +104,10 @@ def _generate(args: argparse.Namespace) -> int:
 
 
 class _StepBar:
-    """Called as `bar(step, total)` by the sampler."""
+    """A line on stderr that counts the sampler's steps, which calls it as `bar(step, total)`."""
 
     def __init__(self) -> None:
-        self.bar = None
+        self.bar: Any = None
 
     def __enter__(self) -> _StepBar:
         return self

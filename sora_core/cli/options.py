@@ -1,4 +1,4 @@
-"""Types of command line values, with messages that say what to write instead."""
+"""Options that several commands have, and types of values whose messages say what to write instead."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 
 
 def add_policy(parser: argparse.ArgumentParser) -> None:
-    """`--policy`: what `sora_core.safety.policy.configured_policy` takes."""
+    """Add `--policy`: what `sora_core.safety.policy.configured_policy` takes."""
     parser.add_argument(
         "--policy",
         metavar="NAME_OR_FILE",
@@ -16,8 +16,19 @@ def add_policy(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_lora(parser: argparse.ArgumentParser) -> None:
+    """Add `--lora`: what `sora_core.loading.lora.parse_lora` takes."""
+    parser.add_argument(
+        "--lora",
+        action="append",
+        default=[],
+        metavar="FILE[:STRENGTH]",
+        help="a LoRA to merge into the model (repeatable)",
+    )
+
+
 def positive(text: str) -> float:
-    """A number above zero."""
+    """Read a number above zero."""
     try:
         value = float(text)
     except ValueError:
@@ -28,21 +39,21 @@ def positive(text: str) -> float:
 
 
 def count(text: str) -> int:
-    """A whole number of at least one."""
+    """Read a whole number of at least one."""
     if not re.fullmatch(r"\d+", text) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
 
 
 def seed(text: str) -> int:
-    """A whole number of at least zero that fits 64 bits."""
+    """Read a whole number of at least zero that fits 64 bits."""
     if not re.fullmatch(r"\d+", text) or int(text) >= 2**64:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 2^64-1")
     return int(text)
 
 
 def size(text: str) -> tuple[int, int]:
-    """`WIDTHxHEIGHT`."""
+    """Read `WIDTHxHEIGHT` in pixels."""
     match = re.fullmatch(r"(\d+)\s*[xX×*]\s*(\d+)", text.strip())
     if not match or "0" in match.groups():
         raise argparse.ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT, for example 160x96")

@@ -77,12 +77,14 @@ def _run(args: argparse.Namespace, own: Path | None) -> int:
     packs = [own] if own else []
     if args.packs_dir:
         packs += packs_in(args.packs_dir)
+    # There is no second run to keep results for: memory is free as soon as it is used up.
     host = Host(folders, packs, keep_results=False, policy=policy)
     _tell_failed_packs(host, args.debug)
     try:
         workflow = host.load(path, args.settings)
         with ProgressBar() as bar:
             result = host.run(workflow, listener=bar)
+        # They go with their folder: nobody is there to look at them.
         previews = list(folders.temp.glob("*")) if folders.temp.is_dir() else []
     finally:
         folders.discard_temp()

@@ -8,6 +8,7 @@ OWN_PARSER = True
 
 
 def run(args: argparse.Namespace) -> int | None:
+    """Run a stage of training."""
     from ..training.cli import main
 
     return main([word for word in args.arguments if word != "--debug"])

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
+
+from ..errors import SoraError
 
 CODES = {"intact": 0, "tampered": 3, "broken": 3, "none": 4}
 UNTRUSTED = 5
+# The worst of several files decides: one that cannot be read first, as nothing is known of it.
 BAD_FIRST = (1, 3, 4, UNTRUSTED, 0)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `sora verify`."""
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="videos or pictures to check")
     parser.add_argument(
         "--trust",
@@ -25,15 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object a file")
     parser.epilog = (
-        "Exit codes: 0 intact, 1 not there or no media file, 3 tampered with or broken credentials, "
-        "4 without credentials, 5 not signed by anybody in --trust."
+        "Exit codes: 0 intact, 1 not there or no media file, 3 tampered with or broken credentials, 4 without "
+        "credentials, 5 not signed by anybody in --trust."
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    import sys
-
-    from ..errors import SoraError
+    """Verify each file; returns the worst code of all."""
     from ..provenance.credentials.verify import verify
 
     codes = []

@@ -57,15 +57,23 @@ class Watched:
 
         To be asked of the sampler's result as well: what it makes of finite estimates need not be finite.
         """
-        if bool(torch.isfinite(values).all()):
-            return
-        steps = len(self.sigmas) - 1
-        # A sampler may ask in the middle of a step: that is the step which began last.
-        step = min(max(sum(s >= sigma - 1e-6 for s in self.sigmas), 1), steps)
-        raise SoraError(
-            f"Sampling gave NaN or infinite values at step {step} of {steps} (sigma {sigma:.4f}, "
-            f"sampler {self.sampler}). Lower cfg, or load the model in float32."
-        )
+        check_sampled(values, sigma, self.sigmas, f"sampler {self.sampler}")
+
+
+def check_sampled(values: Tensor, sigma: float, sigmas: Sequence[float], where: str) -> None:
+    """Raise SoraError that names the step of a run over `sigmas` unless all values at `sigma` are finite.
+
+    where: what sampled, for the message.
+    """
+    if bool(torch.isfinite(values).all()):
+        return
+    steps = len(sigmas) - 1
+    # A sampler may ask in the middle of a step: that is the step which began last.
+    step = min(max(sum(s >= sigma - 1e-6 for s in sigmas), 1), steps)
+    raise SoraError(
+        f"Sampling gave NaN or infinite values at step {step} of {steps} (sigma {sigma:.4f}, {where}). "
+        "Lower cfg, or load the model in fp32."
+    )
 
 
 def make_denoiser(

@@ -15,12 +15,13 @@ from torch import Tensor
 from .. import tasks
 from ..errors import expect
 from ..media.clips import Clip
-from ..media.sizes import check_side, nearest_length
+from ..media.sizes import check_pixels, check_side, nearest_length
 from ..media.sound import join_audio
 from ..tasks.edits import HOLD
 from ..tasks.layout import TRAINED_LATENTS, VAECodec
 from ..tasks.storyboard import Shot, plan_shots, shots_conditioning
 from .engine import Conditioning, Engine, Latent, unknown_note
+from .make import empty_latent
 from .sources import Picture, Size, take_still
 
 Audio = dict[str, Any]
@@ -73,7 +74,8 @@ def animate(
 ) -> Edit:
     """Make pictures frames of a video: {frame: picture}, 0 is the first, -1 the last.
 
-    The first picture decides the size where none is given. frames: 1 + ratio * k, in place of seconds.
+    The first picture decides the size where none is given. frames: 1 + ratio * k, in place of seconds. Raises SoraError
+    where the video does not fit into memory.
     """
     codec = codec_of(engine, vae, window)
     if frames is None:
@@ -83,6 +85,7 @@ def animate(
     for index, picture in images.items():
         still = take_still(picture, multiple, size)
         size = size or (still.shape[1], still.shape[0])
+        check_pixels(frames, *size)
         stills[index] = still
     return _edit(codec, tasks.animate(codec, stills, frames, fps), fps, None)
 
@@ -187,11 +190,15 @@ def encode_shots(engine: Engine, clip: Any, shots: Sequence[Shot]) -> Encoded:
 def storyboard(
     engine: Engine, clip: Any, shots: Sequence[Shot], *, fps: float, width: int, height: int, model: Any = None
 ) -> Story:
-    """Plan shots in one video. model: of another family than sora-mini. Raises SoraError for sizes out of range."""
+    """Plan shots in one video. model: of another family than sora-mini.
+
+    Raises SoraError for sizes out of range, and where the video does not fit into memory.
+    """
     space = engine.latent_space(model=model)
     for name, side in (("width", width), ("height", height)):
         check_side(name, side, space.multiple)
     counts = plan_shots(shots, fps, space.temporal_ratio)
+    latent = empty_latent(space, space.video_frames(sum(counts)), width, height)
     encoded = encode_shots(engine, clip, shots)
     lines, done = [], 0
     for number, (shot, count) in enumerate(zip(shots, counts, strict=True), 1):
@@ -199,5 +206,4 @@ def storyboard(
         lines.append(f"shot {number}: frames {first} to {last}, {shot.prompt}")
         done += count
     positive = shots_conditioning(encoded.contexts, counts, encoded.options)
-    latent = {"samples": space.empty(sum(counts), height, width)}
     return Story(positive, latent, (*lines, *unknown_note(encoded.unknown)))

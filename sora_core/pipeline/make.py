@@ -14,6 +14,8 @@ from torch import Tensor
 
 from ..errors import expect
 from ..latents.patches import Patches, map_latents
+from ..latents.space import LatentSpace
+from ..media.sizes import check_pixels
 from ..safety import gate
 from ..tasks.finish.splice import finish
 from . import progress
@@ -53,6 +55,15 @@ class How(HowLong, total=False):
     """Those, and who listens to the sampler's steps."""
 
     progress: progress.Steps | None
+
+
+def empty_latent(space: LatentSpace, frames: int, width: int, height: int, batch: int = 1) -> Latent:
+    """Make the empty LATENT of `batch` videos of `frames` frames, which are decoded all at once.
+
+    Raises SoraError, before any work starts, where their frames do not fit into memory.
+    """
+    check_pixels(frames * batch, width, height)
+    return {"samples": space.empty(space.latent_frames(frames), height, width, batch)}
 
 
 @dataclass(frozen=True)
@@ -175,6 +186,5 @@ def make_video(
     """
     with progress.telling(steps):
         made = sample_latent(engine, loaded.model, latent, prompts.positive, prompts.negative, how)
-    with progress.running(None):  # `steps` counts the sampler's steps alone
-        frames = gate.check_frames(decode_video(engine, loaded.vae, made))
+    frames = gate.check_frames(decode_video(engine, loaded.vae, made))
     return VideoResult(frames, fps, made["samples"], how.seed, audio=audio, notes=[*notes, *prompts.notes])

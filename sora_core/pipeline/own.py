@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ from torch import Tensor
 from ..diffusion.samplers import SAMPLERS, SamplerSpec, get_sampler
 from ..diffusion.sampling import DiffusionModel, sample
 from ..diffusion.schedules import SCHEDULERS, get_sigmas, ksampler_sigmas
+from ..diffusion.velocity import Wrapper
 from ..errors import expect
 from ..latents import decoding
 from ..latents.patches import forward_flops
@@ -83,6 +84,10 @@ class OwnEngine:
 
     name = "standalone"
 
+    def __init__(self, wrappers: Sequence[Wrapper] = ()) -> None:
+        """Make an engine. wrappers: of the model call in every run (a step cache, say), the outermost first."""
+        self.wrappers = tuple(wrappers)
+
     def load_model(self, path: Path, dtype: str, lora: Path | None = None, lora_strength: float = 1.0) -> Loaded:
         """Load a checkpoint, on the GPU where there is one; "auto" is bf16 there and fp32 on a CPU."""
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -147,7 +152,16 @@ class OwnEngine:
     ) -> Latent:
         """Sample a LATENT. interval: the part of the run, 0..1, in which guidance is on."""
         made, _ = run_sampler(
-            model, latent, positive, negative, sampler=sampler, sigmas=sigmas, seed=seed, cfg=cfg, interval=interval
+            model,
+            latent,
+            positive,
+            negative,
+            sampler=sampler,
+            sigmas=sigmas,
+            seed=seed,
+            cfg=cfg,
+            interval=interval,
+            wrappers=self.wrappers,
         )
         return made
 
@@ -188,10 +202,12 @@ def run_sampler(
     interval: tuple[float, float] = (0.0, 1.0),
     add_noise: bool = True,
     noise: Tensor | None = None,
+    wrappers: Sequence[Wrapper] = (),
 ) -> tuple[Latent, Latent]:
     """Sample with progress told and interrupts heard; returns the LATENT, and one of its last x0 estimate.
 
-    interval: the part of the run, 0..1, in which guidance is on. noise: in place of what the seed draws.
+    interval: the part of the run, 0..1, in which guidance is on. noise: in place of what the seed draws. wrappers: of
+    the model call, see `diffusion.velocity`.
     """
     check_prompt_given(positive)
     options = dict(sampler.options) if isinstance(sampler, SamplerSocket) else None
@@ -218,6 +234,7 @@ def run_sampler(
             add_noise=add_noise,
             noise=noise,
             callback=callback,
+            wrappers=wrappers,
         )
     made = model.space.mark(made)
     return made, {**made, **{key: value.to(made["samples"].device) for key, value in last.items()}}

@@ -36,7 +36,7 @@ from . import editing
 from .engine import EMPTY_PROMPT, unknown_note
 from .loaded import LoadedModel
 from .long import extend_in_segments, plan_long
-from .make import How, HowLong, Prompts, encode_negative, encode_prompts, make_video
+from .make import How, HowLong, Prompts, empty_latent, encode_negative, encode_prompts, make_video
 from .result import VideoResult
 from .sources import Picture, Size, Video
 
@@ -108,7 +108,7 @@ class Pipeline(LoadedModel):
         if shift is not None:
             loaded = replace(loaded, model=loaded.model.with_shift(shift))
         sampling, steps, negative = self.settings(how)
-        latent = {"samples": space.empty(space.latent_frames(frames), height, width)}
+        latent = empty_latent(space, frames, width, height)
         prompts = encode_prompts(self.engine, loaded.clip, prompt, negative, sampling.cfg)
         return make_video(self.engine, loaded, latent, prompts, sampling, fps=fps, notes=notes, steps=steps)
 

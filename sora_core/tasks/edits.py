@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import expect
+from ..errors import SoraError, expect
 from .finish.splice import SPLICE, Splice
-from .layout import VAECodec, Window, encode_kept, to_latent, with_last_held
+from .layout import VAECodec, Window, encode_kept, places_up_to, to_latent, with_last_held
 
 MAX_NEW = 480  # frames: a minute at 8 frames per second
+# Of the spread of a shot's colours, see `Splice.hold`. Without it, ten extensions of two seconds drift by 54/255; with
+# it, by 1/255.
 HOLD = 0.3
 DIRECTIONS = ("forwards", "backwards", "both")
 
@@ -32,37 +35,42 @@ def _check_frames(frames: Tensor, what: str) -> None:
 
 
 def _check_new(count: int, ratio: int) -> int:
-    """Latents for `count` new frames."""
+    """Count the latents of `count` new frames. Raises SoraError for too many or none."""
     expect(1 <= count <= MAX_NEW, f"{count} new frames: use 1 to {MAX_NEW}.")
     return -(-count // ratio)
 
 
 def context_latents(codec: VAECodec, new: int, sides: int = 1) -> int:
-    """How many latents of the user's video a window shows on each side of `new` ones."""
+    """Count the latents of the user's video that a window shows on each side of `new` ones."""
     return max(1, (codec.window - new) // sides)
 
 
 def _tail(codec: VAECodec, frames: Tensor, latents: int) -> Tensor:
-    """The last frames of a video that are a stream of their own, `latents` of them if there are as many."""
+    """Take the end of a video as a stream of its own, of `latents` latents or as many as there are."""
     count = 1 + codec.ratio * (min(max(latents, 1), 1 + (frames.shape[0] - 1) // codec.ratio) - 1)
     return frames[-count:]
 
 
 def _head(codec: VAECodec, frames: Tensor, latents: int) -> Tensor:
-    """The first frames of a video in whole groups, `latents` of them if there are as many."""
+    """Take the start of a video in whole groups of frames, `latents` of them or as many as there are."""
     count = codec.ratio * max(1, min(latents, frames.shape[0] // codec.ratio))
     return frames[:count]
 
 
 def _bridge(codec: VAECodec, before: Tensor | None, new: int, after: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Frames and kept latents of a window: `before` (a stream), `new` latents, `after` (whole groups)."""
+    """Lay out a window: `before` (a stream), `new` latents, `after` (whole groups), of which one may be missing.
+
+    Returns its frames, zeros where they are made, and which latents are kept, bool.
+    """
+    given = next(part for part in (before, after) if part is not None)
+    made = codec.ratio * new
     parts, keep = [], []
-    some = before if before is not None else after
     if before is not None:
         parts.append(before)
         keep += [True] * codec.latents(before.shape[0])
-    count = codec.ratio * new - (codec.ratio - 1 if before is None else 0)
-    parts.append(some.new_zeros(count, *some.shape[1:]))
+    else:
+        made -= codec.ratio - 1  # latent 0 is one frame
+    parts.append(given.new_zeros(made, *given.shape[1:]))
     keep += [False] * new
     if after is not None:
         groups = max(1, after.shape[0] // codec.ratio)
@@ -71,19 +79,21 @@ def _bridge(codec: VAECodec, before: Tensor | None, new: int, after: Tensor | No
     return torch.cat(parts), torch.tensor(keep)
 
 
-def _places(*ranges: tuple[int, int, int]) -> Tensor:
-    """Places of a window's frames: per run (first place, how many are shown, how many there are)."""
-    runs = []
-    for first, shown, count in ranges:
-        runs.append(torch.cat((torch.arange(first, first + shown), torch.full((count - shown,), -1))))
-    return torch.cat(runs).long()
+def _places(*runs: tuple[int, int, int]) -> Tensor:
+    """Give the places of a window's frames, run by run: (first place, how many are shown, how many there are)."""
+    parts = [
+        torch.cat((torch.arange(first, first + shown), torch.full((count - shown,), -1)))
+        for first, shown, count in runs
+    ]
+    return torch.cat(parts).long()
 
 
-def animate(codec: VAECodec, images: Mapping[int, Tensor], frames: int, fps: float = 8.0) -> dict:
-    """A video of `frames` (1 + ratio * k) frames in which frame i is `images[i]` `[H,W,3]`.
+def animate(codec: VAECodec, images: Mapping[int, Tensor], frames: int, fps: float = 8.0) -> dict[str, Any]:
+    """Make a video of `frames` (1 + ratio * k) frames in which frame i is `images[i]`, `[H,W,3]` float 0..1.
 
-    A picture other than the first frame holds its latent: the frames of its group are made from it alone.
-    Raises SoraError for pictures of different sizes, out of range, or two that share a latent.
+    Number -1 is the last frame. A picture other than the first frame holds its whole latent: the group of frames that
+    it stands in is encoded from it alone. Raises SoraError for pictures of different sizes, out of range, or two that
+    share a latent.
     """
     ratio = codec.ratio
     expect(bool(images), "There is no picture to animate.")
@@ -93,13 +103,14 @@ def animate(codec: VAECodec, images: Mapping[int, Tensor], frames: int, fps: flo
     )
     first = next(iter(images.values()))
     video = first.new_zeros(frames, *first.shape)
+    # Of frames only the pictures themselves are kept; of latents, all that they stand in.
     keep, kept = torch.zeros(frames, dtype=torch.bool), torch.zeros(codec.latents(frames), dtype=torch.bool)
     for index, image in images.items():
         at = index if index >= 0 else frames + index
         expect(0 <= at < frames, f"Frame {index} is outside the video of {frames} frames: use 0 to {frames - 1}.")
         _check_frames(image[None], f"The picture at frame {index}")
         expect(image.shape == first.shape, "The pictures have different sizes. Fit them to one.")
-        group = codec.latents(at + 1) - 1
+        group = codec.space.latent_of(at)
         expect(not kept[group], f"Two pictures are within {ratio} frames of frame {at}. Put them further apart.")
         kept[group] = keep[at] = True
         video[max(0, ratio * (group - 1) + 1) : ratio * group + 1] = image
@@ -108,8 +119,11 @@ def animate(codec: VAECodec, images: Mapping[int, Tensor], frames: int, fps: flo
 
 def extend(
     codec: VAECodec, frames: Tensor, new: int, direction: str = "forwards", fps: float = 8.0, hold: float = HOLD
-) -> dict:
-    """`new` more frames after `frames`, before them, or both (then a batch of two windows). hold: see `Splice`."""
+) -> dict[str, Any]:
+    """Add `new` frames after `frames` `[T,H,W,3]`, before them, or on both sides (then a batch of two windows).
+
+    direction: one of DIRECTIONS. hold: see `Splice`. Raises SoraError for values out of range.
+    """
     _check_frames(frames, "The video")
     expect(direction in DIRECTIONS, f"direction is {direction!r}: use one of {', '.join(DIRECTIONS)}.")
     expect(0 <= hold <= 1, f"hold is {hold}: use 0 to 1.")
@@ -134,7 +148,7 @@ def extend(
     if forwards:
         inner, kept = _bridge(codec, tail, max(count, back), None)
         place = torch.arange(inner.shape[0]) + lead + length - tail.shape[0]
-        windows.append(Window(inner, kept, torch.where(place < total, place, -1)))
+        windows.append(Window(inner, kept, places_up_to(place, total)))
     if backwards:
         inner, kept = _bridge(codec, None, back, head)
         shown = min(head.shape[0], length)
@@ -142,8 +156,11 @@ def extend(
     return to_latent(codec, windows, video, keep, fps, hold)
 
 
-def connect(codec: VAECodec, first: Tensor, second: Tensor, new: int, fps: float = 8.0) -> dict:
-    """Video `first`, `new` frames that lead over, video `second`."""
+def connect(codec: VAECodec, first: Tensor, second: Tensor, new: int, fps: float = 8.0) -> dict[str, Any]:
+    """Join two videos `[T,H,W,3]` by `new` frames that lead from the first to the second.
+
+    Raises SoraError for videos of different sizes, and for a number of frames out of range.
+    """
     _check_frames(first, "The first video")
     _check_frames(second, "The second video")
     expect(
@@ -168,10 +185,14 @@ def _between(
     keep: Tensor,
     fps: float,
     wrap: bool = False,
-) -> dict:
-    """LATENT of the window over `gap` frames after `first`; `second` follows, at the front of `video` with wrap."""
+) -> dict[str, Any]:
+    """Make the LATENT of `gap` frames between `first` and `second`, within the finished `video` (see `Splice`).
+
+    wrap: `second` is the start of `video` and not its end.
+    """
     count = gap // codec.ratio
     sides = context_latents(codec, count, 2)
+    # An odd latent of context goes to the end of the first video.
     tail, head = _tail(codec, first, max(sides, codec.window - count - sides)), _head(codec, second, sides)
     inner, kept = _bridge(codec, tail, count, head)
     start = first.shape[0] - tail.shape[0]
@@ -182,8 +203,8 @@ def _between(
     return to_latent(codec, [Window(inner, kept, place)], video, keep, fps)
 
 
-def loop(codec: VAECodec, frames: Tensor, new: int, fps: float = 8.0) -> dict:
-    """`frames` and `new` more that lead from its end back to its start, so that it plays round and round."""
+def loop(codec: VAECodec, frames: Tensor, new: int, fps: float = 8.0) -> dict[str, Any]:
+    """Add `new` frames that lead from the end of `frames` `[T,H,W,3]` back to their start, to play round and round."""
     _check_frames(frames, "The video")
     count = _check_new(new, codec.ratio)
     gap = frames.new_zeros(codec.ratio * count, *frames.shape[1:])
@@ -194,11 +215,12 @@ def loop(codec: VAECodec, frames: Tensor, new: int, fps: float = 8.0) -> dict:
 
 
 def parse_frames(text: str) -> list[int]:
-    """Frame numbers from "5-12, 20" (ranges include both ends). Raises SoraError for anything else."""
+    """Read frame numbers such as "5-12, 20"; a range includes both ends. Raises SoraError for anything else."""
     numbers: set[int] = set()
     for part in re.split(r"[,;，、\s]+", text.strip()):
         match = re.fullmatch(r"(\d{1,6})(?:\s*[-–:]\s*(\d{1,6}))?", part)
-        expect(match is not None, f"frames: {part!r} is no number and no range. Write, for example, 5-12, 20.")
+        if match is None:
+            raise SoraError(f"frames: {part!r} is no number and no range. Write, for example, 5-12, 20.")
         first, last = int(match[1]), int(match[2] or match[1])
         expect(first <= last, f"frames: the range {part} runs backwards. Write the smaller number first.")
         numbers.update(range(first, last + 1))
@@ -207,16 +229,21 @@ def parse_frames(text: str) -> list[int]:
 
 def infill(
     codec: VAECodec, frames: Tensor, hidden: Sequence[int] | None = None, region: Tensor | None = None, fps: float = 8.0
-) -> dict:
+) -> dict[str, Any]:
     """Make the frames `hidden` (their numbers), or what `region` covers, anew.
 
     region: `[T,H,W]` or `[1,H,W]`, above 0.5 is made anew. Exactly one of the two must be given.
     Raises SoraError for frames out of range, a region of another length, and when nothing is hidden or kept.
     """
     _check_frames(frames, "The video")
-    expect((hidden is None) != (region is None), "Give either the frames to make anew or a region, not both.")
-    if region is not None:
+    if hidden is not None and region is None:
+        return _infill_frames(codec, frames, hidden, fps)
+    if region is not None and hidden is None:
         return _infill_region(codec, frames, region, fps)
+    raise SoraError("Give either the frames to make anew or a region, not both.")
+
+
+def _infill_frames(codec: VAECodec, frames: Tensor, hidden: Sequence[int], fps: float) -> dict[str, Any]:
     length, ratio = frames.shape[0], codec.ratio
     wrong = [i for i in hidden if not 0 <= i < length]
     expect(not wrong, f"Frame {wrong[0] if wrong else 0} is outside the video: it has frames 0 to {length - 1}.")
@@ -228,27 +255,28 @@ def infill(
     first, last = int(new[0]), int(new[-1])
     if bool(keep[first : last + 1].any()):
         return _infill_scattered(codec, frames, keep, fps)
-    video = frames * keep[:, None, None, None]
     if first == 0:
+        count = 1 + -(-last // ratio)  # latents of the gap, whose first is a single frame
         rest = frames[last + 1 :]
-        count = 1 + -(-last // ratio)  # latents whose first is a single frame
+        # What is made ends with a whole group: frames that it covers beyond the gap are not shown to the model.
         skip = ratio * (count - 1) + 1 - (last + 1)
         head = _head(codec, rest[min(skip, rest.shape[0] - 1) :], context_latents(codec, count))
         inner, kept = _bridge(codec, None, count, head)
-        place = torch.arange(inner.shape[0])
-        return to_latent(codec, [Window(inner, kept, torch.where(place < length, place, -1))], video, keep, fps)
-    count = -(-(last + 1 - first) // ratio)
-    rest = frames[first + ratio * count :]
-    sides = context_latents(codec, count, 2 if rest.shape[0] else 1)
-    tail = _tail(codec, frames[:first], codec.window - count - (sides if rest.shape[0] else 0))
-    inner, kept = _bridge(codec, tail, count, _head(codec, rest, sides) if rest.shape[0] else None)
-    place = torch.arange(inner.shape[0]) + first - tail.shape[0]
-    return to_latent(codec, [Window(inner, kept, torch.where(place < length, place, -1))], video, keep, fps)
+        start = 0
+    else:
+        count = -(-(last + 1 - first) // ratio)
+        rest = frames[first + ratio * count :]
+        sides = context_latents(codec, count, 2 if rest.shape[0] else 1)
+        tail = _tail(codec, frames[:first], codec.window - count - (sides if rest.shape[0] else 0))
+        inner, kept = _bridge(codec, tail, count, _head(codec, rest, sides) if rest.shape[0] else None)
+        start = first - tail.shape[0]
+    place = places_up_to(torch.arange(inner.shape[0]) + start, length)
+    return to_latent(codec, [Window(inner, kept, place)], frames * keep[:, None, None, None], keep, fps)
 
 
-def _infill_scattered(codec: VAECodec, frames: Tensor, keep: Tensor, fps: float) -> dict:
-    """Several gaps: the whole clip is one window; a group of which any frame is hidden is made anew."""
-    total = 1 + codec.ratio * (codec.latents(frames.shape[0]) - 1)
+def _infill_scattered(codec: VAECodec, frames: Tensor, keep: Tensor, fps: float) -> dict[str, Any]:
+    """Fill several gaps in one window over the whole clip; a group of which any frame is hidden is made anew."""
+    total = codec.whole(frames.shape[0])
     padded = with_last_held(frames, total)
     groups = torch.cat((keep, keep[-1:].expand(total - len(keep))))
     kept = torch.cat((groups[:1], groups[1:].unflatten(0, (-1, codec.ratio)).all(1)))
@@ -256,13 +284,11 @@ def _infill_scattered(codec: VAECodec, frames: Tensor, keep: Tensor, fps: float)
         bool(kept.any()),
         f"Every group of {codec.ratio} frames has one to make anew. Keep some whole groups, or use image to video.",
     )
-    place = torch.arange(total)
-    place = torch.where(place < frames.shape[0], place, -1)
-    video = frames * keep[:, None, None, None]
-    return to_latent(codec, [Window(padded, kept, place)], video, keep, fps)
+    place = places_up_to(torch.arange(total), frames.shape[0])
+    return to_latent(codec, [Window(padded, kept, place)], frames * keep[:, None, None, None], keep, fps)
 
 
-def _infill_region(codec: VAECodec, frames: Tensor, region: Tensor, fps: float) -> dict:
+def _infill_region(codec: VAECodec, frames: Tensor, region: Tensor, fps: float) -> dict[str, Any]:
     length, height, width = frames.shape[:3]
     region = region.unsqueeze(0) if region.ndim == 2 else region
     expect(region.ndim == 3, f"The mask has the shape {list(region.shape)}: use [T,H,W] or [1,H,W].")
@@ -277,7 +303,7 @@ def _infill_region(codec: VAECodec, frames: Tensor, region: Tensor, fps: float) 
     hidden = (region > 0.5).expand(length, -1, -1)
     expect(bool(hidden.any()), "The mask is empty: paint what is to be made anew.")
     expect(not bool(hidden.all()), "The mask covers everything: use text to video.")
-    total = 1 + codec.ratio * (codec.latents(length) - 1)
+    total = codec.whole(length)
     inner = with_last_held(fill_hidden(frames, hidden), total)
     cover = with_last_held(hidden[..., None].float(), total)[..., 0]
     samples = encode_kept(codec, inner, torch.ones(codec.latents(length), dtype=torch.bool))
@@ -285,15 +311,16 @@ def _infill_region(codec: VAECodec, frames: Tensor, region: Tensor, fps: float) 
     rest = F.adaptive_max_pool2d(cover[:, None], samples.shape[3:])
     rest = F.max_pool2d(rest, 3, 1, 1)[:, 0]
     mask = torch.cat((rest[:1], rest[1:].unflatten(0, (-1, codec.ratio)).amax(1)))[None, None]
-    place = torch.arange(total)
-    place = torch.where(place < length, place, -1)
+    place = places_up_to(torch.arange(total), length)
     video = frames * ~hidden[..., None]
     return {"samples": samples, "noise_mask": mask, SPLICE: Splice(video, ~hidden, (place,), fps)}
 
 
 def fill_hidden(frames: Tensor, hidden: Tensor) -> Tensor:
-    """`[T,H,W,3]` with the hidden pixels (bool `[T,H,W]`) from those around them: what the VAE sees in place of
-    what is to go, so that nothing of it is left in the latents.
+    """Fill the hidden pixels (bool `[T,H,W]`) of frames `[T,H,W,3]` from those around them.
+
+    The VAE sees this in place of what is to go, so that nothing of it is left in the latents. It is push-pull
+    interpolation: means over ever larger blocks of what is known, then back, coarse to fine.
     """
     weight = (~hidden)[:, None].float()
     value = frames.movedim(-1, 1) * weight
@@ -311,16 +338,14 @@ def fill_hidden(frames: Tensor, hidden: Tensor) -> Tensor:
     return torch.where(hidden[..., None], filled.movedim(1, -1), frames)
 
 
-def remix(codec: VAECodec, frames: Tensor, fps: float = 8.0) -> dict:
-    """LATENT of the whole video, to be sampled with denoise = strength (SDEdit, arXiv 2108.01073).
+def remix(codec: VAECodec, frames: Tensor, fps: float = 8.0) -> dict[str, Any]:
+    """Encode the whole video, to be sampled with denoise = strength (SDEdit, arXiv 2108.01073).
 
     The video keeps its length: frames that complete the last group are made and not shown.
     """
     _check_frames(frames, "The video")
     length = frames.shape[0]
-    total = 1 + codec.ratio * (codec.latents(length) - 1)
-    place = torch.arange(total)
-    splice = Splice(
-        torch.zeros_like(frames), torch.zeros(length, dtype=torch.bool), (torch.where(place < length, place, -1),), fps
-    )
+    total = codec.whole(length)
+    place = places_up_to(torch.arange(total), length)
+    splice = Splice(torch.zeros_like(frames), torch.zeros(length, dtype=torch.bool), (place,), fps)
     return {"samples": codec.encode(with_last_held(frames, total)), SPLICE: splice}

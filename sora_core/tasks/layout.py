@@ -1,15 +1,17 @@
 """The window that a sampler works on: which frames it covers, which it keeps, and their latents.
 
-The VAE is causal: latent 0 is one frame, latent k the four frames 4k-3..4k, seen with everything before them.
-Kept frames are therefore encoded run by run, each run as a stream of its own: a kept latent never knows of the
-frames that are to be made, and a run that does not begin with latent 0 is preceded by a still of its first
-frame, which is dropped again, so that it consists of whole groups wherever it stands.
+The VAE is causal: latent 0 is one frame, latent k the frames 4k-3..4k (at a ratio of 4), seen with all before them.
+
+Kept frames are encoded run by run, each run as a stream of its own, so that a kept latent never knows of the frames
+that are to be made. A run that begins later than latent 0 is preceded by a still of its first frame, whose latent is
+dropped again: so it consists of whole groups of frames wherever it stands.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,46 +40,54 @@ class VAECodec:
         """Count the latents that cover `frames` frames from a clip's first on."""
         return self.space.latent_frames(frames)
 
+    def whole(self, frames: int) -> int:
+        """Round `frames` up to the length 1 + ratio * k of a clip of whole latents."""
+        return self.space.video_frames(self.latents(frames))
+
 
 @dataclass(frozen=True)
 class Window:
-    """frames `[1+ratio*k,H,W,3]`, anything where they are to be made; keep bool `[1+k]`, per latent; place long
-    `[1+ratio*k]`: the frame of the finished video that each decoded one is, -1 for none.
-    """
+    """The frames that a model sees at once, and where each of them belongs in the finished video."""
 
-    frames: Tensor
-    keep: Tensor
-    place: Tensor
+    frames: Tensor  # [1+ratio*k,H,W,3] float 0..1; anything where they are to be made
+    keep: Tensor  # bool [1+k]: which latents are kept
+    place: Tensor  # long [1+ratio*k]: the frame of the finished video that each decoded one is, -1 for none
 
 
 def encode_kept(codec: VAECodec, frames: Tensor, keep: Tensor) -> Tensor:
-    """Latents `[1,C,1+k,h,w]` of the frames that `keep` `[1+k]` bool keeps; zeros elsewhere."""
-    runs, start = [], None
-    for i, kept in enumerate([*keep.tolist(), False]):
-        if kept and start is None:
-            start = i
-        elif not kept and start is not None:
-            runs.append((start, i))
-            start = None
+    """Encode the frames `[1+ratio*k,H,W,3]` whose latents are kept (bool `[1+k]`); the other latents are zeros.
+
+    Returns `[1,C,1+k,h,w]`. Raises SoraError where nothing is kept.
+    """
+    runs = _runs(keep)
     expect(bool(runs), "Nothing is kept: there is no frame to encode.")
-    samples = None
-    for a, b in runs:
-        end = 1 + codec.ratio * (b - 1)
-        if a == 0:
-            latent = codec.encode(frames[:end])
-        else:
-            begin = 1 + codec.ratio * (a - 1)
-            latent = codec.encode(torch.cat((frames[begin : begin + 1], frames[begin:end])))[:, :, 1:]
-        if samples is None:
-            samples = latent.new_zeros(*latent.shape[:2], len(keep), *latent.shape[3:])
-        samples[:, :, a:b] = latent
+    parts = [(first, end, _encode_run(codec, frames, first, end)) for first, end in runs]
+    latent = parts[0][2]
+    samples = latent.new_zeros(*latent.shape[:2], len(keep), *latent.shape[3:])
+    for first, end, part in parts:
+        samples[:, :, first:end] = part
     return samples
+
+
+def _runs(keep: Tensor) -> list[tuple[int, int]]:
+    """List the runs of True in a bool `[n]` as (first, end)."""
+    edges = torch.nn.functional.pad(keep.int(), (1, 1)).diff().nonzero().flatten().tolist()
+    return list(zip(edges[::2], edges[1::2], strict=True))
+
+
+def _encode_run(codec: VAECodec, frames: Tensor, first: int, end: int) -> Tensor:
+    """Encode latents `first` to `end` of a window by themselves."""
+    last = 1 + codec.ratio * (end - 1)
+    if first == 0:
+        return codec.encode(frames[:last])
+    begin = 1 + codec.ratio * (first - 1)
+    return codec.encode(torch.cat((frames[begin : begin + 1], frames[begin:last])))[:, :, 1:]
 
 
 def to_latent(
     codec: VAECodec, windows: list[Window], frames: Tensor, keep: Tensor, fps: float, hold: float = 0.0
-) -> dict:
-    """LATENT of `windows`, one batch item each, all of one length.
+) -> dict[str, Any]:
+    """Make the LATENT of `windows`, one batch item each, all of one length.
 
     frames, keep, hold: of the finished video, see `Splice`.
     """
@@ -89,6 +99,11 @@ def to_latent(
 
 
 def with_last_held(frames: Tensor, length: int) -> Tensor:
-    """`frames` with the last one repeated up to `length`."""
+    """Repeat the last of `frames` `[T,H,W,C]` up to `length`."""
     missing = length - frames.shape[0]
     return frames if missing <= 0 else torch.cat((frames, frames[-1:].expand(missing, -1, -1, -1)))
+
+
+def places_up_to(place: Tensor, length: int) -> Tensor:
+    """Give `place` with -1 for every frame past a finished video of `length` frames."""
+    return torch.where(place < length, place, -1)

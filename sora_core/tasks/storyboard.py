@@ -1,8 +1,7 @@
 """Several shots in one video: each shot's tokens read their own prompt, all tokens see each other.
 
-Shots are made together, so that a subject named in several of them is the same one; a cut falls between two
-latents. The prompts of the shots travel as one context, one shot after the other, and the option "sora_shots":
-how many latents each of them is for.
+Shots are made together, so that a subject named in several of them is the same one. A cut falls between two latents.
+The prompts travel as one context, one shot after the other, with the option SHOTS: how many latents each is for.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,23 +19,28 @@ from ..diffusion.prompts import SHOTS
 from ..errors import SoraError, expect
 
 MAX_SHOTS = 8
-_LINE = re.compile(r"^\s*(?:(?P<seconds>\d+(?:\.\d+)?)\s*(?:s|sec|seconds|秒)?\s*[:：|])?\s*(?P<prompt>.*?)\s*$")
+_SECONDS = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:s|sec|seconds|秒)?\s*[:：|]")  # at the start of a line
 
 
 @dataclass(frozen=True)
 class Shot:
+    """One shot of a video."""
+
     prompt: str
     seconds: float
 
 
 def parse_storyboard(text: str, seconds: float = 2.0, most: int = MAX_SHOTS) -> list[Shot]:
-    """Shots from lines of `SECONDS: prompt`; a line without seconds gets `seconds`. Raises SoraError by line."""
+    """Read shots from lines of `SECONDS: prompt`; a line without seconds gets `seconds`.
+
+    Raises SoraError that names the line, and for more than `most` shots or none.
+    """
     shots = []
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
             continue
-        match = _LINE.match(line)
-        prompt, duration = match["prompt"], float(match["seconds"] or seconds)
+        match = _SECONDS.match(line)
+        prompt, duration = (line[match.end() :].strip(), float(match[1])) if match else (line.strip(), seconds)
         expect(bool(prompt), f"Line {number} of the storyboard has no prompt: write what the shot shows.")
         expect(
             math.isfinite(duration) and 0 < duration <= 600,
@@ -56,9 +61,10 @@ def shots_of(shots: str | Sequence[Shot | tuple[str, float]], most: int = MAX_SH
 
 
 def plan_shots(shots: Sequence[Shot], fps: float, ratio: int = 4) -> list[int]:
-    """Latents of each shot, at least one. The first shot's first latent is a single frame.
+    """Count the latents of each shot, at least one. The first shot's first latent is a single frame.
 
-    Each cut is at the latent nearest to where it was asked for, so that rounding does not add up.
+    Each cut is at the latent nearest to where it was asked for, so that rounding does not add up. ratio: frames of one
+    latent. Raises SoraError for a frame rate out of range.
     """
     expect(bool(shots), "There are no shots.")
     expect(math.isfinite(fps) and 0 < fps <= 240, f"{fps} frames per second: use 1 to 240.")
@@ -69,9 +75,16 @@ def plan_shots(shots: Sequence[Shot], fps: float, ratio: int = 4) -> list[int]:
     return [b - a for a, b in zip(cuts, cuts[1:], strict=False)]
 
 
-def shots_conditioning(contexts: Sequence[Tensor], latents: Sequence[int], options: dict | None = None) -> list:
-    """CONDITIONING of a storyboard: contexts `[1,L,D]` of the shots, and how many latents each is for."""
+def shots_conditioning(
+    contexts: Sequence[Tensor], latents: Sequence[int], options: dict[str, Any] | None = None
+) -> list[Any]:
+    """Make the CONDITIONING of a storyboard from the shots' contexts `[1,L,D]`.
+
+    latents: how many each is for. options: of the conditioning, besides those. Raises SoraError unless there is one
+    number for each context.
+    """
     expect(len(contexts) == len(latents) > 0, f"{len(contexts)} prompts for {len(latents)} shots: give one for each.")
+    # What reads them cuts the joined context into equal parts again, so all are padded to one length.
     shapes = {tuple(c.shape) for c in contexts}
     if len(shapes) > 1:
         length = max(c.shape[1] for c in contexts)
@@ -80,9 +93,9 @@ def shots_conditioning(contexts: Sequence[Tensor], latents: Sequence[int], optio
 
 
 def shots_of_window(latents: Sequence[int], start: int, length: int) -> tuple[list[int], list[int]]:
-    """Which shots the window of `length` latents from `start` shows, and how many latents of each.
+    """Find which shots the window of `length` latents from `start` shows, and how many latents of each.
 
-    What is past the last shot belongs to it.
+    latents: how many each shot has. What is past the last shot belongs to it.
     """
     numbers, counts, begin = [], [], 0
     for number, count in enumerate(latents):

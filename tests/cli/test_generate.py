@@ -68,3 +68,19 @@ def test_generate_writes_the_video_it_was_asked_for(tmp_path, capsys):
     assert [path.name for path in out.parent.iterdir()] == ["out.mp4"]
     assert main([*words[:-1], "no_such_sampler"]) == 1
     assert "no_such_sampler" in capsys.readouterr().err
+
+
+def test_what_a_person_should_know_goes_to_stderr_and_the_path_alone_to_stdout(tmp_path, capsys):
+    out = tmp_path / "out.mp4"
+    options = {"--model": save_tiny(tmp_path / TINY), "--seconds": "0.7", "--steps": "1", "--cfg": "1", "-o": out}
+    words = [str(word) for pair in options.items() for word in pair]
+    assert main(["generate", "a cat and a Zeppelin", *words]) == 0
+    told = capsys.readouterr()
+    assert told.out == f"{out}\n"
+    assert "The model does not know: zeppelin. It leaves these words out." in told.err
+    assert "5.6 frames rounded to 5 (1 + 4k)" in told.err
+    assert "signed" in told.err.lower(), told.err
+    # What is already as the model knows it, and is not signed, needs no word.
+    plain = ["generate", "a cat", *words[:2], "--frames", "5", *words[4:], "--no-credentials", "--no-watermark"]
+    assert main(plain) == 0
+    assert capsys.readouterr().err == ""

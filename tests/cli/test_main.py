@@ -5,10 +5,12 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from sora_core.about import VERSION
 from sora_core.cli import COMMANDS, main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,6 +40,13 @@ def test_every_command_has_help(command, capsys):
 def test_without_a_command_it_prints_the_help(capsys):
     assert main([]) == 0
     assert "generate" in capsys.readouterr().out
+
+
+def test_the_version_is_that_of_the_code(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0 and capsys.readouterr().out == f"sora {VERSION}\n"
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == VERSION
 
 
 def test_train_is_handed_over(capsys):

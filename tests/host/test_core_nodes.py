@@ -9,7 +9,7 @@ import imageio.v3 as imageio
 import numpy as np
 import pytest
 import torch
-from nodes_support import TINY, make_host, save_tiny
+from nodes_support import TINY, make_host, save_tiny, text_to_video
 from PIL import Image
 
 from sora_core.errors import SoraError
@@ -98,46 +98,18 @@ def test_seed_sampler_and_shift_matter(loaded, prompts, latent):
 
 
 def test_a_run_in_two_halves_is_the_whole_run(loaded, prompts, latent):
-    common = dict(
-        model=loaded.model, noise_seed=1, steps=6, cfg=3.0, sampler_name="euler", scheduler="simple", **prompts
-    )
-    whole = call(
-        "KSamplerAdvanced",
-        add_noise="enable",
-        start_at_step=0,
-        end_at_step=10000,
-        return_with_leftover_noise="disable",
-        latent_image=latent,
-        **common,
-    )
-    half = call(
-        "KSamplerAdvanced",
-        add_noise="enable",
-        start_at_step=0,
-        end_at_step=3,
-        return_with_leftover_noise="enable",
-        latent_image=latent,
-        **common,
-    )
-    rest = call(
-        "KSamplerAdvanced",
-        add_noise="disable",
-        start_at_step=3,
-        end_at_step=10000,
-        return_with_leftover_noise="disable",
-        latent_image=half,
-        **common,
-    )
+    common = {"noise_seed": 1, "steps": 6, "cfg": 3.0, "sampler_name": "euler", "scheduler": "simple", **prompts}
+
+    def part(start_from, first, last, add_noise="enable", leftover="disable"):
+        steps = {"start_at_step": first, "end_at_step": last, "return_with_leftover_noise": leftover}
+        inputs = {"model": loaded.model, "latent_image": start_from, "add_noise": add_noise, **steps}
+        return call("KSamplerAdvanced", **inputs, **common)
+
+    whole = part(latent, 0, 10000)
+    half = part(latent, 0, 3, leftover="enable")
+    rest = part(half, 3, 10000, add_noise="disable")
     torch.testing.assert_close(rest["samples"], whole["samples"], atol=1e-5, rtol=1e-5)
-    nothing = call(
-        "KSamplerAdvanced",
-        add_noise="disable",
-        start_at_step=6,
-        end_at_step=10000,
-        return_with_leftover_noise="disable",
-        latent_image=whole,
-        **common,
-    )
+    nothing = part(whole, 6, 10000, add_noise="disable")
     assert torch.equal(nothing["samples"], whole["samples"])
 
 
@@ -191,37 +163,23 @@ def test_batches_of_pictures():
 
 
 def core_graph(**sampling):
-    return {
-        "load": {"class_type": "SoraLoadModel", "inputs": {"model": TINY, "precision": "auto"}},
-        "pos": {"class_type": "CLIPTextEncode", "inputs": {"text": "a dog", "clip": ["load", 1]}},
-        "neg": {"class_type": "CLIPTextEncode", "inputs": {"text": "", "clip": ["load", 1]}},
-        "empty": {
-            "class_type": "SoraEmptyLatent",
-            "inputs": {"seconds": 0.7, "fps": 8.0, "width": 32, "height": 48, "aspect": "as set", "batch_size": 1},
-        },
-        "sample": {
-            "class_type": "KSampler",
-            "inputs": {
-                "model": ["load", 0],
-                "positive": ["pos", 0],
-                "negative": ["neg", 0],
-                "latent_image": ["empty", 0],
-                "seed": 1,
-                "steps": 3,
-                "cfg": 3.0,
-                "sampler_name": "dpmpp_2m",
-                "scheduler": "simple",
-                "denoise": 1.0,
-                **sampling,
-            },
-        },
-        "decode": {"class_type": "VAEDecode", "inputs": {"samples": ["sample", 0], "vae": ["load", 2]}},
-        "video": {"class_type": "CreateVideo", "inputs": {"images": ["decode", 0], "fps": 8.0}},
-        "save": {
-            "class_type": "SaveVideo",
-            "inputs": {"video": ["video", 0], "filename_prefix": "video/core", "format": "mp4", "format.codec": "h264"},
-        },
+    """The graph from a prompt to a video, with core nodes wherever there are some."""
+    common = text_to_video()
+    sampler = {"seed": 1, "steps": 3, "cfg": 3.0, "sampler_name": "dpmpp_2m", "scheduler": "simple", "denoise": 1.0}
+    links = {"model": ["load", 0], "positive": ["pos", 0], "negative": ["neg", 0], "latent_image": ["empty", 0]}
+    made = {
+        "pos": ("CLIPTextEncode", {"text": "a dog", "clip": ["load", 1]}),
+        "neg": ("CLIPTextEncode", {"text": "", "clip": ["load", 1]}),
+        "sample": ("KSampler", {**links, **sampler, **sampling}),
+        "decode": ("VAEDecode", {"samples": ["sample", 0], "vae": ["load", 2]}),
+        "video": ("CreateVideo", {"images": ["decode", 0], "fps": 8.0}),
+        "save": (
+            "SaveVideo",
+            {"video": ["video", 0], "filename_prefix": "video/core", "format": "mp4", "format.codec": "h264"},
+        ),
     }
+    nodes = {name: {"class_type": kind, "inputs": inputs} for name, (kind, inputs) in made.items()}
+    return {"load": common["load"], "empty": common["empty"], **nodes}
 
 
 def test_prompt_to_video_with_core_nodes_and_back(tmp_path, monkeypatch):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from sora_core.errors import SoraError
-from sora_core.host.desk.folders import Folders, expand_prefix, safe_join
+from sora_core.host.desk.folders import Folders, current, expand_prefix, safe_join, using
 
 
 @pytest.mark.parametrize("name", ["../x.png", "/etc/passwd", "a/../../x", "..\\x", "a\0b", "link/x"])
@@ -37,3 +39,25 @@ def test_counters_follow_the_highest(tmp_path):
     assert len(expand_prefix("%date:yyyy-MM-dd%")) == 10
     with pytest.raises(SoraError, match="too long"):
         folders.next_file("x" * 300, ".mp4")
+
+
+def test_folders_are_in_force_within_a_block_only(tmp_path):
+    outer, inner = Folders(output=tmp_path / "outer"), Folders(output=tmp_path / "inner")
+    with using(outer):
+        with pytest.raises(RuntimeError), using(inner):
+            assert current() is inner
+            raise RuntimeError
+        assert current() is outer
+    assert current().output == Path("output")
+
+
+def test_a_name_that_is_given_out_is_taken_until_the_run_ends(tmp_path):
+    # Two hosts on one folder: neither file is there yet when the other asks.
+    with using(Folders(output=tmp_path)):
+        first = current().next_file("clip", ".mp4")[0].name
+        with using(Folders(output=tmp_path)):
+            names = [current().next_file("clip", ".mp4")[0].name for _ in range(2)]
+        assert [first, *names] == ["clip_00001_.mp4", "clip_00002_.mp4", "clip_00003_.mp4"]
+        assert current().next_file("clip", ".mp4")[0].name == "clip_00002_.mp4"
+    with using(Folders(output=tmp_path)):
+        assert current().next_file("clip", ".mp4")[0].name == "clip_00001_.mp4"

@@ -10,8 +10,6 @@ import pytest
 from host_support import api, make_host
 from PIL import Image
 
-from sora_core.host.desk.folders import Folders, current, using
-
 FLOW = api(n1=("TinySlow", {"value": 3, "steps": 1}), n2=("TinyWrite", {"value": ["1", 0]}))
 
 
@@ -46,13 +44,3 @@ def test_a_host_made_later_changes_nothing_for_one_made_before(hosts):
         assert "only_there.png" in str(first.registry.object_info()["LoadImage"])
     with second.active():
         assert "only_there.png" not in str(second.registry.object_info()["LoadImage"])
-
-
-def test_folders_are_in_force_within_a_block_only(tmp_path):
-    outer, inner = Folders(output=tmp_path / "outer"), Folders(output=tmp_path / "inner")
-    with using(outer):
-        with pytest.raises(RuntimeError), using(inner):
-            assert current() is inner
-            raise RuntimeError
-        assert current() is outer
-    assert current().output == Path("output")

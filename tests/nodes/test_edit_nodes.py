@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from marks import with_slow
 from nodes_support import TINY, make_host
 from PIL import Image
 
 from sora_core.errors import SoraError
+from sora_core.media.sound import read_audio
 from sora_core.media.video import probe, read_video
 from sora_core.media.write import write_video
 
@@ -77,7 +79,7 @@ EDITS = {
 }
 
 
-@pytest.mark.parametrize("kind", EDITS)
+@pytest.mark.parametrize("kind", with_slow(EDITS, ("SoraConnect", "SoraImageToVideo")))
 def test_files_in_file_out_with_kept_pixels(host, kind):
     inputs, length = EDITS[kind]
     result = host.run(graph(kind, **inputs))
@@ -104,8 +106,6 @@ def test_sound_stays_with_what_is_kept(host):
     made = graph("SoraExtend", video=["b", 0], seconds=0.5, direction="backwards")
     made["save"]["inputs"]["audio"] = ["edit", 2]
     (path,) = host.run(made).files
-    from sora_core.media.sound import read_audio
-
     sound = read_audio(path)
     wave = sound["waveform"][0, 0]
     lead = round(9 / 16 * sound["sample_rate"])
@@ -196,6 +196,7 @@ def long_graph(**changes) -> dict:
     return made | {"long": {"class_type": "SoraLongVideo", "inputs": LONG | changes}}
 
 
+@pytest.mark.slow
 def test_long_video_goes_on_after_a_stop(host, tmp_path):
     (whole,) = host.run(long_graph()).files
     assert probe(whole).frames == 41 and not list(tmp_path.glob("output/**/*.segments"))

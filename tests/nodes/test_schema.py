@@ -150,15 +150,18 @@ def test_translations_cover_every_node(nodes, language):
     assert set(texts) == set(nodes)
     for node_id, node in nodes.items():
         schema, text = node.GET_SCHEMA(), texts[node_id]
-        names = {e.id for e in schema.inputs}
+        entries = {e.id: e for e in schema.inputs}
         for entry in schema.inputs:
             if isinstance(entry, DynamicCombo.Input):
-                names |= {f"{entry.id}_{e.id}" for e in entry.get_all()[1:]}
-        assert set(text["inputs"]) == names, node_id
+                entries |= {f"{entry.id}_{e.id}": e for e in entry.get_all()[1:]}
+        assert set(text["inputs"]) == set(entries), node_id
         assert set(text["outputs"]) == {str(i) for i in range(len(schema.outputs))}, node_id
         assert all(t["name"] and t["tooltip"] for t in [*text["inputs"].values(), *text["outputs"].values()])
         if language == "en":
             assert text["display_name"] == schema.display_name and text["description"] == schema.description
+            told = {name: entry.tooltip for name, entry in entries.items()}
+            assert {name: t["tooltip"] for name, t in text["inputs"].items()} == told, node_id
+            assert [t["tooltip"] for t in text["outputs"].values()] == [o.tooltip for o in schema.outputs], node_id
     categories = {part for node in nodes.values() for part in node.GET_SCHEMA().category.split("/")}
     main = json.loads((ROOT / "locales" / language / "main.json").read_text(encoding="utf-8"))
     assert categories <= set(main["nodeCategories"])

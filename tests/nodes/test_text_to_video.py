@@ -9,7 +9,13 @@ import torch
 from nodes_support import TINY, make_host, text_to_video
 
 from sora_core.errors import SoraError
+from sora_core.host.current import engine
+from sora_core.host.run.cache import signatures
+from sora_core.latents.decoding import decode
+from sora_core.latents.patches import unpatchify_latents
+from sora_core.media.sizes import crop_frames
 from sora_core.media.video import probe, read_video
+from sora_core.model.dit import DiT
 
 
 @pytest.fixture()
@@ -23,8 +29,6 @@ def outputs(host, graph: dict, node: str) -> list:
     kept = host.executor.cache
     host.run({**graph, "look": {"class_type": "PreviewAny", "inputs": {"source": [node, 0]}}})
     plan = host.plan(host.load(graph | {"look": {"class_type": "PreviewAny", "inputs": {"source": [node, 0]}}}))
-    from sora_core.host.run.cache import signatures
-
     with host.active():
         return [values[0] for values in kept.get(signatures(plan)[node]).outputs]
 
@@ -144,29 +148,25 @@ def test_clips_of_different_shapes_get_what_they_get_alone(host):
     alone = text_to_video(sample__latent=["other", 0])
     alone["other"] = graph["other"]
     patches = outputs(host, graph, "sample")[0]
-    from sora_core.latents.patches import unpatchify_latents
-
     first, second = unpatchify_latents(patches)
     assert torch.allclose(first["samples"], latent_of(host, text_to_video()), atol=1e-4)
     assert torch.allclose(second["samples"], latent_of(host, alone), atol=1e-4)
 
 
 def test_kept_latents_stay_as_they_are(host, tmp_path):
-    from sora_core.host.current import engine as current
-
-    backend = current()
-    loaded = backend.load_model(tmp_path / "models" / TINY, "fp32")
-    positive, _ = backend.encode_text(loaded.clip, "a cat")
+    sora = engine()
+    loaded = sora.load_model(tmp_path / "models" / TINY, "fp32")
+    positive, _ = sora.encode_text(loaded.clip, "a cat")
     samples = torch.randn(1, 16, 3, 4, 4)
     mask = torch.ones(1, 1, 3, 4, 4)
     mask[:, :, 0] = 0
-    sigmas = backend.make_sigmas(loaded.model, "simple", 3, 1.0, "euler")
-    made = backend.sample(
+    sigmas = sora.make_sigmas(loaded.model, "simple", 3, 1.0, "euler")
+    made = sora.sample(
         loaded.model,
         {"samples": samples, "noise_mask": mask, "note": 1},
         positive,
         None,
-        sampler=backend.make_sampler("euler", {}),
+        sampler=sora.make_sampler("euler", {}),
         sigmas=sigmas,
         seed=0,
         cfg=1.0,
@@ -192,7 +192,7 @@ def test_says_which_words_it_does_not_know(host):
         ({"sample__cfg": "much"}, ["cfg", "much"]),
         ({"sample__sampler.eta": 1.0}, ["eta"]),
         ({"load__model": "sora-maxi"}, ["model", "sora-maxi", "sora-mini"]),
-        ({"positive__text": "  "}, ["sample", "positive", "prompt is empty"]),
+        ({"positive__text": "  "}, ["sample", "The prompt is empty: say what"]),
         ({"positive__text": "cat " * 5000}, ["positive", "20000", "4000"]),
         ({"save__filename_prefix": "../out"}, ["save", "../out"]),
         ({"decode__latent": ["positive", 0]}, ["decode", "latent", "CONDITIONING"]),
@@ -207,8 +207,6 @@ def test_bad_input_is_named(host, tmp_path, change, words):
 
 
 def test_nan_stops_at_the_node_and_step(host, monkeypatch):
-    from sora_core.model.dit import DiT
-
     calls = []
     forward = DiT.forward
 
@@ -231,17 +229,14 @@ def test_previews_move(host):
 
 
 def test_encode_crops_to_what_fits(host, tmp_path):
-    from sora_core.host.current import engine as current
-    from sora_core.media.sizes import crop_frames
-
-    vae = current().load_model(tmp_path / "models" / TINY, "fp32").vae
+    vae = engine().load_model(tmp_path / "models" / TINY, "fp32").vae
     cut = crop_frames(torch.rand(7, 50, 40, 3))
     assert cut.shape == (5, 48, 32, 3)
-    latent = current().encode(vae, cut)
+    latent = engine().encode(vae, cut)
     assert latent["samples"].shape == (1, 16, 2, 6, 4)
-    assert current().decode(vae, latent).shape == (5, 48, 32, 3)
+    assert engine().decode(vae, latent).shape == (5, 48, 32, 3)
     with pytest.raises(SoraError, match="7"):
-        current().encode(vae, torch.rand(7, 48, 32, 3))
+        engine().encode(vae, torch.rand(7, 48, 32, 3))
 
 
 class Short:
@@ -261,10 +256,7 @@ class Short:
 
 
 def test_decode_goes_on_in_tiles_when_memory_is_short(host, tmp_path):
-    from sora_core.host.current import engine as current
-    from sora_core.latents.decoding import decode
-
-    vae = current().load_model(tmp_path / "models" / TINY, "fp32").vae.vae
+    vae = engine().load_model(tmp_path / "models" / TINY, "fp32").vae.vae
     latent = torch.randn(1, 16, 5, 30, 26)
     short = Short(vae, 600)
     assert torch.allclose(decode(short, latent), decode(vae, latent), atol=1e-5)

@@ -33,7 +33,7 @@ def test_what_moved_is_found(dx, dy, size):
     assert (warp(before, flow) - now).abs().mean() < 0.3 * (before - now).abs().mean()
 
 
-def test_a_way_over_two_frames_is_the_sum_of_its_steps():
+def test_a_displacement_over_two_frames_is_the_sum_of_its_steps():
     step = torch.zeros(20, 20, 2) + torch.tensor((2.0, 0.0))
     before = torch.zeros(20, 20, 2) + torch.tensor((1.0, -3.0))
     torch.testing.assert_close(follow(step, before), torch.zeros(20, 20, 2) + torch.tensor((3.0, -3.0)))

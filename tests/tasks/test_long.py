@@ -14,13 +14,16 @@ import av
 import pytest
 import torch
 from pipeline_support import tiny_pipeline
+from safetensors.torch import load_file
 
+from sora_core.diffusion.sampling import prepare_noise
 from sora_core.errors import SoraError
 from sora_core.media.video import probe, read_video
 from sora_core.tasks import VAECodec
 from sora_core.tasks.finish.holding import hold_places, hold_statistics, settled, statistics
-from sora_core.tasks.long.render import SegmentFolder, clock, segments_beside
+from sora_core.tasks.long.render import clock
 from sora_core.tasks.long.rolling import Roller, Rolling, Segment, join, roll, segments_needed
+from sora_core.tasks.long.segments import segments_beside
 from sora_core.tasks.long.source import make_source
 
 pytestmark = pytest.mark.usefixtures("unmarked")
@@ -84,8 +87,6 @@ def test_the_second_part_of_a_segment_starts_where_the_first_stopped():
     target = torch.randn(1, 4, 5, 6, 6, generator=torch.Generator().manual_seed(1))
 
     def sample(latent, conditioning, sigmas, seed):
-        from sora_core.diffusion.sampling import prepare_noise
-
         samples, first, last = latent["samples"], float(sigmas[0]), float(sigmas[-1])
         x = (1 - first) * samples + first * prepare_noise(samples, seed)
         noise = (x - (1 - first) * target) / first
@@ -255,9 +256,9 @@ def test_follows_a_storyboard(pipe, tmp_path):
     for i, board in enumerate(boards):
         path = tmp_path / f"{i}.mp4"
         pipe.long_video(board, path, keep_segments=True, **HOW)
-        folder = SegmentFolder.__new__(SegmentFolder)
-        folder.folder, folder.segments = segments_beside(path), len(list(segments_beside(path).glob("segment_*")))
-        latents.append(torch.cat(list(folder.latents(9)), 2))
+        segments = [load_file(file) for file in sorted(segments_beside(path).glob("segment_*"))]
+        parts = [segment["final"] for segment in segments] + [segments[-1]["tail"]]
+        latents.append(torch.cat(parts, 2)[:, :, :9])
     same = [torch.equal(a, b) for a, b in zip(*(x.unbind(2) for x in latents), strict=True)]
     assert len(same) == 9 and not any(same[5:]) and all(same[:4])
 

@@ -49,6 +49,7 @@ def config(root, folder, **changes):
     return RewardTraining(**adapter_settings(root, "", **{**how, **paths, **changes}))
 
 
+@pytest.mark.slow
 def test_practice_is_no_test(draw):
     test, other = Draw(None, "stage"), Draw(None, "stage", practice=4)
     for name in JUDGED:

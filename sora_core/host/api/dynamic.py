@@ -34,7 +34,7 @@ def nested(parent: str, entry: Input) -> Input:
 
 
 def _as_socket(entry: Input) -> Input:
-    """Copy `entry` without its widget."""
+    """Copy `entry` without its widget: an input that comes and goes is there to be linked."""
     made = copy.copy(entry)
     if isinstance(made, WidgetInput):
         made.force_input = True

@@ -71,6 +71,7 @@ class Schema:
         """Fill what may be left out: lists, the metadata of output nodes, ids of outputs."""
         self.inputs, self.outputs = list(self.inputs or []), list(self.outputs or [])
         self.hidden = list(self.hidden or [])
+        # Files that an output node saves carry the workflow.
         if self.is_output_node:
             self.hidden += [h for h in (Hidden.prompt, Hidden.extra_pnginfo) if h not in self.hidden]
         for index, output in enumerate(self.outputs):

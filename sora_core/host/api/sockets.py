@@ -122,6 +122,7 @@ class MultiTypeInput(Input):
             optional, tooltip = id.optional or optional, id.tooltip or tooltip
             lazy = id.lazy if id.lazy is not None else lazy
             if isinstance(self.input_override, WidgetInput):
+                # The type on the wire will be a list of types, which is no widget's.
                 self.input_override.widget_type = self.input_override.get_io_type()
             id = id.id
         super().__init__(id, display_name, optional, tooltip, lazy, **common)

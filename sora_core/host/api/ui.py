@@ -93,6 +93,7 @@ class PreviewImage(UIOutput):
     """Saves `image` `[B,H,W,3]` to the temp folder and shows it."""
 
     def __init__(self, image: Any, animated: bool = False, cls: Any = None, **_: Any) -> None:
+        # A name of its own each time, or a browser would show the one that it remembers.
         prefix = f"preview_{uuid.uuid4().hex[:8]}"
         self.values = ImageSaveHelper.save_images(image, prefix, FolderType.temp, cls, compress_level=1)
         self.animated = animated

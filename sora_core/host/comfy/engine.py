@@ -138,8 +138,8 @@ class ComfyEngine:
         """Fit a LATENT to the model, or refuse it and the prompts with an error that names both sides."""
         expect(
             not getattr(latent["samples"], "is_nested", False),
-            "latent: sound and picture in one latent are sampled by "
-            "ComfyUI's own nodes only. Use SamplerCustomAdvanced.",
+            "latent: sound and picture in one latent are sampled by ComfyUI's own nodes only. "
+            "Use SamplerCustomAdvanced.",
         )
         fitted = space.mark(space.fit_empty(latent, "the model"))
         check_text(model, positive, "positive")
@@ -148,8 +148,8 @@ class ComfyEngine:
             check_divisible(fitted["samples"].shape, space.patch_size)
         expect(
             latent.get("noise_mask") is None or space.masks != "none",
-            f"latent: it has a noise mask that keeps a part of it, and {space.name} cannot keep parts of a "
-            "video. Use another model for this edit, or SoraEmptyLatent to make everything new.",
+            f"latent: it has a noise mask that keeps a part of it, and {space.name} cannot keep parts of a video. "
+            "Use another model for this edit, or SoraEmptyLatent to make everything new.",
         )
         return fitted
 

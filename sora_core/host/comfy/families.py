@@ -1,4 +1,4 @@
-"""What differs between the video models of ComfyUI, in one table; what their objects say themselves is not in it."""
+"""What differs between the video models of ComfyUI, in tables. What their objects say themselves is not in them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 from ...errors import expect
 from ...latents.space import SORA, LatentSpace
 
-# By the class name of the latent format: name, channels, ratios in time and space, size of a patch, masks. A model
-# that turns a mask into timesteps says so itself, whatever its family does (Cosmos Predict 2 has Wan's latents).
+# By the class name of the latent format: see `LatentSpace`. A model that turns a mask into timesteps says so itself,
+# whatever its family does (Cosmos Predict 2 has Wan's latents).
 FAMILIES: dict[str, LatentSpace] = {
     "Wan21": LatentSpace("Wan 2.1", 16, masks="blend"),
     "Wan22": LatentSpace("Wan 2.2 5B", 48, 4, 16, masks="tokens"),
@@ -50,20 +50,20 @@ TEXT_WIDTHS = {
 
 
 def ancestors(kind: type) -> list[str]:
-    """Names of a class and of what it is made from, nearest first."""
+    """List the names of a class and of what it is made from, nearest first."""
     return [c.__name__ for c in kind.__mro__]
 
 
 def model_space(patcher: Any) -> LatentSpace:
-    """The family of a MODEL. Raises SoraError when it makes no video."""
+    """Describe the latents of a MODEL. Raises SoraError when it makes no video."""
     model = patcher.model
     layout = patcher.get_model_object("latent_format")
     kind = getattr(model, "sora_name", type(model).__name__)
     dimensions = getattr(layout, "latent_dimensions", 2)
     expect(
         dimensions == 3,
-        f"model: {kind} is not a video model (its latents have {dimensions} dimensions of space "
-        "and time, a video's have 3). Load a video model.",
+        f"model: {kind} is not a video model (its latents have {dimensions} dimensions of space and time, a video's "
+        "have 3). Load a video model.",
     )
     expect(
         not STILLS.intersection(ancestors(type(model))),
@@ -93,7 +93,7 @@ def model_space(patcher: Any) -> LatentSpace:
 
 
 def vae_space(vae: Any) -> LatentSpace:
-    """The family of a VAE. Raises SoraError when it is none for video."""
+    """Describe the latents of a VAE. Raises SoraError when it is none for video."""
     expect(
         vae.latent_dim == 3 and not getattr(vae, "not_video", False),
         "vae: this VAE works on pictures, not on video. Use the VAE of a video model.",
@@ -104,18 +104,22 @@ def vae_space(vae: Any) -> LatentSpace:
     upscale = vae.upscale_ratio
     if not isinstance(upscale, tuple):
         return LatentSpace(name, vae.latent_channels, 1, int(upscale), causal=False, vae=space)
+    # How many frames a VAE makes of latents, it says as a factor or as a function: two values of it tell all.
     frames = upscale[0] if callable(upscale[0]) else lambda latents: latents * upscale[0]
     ratio = frames(3) - frames(2)
     causal = frames(1) < ratio or ratio == 1
     return LatentSpace(name, vae.latent_channels, ratio, int(upscale[-1]), causal=causal, vae=space)
 
 
-def check_text(patcher: Any, conditioning: list | None, which: str) -> None:
-    """Refuse a prompt of another width than the model reads, where the model's width is known, and one that lacks what
-    the model does not run without.
+def check_text(patcher: Any, conditioning: list[Any] | None, which: str) -> None:
+    """Refuse a prompt of another width than the model reads, where that is known, or one that lacks what it needs.
+
+    which: of the node's inputs, for messages. Raises SoraError.
     """
+    if not conditioning:
+        return
     model = patcher.model
-    read = inspect.signature(model.diffusion_model.forward).parameters if conditioning else {}
+    read = inspect.signature(model.diffusion_model.forward).parameters
     if "attention_mask" in read and read["attention_mask"].default is inspect.Parameter.empty:
         expect(
             all(options.get("attention_mask") is not None for _, options in conditioning),
@@ -124,7 +128,7 @@ def check_text(patcher: Any, conditioning: list | None, which: str) -> None:
         )
     if getattr(model.diffusion_model, "vector_in", None) is not None:
         expect(
-            all(options.get("pooled_output") is not None for _, options in conditioning or []),
+            all(options.get("pooled_output") is not None for _, options in conditioning),
             f"{which}: {model_space(patcher).name} reads a prompt as a whole beside its words (pooled_output), and "
             "this one was encoded without. Use the text encoders that go with this model.",
         )
@@ -132,9 +136,9 @@ def check_text(patcher: Any, conditioning: list | None, which: str) -> None:
     if place is None:
         return
     width = attrgetter(place)(model.diffusion_model)
-    for context, *_ in conditioning or []:
+    for context, *_ in conditioning:
         expect(
             context.shape[-1] == width,
-            f"{which}: the prompt is encoded {context.shape[-1]} wide, {model_space(patcher).name} reads {width}. "
-            "Use the text encoder that goes with this model.",
+            f"{which}: the prompt is encoded {context.shape[-1]} wide, {model_space(patcher).name} reads {width}. Use "
+            "the text encoder that goes with this model.",
         )

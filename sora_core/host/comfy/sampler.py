@@ -13,6 +13,7 @@ import comfy.samplers
 import torch
 from torch import Tensor
 
+from ...diffusion.denoiser import check_sampled
 from ...diffusion.samplers import SAMPLERS, get_sampler
 from ...diffusion.schedules import percent_to_sigma
 from ...errors import expect
@@ -117,14 +118,7 @@ class IntervalGuider(comfy.samplers.CFGGuider):
             denoised = super().predict_noise(x, timestep, options, seed)
         finally:
             self.cfg = cfg
-        if not bool(torch.isfinite(denoised).all()):
-            steps = len(self.levels) - 1
-            step = min(max(sum(s >= level - 1e-6 for s in self.levels), 1), steps)
-            expect(
-                False,
-                f"Sampling gave NaN or infinite values at step {step} of {steps} (sigma {level:.4f}, in "
-                "ComfyUI). Lower cfg, or load the model in fp32.",
-            )
+        check_sampled(denoised, level, self.levels, "in ComfyUI")
         return denoised
 
 
@@ -143,8 +137,10 @@ def run(
     batch_index: list | None,
     callback: Callable[[int, Tensor], None],
 ) -> Tensor:
-    """Sample `samples` `[B,C,T,H,W]`; `callback(steps done, x0)` after each step. Kept latents come back
-    as they were.
+    """Sample `samples` `[B,C,T,H,W]` by ComfyUI's own guider. Kept latents come back as they were.
+
+    mask: `[B,1,T,H,W]` float, 1 = generate. callback: called after each step as `callback(steps done, x0)`. Raises
+    SoraError for guidance without a negative prompt, and for NaN.
     """
     expect(
         negative is not None or cfg == 1.0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import comfy.model_management as management
@@ -16,19 +17,21 @@ from ...model.vae.mini import VAEConfig, VideoVAE
 
 
 class StreamingVAE(VideoVAE):
-    """Whole clips in and out, a chunk at a time within."""
+    """Our VAE as ComfyUI calls one: whole clips in and out. Within, it works a chunk at a time."""
 
     def encode(self, video: Tensor) -> Tensor:
+        """Encode `[B,3,1+ratio*k,H,W]` in -1..1 to a latent `[B,C,1+k,h,w]`."""
         self.check_video(video)
         return torch.cat(list(encode_stream(self, video, signed=True)), 2)
 
     def decode(self, latent: Tensor) -> Tensor:
+        """Decode a latent `[B,C,1+k,h,w]` to `[B,3,1+ratio*k,H,W]` in -1..1."""
         return torch.cat(list(self.stream_decode(latent, CHUNK)), 2)
 
 
 @contextmanager
-def quiet():
-    """Without the warning that a VAE made from no weights has none: they are put in right after."""
+def quiet() -> Iterator[None]:
+    """Silence the warning that a VAE made from no weights has none: they are put in right after."""
     root = logging.getLogger()
 
     def keep(record: logging.LogRecord) -> bool:
@@ -42,6 +45,8 @@ def quiet():
 
 
 class SoraVAE(comfy.sd.VAE):
+    """A native VAE around ours: what ComfyUI reads of sizes, memory and devices."""
+
     def __init__(self, vae: StreamingVAE, name: str) -> None:
         with quiet():
             super().__init__(sd={})
@@ -75,7 +80,7 @@ class SoraVAE(comfy.sd.VAE):
 
 
 def make_vae(config: VAEConfig, state: dict[str, Tensor], dtype: torch.dtype | None, name: str) -> SoraVAE:
-    """Dtype None lets ComfyUI choose. name: of the model, for messages."""
+    """Make a VAE with the weights `state`. dtype: None lets ComfyUI choose. name: of the model, for messages."""
     vae = StreamingVAE(config).eval().requires_grad_(False)
     vae.load_state_dict(state)
     kind = dtype or management.vae_dtype(management.vae_device(), [torch.bfloat16, torch.float32])

@@ -3,6 +3,6 @@
 They act on this package's own MODEL, CLIP and VAE.
 """
 
-from . import images, latents, sampling, values, video
+from . import guiding, images, latents, sampling, values, video
 
-CORE_NODES = [*images.NODES, *latents.NODES, *sampling.NODES, *values.NODES, *video.NODES]
+CORE_NODES = [*images.NODES, *latents.NODES, *sampling.NODES, *guiding.NODES, *values.NODES, *video.NODES]

@@ -13,7 +13,7 @@ from ..api import io, ui
 from ..desk.folders import IMAGE_SUFFIXES, current
 from ..images import load_image
 
-MAX_SIZE = 16384
+MAX_SIZE = 16384  # ComfyUI's
 
 
 class LoadImage(io.ComfyNode):
@@ -107,6 +107,7 @@ def resize(
     if method == "lanczos":
         return _lanczos(pixels, width, height)
     pixels = pixels.movedim(-1, 1)
+    # torch has antialiasing for these two; "area" needs none.
     options = {"antialias": True} if method in ("bilinear", "bicubic") else {}
     pixels = F.interpolate(pixels, size=(height, width), mode=method, **options)
     return pixels.movedim(1, -1).clamp(0, 1)
@@ -185,6 +186,7 @@ class ImageBatch(io.ComfyNode):
     def execute(cls, image1: Tensor, image2: Tensor) -> io.NodeOutput:
         if image1.shape[1:3] != image2.shape[1:3]:
             image2 = resize(image2, image1.shape[2], image1.shape[1], "bilinear", "center")
+        # One may have transparency where the other has none.
         channels = min(image1.shape[-1], image2.shape[-1])
         return io.NodeOutput(torch.cat([image1[..., :channels], image2[..., :channels]]))
 
@@ -217,6 +219,7 @@ class ImageFromBatch(io.ComfyNode):
         count = image.shape[0]
         expect(count > 0, "There are no pictures in the batch.")
         start = min(max(batch_index + count if batch_index < 0 else batch_index, 0), count - 1)
+        # A slice without its own memory would keep the whole batch.
         return io.NodeOutput(image[start : start + length].clone())
 
 

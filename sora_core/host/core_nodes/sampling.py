@@ -1,87 +1,18 @@
-"""Noise schedules, samplers, guiders, and the nodes that run them on our own MODEL."""
+"""Noise schedules, samplers, and the nodes that run them on our own MODEL."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
-import torch
-from torch import Tensor
-
 from ...diffusion.samplers import SAMPLERS, get_sampler
-from ...diffusion.sampling import DiffusionModel, prepare_noise
+from ...diffusion.sampling import DiffusionModel
 from ...diffusion.schedules import SCHEDULERS, get_sigmas, ksampler_sigmas
 from ...pipeline.engine import Conditioning, Latent
-from ...pipeline.own import SamplerSocket, run_sampler
+from ...pipeline.own import SamplerSocket
 from ..api import io
-
-MAX_SEED = 0xFFFFFFFFFFFFFFFF
-
-
-@dataclass
-class SeededNoise:
-    """What a NOISE socket holds."""
-
-    seed: int = 0  # also of samplers that draw noise as they go
-    adds: bool = True
-
-    def generate_noise(self, latent: Latent) -> Tensor:
-        """Draw noise like the samples of a LATENT."""
-        samples = latent["samples"]
-        if not self.adds:
-            return torch.zeros_like(samples)
-        return prepare_noise(samples, self.seed, latent.get("batch_index"))
-
-
-@dataclass
-class Guider:
-    """What a GUIDER socket holds."""
-
-    model: DiffusionModel
-    positive: Conditioning
-    negative: Conditioning | None = None  # None: no guidance
-    cfg: float = 1.0
-
-    def sample(self, latent: Latent, sampler: Any, sigmas: Tensor, seed: int, **noise: Any) -> tuple[Latent, Latent]:
-        """Sample a LATENT; returns it, and one of its last x0 estimate. noise: see `own.run_sampler`."""
-        return run_sampler(
-            self.model,
-            latent,
-            self.positive,
-            self.negative,
-            sampler=sampler,
-            sigmas=sigmas,
-            seed=seed,
-            cfg=self.cfg,
-            **noise,
-        )
-
-
-def _seed(name: str) -> io.Input:
-    return io.Int.Input(
-        name,
-        default=0,
-        min=0,
-        max=MAX_SEED,
-        control_after_generate=True,
-        tooltip="Same seed and settings, same result.",
-    )
+from .guiding import Guider, cfg_input, seed_input
 
 
 def _steps() -> io.Input:
     return io.Int.Input("steps", default=20, min=1, max=10000, tooltip="More steps take longer.")
-
-
-def _cfg() -> io.Input:
-    return io.Float.Input(
-        "cfg",
-        default=8.0,
-        min=0.0,
-        max=100.0,
-        step=0.1,
-        round=0.01,
-        tooltip="Guidance: how closely to follow the prompt. 1 is none.",
-    )
 
 
 def _choices() -> list[io.Input]:
@@ -104,9 +35,9 @@ class KSampler(io.ComfyNode):
             category="sampling",
             inputs=[
                 io.Model.Input("model"),
-                _seed("seed"),
+                seed_input("seed"),
                 _steps(),
-                _cfg(),
+                cfg_input(),
                 *_choices(),
                 *_prompts_and_latent(),
                 io.Float.Input(
@@ -153,9 +84,9 @@ class KSamplerAdvanced(io.ComfyNode):
             inputs=[
                 io.Model.Input("model"),
                 io.Combo.Input("add_noise", options=["enable", "disable"]),
-                _seed("noise_seed"),
+                seed_input("noise_seed"),
                 _steps(),
-                _cfg(),
+                cfg_input(),
                 *_choices(),
                 *_prompts_and_latent(),
                 io.Int.Input("start_at_step", default=0, min=0, max=10000),
@@ -235,145 +166,6 @@ class BasicScheduler(io.ComfyNode):
         return io.NodeOutput(get_sigmas(scheduler, steps, shift=model.shift, denoise=denoise))
 
 
-class RandomNoise(io.ComfyNode):
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            "RandomNoise",
-            display_name="RandomNoise",
-            category="sampling/custom_sampling/noise",
-            inputs=[_seed("noise_seed")],
-            outputs=[io.Noise.Output()],
-        )
-
-    @classmethod
-    def execute(cls, noise_seed: int) -> io.NodeOutput:
-        return io.NodeOutput(SeededNoise(noise_seed))
-
-
-class DisableNoise(io.ComfyNode):
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            "DisableNoise",
-            display_name="DisableNoise",
-            inputs=[],
-            category="sampling/custom_sampling/noise",
-            outputs=[io.Noise.Output()],
-        )
-
-    @classmethod
-    def execute(cls) -> io.NodeOutput:
-        return io.NodeOutput(SeededNoise(adds=False))
-
-
-class CFGGuider(io.ComfyNode):
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            "CFGGuider",
-            display_name="CFGGuider",
-            category="sampling/custom_sampling/guiders",
-            inputs=[
-                io.Model.Input("model"),
-                io.Conditioning.Input("positive"),
-                io.Conditioning.Input("negative"),
-                _cfg(),
-            ],
-            outputs=[io.Guider.Output()],
-        )
-
-    @classmethod
-    def execute(
-        cls, model: DiffusionModel, positive: Conditioning, negative: Conditioning, cfg: float
-    ) -> io.NodeOutput:
-        return io.NodeOutput(Guider(model, positive, negative, cfg))
-
-
-class BasicGuider(io.ComfyNode):
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            "BasicGuider",
-            display_name="BasicGuider",
-            category="sampling/custom_sampling/guiders",
-            inputs=[io.Model.Input("model"), io.Conditioning.Input("conditioning")],
-            outputs=[io.Guider.Output()],
-        )
-
-    @classmethod
-    def execute(cls, model: DiffusionModel, conditioning: Conditioning) -> io.NodeOutput:
-        return io.NodeOutput(Guider(model, conditioning))
-
-
-def _two_latents() -> list[io.Output]:
-    return [io.Latent.Output(display_name="output"), io.Latent.Output(display_name="denoised_output")]
-
-
-class SamplerCustom(io.ComfyNode):
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            "SamplerCustom",
-            display_name="SamplerCustom",
-            category="sampling/custom_sampling",
-            inputs=[
-                io.Model.Input("model"),
-                io.Boolean.Input("add_noise", default=True),
-                _seed("noise_seed"),
-                _cfg(),
-                io.Conditioning.Input("positive"),
-                io.Conditioning.Input("negative"),
-                io.Sampler.Input("sampler"),
-                io.Sigmas.Input("sigmas"),
-                io.Latent.Input("latent_image"),
-            ],
-            outputs=_two_latents(),
-        )
-
-    @classmethod
-    def execute(
-        cls,
-        model: DiffusionModel,
-        add_noise: bool,
-        noise_seed: int,
-        cfg: float,
-        positive: Conditioning,
-        negative: Conditioning,
-        sampler: SamplerSocket,
-        sigmas: Tensor,
-        latent_image: Latent,
-    ) -> io.NodeOutput:
-        guider = Guider(model, positive, negative, cfg)
-        return io.NodeOutput(*guider.sample(latent_image, sampler, sigmas, noise_seed, add_noise=add_noise))
-
-
-class SamplerCustomAdvanced(io.ComfyNode):
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            "SamplerCustomAdvanced",
-            display_name="SamplerCustomAdvanced",
-            category="sampling/custom_sampling",
-            inputs=[
-                io.Noise.Input("noise"),
-                io.Guider.Input("guider"),
-                io.Sampler.Input("sampler"),
-                io.Sigmas.Input("sigmas"),
-                io.Latent.Input("latent_image"),
-            ],
-            outputs=_two_latents(),
-        )
-
-    @classmethod
-    def execute(
-        cls, noise: SeededNoise, guider: Guider, sampler: SamplerSocket, sigmas: Tensor, latent_image: Latent
-    ) -> io.NodeOutput:
-        latent_image = guider.model.space.fit_empty(latent_image, "the model")
-        drawn = noise.generate_noise(latent_image)
-        return io.NodeOutput(*guider.sample(latent_image, sampler, sigmas, noise.seed, noise=drawn))
-
-
 class ModelSamplingSD3(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -400,16 +192,4 @@ class ModelSamplingSD3(io.ComfyNode):
         return io.NodeOutput(model.with_shift(shift))
 
 
-NODES = [
-    KSampler,
-    KSamplerAdvanced,
-    KSamplerSelect,
-    BasicScheduler,
-    RandomNoise,
-    DisableNoise,
-    CFGGuider,
-    BasicGuider,
-    SamplerCustom,
-    SamplerCustomAdvanced,
-    ModelSamplingSD3,
-]
+NODES = [KSampler, KSamplerAdvanced, KSamplerSelect, BasicScheduler, ModelSamplingSD3]

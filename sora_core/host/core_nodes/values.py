@@ -56,7 +56,7 @@ def _as_text(value: Any) -> str:
     return str(value)
 
 
-_LIMIT = sys.maxsize
+_LIMIT = sys.maxsize  # as in ComfyUI
 _WHOLE = io.Int.Input("value", min=-_LIMIT, max=_LIMIT, control_after_generate=io.ControlAfterGenerate.fixed)
 _NUMBER = io.Float.Input("value", min=-_LIMIT, max=_LIMIT, step=0.1)
 _LINES = io.String.Input("value", multiline=True)

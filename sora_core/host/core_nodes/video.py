@@ -103,7 +103,7 @@ class CreateVideo(io.ComfyNode):
 
 
 def _codec(optional: bool = False) -> io.Input:
-    """Make the input that says how to encode. The optional one is not drawn."""
+    """Make the input that says how to encode. The optional one, of old workflows, is not drawn."""
     crf = io.Float.Input("crf", default=23.0, min=0.0, max=51.0, step=1.0, tooltip="Lower is better and larger.")
     auto = io.DynamicCombo.Option("auto", [])
     modes = [auto, io.DynamicCombo.Option("re-encode", [crf])]

@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -20,6 +21,7 @@ from pathlib import Path
 
 from ...errors import SoraError, expect
 from ...files import PICTURES, VIDEOS, ensure_writable
+from ...words import did_you_mean
 
 IMAGE_SUFFIXES = (*PICTURES, ".gif")
 VIDEO_SUFFIXES = VIDEOS
@@ -68,8 +70,6 @@ class Folders:
         """Find a file as `resolve` does. Raises SoraError, naming close matches, when there is none."""
         path = self.resolve(name, kind)
         if not path.is_file():
-            from ...words import did_you_mean
-
             hint = did_you_mean(name, self.files(kind)) or f"put the file into {self.of(kind)}."
             raise SoraError(f"There is no file {name!r} in the {kind} folder: {hint}")
         return path
@@ -106,14 +106,22 @@ class Folders:
     ) -> tuple[Path, str]:
         """Return the path for the next file of `prefix`, and its subfolder. Makes the folder.
 
+        No other run in this process gets the same path, even before the file is there.
+
         Raises SoraError when the prefix leaves the folder or the folder cannot be written.
         """
         target = self._target(prefix, kind, width, height)
         stem = target.name
         pattern = re.compile(re.escape(stem) + r"_(\d+)_?\.[^.]+$")
-        taken = [int(m.group(1)) for name in os.listdir(target.parent) if (m := pattern.match(name))]
         subfolder = target.parent.relative_to(self.of(kind).resolve()).as_posix()
-        path = target.parent / f"{stem}_{max(taken, default=0) + 1:05}_{suffix}"
+        with _lock:
+            names = os.listdir(target.parent) + [path.name for path in _promised if path.parent == target.parent]
+            taken = [int(m.group(1)) for name in names if (m := pattern.match(name))]
+            path = target.parent / f"{stem}_{max(taken, default=0) + 1:05}_{suffix}"
+            block = _block.get()
+            if block is not None:
+                block.promised.append(path)
+                _promised.add(path)
         return path, "" if subfolder == "." else subfolder
 
     def _target(self, prefix: str, kind: str, width: int, height: int) -> Path:
@@ -155,20 +163,35 @@ def expand_prefix(prefix: str, width: int = 0, height: int = 0) -> str:
     return re.sub(r"%(\w+)%", lambda m: str(values.get(m.group(1), m.group())), prefix)
 
 
+@dataclass
+class _Block:
+    """A `with using(...)` that is open."""
+
+    folders: Folders
+    promised: list[Path] = field(default_factory=list)  # paths that `next_file` gave out in it
+
+
 # Not one per process: two hosts may run at once, each in its own thread or task.
-_current: ContextVar[Folders | None] = ContextVar("folders", default=None)
+_block: ContextVar[_Block | None] = ContextVar("folders", default=None)
+# This one is: two hosts may write to one folder. A path counts as taken until its block ends.
+_promised: set[Path] = set()
+_lock = threading.Lock()
 
 
 def current() -> Folders:
     """Return the folders of the host that runs this code, or those of the working folder outside of any host."""
-    return _current.get() or Folders()
+    block = _block.get()
+    return block.folders if block is not None else Folders()
 
 
 @contextmanager
 def using(folders: Folders) -> Iterator[None]:
     """Make `folders` the current ones within the block. Threads that are started there need a copy of the context."""
-    token = _current.set(folders)
+    block = _Block(folders)
+    token = _block.set(block)
     try:
         yield
     finally:
-        _current.reset(token)
+        _block.reset(token)
+        with _lock:
+            _promised.difference_update(block.promised)

@@ -30,9 +30,11 @@ def load_workflow(path: str | Path, registry: Registry) -> Workflow:
         raw = path.read_bytes()
     except OSError as error:
         raise SoraError(f"{path} cannot be read ({error.strerror}): check its rights.") from error
+    # By its first bytes: a download may have lost its suffix.
     if raw[4:8] == b"ftyp" or raw[:4] == b"\x89PNG":
         return parse_workflow(_from_media(path), registry, path.name)
     try:
+        # Editors on Windows put a byte order mark in front.
         data = json.loads(raw.decode("utf-8-sig"))
     except (UnicodeDecodeError, RecursionError) as error:
         raise SoraError(f"{path} is not JSON text: give a workflow saved by the frontend.") from error
@@ -48,6 +50,7 @@ def parse_workflow(data: Any, registry: Registry, name: str = "workflow") -> Wor
     expect(isinstance(data, dict), f"{name} is not a workflow: it holds {_kind(data)}, not an object with nodes.")
     if isinstance(data.get("nodes"), list):
         return read_ui(data, registry, name)
+    # What a frontend posts has the API format one level down. A node may have the id "prompt" too.
     if isinstance(data.get("prompt"), dict) and "class_type" not in data["prompt"]:
         extra = data.get("extra_data") or {}
         source = (extra.get("extra_pnginfo") or {}).get("workflow")

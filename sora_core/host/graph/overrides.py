@@ -70,6 +70,7 @@ def _assign(node: Node, registry: Registry, name: str, value: str, setting: str)
         hint = did_you_mean(name, entries) or f"it has {listing(entries)}."
         raise SoraError(f"--set {setting!r}: {node.label} has no input {name!r}: {hint}")
     try:
+        # The range is checked with the whole graph, where the node may check it itself.
         parsed: Any = check_value(entries[name], value, check_range=False)
     except BadValueError as error:
         raise SoraError(f"--set {setting!r}: {node.label}, input {name!r}: {error}") from None

@@ -119,6 +119,7 @@ def sources_first(workflow: Workflow, outputs: list[str]) -> tuple[list[str], li
 
     The second list is a cycle, as ids, if there is one.
     """
+    # With a stack of its own: chains of nodes can be longer than Python's.
     order: list[str] = []
     done: set[str] = set()
     for start in outputs:
@@ -174,6 +175,7 @@ def _check_node(
             problem("unknown_input", name, f"there is no such input: {hint}")
     for name, entry in active.items():
         if name not in inputs:
+            # Saved before the node had this input.
             default = default_of(entry)
             if default is not None and not entry.optional:
                 inputs[name] = default
@@ -233,7 +235,7 @@ def _check_link(
         problem("missing_link", name, f"it is linked to node {link.node}, which does not exist: link it anew.")
         return
     if source.type not in schemas:
-        return
+        return  # an unknown node is told of once, not at each of its links
     outputs = schemas[source.type].outputs
     if not 0 <= link.slot < len(outputs):
         linked = f"it is linked to output {link.slot} of {source.label}"

@@ -16,6 +16,7 @@ from ..api.widgets import BooleanInput, ComboInput, FloatInput, IntInput, MultiC
 CONTROL_WORDS = tuple(ControlAfterGenerate)
 # What the frontend saves for an upload button.
 UPLOAD_WORDS = ("image", "audio", "video", "upload")
+# What people write for a switch after `--set`, and what JSON's own values are as texts.
 TRUE_WORDS = ("true", "yes", "on", "1")
 FALSE_WORDS = ("false", "no", "off", "0")
 

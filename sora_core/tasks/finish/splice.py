@@ -1,11 +1,14 @@
 """From decoded windows to the finished video, with the user's own pixels wherever they are kept.
 
-A VAE does not give back what it was given. Where a kept frame meets a made one, the difference between the two
-(the kept frame's own residual: its pixels less its decoding) would show as a seam. So the made frames take that
-residual over: its mean, which is colour, as it is, and its detail along with what moves, as far as the picture
-there still is what it was in the kept frame; both fade with the distance. What was made differently than it was kept
-is dissolved into over the first few frames, and its light comes as slowly. Where the picture would still change faster
-into a made frame than it does elsewhere, that is spread over a few frames too.
+A VAE does not give back what it was given. Where a kept frame meets a made one, the difference between the two would
+show as a seam. It is the kept frame's residual: its own pixels less its decoding. The made frames take it over:
+
+- its mean, which is colour, as it is;
+- its detail, along with what moves, as far as the picture there still is what it was in the kept frame.
+
+Both fade with the distance. What was made differently than it was kept is dissolved into over the first few frames, and
+its light comes as slowly. Where the picture would still change faster into a made frame than it does elsewhere, that
+change is spread over a few frames too.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from __future__ import annotations
 import itertools
 import statistics
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -27,40 +31,43 @@ from .holding import hold_end
 SPLICE = "sora_splice"  # the key of a LATENT
 REACH = 16  # frames over which the residual fades where there is a kept frame on one side only
 TOLERANCE = 0.12  # change of a pixel (0..1) at which the kept frame's own counts e^-1
-# Right after a kept frame, more of it is taken over, EASED frames later no more than that: where a made frame differs
-# from what it goes on from, the difference comes step by step and not at once.
+
+# A made frame that differs from what it goes on from would jump. So right after a kept frame more of it is taken over,
+# and EASED frames later no more than its likeness says: the difference comes by degrees.
 EASED = 6
 EASE = 4.0  # the tolerance is up to 1 + EASE times as large
-FLOOR = 0.9  # and the kept frame's own counts at least this much, whatever is made there
+FLOOR = 0.9  # the least that the kept frame's own counts at first, whatever is made there
+SLOWEST = 0.25  # pixels a frame: a pace that is always allowed, however still the kept frames are
+
+STRANGE = 0.12  # difference (0..1) of a place from its best match, from which it shows another thing
+LIGHT = 32  # pixels: a change that is broader than this is one of light
+SHOWS = 16  # frames that show what a shot looks like
+
+# Joins are levelled. On the edits that were measured (docs/FIGURES.md) the picture then changes there by 0.8 to 0.9 of
+# the clip's median, and by 1.8 to 3.4 of it as decoded.
 EVEN = 1.05  # change from a kept frame to a made one, over the video's median change, from which it is spread
 LEVELLED = 4  # frames that it is spread over
 STILL = 0.001  # change (0..1) from frame to frame that nobody sees
-SLOWEST = 0.25  # pixels a frame: a pace that is always allowed
-STRANGE = 0.12  # difference (0..1) of a place from the best match of where it was, from which it is another picture
-LIGHT = 32  # pixels: a change that is broader than this is one of light
-SHOWS = 16  # frames that show what a shot looks like
 
 
 @dataclass(frozen=True)
 class Splice:
-    """The finished video's frames `[T,H,W,3]`, and how a sampled LATENT fills in what is missing.
+    """The finished video as far as it is the user's, and how a sampled LATENT fills in the rest."""
 
-    keep: bool `[T]`, or `[T,H,W]` where parts of a frame are kept. places: per clip of the batch, long
-    `[window frames]`: where each decoded frame goes, -1 for nowhere. hold: the most that the broad colours of what is
-    made before the first and after the last kept frame are moved back to the shot's, as a part of their spread.
-    """
-
-    frames: Tensor
-    keep: Tensor
-    places: tuple[Tensor, ...]
+    frames: Tensor  # [T,H,W,3] float 0..1, anything where it is made
+    keep: Tensor  # bool [T], or [T,H,W] where parts of a frame are kept
+    places: tuple[Tensor, ...]  # per clip of the batch, long [t]: where each decoded frame goes, -1 for nowhere
     fps: float
+    # The most that the broad colours of what is made before the first and after the last kept frame are moved back to
+    # the shot's, as a part of their spread.
     hold: float = 0.0
 
 
-def finish(latent: dict, decoded: Tensor) -> Tensor:
-    """The finished frames `[T,H,W,3]` of a sampled LATENT and its decoded frames `[B*t,H,W,3]`.
+def finish(latent: dict[str, Any], decoded: Tensor) -> Tensor:
+    """Put the decoded frames `[B*t,H,W,3]` of a sampled LATENT where they belong in the finished video `[T,H,W,3]`.
 
     A LATENT without a `Splice` (text to video) is finished as decoded. Kept pixels are the user's, bit by bit.
+    Raises SoraError for frames of another length or size than the edit's.
     """
     splice: Splice | None = latent.get(SPLICE)
     if splice is None:
@@ -79,30 +86,31 @@ def finish(latent: dict, decoded: Tensor) -> Tensor:
         index = place.clamp_min(0)
         keep, known = splice.keep[index], splice.frames[index]
         if keep.ndim == 1:
-            video = carry_in_time(video, known, keep & shown)
-            target = index[shown & ~keep]
-            out[target] = video[shown & ~keep]
+            made = shown & ~keep
+            out[index[made]] = carry_in_time(video, known, keep & shown)[made]
         else:
             video = carry_in_space(video, known, keep)
             out[index[shown]] = torch.where(keep[..., None], known, video)[shown]
-    if splice.keep.ndim == 1:
-        out = hold_ends(out, splice.keep, splice.hold) if splice.hold > 0 else out
-        last = len(out) - 1
-        wraps = any(bool(((place[:-1] == last) & (place[1:] == 0)).any()) for place in splice.places)
-        out = level_joins(out, splice.keep, wraps)
-    return out
+    if splice.keep.ndim > 1:
+        return out
+    if splice.hold > 0:
+        out = hold_ends(out, splice.keep, splice.hold)
+    last = len(out) - 1
+    wraps = any(bool(((place[:-1] == last) & (place[1:] == 0)).any()) for place in splice.places)
+    return level_joins(out, splice.keep, wraps)
 
 
 def level_joins(video: Tensor, keep: Tensor, wraps: bool = False) -> Tensor:
-    """`video` `[T,H,W,3]` whose picture changes no faster from a kept frame (bool `[T]`) to a made one than it does
-    elsewhere: what is too much there is spread over LEVELLED frames. wraps: the first frame follows the last.
+    """Let `video` `[T,H,W,3]` change no faster from a kept frame (bool `[T]`) to a made one than it does elsewhere.
+
+    What is too much there is spread over LEVELLED frames. wraps: the first frame follows the last.
     """
     levelled: dict[int, Tensor] = {}
     length = len(video)
     changes = [float((b - a).abs().mean()) for a, b in itertools.pairwise(video)]
     usual = EVEN * max(statistics.median(changes or [0.0]), STILL)
-    for kept, way in itertools.product(keep.nonzero().flatten().tolist(), (1, -1)):
-        next_ones = range(kept + way, kept + way * (LEVELLED + 1), way)
+    for kept, direction in itertools.product(keep.nonzero().flatten().tolist(), (1, -1)):
+        next_ones = range(kept + direction, kept + direction * (LEVELLED + 1), direction)
         inside = [at % length for at in next_ones if wraps or 0 <= at < length]
         made = list(itertools.takewhile(lambda at: not keep[at], inside))
         step = float((video[made[0]] - video[kept]).abs().mean()) if made else 0.0
@@ -116,8 +124,9 @@ def level_joins(video: Tensor, keep: Tensor, wraps: bool = False) -> Tensor:
 
 
 def hold_ends(video: Tensor, keep: Tensor, bound: float) -> Tensor:
-    """`video` `[T,H,W,3]` with what was made before and after all kept frames (bool `[T]`) in the broad colours of
-    their shot: of its far end, where it has drifted from that, see `holding`.
+    """Hold what was made before and after all kept frames (bool `[T]`) of `video` `[T,H,W,3]` to its shot's colours.
+
+    Its broad colours become those of how the shot began, as far as the made end has drifted from them, see `holding`.
     """
     for backwards in (False, True):
         frames, kept = (x.flip(0) if backwards else x for x in (video, keep))
@@ -134,58 +143,69 @@ def hold_ends(video: Tensor, keep: Tensor, bound: float) -> Tensor:
 
 
 class Trail:
-    """What decoded frames take over of a kept frame `known` `[H,W,3]`, decoded as `anchor`, on the way from it.
+    """What decoded frames take over of a kept frame as they go away from it.
 
-    Call with one frame after the other, away from the kept one: returns it with what it takes over, not clamped; less
-    and less, and nothing after `reach` frames.
-    What moves takes its detail along: the way back to the kept frame is followed from frame to frame. beyond: the kept
-    frame on the other side of `known`, if there is one. What moves between the two sets the pace for the first frames:
-    a subject that was made too far away gets there by degrees, and light that was made too different comes by degrees.
+    What moves takes its detail along: the displacement back to the kept frame is followed from frame to frame. The kept
+    frame on the far side, if there is one, tells how fast things move and light changes there. The first made frames
+    keep to that: a subject that was made too far away gets there by degrees, and so does light that was made too
+    different.
     """
 
-    def __init__(self, anchor: Tensor, known: Tensor, beyond: Tensor | None = None, reach: float = REACH) -> None:
-        self.anchor, self.known, self.before, self.reach = anchor, known, anchor, reach
-        self.way: Tensor | None = None
-        self.steps = 0
-        self.pace = torch.inf
-        self.dawn = known.new_zeros(known.shape[-1])
-        if beyond is not None:
-            self.dawn = (known - beyond).flatten(0, -2).median(0).values.abs()
-            speeds = smooth(match(known, beyond)).norm(dim=-1).flatten()
+    def __init__(self, anchor: Tensor, known: Tensor, next_kept: Tensor | None = None, reach: float = REACH) -> None:
+        """Start at the kept frame `known`, decoded as `anchor`; both `[H,W,3]` float 0..1.
+
+        next_kept: the kept frame beyond `known`, seen from the made ones. reach: frames over which all of it fades.
+        """
+        self.anchor, self.known, self.reach = anchor, known, reach
+        self.before = anchor  # the frame that was asked for last
+        self.displacement: Tensor | None = None  # [H,W,2] pixels, from that frame back to the kept one
+        self.steps = 0  # frames since the kept one
+        self.pace = torch.inf  # pixels that things move in a step
+        self.light_step = known.new_zeros(known.shape[-1])  # change of light in a step, by colour
+        if next_kept is not None:
+            self.light_step = (known - next_kept).flatten(0, -2).median(0).values.abs()
+            speeds = smooth(match(known, next_kept)).norm(dim=-1).flatten()
+            # Nearly the fastest: a subject may be a small part of the picture, and a few pixels always match by chance.
             self.pace = max(SLOWEST, float(speeds.quantile(0.97)))
 
     def __call__(self, frame: Tensor) -> Tensor:
+        """Give the next frame `[H,W,3]`, away from the kept one, with what it takes over; not clamped."""
         weight = 1 - self.steps / self.reach
         if weight <= 0:
             return frame
         step = match(frame, self.before)
         # Where nothing matches, the best match is a chance likeness: nothing has moved there, it is another picture.
         step = smooth(torch.where(unlike(frame, warp(self.before, step)) > STRANGE, 0.0, step))
-        self.way = step if self.way is None else follow(step, self.way)
+        self.displacement = step if self.displacement is None else follow(step, self.displacement)
         ease = max(0.0, 1 - self.steps / EASED)
         self.before, self.steps = frame, self.steps + 1
-        way = self.way
+        displacement = self.displacement
         if ease > 0:
-            way = way * (self.steps * self.pace / way.norm(dim=-1, keepdim=True).clamp_min(1e-6)).clamp_max(1)
-        dawn = self.steps * self.dawn
-        return frame + weight * carry(frame, warp(self.anchor, way), warp(self.known, way), ease, dawn)
+            longest = self.steps * self.pace
+            displacement = displacement * (longest / displacement.norm(dim=-1, keepdim=True).clamp_min(1e-6)).clamp_max(
+                1
+            )
+        anchor, known = warp(self.anchor, displacement), warp(self.known, displacement)
+        return frame + weight * taken_over(frame, anchor, known, ease, self.steps * self.light_step)
 
 
 def unlike(a: Tensor, b: Tensor) -> Tensor:
-    """How much two pictures `[H,W,3]` differ around each pixel, `[H,W,1]`: a lone pixel that happens to match is no
-    proof that the picture is the same.
+    """Measure how much two pictures `[H,W,3]` differ around each pixel, `[H,W,1]`.
+
+    Around it, because a lone pixel that happens to match is no proof that the picture is the same.
     """
     change = (a - b).abs().amax(-1)[None]
     return F.avg_pool2d(change, 5, 1, 2, count_include_pad=False)[0][..., None]
 
 
-def carry(current: Tensor, anchor: Tensor, known: Tensor, ease: float = 0.0, dawn: Tensor | None = None) -> Tensor:
-    """What is added to `current` (decoded) for the sake of a kept frame `known`, decoded as `anchor`; all `[H,W,3]`.
-    ease: 1 right after the kept frame, down to 0 where it counts no more than its likeness says. dawn `[3]`: the most
-    change of light that is taken for granted; of the rest, 1 - ease.
+def taken_over(current: Tensor, anchor: Tensor, known: Tensor, ease: float, light_step: Tensor) -> Tensor:
+    """Find what is added to `current` (decoded) for the sake of a kept frame `known`, decoded as `anchor`.
 
-    All of the kept frame's mean residual; and where the pictures match, what makes `current` the kept frame's own
-    pixels, less what has changed broadly since, which is light.
+    That is all of the kept frame's mean residual; and where the pictures match, what makes `current` the kept frame's
+    own pixels, less what has changed broadly since, which is light. All are `[H,W,3]`.
+
+    ease: 1 right after the kept frame, down to 0 where it counts no more than its likeness says. light_step `[3]`: the
+    change of light that is taken for granted; of what exceeds it, 1 - ease.
     """
     colour = (known - anchor).mean((-3, -2), keepdim=True)
     change = (current - anchor).movedim(-1, 0)[None]
@@ -197,13 +217,15 @@ def carry(current: Tensor, anchor: Tensor, known: Tensor, ease: float = 0.0, daw
     whole = change[0].flatten(1).median(1).values
     light = torch.lerp(light, whole, ease)
     # Nor does it come all at once, or where two unlike clips meet the one's would be seen on the other.
-    if dawn is not None:
-        light = torch.lerp(light, light.clamp(-dawn, dawn), ease)
+    light = torch.lerp(light, light.clamp(-light_step, light_step), ease)
     return colour + (known - current + light - colour) * same
 
 
 def carry_in_time(video: Tensor, known: Tensor, keep: Tensor) -> Tensor:
-    """Decoded frames `[t,H,W,3]` with what they take over of the nearest kept ones on both sides (keep bool `[t]`)."""
+    """Let decoded frames `[t,H,W,3]` take over of the nearest kept ones on both sides (keep bool `[t]`).
+
+    known `[t,H,W,3]`: the user's own pixels where frames are kept.
+    """
     out, length = video.clone(), len(keep)
     edges = (keep[1:] != keep[:-1]).nonzero().flatten().add(1).tolist()
     for first, end in zip([0, *edges], [*edges, length], strict=True):
@@ -213,12 +235,12 @@ def carry_in_time(video: Tensor, known: Tensor, keep: Tensor) -> Tensor:
         # Between two kept frames each counts less, the nearer the other is; that is fading enough.
         reach = torch.inf if first > 0 and end < length else REACH
         if first > 0:
-            beyond = known[first - 2] if first > 1 and keep[first - 2] else None
-            trail = Trail(video[first - 1], known[first - 1], beyond, reach)
+            next_kept = known[first - 2] if first > 1 and keep[first - 2] else None
+            trail = Trail(video[first - 1], known[first - 1], next_kept, reach)
             sides.append([trail(frame) for frame in video[first:end]])
         if end < length:
-            beyond = known[end + 1] if end + 1 < length and keep[end + 1] else None
-            trail = Trail(video[end], known[end], beyond, reach)
+            next_kept = known[end + 1] if end + 1 < length and keep[end + 1] else None
+            trail = Trail(video[end], known[end], next_kept, reach)
             sides.append([trail(frame) for frame in video[first:end].flip(0)][::-1])
         if len(sides) == 2:
             # From all of the one right after it, to all of the other right before it.
@@ -229,14 +251,18 @@ def carry_in_time(video: Tensor, known: Tensor, keep: Tensor) -> Tensor:
     return out.clamp_(0, 1)
 
 
-def carry_in_space(video: Tensor, known: Tensor, keep: Tensor, sigma: int = 9) -> Tensor:
-    """Decoded frames `[t,H,W,3]` with the residual of the kept pixels (keep bool `[t,H,W]`) spread around them."""
+def carry_in_space(video: Tensor, known: Tensor, keep: Tensor, side: int = 9) -> Tensor:
+    """Spread the residual of the kept pixels (keep bool `[t,H,W]`) over the made ones around them.
+
+    video, known: decoded frames `[t,H,W,3]`, and the user's own pixels where they are kept. side: of the box that
+    spreads it, in pixels.
+    """
     weight = keep[:, None].to(video.dtype)
     residual = (known - video).movedim(-1, 1) * weight
 
     def blur(x: Tensor) -> Tensor:
         for _ in range(2):
-            x = F.avg_pool2d(x, sigma, 1, sigma // 2, count_include_pad=False)
+            x = F.avg_pool2d(x, side, 1, side // 2, count_include_pad=False)
         return x
 
     reach = blur(weight)

@@ -1,10 +1,10 @@
 """A minute and more: finished segments on disk, flat memory, and a render that survives being killed.
 
-Beside the output stands a folder with one file of latents per finished segment, each written under its name only
-when it is complete, and a plan that says what they are of. A render that finds the folder goes on after the last
-segment in it. Noise comes from the seed and the segment's number alone, so the result is the one that an
-uninterrupted render gives, to the byte. The video is decoded from the files as one stream, so that no segment
-starts without the decoder's memory of the one before.
+Beside the output stands a folder with one file of latents per finished segment, each written under its name only when
+it is complete, and a plan that says what they are of. A render that finds the folder goes on after the last segment in
+it. Noise comes from the seed and the segment's number alone, so the result is the one that an uninterrupted render
+gives, to the byte. The video is decoded from the files as one stream, so that no segment starts without the decoder's
+memory of the one before.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ...errors import expect
+from ...errors import SoraError, expect
 from ...media.write import write_video
 from ...safety.gate import check_pieces
 from .rolling import Roller, join, roll, segments_needed
@@ -28,15 +28,15 @@ from .source import Source, after_source
 if TYPE_CHECKING:
     from ...provenance import Saving
 
-Decode = Callable[[Iterable[Tensor]], Iterable[Tensor]]  # latents [1,C,n,h,w] -> frames [t,H,W,3], in pieces
+Decode = Callable[[Iterable[Tensor]], Iterable[Tensor]]  # see `render`
 
 
 @dataclass(frozen=True)
 class Progress:
     """How far a render is."""
 
-    segment: int  # those that are finished
-    segments: int
+    segment: int  # how many are finished
+    segments: int  # how many there are in all
     seconds_left: float | None  # by the speed so far, None before the first one
 
     def __str__(self) -> str:
@@ -58,8 +58,8 @@ class Job:
     total: int  # latents in all
     fps: float
     settings: Mapping[str, Any]  # all that decides the result and is not in `roller`: prompts, sampler, model ...
-    source: Source | None = None
-    audio: dict[str, Any] | None = None
+    source: Source | None = None  # a video to go on from
+    audio: dict[str, Any] | None = None  # the source's sound
 
     @property
     def given(self) -> int:
@@ -103,8 +103,9 @@ def render(
 ) -> Path:
     """Make a long video in segments and write it as the mp4 `path`; go on where an earlier call stopped.
 
-    folder: (fingerprint) -> where the segments go; by default beside `path`. progress: called after every segment;
-    what it raises stops the render, and the finished segments stay. saving: the watermark and the credentials.
+    decode: latents `[1,C,n,h,w]` in pieces -> frames `[t,H,W,3]` in pieces, as one stream. folder: (fingerprint) ->
+    where the segments go; by default beside `path`. progress: called after every segment; what it raises stops the
+    render, and the finished segments stay. saving: the watermark and the credentials.
 
     Raises SoraError for a folder of another render, a full disk, and whatever sampling raises.
     """
@@ -144,7 +145,10 @@ def _finish_segments(
 
 
 class _Clock:
-    """Tells progress, and how long the rest takes at the speed of the segments of this call."""
+    """Tells progress, and how long the rest takes.
+
+    It goes by the segments of this call alone: those that were there may have been made on another machine.
+    """
 
     def __init__(self, segments: int, done: int, tell: Callable[[Progress], None] | None) -> None:
         self.segments, self.before, self.tell, self.began = segments, done, tell, time.monotonic()
@@ -162,10 +166,12 @@ class _Clock:
 def in_memory(job: Job, decode: Decode, progress: Callable[[int, int], None] | None) -> tuple[Tensor, Tensor]:
     """Make a long video without writing anything; returns its frames `[T,H,W,3]` and its latent `[1,C,total,h,w]`.
 
-    progress: `(latents made, latents to make)` after every segment. The job must have a source.
+    progress: called with (latents made, latents to make) after every segment. Raises SoraError for a job without a
+    source.
     """
     source = job.source
-    expect(source is not None, "There is no video to go on from.")
+    if source is None:
+        raise SoraError("There is no video to go on from.")
     segments = [job.roller.start(source.final, source.context, source.reference)]
     for segment in roll(job.roller, job.total, segments[0]):
         segments.append(segment)

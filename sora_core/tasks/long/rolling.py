@@ -3,9 +3,9 @@
     window of a segment:   context | overlap | new
                            kept    | again   | from noise
 
-Latents are handed over, never decoded and encoded again. The overlap, the end of the segment before, was made
-without knowing what follows: once the new latents have taken shape, it is noised to `renoise` and finished
-together with them. Context latents are kept bit by bit.
+Latents are handed over, never decoded and encoded again. Context latents are kept bit by bit. The overlap is the end of
+the segment before, which was made without knowing what follows: once the new latents have taken shape, it is noised to
+`renoise` and finished together with them.
 
 Small errors add up from segment to segment, first of all in colour. So what is still there is pulled back to what it
 was in the shot's first segment, place by place (`hold_places`), and the mean and spread of each channel to what they
@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,22 +26,21 @@ from ...diffusion.sampling import prepare_noise
 from ...errors import SoraError, expect
 from ..finish.holding import compare, hold_places, hold_statistics, settled, statistics
 
-# (LATENT, CONDITIONING, sigmas, seed) -> samples. A backend's sampler, with everything else bound.
-SampleFn = Callable[[dict, list, Tensor, int], Tensor]
+Conditioning = list[Any]
+# (LATENT, CONDITIONING, sigmas, seed) -> samples: an engine's sampling, with everything else bound.
+SampleFn = Callable[[dict[str, Any], Conditioning, Tensor, int], Tensor]
 
 
 @dataclass(frozen=True)
 class Rolling:
-    """How segments follow each other, in latents.
+    """How segments follow each other, in latents. Raises SoraError for values that leave no room for new ones."""
 
-    window: the clip length that the model was trained on. renoise: sigma at which the overlap joins in; 0 keeps
-    it. hold: the most that a segment is changed to stay as its shot began, as a part of the reference spread.
-    """
-
-    window: int = 5
-    context: int = 1
-    overlap: int = 1
-    renoise: float = 0.6
+    window: int = 5  # the length of the clips that the model was trained on
+    context: int = 1  # latents of the segment before that a segment sees and keeps
+    overlap: int = 1  # latents at its end that are finished together with the next segment
+    renoise: float = 0.6  # sigma at which the overlap joins in; 0 keeps it as it is
+    # The most that a segment is changed to stay as its shot began, as a part of the reference spread. More than Sora
+    # Extend's 0.3, because here shapes are held as well, latent by latent.
     hold: float = 0.8
 
     def __post_init__(self) -> None:
@@ -62,39 +62,31 @@ class Rolling:
 
 @dataclass(frozen=True)
 class Segment:
-    """final: latents `[1,C,n,h,w]` that are finished; tail: the overlap, for now; context: what the next segment
-    goes on from; mean, std: of the shot, `[1,C,1,1,1]`; places: what it shows where, see `settled`; made: latents
-    finished so far; shot: its number; stream: whether the context begins with a single frame, as a clip does.
-    """
+    """A finished segment, and all that the next one needs of it."""
 
-    final: Tensor
-    context: Tensor
-    tail: Tensor
-    mean: Tensor
-    std: Tensor
-    places: Tensor
-    made: int
-    shot: int = 0
-    stream: bool = False
+    final: Tensor  # [1,C,n,h,w]: latents that are finished
+    context: Tensor  # [1,C,m,h,w]: what the next segment goes on from
+    tail: Tensor  # [1,C,overlap,h,w]: the overlap, for now
+    mean: Tensor  # [1,C,1,1,1] of the shot
+    std: Tensor  # [1,C,1,1,1] of the shot
+    places: Tensor  # [1,C,1,h,w]: what the shot shows where, see `settled`
+    made: int  # latents of the video that are finished so far
+    shot: int = 0  # number of the shot
+    stream: bool = False  # whether the context begins with a single frame, as a clip does
 
 
 def segment_seed(seed: int, index: int, phase: int = 0) -> int:
-    """Seed of a segment: unrelated to those of its neighbours, and of the neighbouring seeds."""
+    """Derive the seed of a segment, unrelated to those of its neighbours and of neighbouring seeds."""
     return int.from_bytes(hashlib.sha256(f"{seed}/{index}/{phase}".encode()).digest()[:8], "big")
 
 
 class Roller:
-    """Makes one `Segment` after the other.
-
-    shape: (C, h, w) of a latent. conditioning: (first latent, length) of a window -> CONDITIONING. shot_of: the
-    number of the shot that a latent belongs to. still: a moving latent `[1,C,1,h,w]` -> the latent of its last
-    frame alone, which is what a window begins with in training; None leaves it as it is.
-    """
+    """Makes one `Segment` after the other."""
 
     def __init__(
         self,
         sample: SampleFn,
-        conditioning: Callable[[int, int], list],
+        conditioning: Callable[[int, int], Conditioning],
         sigmas: Tensor,
         shape: tuple[int, int, int],
         seed: int,
@@ -102,18 +94,23 @@ class Roller:
         shot_of: Callable[[int], int] = lambda latent: 0,
         still: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
+        """Take what all segments have in common.
+
+        conditioning: (first latent, length) of a window -> CONDITIONING. shape: `(C, h, w)` of a latent. shot_of: the
+        number of the shot that a latent belongs to. still: a moving latent `[1,C,1,h,w]` -> the latent of its last
+        frame alone, which is what a window begins with in training; None leaves it as it is.
+        """
         self.sample, self.conditioning, self.sigmas = sample, conditioning, sigmas
         self.shape, self.seed, self.rolling, self.shot_of, self.still = shape, seed, rolling, shot_of, still
 
     def first(self) -> Segment:
-        """The segment that starts from nothing."""
+        """Make the segment that starts from nothing."""
         length, overlap = self.rolling.window, self.rolling.overlap
         channels, *sides = self.shape
         empty = torch.zeros(1, channels, length, *sides)
         made = self.sample({"samples": empty}, self.conditioning(0, length), self.sigmas, segment_seed(self.seed, 0))
         final, tail = made.split((length - overlap, overlap), 2)
         shot = self.shot_of(length - 1)
-        # The first latent is a single frame and has statistics of its own.
         own = self._of_shot(made, 0, shot) if length > 1 else made
         context = final[:, :, -self.rolling.context :]
         return Segment(
@@ -128,10 +125,11 @@ class Roller:
         )
 
     def start(self, final: Tensor, context: Tensor, reference: Tensor | None = None) -> Segment:
-        """A segment of what the user has: its latents, and the end of it as a stream of its own.
+        """Make a segment of what the user has: its latents `final`, and its end as a stream of its own, `context`.
 
         reference: latents of how its last shot begins, `final` without one. What has changed little since then has
         drifted, as in a video that was made by extending it again and again; what has changed by much stays so.
+        Raises SoraError for a context that leaves a window no room.
         """
         limit = self.rolling.window - self.rolling.new
         if context.shape[2] > limit:
@@ -144,7 +142,7 @@ class Roller:
         return Segment(final, context, tail, *compare(first, last), made, self.shot_of(made), True)
 
     def next(self, before: Segment, index: int) -> Segment:
-        """Segment `index`, after `before`."""
+        """Make segment `index`, after `before`."""
         context, tail = before.context, before.tail
         if self.still is not None and not before.stream:
             context = torch.cat((self.still(context[:, :, :1]), context[:, :, 1:]), 2)
@@ -154,7 +152,7 @@ class Roller:
         new = tail.new_zeros(*tail.shape[:2], fresh, *tail.shape[3:])
         samples = torch.cat((context, tail, new), 2)
         made = self.sample_window(samples, known, overlap, prompt, index)
-        # The overlap too: it was held when it was new, and has been made again since.
+        # The overlap is held too: it was when it was new, and has been made again since.
         ready = made[:, :, known:]
         begin = before.made + overlap
         shot, mean, std, places = self.shot_of(begin + fresh - 1), before.mean, before.std, before.places
@@ -170,7 +168,11 @@ class Roller:
             final, history[:, :, -self.rolling.context :], tail, mean, std, places, before.made + final.shape[2], shot
         )
 
-    def sample_window(self, samples: Tensor, known: int, overlap: int, prompt: list, index: int) -> Tensor:
+    def sample_window(self, samples: Tensor, known: int, overlap: int, prompt: Conditioning, index: int) -> Tensor:
+        """Sample the window `[1,C,known+overlap+new,h,w]` of segment `index`: new latents alone, then with the overlap.
+
+        The first run stops at `renoise` with the overlap kept; the second goes on from there and makes it again.
+        """
         seed, sigmas = segment_seed(self.seed, index), self.sigmas
         split = int((sigmas > self.rolling.renoise).sum())
         if overlap == 0 or split >= len(sigmas) - 1 or self.rolling.renoise == 0:
@@ -185,7 +187,8 @@ class Roller:
             samples = torch.cat((samples[:, :, : known + overlap], carried[:, :, known + overlap :]), 2)
         return self._keeping(samples, known, prompt, sigmas[split:], seed)
 
-    def _keeping(self, samples: Tensor, keep: int, prompt: list, sigmas: Tensor, seed: int) -> Tensor:
+    def _keeping(self, samples: Tensor, keep: int, prompt: Conditioning, sigmas: Tensor, seed: int) -> Tensor:
+        """Sample all but the first `keep` latents, which come back bit by bit."""
         mask = samples.new_ones(samples.shape[0], 1, *samples.shape[2:])
         mask[:, :, :keep] = 0
         made = self.sample({"samples": samples, "noise_mask": mask}, prompt, sigmas, seed).to(samples)
@@ -194,13 +197,16 @@ class Roller:
         return torch.cat((samples[:, :, :keep], made[:, :, keep:]), 2)
 
     def _of_shot(self, latents: Tensor, begin: int, shot: int) -> Tensor:
-        """Those of `latents`, the first of which is number `begin`, that belong to `shot`."""
+        """Pick those of `latents`, the first of which is number `begin`, that belong to `shot`.
+
+        Without latent 0 of the video: it is a single frame and has statistics of its own.
+        """
         own = [i for i in range(latents.shape[2]) if self.shot_of(begin + i) == shot and begin + i > 0]
         return latents[:, :, own] if own else latents
 
 
 def segments_needed(total: int, rolling: Rolling, given: int = 0) -> int:
-    """Segments that `total` latents take; `given` latents of the user's, if any, count as the first."""
+    """Count the segments that `total` latents take; `given` latents of the user's, if any, are the first."""
     made, tail = (given, 0) if given else (rolling.window - rolling.overlap, rolling.overlap)
     count = 1
     while made + tail < total:
@@ -210,7 +216,7 @@ def segments_needed(total: int, rolling: Rolling, given: int = 0) -> int:
 
 
 def roll(roller: Roller, total: int, start: Segment | None = None, index: int = 0) -> Iterator[Segment]:
-    """Segments until `total` latents are made, tails included. `start` is segment `index`, or there is none."""
+    """Make segments until there are `total` latents, tails included. start: segment `index`, after which they come."""
     segment = start
     if segment is None:
         segment = roller.first()
@@ -222,6 +228,6 @@ def roll(roller: Roller, total: int, start: Segment | None = None, index: int = 
 
 
 def join(segments: list[Segment], total: int) -> Tensor:
-    """All latents of a video in memory."""
-    parts = [s.final for s in segments] + [segments[-1].tail]
+    """Join the latents of a video in memory, `[1,C,total,h,w]`."""
+    parts = [segment.final for segment in segments] + [segments[-1].tail]
     return torch.cat(parts, 2)[:, :, :total]

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ...errors import expect
+from ...errors import SoraError, expect
 from ...files import ensure_writable, written_beside
 from .rolling import Segment
 
@@ -23,10 +23,11 @@ _TENSORS = ("final", "context", "tail", "mean", "std", "places")
 
 
 def digest(values: Mapping[str, Any]) -> str:
-    """A name for everything that decides the result: numbers, texts, lists, and tensors by their content."""
+    """Name everything that decides a result: numbers, texts, lists, and tensors by their content (SHA-256)."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, Tensor):
+            # As float32, so that it names the same values whatever the precision that they were kept in.
             data = value.detach().cpu().float().contiguous()
             return [list(data.shape), hashlib.sha256(data.numpy().tobytes()).hexdigest()]
         if isinstance(value, Mapping):
@@ -40,9 +41,13 @@ def digest(values: Mapping[str, Any]) -> str:
 
 
 class SegmentFolder:
-    """The finished segments of one render. Raises SoraError when the folder holds those of another."""
+    """The finished segments of one render, a file each."""
 
     def __init__(self, folder: Path, fingerprint: str, segments: int) -> None:
+        """Open or make the folder of the render that `fingerprint` names, of `segments` segments in all.
+
+        Raises SoraError when it holds those of another, or cannot be written.
+        """
         self.folder, self.segments = Path(folder), segments
         ensure_writable(self.folder)
         plan = self.folder / "plan.json"
@@ -58,23 +63,25 @@ class SegmentFolder:
             )
 
     def path(self, index: int) -> Path:
+        """Name the file of segment `index`."""
         return self.folder / f"segment_{index:05d}.safetensors"
 
     def finished(self) -> int:
-        """How many segments are there, from the first on without a gap."""
+        """Count the segments that are there, from the first on without a gap."""
         count = 0
         while count < self.segments and self.read(count) is not None:
             count += 1
         return count
 
     def write(self, index: int, segment: Segment) -> None:
+        """Write segment `index`, under its name only once it is complete."""
         tensors = {name: getattr(segment, name).contiguous() for name in _TENSORS}
         extra = {"made": str(segment.made), "shot": str(segment.shot), "stream": str(int(segment.stream))}
         with written_beside(self.path(index)) as part:
             save_file(tensors, part, extra)
 
     def read(self, index: int) -> Segment | None:
-        """Segment `index`, or None where there is no sound file of it."""
+        """Read segment `index`; None where there is no file of it, or a broken one."""
         try:
             with safe_open(self.path(index), "pt") as file:
                 extra = file.metadata()
@@ -84,11 +91,16 @@ class SegmentFolder:
         return Segment(**tensors, made=int(extra["made"]), shot=int(extra["shot"]), stream=extra["stream"] == "1")
 
     def latents(self, total: int) -> Iterator[Tensor]:
-        """The latents of the whole video in order, one file at a time."""
+        """Read the latents of the whole video in order, one file at a time, `total` in all.
+
+        Raises SoraError when a file has disappeared.
+        """
         left = total
         for index in range(self.segments):
             segment = self.read(index)
-            expect(segment is not None, f"{self.path(index).name} has disappeared. Start the render again.")
+            if segment is None:
+                raise SoraError(f"{self.path(index).name} has disappeared. Start the render again.")
+            # A tail is made again with the next segment; the last one's is final.
             last = index == self.segments - 1
             part = torch.cat((segment.final, segment.tail), 2) if last else segment.final
             if left > 0 and part.shape[2]:
@@ -96,10 +108,12 @@ class SegmentFolder:
             left -= part.shape[2]
 
     def remove(self) -> None:
+        """Delete the folder, once the video is written."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _read_plan(path: Path) -> dict | None:
+def _read_plan(path: Path) -> dict[str, Any] | None:
+    """Read the plan of a render: None where there is none, empty where it is broken, which no render's plan equals."""
     try:
         found = json.loads(path.read_text())
     except (OSError, ValueError):
@@ -108,5 +122,5 @@ def _read_plan(path: Path) -> dict | None:
 
 
 def segments_beside(path: Path) -> Path:
-    """The folder of a render's segments: hidden, next to the video."""
+    """Name the folder of a render's segments: hidden, next to the video."""
     return path.with_name(f".{path.stem}.segments")

@@ -1,4 +1,4 @@
-"""A user's video as what a long one goes on from."""
+"""Go on from a user's video: what is encoded of it, and how its frames lead into those that are made."""
 
 from __future__ import annotations
 
@@ -18,23 +18,20 @@ from .rolling import Rolling
 
 @dataclass(frozen=True)
 class Source:
-    """What a long video goes on from. frames `[T,H,W,3]`, the user's; final: latents of the last `covered` of them
-    (1 + ratio * k), no more than a decoder remembers; context: latents of their end, as a stream of its own;
-    reference: latents of how the last shot of them begins, which is how it should look later on.
-    """
+    """A user's video as what a long one goes on from."""
 
-    frames: Tensor
-    final: Tensor
-    context: Tensor
-    covered: int
-    reference: Tensor
+    frames: Tensor  # [T,H,W,3] float 0..1, the user's
+    final: Tensor  # [1,C,n,h,w]: latents of the last `covered` frames, no more than a decoder remembers
+    context: Tensor  # [1,C,m,h,w]: latents of their end, as a stream of its own
+    covered: int  # frames, 1 + ratio * k
+    reference: Tensor  # [1,C,r,h,w]: latents of how their last shot begins, which is how it should look later on
 
 
 def make_source(codec: VAECodec, frames: Tensor, rolling: Rolling) -> Source:
-    """A user's video as something to go on from. What it takes does not grow with the video."""
+    """Encode what a long video needs of `frames` `[T,H,W,3]`. What it takes does not grow with their number."""
 
     def whole(count: int, most: int) -> int:
-        """Frames of the longest stream of whole groups among `count`, of at most `most` latents."""
+        """Count the frames of the longest stream of whole groups among `count`, of at most `most` latents."""
         return 1 + min((count - 1) // codec.ratio, most - 1) * codec.ratio
 
     length = frames.shape[0]
@@ -48,7 +45,10 @@ def make_source(codec: VAECodec, frames: Tensor, rolling: Rolling) -> Source:
 
 
 def after_source(pieces: Iterable[Tensor], source: Source) -> Iterator[Tensor]:
-    """The source's frames, then the decoded ones after them, with the detail of its last one (see `splice`)."""
+    """Give the source's frames, then the decoded ones after them, with the detail of its last one (see `Trail`).
+
+    pieces: decoded frames `[t,H,W,3]`, of which the first `covered` stand for the source's own.
+    """
     given = source.frames
     remember(given)
     for begin in range(0, given.shape[0], 16):

@@ -1,4 +1,4 @@
-"""What a long video shows when: its shots, over latents."""
+"""Lay the shots of a long video out over its latents."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any
 
 from torch import Tensor
 
-from ...errors import SoraError, expect
+from ...errors import expect
 from ..storyboard import Shot, plan_shots, shots_conditioning, shots_of_window
-from .rolling import Roller, Rolling, SampleFn
+from .rolling import Conditioning, Roller, Rolling, SampleFn
 from .source import Source
 
 MAX_SECONDS = 3600.0
 
 
 class LongVideo:
-    """What a long video shows when: shots with their contexts, over `seconds` after the source."""
+    """What a long video shows when: its shots, over `seconds` after the source."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class LongVideo:
     ) -> None:
         """Plan the latents.
 
-        contexts: `[1,L,D]` of each shot; options: of their conditioning; ratio: frames of one latent.
+        contexts: the encoded prompts, `[1,L,D]` of each shot. ratio: frames of one latent. options: of conditioning.
         """
         self.given = 0 if source is None else source.final.shape[2]  # latents of the source
         new = max(1, round(seconds * fps))
@@ -42,7 +42,7 @@ class LongVideo:
         self.counts = [counts[0] + self.given, *counts[1:]]  # latents of each shot, the source's with the first
         self.contexts, self.options = contexts, options
 
-    def conditioning(self, first: int, length: int) -> list:
+    def conditioning(self, first: int, length: int) -> Conditioning:
         """Give the CONDITIONING of the window of `length` latents from `first`."""
         numbers, lengths = shots_of_window(self.counts, first, length)
         if len(numbers) == 1:
@@ -62,8 +62,9 @@ class LongVideo:
 
 def check_long(seconds: float, fps: float) -> None:
     """Raise SoraError for a duration or a frame rate out of range."""
-    if not 0 < seconds <= MAX_SECONDS:
-        raise SoraError(f"{seconds:g} s cannot be made: use more than 0, at most {MAX_SECONDS:.0f} seconds.")
+    expect(
+        0 < seconds <= MAX_SECONDS, f"{seconds:g} s cannot be made: use more than 0, at most {MAX_SECONDS:.0f} seconds."
+    )
     expect(0 < fps <= 120, f"{fps} frames per second: use 1 to 120.")
 
 
