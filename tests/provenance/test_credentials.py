@@ -122,12 +122,9 @@ def test_pictures_are_signed_too(tmp_path, monkeypatch):
     from sora_core.host import images
     from sora_core.host.desk import folders
 
-    before = folders.use(folders.Folders(tmp_path, tmp_path, tmp_path / "temp"))
-    try:
+    with folders.using(folders.Folders(tmp_path, tmp_path, tmp_path / "temp")):
         ((name, _),) = images.save_pngs(clip(1), "still", "output")
         ((preview, _),) = images.save_pngs(clip(1), "still", "temp")
-    finally:
-        folders.use(before)
     path = tmp_path / name
     assert verify(path).state == "intact" and verify(tmp_path / "temp" / preview).state == "none"
     data = bytearray(path.read_bytes())

@@ -182,7 +182,7 @@ def test_the_node_passes_texts_on_or_stops():
     from sora_core.host.packs import import_pack
 
     pack = import_pack(Path(__file__).resolve().parents[2])
-    node = __import__(f"{pack.__name__}.nodes.prompt_safety", fromlist=["SoraPromptSafety"]).SoraPromptSafety
+    node = __import__(f"{pack.__name__}.nodes.safety", fromlist=["SoraPromptSafety"]).SoraPromptSafety
     inputs = {"prompt": "a cat on a beach", "negative": "blurry", "shots": "", "policy": ""}
     out = node.execute(**inputs)
     assert out.args[:3] == ("a cat on a beach", "blurry", "")
