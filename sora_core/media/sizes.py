@@ -105,6 +105,11 @@ def nearest_length(frames: float, temporal_ratio: int = 4) -> int:
     return 1 + temporal_ratio * max(0, math.floor((frames - 1) / temporal_ratio + 0.5))
 
 
+def check_seconds(seconds: float) -> None:
+    """Raise SoraError unless `seconds` is a duration."""
+    expect(math.isfinite(seconds) and seconds > 0, f"The duration is {seconds} s. Use a number of seconds above 0.")
+
+
 def check_rate(fps: float) -> None:
     """Raise SoraError unless `fps` is a frame rate."""
     expect(math.isfinite(fps) and 0 < fps <= 120, f"The frame rate is {fps}. Use 1 to 120 frames per second.")

@@ -41,8 +41,6 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 class ComfyEngine:
     """ComfyUI's way to load, encode, sample and decode: our model and any video model of its own."""
 
-    name = "ComfyUI"
-
     def load_model(self, path: Path, dtype: str, lora: Path | None = None, lora_strength: float = 1.0) -> Loaded:
         """Load a checkpoint as native MODEL, CLIP and VAE; "auto" lets ComfyUI choose the precision."""
         kind = DTYPES.get(dtype)
