@@ -37,6 +37,19 @@ EDITS: dict[str, tuple[str, dict, str]] = {
     "loop": ("SoraLoop", VIDEO, PROMPT),
     "remix": ("SoraRemix", VIDEO, "a cat moving right in the snowy mountains"),
 }
+# What a workflow says of itself, where the frontend keeps it: name and description.
+ABOUT = {
+    "text_to_video": ("Text to video", "A prompt becomes a video of two seconds."),
+    "text_to_video_4step": ("Text to video, quick", "The same in four steps, by the LoRA that comes with the pack."),
+    "image_to_video": ("Image to video", "A still picture is the first frame of a video."),
+    "extend": ("Extend", "A clip goes on for another second; its own frames stay untouched."),
+    "infill": ("Infill", "Frames in the middle of a clip are made anew."),
+    "connect": ("Connect", "Two clips become one, with a second between them."),
+    "loop": ("Loop", "A clip leads back to its start, so that it plays for ever."),
+    "remix": ("Restyle", "A clip is made anew after a prompt, and keeps its motion."),
+    "storyboard": ("Storyboard", "Three shots in one video, with the same character."),
+    "long_video": ("Long video", "A video of any length, made in segments; the same run goes on after a stop."),
+}
 # Two nodes of one type: titles tell them apart, to people and to `sora run --set "Prompt.text=..."`.
 TITLES = {"positive": "Prompt", "negative": "Negative prompt"}
 SHOWN = "a penguin walks left in the snowy mountains"
@@ -105,7 +118,7 @@ def depths(graph: dict) -> dict[str, int]:
     return depth
 
 
-def save_as_frontend(graph: dict, schemas: dict) -> dict:
+def save_as_frontend(graph: dict, schemas: dict, workflow: str) -> dict:
     """The graph in the UI format: nodes left to right by depth, every widget with its value."""
     depth = depths(graph)
     number = {name: i for i, name in enumerate(graph, 1)}
@@ -161,7 +174,7 @@ def save_as_frontend(graph: dict, schemas: dict) -> dict:
         "links": links,
         "groups": [],
         "config": {},
-        "extra": {},
+        "extra": {"info": dict(zip(("name", "description"), ABOUT[workflow], strict=True))},
         "version": 0.4,
     }
 
@@ -219,7 +232,7 @@ def main() -> None:
         host = Host(Folders(INPUTS, Path(folder) / "output", Path(folder) / "temp"))
         schemas = {kind: node.GET_SCHEMA() for kind, node in host.registry.nodes.items()}
         for name, graph in graphs().items():
-            text = json.dumps(save_as_frontend(graph, schemas), indent=1, ensure_ascii=False)
+            text = json.dumps(save_as_frontend(graph, schemas, name), indent=1, ensure_ascii=False)
             (WORKFLOWS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
             if args.pictures:
                 make_picture(host, name, ["SoraLongVideo.seconds=6"] if name == "long_video" else [])

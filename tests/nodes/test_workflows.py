@@ -42,11 +42,12 @@ def test_workflows_are_up_to_date(host):
     assert set(graphs) == set(FRAMES)
     for name, graph in graphs.items():
         saved = json.loads((make_workflows.WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))
-        made = json.loads(json.dumps(make_workflows.save_as_frontend(graph, schemas)))
+        made = json.loads(json.dumps(make_workflows.save_as_frontend(graph, schemas, name)))
         # The frontend may move and resize nodes; what they hold must be what the schemas say.
         for node in [*saved["nodes"], *made["nodes"]]:
             node.pop("pos"), node.pop("size")
         assert saved["nodes"] == made["nodes"] and saved["links"] == made["links"], name
+        assert saved["extra"]["info"] == made["extra"]["info"]
 
 
 @pytest.mark.parametrize("name", with_slow(FRAMES, SLOW_WORKFLOWS))
