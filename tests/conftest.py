@@ -8,7 +8,12 @@ import os
 # child processes, before torch is imported; a number that is set already stays.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import gc
+
 import pytest
+
+# Garbage is looked for rarely: with torch and its friends imported each look is long, and tensors go without it.
+gc.set_threshold(100_000, 20, 20)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -48,24 +48,19 @@ class Import(NamedTuple):
 
 
 @cache
-def statements(path: Path) -> list[tuple[ast.stmt, bool]]:
+def statements(path: Path) -> list[tuple[ast.AST, bool]]:
     """Every statement of a file, wherever in it, and whether it is for a type checker alone."""
-    found: list[tuple[ast.stmt, bool]] = []
+    found: list[tuple[ast.AST, bool]] = []
 
-    def walk(node: ast.AST, for_types: bool) -> None:
-        if isinstance(node, ast.stmt):
+    def walk(block: list, for_types: bool) -> None:
+        for node in block:
             found.append((node, for_types))
-        if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
-            for child in node.body:
-                walk(child, True)
-            for child in node.orelse:
-                walk(child, for_types)
-        else:
-            for child in ast.iter_child_nodes(node):
-                if not isinstance(child, ast.expr):
-                    walk(child, for_types)
+            only = isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+            walk(getattr(node, "body", ()), for_types or only)
+            for name in ("orelse", "finalbody", "handlers", "cases"):
+                walk(getattr(node, name, ()), for_types)
 
-    walk(ast.parse(path.read_text(encoding="utf-8")), False)
+    walk(ast.parse(path.read_text(encoding="utf-8")).body, False)
     return found
 
 

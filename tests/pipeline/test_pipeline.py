@@ -135,6 +135,7 @@ def test_what_the_progress_callback_raises_stops_the_run(pipeline):
     assert seen == [(1, 5), (2, 5)]
 
 
+@pytest.mark.slow
 def test_the_few_step_lora_brings_its_own_settings(pipeline):
     quick = pipeline.with_lora("sora-mini-4step")
     assert quick.habits() == (4, 1.0, "lcm") and pipeline.habits() == (25, 4.0, "euler_ancestral")

@@ -75,6 +75,7 @@ def test_what_was_made_elsewhere_is_dissolved_into_and_does_not_jump():
     assert (made[-1] - other).abs().mean() < 0.25 * jump
 
 
+@pytest.mark.slow
 def test_a_subject_that_was_made_too_far_away_gets_there_by_degrees():
     """It moves three pixels a frame where it is kept, and is made eighteen further on."""
     video = torch.stack([scene(6 + 3 * t, 34) for t in range(4)] + [scene(21 + 3 * t, 34) for t in range(4, 12)])

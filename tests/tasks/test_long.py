@@ -240,6 +240,7 @@ def test_a_render_does_not_mix_with_another(pipe, tmp_path):
         pipe.long_video("a dog", path, seconds=6, **HOW)
 
 
+@pytest.mark.slow
 def test_goes_on_from_a_video_and_keeps_its_pixels(pipe, tmp_path):
     frames = torch.linspace(0, 1, 11)[:, None, None, None].expand(-1, 32, 32, 3).contiguous()
     path = pipe.long_video("a cat", tmp_path / "a.mp4", seconds=4, video=frames, steps=2, cfg=1.0)

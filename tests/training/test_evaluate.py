@@ -151,6 +151,7 @@ def test_gravity_is_not_any_way_down():
     assert pull == pytest.approx(0.012) and share == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_the_embedded_observer_tells_falls_from_other_ways():
     """Also of subjects that it was not trained on: those that the world draws where it has no pictures of them."""
     world = World(PRESETS["cast"])

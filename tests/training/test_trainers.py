@@ -49,6 +49,7 @@ def test_resume_is_exact(world, kind):
     resumes_exactly(world, kind, trainer, config)
 
 
+@pytest.mark.slow
 def test_one_half_of_a_vae_is_trained_on_and_the_other_stays(world):
     start = world / "vae" / "model.safetensors"
     dit = world / "dit-alone.safetensors"
@@ -198,6 +199,7 @@ def test_kept_frames_do_not_enter_the_loss(world):
     assert trainer.loss(step)[1]["flow"] == base
 
 
+@pytest.mark.slow
 def test_what_is_kept_may_hold_a_little_noise_of_which_the_model_is_not_told(world):
     trainer = DiTTrainer(dit_config(world, "dit-context", steps=1, mask_share=1.0, context_noise=0.2, tokens=768))
     seen, run = [], trainer.objective.network
@@ -278,6 +280,7 @@ def test_bad_settings_are_named(argv, word, tmp_path, monkeypatch):
         cli.main(argv)
 
 
+@pytest.mark.slow
 def test_a_latent_reads_the_prompt_of_its_shot(tmp_path, world):
     """What the trainer tells the model of a clip with a cut is what a storyboard of its prompts tells it."""
     render_shards(tmp_path / "data", "shots", None, {(17, 64, 64): 6}, seed=4, label="shots")
