@@ -56,7 +56,8 @@ def saved_video(cls: type[io.ComfyNode], path: Any, subfolder: str, notes: list[
         from comfy_api.latest import InputImpl
     except ImportError:
         from sora_core.host.api import InputImpl
-    desk().show_text(cls.hidden.unique_id, "\n".join(notes))
+    if notes:
+        desk().show_text(cls.hidden.unique_id, "\n".join(notes))
     shown = ui.PreviewVideo([ui.SavedResult(path.name, subfolder, io.FolderType.output)])
     return io.NodeOutput(InputImpl.VideoFromFile(str(path)), ui=shown)
 
