@@ -12,7 +12,7 @@ from types import FrameType, ModuleType
 from typing import NoReturn
 
 from ..about import VERSION
-from ..errors import SoraError
+from ..errors import NO_MEMORY, SoraError, is_out_of_memory
 
 # Name, and what `sora --help` says. The module of the same name in this package does the work.
 COMMANDS = {
@@ -69,8 +69,8 @@ def _run(module: ModuleType, args: argparse.Namespace, debug: bool) -> int:
 def _words_for(error: Exception) -> str:
     if isinstance(error, SoraError):
         return str(error)
-    if isinstance(error, MemoryError):
-        return "not enough memory: use a smaller size or fewer frames."
+    if is_out_of_memory(error):
+        return NO_MEMORY
     line = (str(error).strip().splitlines() or [""])[0]
     return (
         f"unexpected {type(error).__name__}: {line}\nThis is a fault of the program; run again with --debug and report "

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from ...errors import SoraError
+from ...errors import NO_MEMORY, SoraError, is_out_of_memory
 from ...pipeline.progress import Interrupted, Running, running
 from ...safety.gate import check_preview
 from ..api.dynamic import nest_values
@@ -40,8 +40,8 @@ class NodeError(SoraError):
 def _explain(error: BaseException) -> str:
     if isinstance(error, SoraError):
         return str(error)
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error):
-        return "not enough memory: use a smaller size or fewer frames."
+    if is_out_of_memory(error):
+        return NO_MEMORY
     if isinstance(error, ModuleNotFoundError) and error.name:
         # Installed or not is a matter of the user's machine; only what needs the library stops.
         package = error.name.split(".")[0]
