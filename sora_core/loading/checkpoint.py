@@ -22,6 +22,7 @@ from ..files import WEIGHTS, written_beside
 from ..model.dit import DiT
 from ..model.text.concepts import TextEncoder
 from ..model.vae.mini import VideoVAE
+from ..words import no_such
 from .parts import PARTS, build, describe
 
 FORMAT = 1  # of the metadata; a file of another is refused
@@ -77,8 +78,8 @@ def resolve(name: str | Path) -> Path:
     if path.suffix != ".safetensors" and not path.exists():
         path = WEIGHTS / f"{name}.safetensors"
     if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in WEIGHTS.glob("*.safetensors"))) or "none"
-        raise SoraError(f"No model {str(name)!r}. Give a .safetensors file or one of the embedded models: {known}.")
+        known = sorted(p.stem for p in WEIGHTS.glob("*.safetensors"))
+        raise SoraError(no_such("model", name, known, "give the path of a .safetensors file"))
     return path
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ...errors import SoraError, expect
-from ...words import did_you_mean, listing
+from ...words import no_such
 from .folders import Folders
 
 
@@ -37,9 +37,19 @@ class Desk(Protocol):
 
 def resolve_model(name: str, files: dict[str, Path]) -> Path:
     """Find the file of a model that a workflow names. Raises SoraError that lists those there are."""
+    path = _named("model", name, files)
+    # An embedded model is always listed, so that its workflows stay valid where a pack came without its weights.
+    expect(path.is_file(), f"The model {name!r} has no file {path.name}: install the pack with its weights again.")
+    return path
+
+
+def lora_file(name: str, files: dict[str, Path]) -> Path:
+    """Find the file of a LoRA that a workflow names. Raises SoraError that lists those there are."""
+    return _named("LoRA", name, files)
+
+
+def _named(what: str, name: str, files: dict[str, Path]) -> Path:
     path = files.get(name)
     if path is None:
-        hint = did_you_mean(name, files) or f"choose one of {listing(files)}."
-        raise SoraError(f"There is no model {name!r}: {hint}")
-    expect(path.is_file(), f"The model {name!r} has no file {path.name}: install the pack with its weights again.")
+        raise SoraError(no_such(what, name, files))
     return path
