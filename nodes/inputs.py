@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sora_core.diffusion import MAX_SEED
 from sora_core.media.sizes import MAX_SIDE
 
 from .api import engine, io
@@ -11,8 +12,6 @@ from .api import engine, io
 if TYPE_CHECKING:
     from sora_core.diffusion.samplers.spec import SamplerOption
     from sora_core.media.clips import Clip
-
-MAX_SEED = 2**64 - 1
 
 
 # -- sizes and times -----------------------------------------------------------------------------------------

@@ -27,6 +27,8 @@ from .parts import PARTS, build, describe
 
 FORMAT = 1  # of the metadata; a file of another is refused
 ROLES = ("dit", "vae", "text")  # what a model needs to make video: the fields of a `ModelBundle` that `PARTS` fill
+# By the names that users choose them by; "auto" is none of them, the host's choice.
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _PICKLES = (b"\x80\x02", b"\x80\x04", b"PK")  # how one begins, bare or in the archive that torch.save writes
 
 M = TypeVar("M", bound=nn.Module)

@@ -35,8 +35,6 @@ from .model import make_model
 from .previews import PreviewLoop
 from .vae import make_vae
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-
 
 class ComfyEngine:
     """ComfyUI's way to load, encode, sample and decode: our model and any video model of its own."""
@@ -45,7 +43,7 @@ class ComfyEngine:
 
     def load_model(self, path: Path, dtype: str, lora: Path | None = None, lora_strength: float = 1.0) -> Loaded:
         """Load a checkpoint as native MODEL, CLIP and VAE; "auto" lets ComfyUI choose the precision."""
-        kind = DTYPES.get(dtype)
+        kind = checkpoint.PRECISIONS.get(dtype)
         # Read in full precision and strictly: what is wrong with a file is said here, not by ComfyUI's loader.
         parts = checkpoint.load_model(path)
         parts = apply_lora(parts, read_lora(lora), lora_strength) if lora else parts

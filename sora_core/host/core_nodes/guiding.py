@@ -8,12 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...diffusion import MAX_SEED
 from ...diffusion.sampling import DiffusionModel, prepare_noise
 from ...pipeline.engine import Conditioning, Latent
 from ...pipeline.own import SamplerSocket, run_sampler
 from ..api import io
-
-MAX_SEED = 0xFFFFFFFFFFFFFFFF
 
 
 @dataclass

@@ -12,8 +12,7 @@ from ...errors import expect
 from ...pipeline.engine import Latent
 from ...pipeline.own import ClipSocket, VaeSocket
 from ..api import io
-
-MAX_SIZE = 16384
+from .images import MAX_SIZE
 
 
 class CLIPTextEncode(io.ComfyNode):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -33,6 +34,16 @@ class Desk(Protocol):
 
     def show_text(self, node_id: str | None, text: str) -> None:
         """Show `text` on a node, where the host can beyond `ui.PreviewText`."""
+
+
+def metadata_of(hidden: Any) -> dict[str, str]:
+    """Make the tags that let a saved file restore its workflow: `prompt` and `workflow`, as JSON."""
+    tags = {}
+    if getattr(hidden, "prompt", None):
+        tags["prompt"] = json.dumps(hidden.prompt)
+    for key, value in (getattr(hidden, "extra_pnginfo", None) or {}).items():
+        tags[key] = json.dumps(value)
+    return tags
 
 
 def resolve_model(name: str, files: dict[str, Path]) -> Path:

@@ -243,7 +243,7 @@ class _Run:
         def on_text(text: str) -> None:
             self.tell("progress_text", {"node": node_id, "text": text})
 
-        return Running(node_id, on_progress, self.stop.is_set, on_text)
+        return Running(on_progress, self.stop.is_set, on_text)
 
     @contextmanager
     def _named(self, planned: PlannedNode) -> Iterator[None]:
