@@ -50,7 +50,7 @@ def said(check: Any, *values: Any) -> bool | str:
 
 
 def saved_video(cls: type[io.ComfyNode], path: Any, subfolder: str, notes: list[str]) -> io.NodeOutput:
-    """Give out a written video: the file on the VIDEO socket, a preview of it, and the notes as the node's text."""
+    """Return a written video: the file on the VIDEO socket and a preview of it. The notes become the node's text."""
     # The stand-in's videos need torch, so this is imported when one is made.
     try:
         from comfy_api.latest import InputImpl

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def edited(cls: type[io.ComfyNode], edit: Edit, *others: Any) -> io.NodeOutput:
-    """Give out an edit: its LATENT and `others`, and on the node what is kept and made."""
+    """Return an edit: its LATENT and `others`, and on the node what is kept and made."""
     return io.NodeOutput(edit.latent, *others, ui=note(cls, edit.described()))
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # -- sizes and times -----------------------------------------------------------------------------------------
 def working_inputs(window: bool = True) -> list[io.Input]:
-    """Say what a video is brought to before it is worked on, and how much of it the model sees at once."""
+    """Ask what a video is brought to before it is worked on, and how much of it the model sees at once."""
     made = [
         io.Float.Input(
             "fps",
@@ -94,7 +94,7 @@ def wanted_size(width: int, height: int) -> tuple[int, int] | None:
 
 # -- videos --------------------------------------------------------------------------------------------------
 def edit_outputs() -> list[io.Output]:
-    """Give out an edit: what every edit node has."""
+    """Return an edit as the outputs that every edit node has."""
     return [
         io.Latent.Output(display_name="latent", tooltip="With a noise mask: for any sampler, then Sora VAE Decode."),
         io.Float.Output(display_name="fps", tooltip="Frames per second, for Sora Save Video."),

@@ -50,7 +50,7 @@ class DiffusionModel:
         return other
 
     def percent_to_sigma(self, percent: float) -> float:
-        """Give sigma at `percent` (0..1) of the way through an unshifted run."""
+        """Return sigma at `percent` (0..1) of the way through an unshifted run."""
         return percent_to_sigma(percent, self.shift)
 
     @property
@@ -204,7 +204,7 @@ def sample(
 
 
 def _mask_of(model: DiffusionModel, latent: Mapping[str, Any]) -> Tensor | None:
-    """Give a LATENT's noise mask, bool `[B,1,T,H,W]` on the model's device, None where it has none."""
+    """Return a LATENT's noise mask, bool `[B,1,T,H,W]` on the model's device, None where it has none."""
     mask = latent.get("noise_mask")
     if mask is None:
         return None

@@ -36,7 +36,7 @@ def shift_sigma(sigma: Sigma, shift: float) -> Sigma:
 
 
 def percent_to_sigma(percent: float, shift: float = 1.0) -> float:
-    """Give sigma after `percent` (0..1) of an unshifted, uniform run: 0 is noise, 1 is clean."""
+    """Return sigma after `percent` (0..1) of an unshifted, uniform run: 0 is noise, 1 is clean."""
     if percent <= 0.0:
         return 1.0
     if percent >= 1.0:

@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
 
 def in_comfyui() -> bool:
-    """Tell whether ComfyUI runs this: it has imported its model code before it loads any pack, nothing else does."""
+    """Return whether ComfyUI runs this: it has imported its model code before it loads any pack, nothing else does."""
     return "comfy.sd" in sys.modules
 
 
 def engine() -> Engine:
-    """Give the engine of this process."""
+    """Return the engine of this process."""
     return _comfy_engine() if in_comfyui() else _own_engine()
 
 
 def desk() -> Desk:
-    """Give the desk of this process."""
+    """Return the desk of this process."""
     return _comfy_desk() if in_comfyui() else _own_desk()
 
 

@@ -68,7 +68,7 @@ def tokenizer_for(config: TextConfig, vocabulary: Vocabulary) -> type:
             return self.tokenizer.unknown_words(plain_text(text))
 
         def untokenize(self, pairs: list[tuple]) -> list[tuple]:
-            """Give tokens back as they are."""
+            """Return tokens as they are."""
             return pairs
 
         def state_dict(self) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class ComfyDesk:
         return None
 
     def folders(self) -> Folders:
-        """Give ComfyUI's folders of inputs, outputs and previews."""
+        """Return ComfyUI's folders of inputs, outputs and previews."""
         kinds = ("input", "output", "temp")
         return Folders(*(Path(getattr(folder_paths, f"get_{kind}_directory")()) for kind in kinds))
 

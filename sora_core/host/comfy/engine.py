@@ -66,7 +66,7 @@ class ComfyEngine:
         return vae_space(vae) if vae is not None else SORA_MINI
 
     def flops(self, model: Any) -> Callable[[int], float] | None:
-        """Give the cost of one call of our model by number of tokens; None for others."""
+        """Return the cost of one call of our model by number of tokens; None for others."""
         network = model.model.diffusion_model
         if not isinstance(network, DiT):
             return None

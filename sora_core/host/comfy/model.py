@@ -151,7 +151,7 @@ class SoraModel(comfy.model_base.BaseModel):
     def scale_latent_inpaint(
         self, sigma: Tensor, noise: Tensor, latent_image: Tensor, denoise_mask: Tensor | None = None, **extra: Any
     ) -> Tensor:
-        """Give what stands in for kept latents at the model's input: the clean latent.
+        """Return what stands in for kept latents at the model's input: the clean latent.
 
         Not so within a token that is partly generated: it is at the schedule's noise level as a whole, as in training.
         """

@@ -30,7 +30,7 @@ class FlowModel:
         return self.model(x, sigma, **extra_args)
 
     def percent_to_sigma(self, percent: float) -> float:
-        """Give sigma at `percent` (0..1) of the way through an unshifted run of the model."""
+        """Return sigma at `percent` (0..1) of the way through an unshifted run of the model."""
         try:
             # Inpainting wrapper -> guider -> model, which carries its model_sampling.
             schedule = self.model.inner_model.inner_model.model_sampling
@@ -65,7 +65,7 @@ def make_sampler(name: str, options: Mapping[str, Any]) -> Any:
 
 
 def fit_sampler(sampler: Any, model: Any) -> Any:
-    """Give `sampler`, or for a model that is no rectified flow the host's of the same name: ours are for flows."""
+    """Return `sampler`, or for a model that is no rectified flow the host's of the same name: ours are for flows."""
     name = getattr(sampler, "sora_name", None)
     if name is None or isinstance(model.get_model_object("model_sampling"), comfy.model_sampling.CONST):
         return sampler

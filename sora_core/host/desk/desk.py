@@ -24,7 +24,7 @@ class Desk(Protocol):
         """Find the file that a loader of the host's own means by `name`; None where there is none."""
 
     def folders(self) -> Folders:
-        """Give the folders that the host reads its inputs from and writes its outputs to."""
+        """Return the folders that the host reads its inputs from and writes its outputs to."""
 
     def output_path(self, prefix: str, suffix: str, width: int, height: int) -> tuple[Path, str]:
         """Choose a free file in the output folder; returns it and its subfolder."""

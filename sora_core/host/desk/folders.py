@@ -125,7 +125,7 @@ class Folders:
         return path, "" if subfolder == "." else subfolder
 
     def _target(self, prefix: str, kind: str, width: int, height: int) -> Path:
-        """Say where files of `prefix` go, less their counter. The folder is made and can be written."""
+        """Return where files of `prefix` go, less their counter. The folder is made and can be written."""
         target = safe_join(self.of(kind), expand_prefix(prefix, width, height) or "sora")
         if target == self.of(kind).resolve():
             target = target / "sora"

@@ -28,7 +28,7 @@ class OwnDesk:
         return None
 
     def folders(self) -> Folders:
-        """Give the folders in force."""
+        """Return the folders in force."""
         return current()
 
     def output_path(self, prefix: str, suffix: str, width: int, height: int) -> tuple[Path, str]:

@@ -106,9 +106,8 @@ class _Run:
         self.previews = getattr(tell, "shows_previews", True)
         self.signatures = signatures(plan)
         self.results: dict[str, Result] = {}
-        self.wanted: dict[
-            str, set[str]
-        ] = {}  # the linked inputs that a node needs: all but the lazy, and those it asks
+        # The linked inputs that a node needs: all but the lazy ones, and those that it asks for.
+        self.wanted: dict[str, set[str]] = {}
         self.result = RunResult()
         self.prompt = plan.workflow.prompt()
         source = plan.workflow.source
@@ -234,7 +233,7 @@ class _Run:
         return HiddenHolder(**{h.name: have[h] for h in planned.schema.hidden if h in have})
 
     def _running(self, node_id: str) -> Running:
-        """Say how the node's code reaches the listener, and how it hears that it must stop."""
+        """Connect a node's code to the listener, and to the order to stop."""
 
         def on_progress(value: int, total: int, preview: Any) -> None:
             shown = check_preview(preview) if self.previews else None
