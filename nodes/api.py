@@ -30,6 +30,7 @@ Patches = io.Custom("SORA_PATCHES")
 
 def note(cls: type[io.ComfyNode], text: str, images: Any = None) -> dict[str, Any]:
     """Show a text under a node, and pictures `[B,H,W,3]` if there are any."""
+    # Two ways: at once, while the graph goes on, and with the result, which the host's history keeps.
     desk().show_text(cls.hidden.unique_id, text)
     shown: dict[str, Any] = {"text": (text,)}
     if images is not None:
@@ -64,6 +65,7 @@ def saved_video(cls: type[io.ComfyNode], path: Any, subfolder: str, notes: list[
 
 def either(name: str, tooltip: str) -> io.Input:
     """Make an input that takes a LATENT or SORA_PATCHES; `either_output` then gives the same kind."""
+    # With it the output gets the kind that went in; an older ComfyUI has none, and its output fits any socket.
     if hasattr(io, "MatchType"):
         return io.MatchType.Input(name, template=_template(), tooltip=tooltip)
     return io.MultiType.Input(name, [io.Latent, Patches], tooltip=tooltip)

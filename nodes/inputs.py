@@ -64,6 +64,7 @@ def seconds_input(what: str, default: float = 1.0) -> io.Input:
     return io.Float.Input(
         "seconds",
         default=default,
+        # A minute at 8 frames per second is the longest clip, see `MAX_FRAMES`.
         min=0.05,
         max=60.0,
         step=0.25,
@@ -78,6 +79,7 @@ def window_input(least: int = 2) -> io.Input:
         "window",
         default=5,
         min=least,
+        # Far above what models are trained on: the limit only catches slips of the hand.
         max=64,
         advanced=True,
         tooltip="Latents that the model makes well at once: sora-mini 5, Wan 21.",
@@ -94,7 +96,7 @@ def wanted_size(width: int, height: int) -> tuple[int, int] | None:
 
 # -- videos --------------------------------------------------------------------------------------------------
 def edit_outputs() -> list[io.Output]:
-    """Return an edit as the outputs that every edit node has."""
+    """Return the outputs that every edit node has."""
     return [
         io.Latent.Output(display_name="latent", tooltip="With a noise mask: for any sampler, then Sora VAE Decode."),
         io.Float.Output(display_name="fps", tooltip="Frames per second, for Sora Save Video."),
@@ -117,6 +119,7 @@ def watched(video: Any, images: Any, fps: float = 8.0) -> tuple[str | None, Any,
     expect((video is None) != (images is None), "Connect a video or images, one of the two.")
     if video is None:
         return None, images, fps
+    # A whole file is left to whoever works on it, who reads it as a stream, or its credentials with it.
     path = whole_file(video)
     if path is not None:
         return path, None, fps
@@ -168,6 +171,7 @@ def sampler_input() -> io.Input:
 
     names = [*SAMPLERS, *(name for name in engine().sampler_names() if name not in SAMPLERS)]
     tooltip = "How noise becomes the video. Changing it runs sampling and decoding again, nothing else."
+    # An older ComfyUI has none: there the samplers run with the defaults of their options.
     if not hasattr(io, "DynamicCombo"):
         return io.Combo.Input("sampler", options=names, default="euler", tooltip=tooltip)
     options = [

@@ -31,6 +31,7 @@ COMMANDS = {
 def main(argv: list[str] | None = None) -> int:
     """Run the `sora` command with `argv`; returns the exit code."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    # Found before parsing: the parser of a command needs its module, and others' modules are slow to import.
     called = next((word for word in argv if not word.startswith("-")), "")
     module = importlib.import_module(f".{called}", __package__) if called in COMMANDS else None
     if module is None:

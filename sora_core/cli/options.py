@@ -42,6 +42,7 @@ def positive(text: str) -> float:
 
 def count(text: str) -> int:
     """Read a whole number of at least one."""
+    # int() alone would take "1_0", " 7" and "+3".
     if not re.fullmatch(r"\d+", text) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)

@@ -32,6 +32,7 @@ class ComfyDesk:
 
     def weights(self, name: str) -> Path | None:
         """Find the file that a loader of ComfyUI means by `name`."""
+        # Names are unique within a kind only; what makes the picture counts before what changes it.
         for kind in ("diffusion_models", "checkpoints", "loras"):
             path = folder_paths.get_full_path(kind, name)
             if path is not None:

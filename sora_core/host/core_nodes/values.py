@@ -50,6 +50,7 @@ class PreviewAny(io.ComfyNode):
 
 def _as_text(value: Any) -> str:
     """Write a value down: JSON where it is a dict or a list of plain ones."""
+    # JSON would put a text in quotes; numbers look the same either way.
     if not isinstance(value, (str, int, float)):
         with suppress(TypeError, ValueError):
             return json.dumps(value, indent=4, ensure_ascii=False)

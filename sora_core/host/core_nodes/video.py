@@ -147,6 +147,7 @@ class SaveVideo(io.ComfyNode):
     def execute(
         cls, video: VideoInput, filename_prefix: str, format: dict[str, Any], codec: dict[str, Any] | None = None
     ) -> io.NodeOutput:
+        # Where both are there the newer place counts, inside the format.
         chosen = format.get("codec") or codec or {}
         crf = (chosen.get("encoding") or {}).get("crf")
         width, height = video.get_dimensions()

@@ -39,6 +39,7 @@ class Desk(Protocol):
 def metadata_of(hidden: Any) -> dict[str, str]:
     """Make the tags that let a saved file restore its workflow: `prompt` and `workflow`, as JSON."""
     tags = {}
+    # Absent where a node is called without a graph.
     if getattr(hidden, "prompt", None):
         tags["prompt"] = json.dumps(hidden.prompt)
     for key, value in (getattr(hidden, "extra_pnginfo", None) or {}).items():

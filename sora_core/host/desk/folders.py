@@ -61,6 +61,7 @@ class Folders:
         if match:
             name, kind = match.groups()
         path = safe_join(self.of(kind), name)
+        # The user's own file of that name comes first.
         if kind == "input" and self.samples is not None and not path.exists():
             sample = safe_join(self.samples, name)
             return sample if sample.exists() else path
@@ -142,6 +143,7 @@ def safe_join(root: Path, name: str) -> Path:
     root = Path(root).resolve()
     if "\0" in name:
         raise SoraError(f"The file name {name!r} holds a zero byte: remove it.")
+    # Resolved before it is compared, so that neither ".." nor a link leads out. Windows' separators count anywhere.
     path = (root / name.replace("\\", "/")).resolve()
     if path != root and root not in path.parents:
         raise SoraError(f"The path {name!r} leads out of the folder {root}: use a name inside it.")
