@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..pipeline.engine import Engine
+    from ..pipeline.own import OwnEngine
     from .desk.desk import Desk
 
 
@@ -18,7 +19,7 @@ def in_comfyui() -> bool:
 
 def engine() -> Engine:
     """Return the engine of this process."""
-    return _comfy_engine() if in_comfyui() else _own_engine()
+    return _comfy_engine() if in_comfyui() else own_engine()
 
 
 def desk() -> Desk:
@@ -28,13 +29,14 @@ def desk() -> Desk:
 
 def forget() -> None:
     """Make engine and desk anew when they are next asked for. For tests, which put stand-ins in ComfyUI's place."""
-    for made in (_comfy_engine, _comfy_desk, _own_engine, _own_desk):
+    for made in (_comfy_engine, _comfy_desk, own_engine, _own_desk):
         made.cache_clear()
 
 
 # Imported when asked for: a node's schema needs none of torch, and ComfyUI's side can be imported in ComfyUI only.
 @cache
-def _own_engine() -> Engine:
+def own_engine() -> OwnEngine:
+    """Return the engine of the embedded host, whose core nodes work on our own MODEL alone."""
     from ..pipeline.own import OwnEngine
 
     return OwnEngine()

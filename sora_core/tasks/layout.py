@@ -36,6 +36,10 @@ class VAECodec:
         """Video frames of one latent."""
         return self.space.temporal_ratio
 
+    def fits(self, new: int) -> bool:
+        """Tell whether the model can make `new` frames at once, with at least one latent of what they go on from."""
+        return -(-new // self.ratio) < self.window
+
     def latents(self, frames: int) -> int:
         """Count the latents that cover `frames` frames from a clip's first on."""
         return self.space.latent_frames(frames)

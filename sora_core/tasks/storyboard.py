@@ -52,12 +52,14 @@ def parse_storyboard(text: str, seconds: float = 2.0, most: int = MAX_SHOTS) -> 
     return shots
 
 
-def shots_of(shots: str | Sequence[Shot | tuple[str, float]], most: int = MAX_SHOTS) -> list[Shot]:
+def shots_of(
+    shots: str | Sequence[Shot | tuple[str, float]], most: int = MAX_SHOTS, seconds: float = 2.0
+) -> list[Shot]:
     """Read a storyboard from text, see `parse_storyboard`, or from shots and (prompt, seconds) pairs."""
     if not isinstance(shots, str):
         listed = [shot if isinstance(shot, Shot) else Shot(*shot) for shot in shots]
         shots = "\n".join(f"{shot.seconds:.6f}: {' '.join(shot.prompt.split())}" for shot in listed)
-    return parse_storyboard(shots, most=most)
+    return parse_storyboard(shots, seconds, most)
 
 
 def plan_shots(shots: Sequence[Shot], fps: float, ratio: int = 4) -> list[int]:
