@@ -146,6 +146,7 @@ def find_workflow(name: str, pack: Path | None) -> Path:
     Raises SoraError, naming close matches, when there is neither.
     """
     path = Path(name)
+    # A file of the user's comes before a workflow of the package that has its name.
     if path.exists() or pack is None:
         return path
     shared = shared_workflows(pack)
@@ -179,6 +180,7 @@ class ProgressBar:
     def __init__(self) -> None:
         self.bar: tqdm | None = None
         self.label = ""
+        # In a file or a pipe a bar would leave a line for each step.
         self.live = sys.stderr.isatty()
 
     def __enter__(self) -> ProgressBar:

@@ -24,6 +24,7 @@ def _primitive(node_id: str, label: str, entry: io.Input, output: io.Output) -> 
         def execute(cls, value: Any) -> io.NodeOutput:
             return io.NodeOutput(value)
 
+    # Messages and the list of nodes name a class by these.
     Primitive.__name__ = Primitive.__qualname__ = node_id
     return Primitive
 

@@ -150,6 +150,7 @@ class SaveVideo(io.ComfyNode):
         # Where both are there the newer place counts, inside the format.
         chosen = format.get("codec") or codec or {}
         crf = (chosen.get("encoding") or {}).get("crf")
+        # For %width% and %height% in the prefix.
         width, height = video.get_dimensions()
         path, subfolder = current().next_file(filename_prefix, ".mp4", "output", width, height)
         tags = dict(cls.hidden.extra_pnginfo or {})
