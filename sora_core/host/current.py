@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def in_comfyui() -> bool:
-    """Tell whether ComfyUI runs this: it has imported its model code before it loads any pack, nothing else does."""
+    """Return whether ComfyUI runs this: it has imported its model code before it loads any pack, nothing else does."""
     return "comfy.sd" in sys.modules
 
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 from torch import Tensor
 
+from ..errors import is_out_of_memory
 from ..model.vae.causal import FeatureCache
 from ..model.vae.mini import VideoVAE
-from .decoding import CHUNK, decode, is_out_of_memory, to_pixels
+from .decoding import CHUNK, decode, to_pixels
 
 REMEMBERED = 12  # latents: two per residual block is all that a decoder of sora-mini's depth remembers
 

@@ -21,7 +21,7 @@ from ..latents.patches import forward_flops
 from ..latents.previews import Preview, latent_preview
 from ..latents.space import SORA, SORA_MINI, LatentSpace
 from ..latents.streaming import decode_pieces
-from ..loading.checkpoint import ModelBundle, load_model
+from ..loading.checkpoint import PRECISIONS, ModelBundle, load_model
 from ..loading.lora import apply_lora, read_lora
 from ..model.dit import DiT
 from ..model.text.concepts import TextEncoder
@@ -30,8 +30,6 @@ from ..model.vae.mini import VideoVAE
 from ..safety.gate import check_text
 from . import progress
 from .engine import Conditioning, Latent, Loaded, Report, check_prompt_given
-
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class ClipSocket:
@@ -89,7 +87,7 @@ class OwnEngine:
     def load_model(self, path: Path, dtype: str, lora: Path | None = None, lora_strength: float = 1.0) -> Loaded:
         """Load a checkpoint, on the GPU where there is one; "auto" is bf16 there and fp32 on a CPU."""
         device = usual_device()
-        bundle = load_model(path, DTYPES.get(dtype) or usual_dtype(device), device)
+        bundle = load_model(path, PRECISIONS.get(dtype) or usual_dtype(device), device)
         return wrap(apply_lora(bundle, read_lora(lora), lora_strength) if lora else bundle)
 
     def encode_text(self, clip: ClipSocket, text: str) -> tuple[Conditioning, list[str]]:

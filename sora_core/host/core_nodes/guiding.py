@@ -8,13 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...diffusion import MAX_SEED
 from ...diffusion.sampling import DiffusionModel, prepare_noise
 from ...pipeline.engine import Conditioning, Latent
 from ...pipeline.own import SamplerSocket
 from ..api import io
 from ..current import own_engine
-
-MAX_SEED = 0xFFFFFFFFFFFFFFFF
 
 
 @dataclass
