@@ -106,7 +106,7 @@ def read(path: Path, device: str = "cpu") -> tuple[dict[str, Any], dict[str, Ten
 
 
 def assign(module: M, state: Mapping[str, Tensor], what: str) -> M:
-    """Give a module the tensors `state` as they are, on their device, and freeze it.
+    """Return a module the tensors `state` as they are, on their device, and freeze it.
 
     what: names the module in errors. Raises SoraError that lists the first keys or shapes that do not fit.
     """

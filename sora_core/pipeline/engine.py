@@ -61,7 +61,7 @@ class Engine(Protocol):
         """Describe the latents of a MODEL or of a VAE, sora-mini's without either. Raises SoraError for no video."""
 
     def flops(self, model: Any) -> Callable[[int], float] | None:
-        """Give the cost of one model call by number of tokens, or None where it is not known."""
+        """Return the cost of one model call by number of tokens, or None where it is not known."""
 
     def sampler_names(self) -> list[str]:
         """List the samplers that the host has besides ours."""

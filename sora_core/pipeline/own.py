@@ -104,7 +104,7 @@ class OwnEngine:
         return SORA_MINI
 
     def flops(self, model: DiffusionModel) -> Callable[[int], float] | None:
-        """Give the cost of one model call by number of tokens; None for a network that is no transformer of ours."""
+        """Return the cost of one model call by number of tokens; None for a network that is no transformer of ours."""
         if not isinstance(model.dit, DiT):
             return None
         config, weights = model.dit.config, sum(p.numel() for p in model.dit.blocks.parameters())

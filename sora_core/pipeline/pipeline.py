@@ -307,7 +307,7 @@ class Pipeline(LoadedModel):
         check_sampling(self.engine, self.model, sampling)
         # One prompt without its seconds is not a shot of two seconds, as the lines of a storyboard are.
         alone = isinstance(prompt, str) and "\n" not in prompt.strip()
-        listed = shots_of(prompt, MAX_LONG_SHOTS, (seconds or LONG) if alone else 2.0)
+        listed = shots_of(prompt, MAX_LONG_SHOTS, LONG if alone else 2.0)
         clip = None
         if video is not None:
             clip = self.read(video, fps, (width, height) if width and height else None)

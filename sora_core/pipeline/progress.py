@@ -63,7 +63,7 @@ def part(index: int, count: int) -> Iterator[None]:
 
 
 def current_part() -> tuple[int, int]:
-    """Give (i, n): what runs now is part i of n."""
+    """Return (i, n): what runs now is part i of n."""
     return _part.get()
 
 

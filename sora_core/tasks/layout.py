@@ -109,5 +109,5 @@ def with_last_held(frames: Tensor, length: int) -> Tensor:
 
 
 def places_up_to(place: Tensor, length: int) -> Tensor:
-    """Give `place` with -1 for every frame past a finished video of `length` frames."""
+    """Return `place` with -1 for every frame past a finished video of `length` frames."""
     return torch.where(place < length, place, -1)

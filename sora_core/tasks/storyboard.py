@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..diffusion.prompts import SHOTS
 from ..errors import SoraError, expect
+from ..media.sizes import check_rate
 
 MAX_SHOTS = 8
 _SECONDS = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:s|sec|seconds|秒)?\s*[:：|]")  # at the start of a line
@@ -69,7 +70,7 @@ def plan_shots(shots: Sequence[Shot], fps: float, ratio: int = 4) -> list[int]:
     latent. Raises SoraError for a frame rate out of range.
     """
     expect(bool(shots), "There are no shots.")
-    expect(math.isfinite(fps) and 0 < fps <= 240, f"{fps} frames per second: use 1 to 240.")
+    check_rate(fps)
     cuts, time = [0], 0.0
     for shot in shots:
         time += shot.seconds

@@ -169,7 +169,7 @@ class Trail:
             self.pace = max(SLOWEST, float(speeds.quantile(0.97)))
 
     def __call__(self, frame: Tensor) -> Tensor:
-        """Give the next frame `[H,W,3]`, away from the kept one, with what it takes over; not clamped."""
+        """Return the next frame `[H,W,3]`, away from the kept one, with what it takes over; not clamped."""
         weight = 1 - self.steps / self.reach
         if weight <= 0:
             return frame
