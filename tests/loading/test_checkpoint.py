@@ -2,6 +2,8 @@
 
 import json
 import pickle
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -128,3 +130,13 @@ def test_damaged_files_are_refused(model_file, damage, words):
 def test_unknown_model_names_the_known(tmp_path):
     with pytest.raises(SoraError, match="embedded models"):
         checkpoint.load_model("no-such-model")
+
+
+@pytest.mark.slow
+def test_a_model_is_built_without_torchs_compiler(model_file):
+    """Its import would take a second of every cold start."""
+    code = (
+        "import sys; from sora_core.loading.checkpoint import load_model; load_model(sys.argv[1]);"
+        "print('torch._dynamo' in sys.modules)"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code, str(model_file)], text=True).strip() == "False"
