@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ..errors import SoraError
 from ..model.dit import DiT, DiTConfig
@@ -40,8 +41,25 @@ class Part:
         """
         extras = {name: data[name] for name in self.extras}
         config = read_config(self.config, {name: value for name, value in data.items() if name not in extras})
-        with torch.device("meta"):
+        with torch.device("meta"), _Unfilled():
             return self.construct(config, **extras)
+
+
+class _Unfilled(TorchFunctionMode):
+    """Leaves new weights unfilled, as those of a file take their place.
+
+    To draw random numbers on the meta device, torch imports its compiler: a second of every cold start.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        given = kwargs or {}
+        if func is torch.randn:
+            return torch.empty(*args, **{"device": "cpu", **given})
+        if func in (Tensor.normal_, Tensor.uniform_) or getattr(func, "__module__", "") == "torch.nn.init":
+            return args[0] if args else given["tensor"]
+        return func(*args, **given)
 
 
 def _text_encoder(config: TextConfig, vocabulary: dict[str, Any]) -> TextEncoder:

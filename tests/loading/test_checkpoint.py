@@ -2,6 +2,8 @@
 
 import json
 import pickle
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -139,3 +141,13 @@ def test_an_unknown_model_is_told_in_the_same_words_wherever_it_is_asked_for(tmp
     with pytest.raises(SoraError, match="none is installed"):
         lora_file("any", {})
     assert checkpoint.resolve("sora-tiny") == resolve_model("sora-tiny", files) == lora_file("sora-tiny", files)
+
+
+@pytest.mark.slow
+def test_a_model_is_built_without_torchs_compiler(model_file):
+    """Its import would take a second of every cold start."""
+    code = (
+        "import sys; from sora_core.loading.checkpoint import load_model; load_model(sys.argv[1]);"
+        "print('torch._dynamo' in sys.modules)"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code, str(model_file)], text=True).strip() == "False"
