@@ -18,8 +18,6 @@ from .inputs import (
     window_input,
 )
 
-MOST_SHOTS = 200
-
 
 class SoraLongVideo(io.ComfyNode):
     @classmethod
@@ -105,9 +103,9 @@ class SoraLongVideo(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, shots: str | None = None, sampler: Any = None) -> bool | str:
         # ComfyUI hands a dynamic combo to this method whether it asks for it or not.
-        from sora_core.tasks import parse_storyboard
+        from sora_core.tasks.storyboard import MAX_LONG_SHOTS, parse_storyboard
 
-        return said(lambda text: parse_storyboard(text, most=MOST_SHOTS), shots)
+        return said(lambda text: parse_storyboard(text, most=MAX_LONG_SHOTS), shots)
 
     @classmethod
     def execute(
@@ -138,15 +136,15 @@ class SoraLongVideo(io.ComfyNode):
         from sora_core.pipeline.engine import Loaded
         from sora_core.pipeline.long import plan_long
         from sora_core.pipeline.make import Sampling
-        from sora_core.tasks import parse_storyboard
         from sora_core.tasks.long.rolling import Rolling
+        from sora_core.tasks.storyboard import MAX_LONG_SHOTS, parse_storyboard
 
         name, options = chosen(sampler)
         given = None if video is None else taken(video, vae, fps, (width, height) if width else None)
         plan = plan_long(
             engine(),
             Loaded(model, clip, vae),
-            parse_storyboard(shots, most=MOST_SHOTS),
+            parse_storyboard(shots, most=MAX_LONG_SHOTS),
             Sampling(seed, steps, cfg, name, scheduler, options=options),
             fps=fps,
             width=width,

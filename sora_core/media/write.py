@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 MAX_WRITTEN_RATE = 1000  # frames per second: more than was made, for what was read is written at the rate it had
 BT709 = 1  # FFmpeg's number of the colour matrix
+SAVED_CRF = 16.0  # quality of what is saved for good, as Sora Save Video has it
 CONTAINER = {"movflags": "use_metadata_tags+faststart"}  # any name of a tag; the index in front
 Frames: TypeAlias = Tensor | np.ndarray | Iterable[Tensor | np.ndarray]
 

@@ -20,10 +20,11 @@ from ..tasks.long.rolling import Rolling, SampleFn
 from ..tasks.long.source import make_source
 from ..tasks.long.story import LongVideo, check_long
 from ..tasks.storyboard import Shot
-from . import progress as progress_of_node
 from .editing import codec_of, encode_shots
 from .engine import EMPTY_PROMPT, Conditioning, Engine, Latent, Loaded, unknown_note
 from .make import Sampling, encode_negative
+from .progress import Steps
+from .progress import part as part_of_work
 from .result import VideoResult
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class LongPlan:
         )
 
     @torch.no_grad()
-    def in_memory(self, steps: progress_of_node.Steps | None = None) -> tuple[Tensor, Tensor]:
+    def in_memory(self, steps: Steps | None = None) -> tuple[Tensor, Tensor]:
         """Make the video without a file; returns frames `[T,H,W,3]` and latent. steps: counts latents."""
         frames, latent = in_memory(self.job, self.decode, steps)
         return gate.check_frames(frames), latent
@@ -144,7 +145,7 @@ def _sampler_of(engine: Engine, model: Any, negative: Conditioning | None, how: 
     sampler = engine.make_sampler(how.sampler, how.options)
 
     def sample(latent: Latent, positive: Conditioning, sigmas: Tensor, seed: int) -> Tensor:
-        with progress_of_node.part(parts.index, parts.count):
+        with part_of_work(parts.index, parts.count):
             return engine.sample(
                 model,
                 latent,
@@ -177,7 +178,7 @@ def extend_in_segments(
     how: Sampling,
     *,
     negative: str = "",
-    steps: progress_of_node.Steps | None = None,
+    steps: Steps | None = None,
 ) -> VideoResult:
     """Extend a clip by more than a window, in memory. steps: counts latents. Raises SoraError as `plan_long` does."""
     expect(bool(prompt.strip()), EMPTY_PROMPT)

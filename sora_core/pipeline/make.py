@@ -193,7 +193,7 @@ def make_video(
     steps: called as `steps(done, total)` after every step of the sampler; what it raises stops the run. notes: said
     before those of the prompts.
     """
-    with progress.telling(steps):
+    with progress.listening(steps):
         made = sample_latent(engine, loaded.model, latent, prompts.positive, prompts.negative, how)
     frames = gate.check_frames(decode_video(engine, loaded.vae, made))
     return VideoResult(frames, fps, made["samples"], how.seed, audio=audio, notes=[*notes, *prompts.notes])

@@ -30,7 +30,7 @@ from ..tasks.finish.splice import SPLICE
 from ..tasks.long.render import Progress
 from ..tasks.long.rolling import Rolling
 from ..tasks.long.story import rolling_for
-from ..tasks.storyboard import Shot, shots_of
+from ..tasks.storyboard import MAX_LONG_SHOTS, Shot, shots_of
 from . import editing
 from .engine import unknown_note
 from .loaded import LoadedModel, Ready
@@ -43,7 +43,6 @@ from .sources import Picture, Size, Video
 
 __all__ = ["MAX_FRAMES", "Pipeline", "VideoResult", "check_rate", "check_size", "load", "plan_frames"]
 
-MAX_LONG_SHOTS = 200
 LONG = 10.0  # seconds of a long video of one prompt, where nobody says how long it is
 
 

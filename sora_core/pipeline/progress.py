@@ -43,7 +43,7 @@ def running(node: Running | None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def telling(steps: Steps | None) -> Iterator[None]:
+def listening(steps: Steps | None) -> Iterator[None]:
     """Call `steps(done, total)` with all that is reported within the block; None leaves the listener as it is."""
     if steps is None:
         yield

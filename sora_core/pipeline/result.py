@@ -8,11 +8,9 @@ from typing import Any
 
 from torch import Tensor
 
-from ..media.write import write_video
+from ..media.write import SAVED_CRF, write_video
 from ..provenance import plan
 from ..provenance.credentials.history import History
-
-CRF = 16.0  # quality of a saved file, as Sora Save Video has it
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class VideoResult:
         options: those of `sora_core.media.video.write_video` ("crf", "metadata", "audio" in place of the video's own).
         What was done about signing goes to `notes`. Raises SoraError as `plan` and `write_video` do.
         """
-        options = {"audio": self.audio, "crf": CRF, **options}
+        options = {"audio": self.audio, "crf": SAVED_CRF, **options}
         saving = plan(self.history, credentials=credentials, watermark=watermark, include_prompt=include_prompt)
         write_video(path, self.frames, self.fps, saving=saving, **options)
         self.notes.extend(note for note in saving.notes if note not in self.notes)

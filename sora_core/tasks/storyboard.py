@@ -19,7 +19,8 @@ from ..diffusion.prompts import SHOTS
 from ..errors import SoraError, expect
 from ..media.sizes import check_rate
 
-MAX_SHOTS = 8
+MAX_SHOTS = 8  # of one clip, made together
+MAX_LONG_SHOTS = 200  # of a long video
 _SECONDS = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:s|sec|seconds|秒)?\s*[:：|]")  # at the start of a line
 
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from ...errors import SoraError, expect
-from ...media.write import write_video
+from ...media.write import SAVED_CRF, write_video
 from ...safety.gate import check_pieces
 from .rolling import Roller, join, roll, segments_needed
 from .segments import SegmentFolder, digest, segments_beside
@@ -97,7 +97,7 @@ def render(
     folder: Callable[[str], Path] | None = None,
     progress: Callable[[Progress], None] | None = None,
     metadata: dict[str, str] | None = None,
-    crf: float = 16.0,
+    crf: float = SAVED_CRF,
     keep_segments: bool = False,
     saving: Saving | None = None,
 ) -> Path:
