@@ -26,5 +26,5 @@ class SoraExtension(ComfyExtension):
 
 
 async def comfy_entrypoint() -> SoraExtension:
-    """Give the host the pack."""
+    """Return the pack."""
     return SoraExtension()

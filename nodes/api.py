@@ -30,6 +30,7 @@ Patches = io.Custom("SORA_PATCHES")
 
 def note(cls: type[io.ComfyNode], text: str, images: Any = None) -> dict[str, Any]:
     """Show a text under a node, and pictures `[B,H,W,3]` if there are any."""
+    # Two ways: at once, while the graph goes on, and with the result, which the host's history keeps.
     desk().show_text(cls.hidden.unique_id, text)
     shown: dict[str, Any] = {"text": (text,)}
     if images is not None:
@@ -50,19 +51,21 @@ def said(check: Any, *values: Any) -> bool | str:
 
 
 def saved_video(cls: type[io.ComfyNode], path: Any, subfolder: str, notes: list[str]) -> io.NodeOutput:
-    """Give out a written video: the file on the VIDEO socket, a preview of it, and the notes as the node's text."""
+    """Return a written video: the file on the VIDEO socket and a preview of it. The notes become the node's text."""
     # The stand-in's videos need torch, so this is imported when one is made.
     try:
         from comfy_api.latest import InputImpl
     except ImportError:
         from sora_core.host.api import InputImpl
-    desk().show_text(cls.hidden.unique_id, "\n".join(notes))
+    if notes:
+        desk().show_text(cls.hidden.unique_id, "\n".join(notes))
     shown = ui.PreviewVideo([ui.SavedResult(path.name, subfolder, io.FolderType.output)])
     return io.NodeOutput(InputImpl.VideoFromFile(str(path)), ui=shown)
 
 
 def either(name: str, tooltip: str) -> io.Input:
     """Make an input that takes a LATENT or SORA_PATCHES; `either_output` then gives the same kind."""
+    # With it the output gets the kind that went in; an older ComfyUI has none, and its output fits any socket.
     if hasattr(io, "MatchType"):
         return io.MatchType.Input(name, template=_template(), tooltip=tooltip)
     return io.MultiType.Input(name, [io.Latent, Patches], tooltip=tooltip)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def edited(cls: type[io.ComfyNode], edit: Edit, *others: Any) -> io.NodeOutput:
-    """Give out an edit: its LATENT and `others`, and on the node what is kept and made."""
+    """Return an edit: its LATENT and `others`, and on the node what is kept and made."""
     return io.NodeOutput(edit.latent, *others, ui=note(cls, edit.described()))
 
 
@@ -42,6 +42,7 @@ class SoraImageToVideo(io.ComfyNode):
                 *size_inputs(),
                 io.Image.Input("last_image", optional=True, tooltip="A second picture, as the last frame."),
             ],
+            # A picture brings no sound along.
             outputs=edit_outputs()[:2],
             hidden=[io.Hidden.unique_id],
         )
@@ -62,6 +63,7 @@ class SoraImageToVideo(io.ComfyNode):
         from sora_core.errors import expect
         from sora_core.pipeline.editing import animate
 
+        # Of a batch the first picture only: each place in the video takes one.
         images = {{"first": 0, "last": -1, "frame": frame}[position]: image[:1]}
         if last_image is not None:
             expect(position != "last", "position is last, and there is a last_image: use first for this picture.")
@@ -155,6 +157,7 @@ class SoraInfill(io.ComfyNode):
     def validate_inputs(cls, frames: str | None = None) -> bool | str:
         from sora_core.tasks import parse_frames
 
+        # Empty is right where a mask says what to make, and whether one is connected cannot be seen here.
         return said(parse_frames, frames or None)
 
     @classmethod
@@ -198,6 +201,7 @@ class SoraConnect(io.ComfyNode):
         from sora_core.pipeline.editing import connect
 
         a = taken(first, vae, fps, wanted_size(width, height))
+        # The first decides, also where 0 keeps its own: two sizes or rates cannot stand in one latent.
         b = taken(second, vae, a.fps, (a.frames.shape[2], a.frames.shape[1]))
         edit = connect(engine(), vae, a, b, seconds, window=window)
         return edited(cls, edit, edit.fps, edit.audio)
@@ -256,6 +260,7 @@ class SoraRemix(io.ComfyNode):
                 *working_inputs(window=False),
             ],
             outputs=[
+                # The latent first, as in all edit nodes; denoise beside it, because a sampler takes both.
                 edit_outputs()[0],
                 io.Float.Output(display_name="denoise", tooltip="The strength, for the sampler's denoise."),
                 *edit_outputs()[1:],

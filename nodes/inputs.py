@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sora_core.diffusion import MAX_SEED
 from sora_core.media.sizes import MAX_SIDE
 
 from .api import engine, io
@@ -12,12 +13,10 @@ if TYPE_CHECKING:
     from sora_core.diffusion.samplers.spec import SamplerOption
     from sora_core.media.clips import Clip
 
-MAX_SEED = 2**64 - 1
-
 
 # -- sizes and times -----------------------------------------------------------------------------------------
 def working_inputs(window: bool = True) -> list[io.Input]:
-    """Say what a video is brought to before it is worked on, and how much of it the model sees at once."""
+    """Ask what a video is brought to before it is worked on, and how much of it the model sees at once."""
     made = [
         io.Float.Input(
             "fps",
@@ -65,6 +64,7 @@ def seconds_input(what: str, default: float = 1.0) -> io.Input:
     return io.Float.Input(
         "seconds",
         default=default,
+        # A minute at 8 frames per second is the longest clip, see `MAX_FRAMES`.
         min=0.05,
         max=60.0,
         step=0.25,
@@ -79,6 +79,7 @@ def window_input(least: int = 2) -> io.Input:
         "window",
         default=5,
         min=least,
+        # Far above what models are trained on: the limit only catches slips of the hand.
         max=64,
         advanced=True,
         tooltip="Latents that the model makes well at once: sora-mini 5, Wan 21.",
@@ -95,7 +96,7 @@ def wanted_size(width: int, height: int) -> tuple[int, int] | None:
 
 # -- videos --------------------------------------------------------------------------------------------------
 def edit_outputs() -> list[io.Output]:
-    """Give out an edit: what every edit node has."""
+    """Return the outputs that every edit node has."""
     return [
         io.Latent.Output(display_name="latent", tooltip="With a noise mask: for any sampler, then Sora VAE Decode."),
         io.Float.Output(display_name="fps", tooltip="Frames per second, for Sora Save Video."),
@@ -118,6 +119,7 @@ def watched(video: Any, images: Any, fps: float = 8.0) -> tuple[str | None, Any,
     expect((video is None) != (images is None), "Connect a video or images, one of the two.")
     if video is None:
         return None, images, fps
+    # A whole file is left to whoever works on it, who reads it as a stream, or its credentials with it.
     path = whole_file(video)
     if path is not None:
         return path, None, fps
@@ -169,6 +171,7 @@ def sampler_input() -> io.Input:
 
     names = [*SAMPLERS, *(name for name in engine().sampler_names() if name not in SAMPLERS)]
     tooltip = "How noise becomes the video. Changing it runs sampling and decoding again, nothing else."
+    # An older ComfyUI has none: there the samplers run with the defaults of their options.
     if not hasattr(io, "DynamicCombo"):
         return io.Combo.Input("sampler", options=names, default="euler", tooltip=tooltip)
     options = [

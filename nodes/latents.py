@@ -55,6 +55,7 @@ class SoraEmptyLatent(io.ComfyNode):
         from sora_core.media.sizes import check_side
 
         for name, side in (("width", width), ("height", height)):
+            # The usual multiple: the model, which may ask for a larger one, is known only in the run.
             verdict = said(lambda name, side: check_side(name, int(side)), name, side)
             if verdict is not True:
                 return verdict
@@ -108,11 +109,13 @@ class SoraPatchify(io.ComfyNode):
         from sora_core.latents.patches import describe, draw_grid, patchify_latents, unpatchify_latents
 
         space = engine().latent_space(model=model)
+        # Packed anew from the latents: each LATENT stays one of its own when it is unpacked.
         before = unpatchify_latents(patches) if patches is not None else []
         made = patchify_latents([*before, latent], space.patch_size, space.temporal_ratio)
         ratios = space.temporal_ratio, space.spatial_ratio
         text = describe(made, *ratios, engine().flops(model) if model is not None else None)
         grid = draw_grid(made, frames, *ratios)
+        # One picture for each latent is shown: the frames within one have the same grid.
         return io.NodeOutput(made, len(made), grid, ui=note(cls, text, grid[:: space.temporal_ratio]))
 
 

@@ -68,11 +68,9 @@ class SoraLoadModel(io.ComfyNode):
     def execute(
         cls, model: str, precision: str = "auto", lora: str = NONE, lora_strength: float = 1.0
     ) -> io.NodeOutput:
-        from sora_core.errors import expect
-        from sora_core.host.desk.desk import resolve_model
+        from sora_core.host.desk.desk import lora_file, resolve_model
 
-        change = None if lora == NONE else desk().lora_files().get(lora)
-        expect(lora == NONE or change is not None, f"There is no LoRA {lora!r} in the loras folder.")
+        change = None if lora == NONE else lora_file(lora, desk().lora_files())
         path = resolve_model(model, desk().model_files())
         loaded = engine().load_model(path, precision, change, lora_strength)
         return io.NodeOutput(loaded.model, loaded.clip, loaded.vae)

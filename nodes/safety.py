@@ -54,6 +54,7 @@ class SoraPromptSafety(io.ComfyNode):
         from sora_core.safety.prompts import check_request, chosen_policy, require_allowed
 
         chosen = chosen_policy(policy.strip())
+        # All at once and not each by itself: what two texts say together counts too.
         reports = check_request(prompt, negative, shots, chosen)
         messages = require_allowed(reports, chosen.prompt.action)
         if chosen.prompt.action == "off":
@@ -120,9 +121,11 @@ class SoraFrameSafety(io.ComfyNode):
         from sora_core.safety.prompts import chosen_policy
 
         chosen = chosen_policy(policy.strip())
+        # None leaves what the policy says; `override` refuses what a locked policy does not leave to the user.
         changes: dict[str, Any] = {"frames.action": None if action == AS_POLICY else action}
         if faces:
             changes["frames.faces"] = faces
+            # The threshold means something only with faces: without them it would change a locked policy for nothing.
             changes["frames.thresholds"] = {**chosen.frames.thresholds, "likeness": likeness}
         chosen = chosen.override(changes)
         expect(
@@ -169,6 +172,7 @@ class SoraDetect(io.ComfyNode):
         from sora_core.provenance.detector.plot import draw_frames
         from sora_core.provenance.saving import watermark_key
 
+        # A whole file has credentials to read; frames have the watermark and the look only.
         path, frames, _ = watched(video, images)
         key = watermark_key()
         found = detect_frames(frames, key=key) if path is None else detect_file(path, key=key)

@@ -108,6 +108,7 @@ class SoraExpandPrompt(io.ComfyNode):
             made = reword(text, language_model, language_model_name, seed, time_limit)
         else:
             made = expand(text, seed)
+        # Another model may know other words than sora-mini, which the expansion is written for.
         unknown = made.unknown if clip is None else engine().encode_text(clip, made.prompt)[1]
         return io.NodeOutput(made.prompt, ", ".join(unknown), ui=note(cls, f"{made.prompt}\n{made.note}"))
 
@@ -193,6 +194,7 @@ class SoraCaption(io.ComfyNode):
         from sora_core.observer.watch import watch, watch_file
 
         path, frames, rate = watched(video, images, fps)
+        # Transparency tells nothing of what is shown.
         sight = watch(frames[..., :3], rate) if path is None else watch_file(path)
         text = sight.say(language, length, seed)
         sure = sight.confidence

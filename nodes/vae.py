@@ -71,8 +71,10 @@ class SoraVAEEncode(io.ComfyNode):
         from sora_core.media.sizes import crop_frames
 
         space = engine().latent_space(vae=vae)
+        # Said before cutting, so that the note shows what came in and what is left of it.
         text = f"{images.shape[0]} frames of {images.shape[2]}x{images.shape[1]}"
         if fit == "crop":
+            # A VAE that is not causal takes any number of frames.
             cut = crop_frames(images, space.temporal_ratio if space.causal else 1, space.multiple)
             if cut.shape != images.shape:
                 text += f", cut to {cut.shape[0]} of {cut.shape[2]}x{cut.shape[1]}"

@@ -15,3 +15,17 @@ def expect(condition: bool, message: str) -> None:
     """Raise `SoraError(message)` unless `condition` holds."""
     if not condition:
         raise SoraError(message)
+
+
+NO_MEMORY = "not enough memory: use a smaller size or fewer frames."
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether `error` says that memory ran out, on a CPU or a GPU."""
+    if isinstance(error, MemoryError):
+        return True
+    # torch's own errors of both are RuntimeErrors. They are known by name and text, because importing torch takes
+    # seconds, and a command that needs none must not wait for it.
+    named = type(error).__name__ == "OutOfMemoryError"
+    told = any(words in str(error).lower() for words in ("can't allocate memory", "out of memory"))
+    return isinstance(error, RuntimeError) and (named or told)

@@ -60,7 +60,7 @@ def ensure_writable(folder: Path) -> None:
 
 
 def write_error(path: Path, error: OSError) -> SoraError:
-    """Say in words what a failed write to `path` means, as an error to raise."""
+    """Return the error to raise for a failed write to `path`, in words."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return SoraError(
             f"The disk is full while writing {path}: free some space or use another folder. "

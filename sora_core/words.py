@@ -25,6 +25,17 @@ def listing(choices: Iterable[object], limit: int = 12) -> str:
     return ", ".join(names[:limit]) + more
 
 
+def no_such(what: str, name: object, choices: Iterable[object], otherwise: str = "") -> str:
+    """Return "There is no model 'x': " and what to use instead: a name that is close, or the names there are.
+
+    what: how the message calls it. otherwise: what else can be done, as "give a file".
+    """
+    known = list(choices)
+    listed = f"choose one of {listing(known)}" if known else "none is installed"
+    hint = did_you_mean(name, known) or f"{listed}{otherwise and f', or {otherwise}'}."
+    return f"There is no {what} {str(name)!r}: {hint}"
+
+
 def short(value: object, limit: int = 60) -> str:
     """Return `repr(value)`, cut to `limit` characters."""
     text = repr(value)

@@ -30,7 +30,7 @@ def own_folders(tmp_path_factory):
 
 @pytest.fixture()
 def hosts(tmp_path, monkeypatch):
-    """(ComfyUI's backend, the standalone one, a checkpoint)"""
+    """(ComfyUI's engine, the standalone one, a checkpoint)"""
     from comfy_support import both_hosts  # takes torch along, which most tests of the house do without
 
     with both_hosts(tmp_path, monkeypatch) as found:

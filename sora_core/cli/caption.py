@@ -52,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
     rows, failed = [], 0
     for path, write in jobs:
         text_path = path.with_suffix(".txt")
+        # A text that is there may have been put right by hand.
         if write and text_path.exists() and not args.overwrite:
             print(f"sora: {text_path} is there already: kept. Use --overwrite to replace it.", file=sys.stderr)
             continue

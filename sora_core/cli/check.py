@@ -43,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
     if args.file is None:
         found = [(args.prompt, report) for report in check_request(args.prompt, args.negative, policy=policy)]
     else:
+        # One after the other: a long list is answered as it is checked.
         found = ((line, check_prompt(line, policy)) for line in _lines(args.file))
     for text, report in found:
         blocked |= not report.allowed and policy.prompt.action == "block"
@@ -58,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
 def _lines(path: Path) -> list[str]:
     """Read the lines of a file that are not blank; "-" is standard input."""
     try:
+        # "-sig": Windows' editors begin a text with a mark that would belong to the first prompt.
         text = sys.stdin.read() if str(path) == "-" else path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise SoraError(f"The file {str(path)!r} cannot be read ({error}): give a text file in UTF-8.") from error

@@ -38,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.plot is not None:
         expect(args.plot.suffix.lower() == ".png", f"The plot {str(args.plot)!r} is not a png: end its name in .png.")
+        # Before the work, which takes a while.
         ensure_writable(args.plot.parent)
     found = detect_file(
         args.file, key=args.key or watermark_key(), trust=args.trust, classifier=args.classifier or WEIGHTS

@@ -48,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Evaluate a model, and print or write the scores."""
     try:
+        # Asked first: the work takes long, and would fail in the middle of it.
         import cv2  # noqa: F401 (the world and the registration need it)
     except ImportError as error:
         raise SoraError("sora eval needs OpenCV: pip install 'sora-nodes[train]'.") from error
@@ -63,12 +64,14 @@ def run(args: argparse.Namespace) -> int:
     unknown = [name for name in only if name not in NAMES]
     expect(not unknown, f"There is no ability {', '.join(unknown)}. There are: {', '.join(NAMES)}.")
     expect(args.sprites is None or args.sprites.is_dir(), f"There is no folder {str(args.sprites)!r} of sprites.")
+    # Evaluating takes long: a folder that is not there is told before it.
     for path in (args.html, args.sheet):
         expect(path is None or path.parent.is_dir(), f"There is no folder for {str(path)!r}: make it first.")
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[args.precision]
     pipe = load(args.model, dtype=dtype)
     for given in args.lora:
         pipe = pipe.with_lora(*parse_lora(given))
+    # Filled in here, so that the report says what was used.
     args.steps, args.cfg, args.sampler = pipe.habits(args.steps, args.cfg, args.sampler)
     observer = load_observer(args.observer).to(pipe.model.device)
     results = evaluate(

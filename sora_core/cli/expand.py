@@ -42,6 +42,7 @@ def expanded(args: argparse.Namespace) -> str:
         from ..language.expand import expand
 
         made = expand(args.prompt, args.seed or 0)
+    # stdout is for the wording alone, so that it can be piped.
     print(f"sora: {made.note}", file=sys.stderr)
     return made.prompt
 

@@ -120,6 +120,7 @@ class _StepBar:
         if self.bar is None:
             from tqdm import tqdm
 
+            # disable=None: no bar where stderr is no terminal, so that logs stay readable.
             self.bar = tqdm(total=total, desc="sampling", file=sys.stderr, disable=None)
         self.bar.n = step
         self.bar.refresh()

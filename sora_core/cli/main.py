@@ -12,7 +12,7 @@ from types import FrameType, ModuleType
 from typing import NoReturn
 
 from ..about import VERSION
-from ..errors import SoraError
+from ..errors import NO_MEMORY, SoraError, is_out_of_memory
 
 # Name, and what `sora --help` says. The module of the same name in this package does the work.
 COMMANDS = {
@@ -31,6 +31,7 @@ COMMANDS = {
 def main(argv: list[str] | None = None) -> int:
     """Run the `sora` command with `argv`; returns the exit code."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    # Found before parsing: the parser of a command needs its module, and others' modules are slow to import.
     called = next((word for word in argv if not word.startswith("-")), "")
     module = importlib.import_module(f".{called}", __package__) if called in COMMANDS else None
     if module is None:
@@ -69,8 +70,8 @@ def _run(module: ModuleType, args: argparse.Namespace, debug: bool) -> int:
 def _words_for(error: Exception) -> str:
     if isinstance(error, SoraError):
         return str(error)
-    if isinstance(error, MemoryError):
-        return "not enough memory: use a smaller size or fewer frames."
+    if is_out_of_memory(error):
+        return NO_MEMORY
     line = (str(error).strip().splitlines() or [""])[0]
     return (
         f"unexpected {type(error).__name__}: {line}\nThis is a fault of the program; run again with --debug and report "

@@ -6,6 +6,8 @@ import argparse
 import math
 import re
 
+from ..diffusion import MAX_SEED
+
 
 def add_policy(parser: argparse.ArgumentParser) -> None:
     """Add `--policy`: what `sora_core.safety.policy.configured_policy` takes."""
@@ -40,6 +42,7 @@ def positive(text: str) -> float:
 
 def count(text: str) -> int:
     """Read a whole number of at least one."""
+    # int() alone would take "1_0", " 7" and "+3".
     if not re.fullmatch(r"\d+", text) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
@@ -47,7 +50,7 @@ def count(text: str) -> int:
 
 def seed(text: str) -> int:
     """Read a whole number of at least zero that fits 64 bits."""
-    if not re.fullmatch(r"\d+", text) or int(text) >= 2**64:
+    if not re.fullmatch(r"\d+", text) or int(text) > MAX_SEED:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 2^64-1")
     return int(text)
 

@@ -146,6 +146,7 @@ def find_workflow(name: str, pack: Path | None) -> Path:
     Raises SoraError, naming close matches, when there is neither.
     """
     path = Path(name)
+    # A file of the user's comes before a workflow of the package that has its name.
     if path.exists() or pack is None:
         return path
     shared = shared_workflows(pack)
@@ -179,6 +180,7 @@ class ProgressBar:
     def __init__(self) -> None:
         self.bar: tqdm | None = None
         self.label = ""
+        # In a file or a pipe a bar would leave a line for each step.
         self.live = sys.stderr.isatty()
 
     def __enter__(self) -> ProgressBar:
@@ -199,12 +201,19 @@ class ProgressBar:
         elif event == "progress" and self.live:
             self._step(data["value"], data["max"])
         elif event == "progress_text":
-            if self.bar is not None:
-                self.bar.set_postfix_str(data["text"].splitlines()[0])
-            else:
-                print("\n".join(f"    {line}" for line in data["text"].splitlines()), file=sys.stderr, flush=True)
+            self._say(data["text"])
         elif event in ("execution_success", "execution_error", "execution_interrupted"):
             self._close()
+
+    def _say(self, text: str) -> None:
+        """Print every line of a text, so that it stays: a bar's own line is erased at the next node."""
+        for line in text.splitlines():
+            if self.live:
+                from tqdm import tqdm
+
+                tqdm.write(f"    {line}", file=sys.stderr)  # above the bar, which print would write into
+            else:
+                print(f"    {line}", file=sys.stderr, flush=True)
 
     def _step(self, value: int, total: int) -> None:
         bar = self.bar
@@ -217,7 +226,7 @@ class ProgressBar:
     def _open(self, total: int | None) -> tqdm:
         from tqdm import tqdm
 
-        layout = "{desc}: {n_fmt}/{total_fmt} |{bar:24}| {elapsed}<{remaining}{postfix}" if total else "{desc}{postfix}"
+        layout = "{desc}: {n_fmt}/{total_fmt} |{bar:24}| {elapsed}<{remaining}" if total else "{desc}"
         self.bar = tqdm(total=total, desc=self.label, bar_format=layout, leave=total is not None, file=sys.stderr)
         return self.bar
 

@@ -44,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
         try:
             report = verify(path, args.trust)
         except SoraError as error:
+            # Alone, its error is the command's own, with --debug and all; among others it must not hide their results.
             if len(args.files) == 1:
                 raise
             print(f"sora: {error}", file=sys.stderr)

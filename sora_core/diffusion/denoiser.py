@@ -25,7 +25,7 @@ class Denoiser:
         self.velocity, self.kept, self.shift = velocity, kept, shift
 
     def percent_to_sigma(self, percent: float) -> float:
-        """Give sigma at `percent` (0..1) of the way through an unshifted run of this model."""
+        """Return sigma at `percent` (0..1) of the way through an unshifted run of this model."""
         return percent_to_sigma(percent, self.shift)
 
     def __call__(self, x: Tensor, sigma: Tensor, **_: Any) -> Tensor:
@@ -43,7 +43,7 @@ class Watched:
         self.sigmas: list[float] = sigmas.tolist()
 
     def percent_to_sigma(self, percent: float) -> float:
-        """Give what the denoiser gives."""
+        """Return what the denoiser returns."""
         return self.denoiser.percent_to_sigma(percent)
 
     def __call__(self, x: Tensor, sigma: Tensor, **extra_args: Any) -> Tensor:

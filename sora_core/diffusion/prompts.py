@@ -32,7 +32,7 @@ class Prompt:
     shots: tuple[int, ...] | None = None  # latents of each shot, whose prompts stand one after the other in the context
 
     def active(self, sigma: float) -> bool:
-        """Say whether the prompt is on at `sigma`."""
+        """Return whether the prompt is on at `sigma`."""
         return self.sigma_end <= sigma <= self.sigma_start
 
 

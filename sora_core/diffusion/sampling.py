@@ -12,6 +12,7 @@ from torch import Tensor
 from ..errors import SoraError, expect
 from ..latents.masks import to_latent_grid
 from ..latents.space import SORA, LatentSpace, check_channels, check_finite, check_rank
+from . import MAX_SEED
 from .denoiser import Watched, make_denoiser
 from .prompts import Conditioning, read_conditioning
 from .samplers import SamplerSpec, StepCallback, get_sampler
@@ -49,7 +50,7 @@ class DiffusionModel:
         return other
 
     def percent_to_sigma(self, percent: float) -> float:
-        """Give sigma at `percent` (0..1) of the way through an unshifted run."""
+        """Return sigma at `percent` (0..1) of the way through an unshifted run."""
         return percent_to_sigma(percent, self.shift)
 
     @property
@@ -65,7 +66,7 @@ def prepare_noise(latent: Tensor, seed: int, batch_inds: Sequence[int] | None = 
     batch_inds: for a part of a larger batch, each latent's index in it (LATENT["batch_index"]). Raises SoraError for a
     seed out of range.
     """
-    expect(0 <= int(seed) < 2**64, f"The seed is {seed}. Use a whole number from 0 to 2^64 - 1.")
+    expect(0 <= int(seed) <= MAX_SEED, f"The seed is {seed}. Use a whole number from 0 to 2^64 - 1.")
     generator = torch.Generator().manual_seed(int(seed))
 
     def draw(shape: Sequence[int]) -> Tensor:
@@ -203,7 +204,7 @@ def sample(
 
 
 def _mask_of(model: DiffusionModel, latent: Mapping[str, Any]) -> Tensor | None:
-    """Give a LATENT's noise mask, bool `[B,1,T,H,W]` on the model's device, None where it has none."""
+    """Return a LATENT's noise mask, bool `[B,1,T,H,W]` on the model's device, None where it has none."""
     mask = latent.get("noise_mask")
     if mask is None:
         return None

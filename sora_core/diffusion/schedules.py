@@ -35,13 +35,8 @@ def shift_sigma(sigma: Sigma, shift: float) -> Sigma:
     return shift * sigma / (1 + (shift - 1) * sigma)
 
 
-def unshift_sigma(sigma: Sigma, shift: float) -> Sigma:
-    """Undo `shift_sigma`."""
-    return shift_sigma(sigma, 1.0 / shift)
-
-
 def percent_to_sigma(percent: float, shift: float = 1.0) -> float:
-    """Give sigma after `percent` (0..1) of an unshifted, uniform run: 0 is noise, 1 is clean."""
+    """Return sigma after `percent` (0..1) of an unshifted, uniform run: 0 is noise, 1 is clean."""
     if percent <= 0.0:
         return 1.0
     if percent >= 1.0:

@@ -79,7 +79,7 @@ class Kept:
         return cls(clean, generate, tokens, spread_tokens(tokens, generate.shape, patch))
 
     def enter(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-        """Give what the network sees of `x` at `sigma` `[B]`, and the sigma of each token, `[B,N]`."""
+        """Return what the network sees of `x` at `sigma` `[B]`, and the sigma of each token, `[B,N]`."""
         return torch.where(self.noised, x, self.clean), sigma[:, None] * self.tokens
 
     def restore(self, x0: Tensor) -> Tensor:
@@ -114,7 +114,7 @@ class ModelVelocity:
         return list(v.to(x.dtype).chunk(count))
 
     def _read(self, prompts: Sequence[Prompt], x: Tensor) -> tuple[Tensor | None, dict[str, Any]]:
-        """Give the context for the network, or None and what the network makes of it."""
+        """Return the context for the network, or None and what the network makes of it."""
         batch = x.shape[0]
         prompts = [replace(p, context=p.context.to(x.device, self.dtype or x.dtype)) for p in prompts]
         text_keys = getattr(self.dit, "text_keys", None)

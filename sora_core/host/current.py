@@ -8,33 +8,35 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..pipeline.engine import Engine
+    from ..pipeline.own import OwnEngine
     from .desk.desk import Desk
 
 
 def in_comfyui() -> bool:
-    """Tell whether ComfyUI runs this: it has imported its model code before it loads any pack, nothing else does."""
+    """Return whether ComfyUI runs this: it has imported its model code before it loads any pack, nothing else does."""
     return "comfy.sd" in sys.modules
 
 
 def engine() -> Engine:
-    """Give the engine of this process."""
-    return _comfy_engine() if in_comfyui() else _own_engine()
+    """Return the engine of this process."""
+    return _comfy_engine() if in_comfyui() else own_engine()
 
 
 def desk() -> Desk:
-    """Give the desk of this process."""
+    """Return the desk of this process."""
     return _comfy_desk() if in_comfyui() else _own_desk()
 
 
 def forget() -> None:
     """Make engine and desk anew when they are next asked for. For tests, which put stand-ins in ComfyUI's place."""
-    for made in (_comfy_engine, _comfy_desk, _own_engine, _own_desk):
+    for made in (_comfy_engine, _comfy_desk, own_engine, _own_desk):
         made.cache_clear()
 
 
 # Imported when asked for: a node's schema needs none of torch, and ComfyUI's side can be imported in ComfyUI only.
 @cache
-def _own_engine() -> Engine:
+def own_engine() -> OwnEngine:
+    """Return the engine of the embedded host, whose core nodes work on our own MODEL alone."""
     from ..pipeline.own import OwnEngine
 
     return OwnEngine()

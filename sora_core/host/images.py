@@ -14,8 +14,8 @@ from ..errors import expect
 from ..files import written_beside
 from ..media.stills import read_picture
 from ..safety.gate import check_frames
+from .desk.desk import metadata_of
 from .desk.folders import current
-from .desk.own import metadata_of
 from .saving import saving_of
 
 

@@ -117,7 +117,7 @@ class Composer(ABC):
         return can and self.rng.random() < 0.3
 
     def says_time(self, shot: dict[str, Any]) -> bool:
-        """Tell whether the time of day is said: an unusual one always, the usual daylight in long captions."""
+        """Return whether the time of day is said: an unusual one always, the usual daylight in long captions."""
         return shot["time_of_day"] != shot["usual_time"] or (
             self.length == "long"
             and len(self.facts["shots"]) == 1

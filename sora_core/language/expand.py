@@ -92,7 +92,7 @@ _CHANGING = (
 
 
 def keeps(new: str, reading: Reading) -> bool:
-    """Tell whether a wording holds every concept of the prompt, contradicts none of its facts, and is short enough."""
+    """Return whether a wording holds every concept of the prompt, contradicts none of its facts and is short enough."""
     again = read(new)
     if (
         not reading.meanings <= again.meanings
@@ -113,7 +113,7 @@ def keeps(new: str, reading: Reading) -> bool:
 
 
 def same_facts(one: dict[str, Any] | None, other: dict[str, Any] | None) -> bool:
-    """Tell whether two readings say the same. The names by which they call a subject may differ."""
+    """Return whether two readings say the same. The names by which they call a subject may differ."""
     return _essence(one) == _essence(other)
 
 
@@ -161,7 +161,7 @@ class _FromPrompt(Composer):
         self.names = [subject["said"] for subject in facts["subjects"]]
 
     def adds_colours(self, subject: dict[str, Any]) -> bool:
-        """Tell whether the model's colours can be added: none are named, and they go with the word.
+        """Return whether the model's colours can be added: none are named, and they go with the word.
 
         Those of its "runner" do not go with every "man".
         """

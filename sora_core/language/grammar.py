@@ -126,7 +126,7 @@ class ShotParser:
         self.mentions.append(index)
 
     def is_relation(self, token: Token, clause: Clause, i: int) -> bool:
-        """Tell whether "left" says where somebody is, not where he goes."""
+        """Return whether "left" says where somebody is, not where he goes."""
         if self.chinese:
             words = [t for t in clause[:i] if t.kind == "subject"]
             last = clause[i - 1] if i else None
@@ -225,7 +225,7 @@ def base_form(verb: str) -> str:
 
 
 def is_plural(surface: str, concept: Concept) -> bool:
-    """Tell whether an English surface form names several."""
+    """Return whether an English surface form names several."""
     if surface in concept.say_en or not surface.isascii():
         return False
     one = [surface[:-1], surface[:-2], surface[:-3] + "y"] if surface.endswith("s") else []

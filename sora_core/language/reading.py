@@ -283,7 +283,7 @@ def _subject(noun: NounPhrase, motion: str) -> dict[str, Any]:
 
 
 def _before_noun(token: Token, rest: list[Token]) -> bool:
-    """Tell whether a style is one of a noun: "a black and white zebra", not "a black and white film of a zebra"."""
+    """Return whether a style is one of a noun: "a black and white zebra", not "a black and white film of a zebra"."""
     return token.surface == "black and white" and bool(rest) and rest[0].kind == "subject"
 
 

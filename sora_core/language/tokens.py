@@ -25,7 +25,7 @@ Clause = list[Token]
 
 
 def language_of(prompt: str) -> str:
-    """Tell a prompt's language: "zh" if it has at least as many Chinese characters as other words, else "en"."""
+    """Return a prompt's language: "zh" if it has at least as many Chinese characters as other words, else "en"."""
     han = len(re.findall(r"[\u3400-\u9fff]", prompt))
     return "zh" if han and han >= len(re.findall(r"[a-z]+", prompt.lower())) else "en"
 

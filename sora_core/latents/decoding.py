@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from ..errors import SoraError, expect
+from ..errors import SoraError, expect, is_out_of_memory
 from ..model.vae.causal import FeatureCache
 from ..model.vae.mini import VideoVAE
 from .refining import MAX_STEPS, Refiner, regions
@@ -18,14 +18,6 @@ Report = Callable[[int, int], None]  # (done, total)
 
 CHUNK = 4  # latents decoded at a time
 SMALLEST_TILE = 8  # latents a side: below, most of the work is what lies around a tile
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Say whether `error` tells that memory ran out, on a CPU or a GPU."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    text = str(error)
-    return isinstance(error, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text.lower())
 
 
 def decoder_reach(vae: VideoVAE) -> int:

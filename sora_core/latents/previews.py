@@ -27,7 +27,7 @@ class Preview:
         return self.frames.shape[0]
 
     def picture(self, index: int) -> Image.Image:
-        """Give frame `index`, counted round and round, as a PIL image, enlarged when it is tiny."""
+        """Return frame `index`, counted round and round, as a PIL image, enlarged when it is tiny."""
         from PIL import Image
 
         image = Image.fromarray(self.frames[index % len(self)].numpy())

@@ -187,6 +187,6 @@ class Memory:
         self._correctors: list[FeatureCache] = []
 
     def correctors(self, count: int) -> list[FeatureCache]:
-        """Give the memory of each of `count` corrections."""
+        """Return the memory of each of `count` corrections."""
         self._correctors = self._correctors or [FeatureCache() for _ in range(count)]
         return self._correctors

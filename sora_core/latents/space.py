@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ SORA = "sora"  # the VAE of our own models
 def check_rank(samples: Any, channels: int, user: str, advice: str) -> None:
     """Raise SoraError unless `samples` is a tensor `[B,C,T,h,w]`.
 
-    channels, user: how many channels who is to work on it takes, for the message. advice: what to do about it.
+    channels: what the user takes. user: who will work on the latent, as the message names it. advice: what to do.
     """
     shape = list(getattr(samples, "shape", ()))
     expect(
@@ -53,7 +53,7 @@ class LatentSpace:
     causal: bool = True  # the first frame is a latent of its own: 1 + ratio * k frames are 1 + k latents
     # "tokens": kept latents enter clean, at timestep 0, and stay as they are. "blend": they are noised along and put
     # back at each step, so the model sees less of them. "none": the model cannot keep a part of a video.
-    masks: str = "tokens"
+    masks: Literal["tokens", "blend", "none"] = "tokens"
     # Whose VAE makes the latents, "" where that cannot be told: families of one shape may differ in it.
     vae: str = ""
 
@@ -73,11 +73,11 @@ class LatentSpace:
         return first + (latents - first) * self.temporal_ratio
 
     def latent_of(self, frame: int) -> int:
-        """Give the number of the latent that shows video frame `frame`, both counted from 0."""
+        """Return the number of the latent that shows video frame `frame`, both counted from 0."""
         return self.latent_frames(frame + 1) - 1
 
     def cells(self, height: int, width: int) -> tuple[int, int]:
-        """Give the height and width in cells of a picture of `height` x `width` pixels."""
+        """Return the height and width in cells of a picture of `height` x `width` pixels."""
         return height // self.spatial_ratio, width // self.spatial_ratio
 
     def empty(self, latents: int, height: int, width: int, batch: int = 1) -> Tensor:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 from torch import Tensor
 
+from ..errors import is_out_of_memory
 from ..model.vae.causal import FeatureCache
 from ..model.vae.mini import VideoVAE
-from .decoding import CHUNK, decode, is_out_of_memory, to_pixels
+from .decoding import CHUNK, decode, to_pixels
 
 REMEMBERED = 12  # latents: two per residual block is all that a decoder of sora-mini's depth remembers
 
@@ -48,8 +49,9 @@ def decode_with_history(
 ) -> Iterator[Tensor]:
     """Decode latents in pieces by any causal VAE that decodes whole clips: `decode(latent) -> IMAGE [t,H,W,3]`.
 
-    ratio: frames of one latent. Each chunk is decoded behind the `history` latents before it: all that the decoder
-    remembers, so the frames are those of decoding it all at once.
+    ratio: frames of one latent. Each chunk is decoded behind the `history` latents before it. With as many as the
+    decoder remembers the frames are those of decoding it all at once; REMEMBERED is enough for sora-mini's, and a
+    deeper decoder may differ a little where a chunk begins.
     """
     past: Tensor | None = None
     for part in (part for whole in pieces for part in whole.split(chunk, 2)):

@@ -23,13 +23,13 @@ def tiles(rows: int, columns: int, side: int, reach: int) -> Iterator[Tile]:
 
 
 def _span(first: int, length: int, side: int, reach: int) -> tuple[slice, slice, slice]:
-    """Give what to read, to keep and where to put it, along one axis of `length` cells."""
+    """Return what to read, to keep and where to put it, along one axis of `length` cells."""
     last = min(first + side, length)
     begin, end = max(0, first - reach), min(length, last + reach)
     return slice(begin, end), slice(first - begin, last - begin), slice(first, last)
 
 
 def scaled(cut: tuple[slice, slice], ratio: int) -> tuple[slice, slice]:
-    """Give the same place in cells that are `ratio` times as fine."""
+    """Return the same place in cells that are `ratio` times as fine."""
     rows, columns = (slice(s.start * ratio, s.stop * ratio) for s in cut)
     return rows, columns

@@ -22,10 +22,13 @@ from ..files import WEIGHTS, written_beside
 from ..model.dit import DiT
 from ..model.text.concepts import TextEncoder
 from ..model.vae.mini import VideoVAE
+from ..words import no_such
 from .parts import PARTS, build, describe
 
 FORMAT = 1  # of the metadata; a file of another is refused
 ROLES = ("dit", "vae", "text")  # what a model needs to make video: the fields of a `ModelBundle` that `PARTS` fill
+# By the names that users choose them by; "auto" is none of them, the host's choice.
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _PICKLES = (b"\x80\x02", b"\x80\x04", b"PK")  # how one begins, bare or in the archive that torch.save writes
 
 M = TypeVar("M", bound=nn.Module)
@@ -77,8 +80,8 @@ def resolve(name: str | Path) -> Path:
     if path.suffix != ".safetensors" and not path.exists():
         path = WEIGHTS / f"{name}.safetensors"
     if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in WEIGHTS.glob("*.safetensors"))) or "none"
-        raise SoraError(f"No model {str(name)!r}. Give a .safetensors file or one of the embedded models: {known}.")
+        known = sorted(p.stem for p in WEIGHTS.glob("*.safetensors"))
+        raise SoraError(no_such("model", name, known, "give the path of a .safetensors file"))
     return path
 
 
@@ -103,7 +106,7 @@ def read(path: Path, device: str = "cpu") -> tuple[dict[str, Any], dict[str, Ten
 
 
 def assign(module: M, state: Mapping[str, Tensor], what: str) -> M:
-    """Give a module the tensors `state` as they are, on their device, and freeze it.
+    """Return a module the tensors `state` as they are, on their device, and freeze it.
 
     what: names the module in errors. Raises SoraError that lists the first keys or shapes that do not fit.
     """

@@ -71,6 +71,7 @@ class LoRA:
     words: tuple[str, ...] = ()  # what it teaches
     habits: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # see `HABITS`
     base: str = ""  # the model that it was trained on
+    file: Path | None = None  # where it was read from
 
 
 def embedded_loras() -> dict[str, Path]:
@@ -90,7 +91,7 @@ def read_lora(path: str | Path) -> LoRA:
         raise SoraError(f"{path.name} cannot be read as safetensors ({error}): use a .safetensors LoRA.") from None
     changes = _changes(tensors, path.name)
     habits = {key: meta[key] for key, kind in HABITS.items() if isinstance(meta.get(key), kind)}
-    return LoRA(path.stem, changes, tuple(meta.get("words", ())), habits, str(meta.get("base", "")))
+    return LoRA(path.stem, changes, tuple(meta.get("words", ())), habits, str(meta.get("base", "")), path)
 
 
 def _changes(tensors: Mapping[str, Tensor], file: str) -> dict[str, Change]:
@@ -165,7 +166,8 @@ def apply_lora(bundle: ModelBundle, lora: LoRA, strength: float = 1.0) -> ModelB
         text = add_words(text, lora.words, rows)
     # At strength 0 the model is the one that it was, and samples best as it did.
     info = {**bundle.info, **(lora.habits if strength else {})}
-    return dataclasses.replace(bundle, dit=dit, text=text, info=info)
+    loras = bundle.loras if lora.file is None else (*bundle.loras, lora.file)
+    return dataclasses.replace(bundle, dit=dit, text=text, info=info, loras=loras)
 
 
 def _check_base(bundle: ModelBundle, lora: LoRA, keys: Mapping[str, tuple[str, str]]) -> None:

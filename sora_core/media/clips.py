@@ -19,11 +19,12 @@ from torch import Tensor
 
 from ..errors import expect
 from .frames import MULTIPLE, fit_frames, fitted_size, resample
-from .sizes import MAX_BYTES, frame_bytes
+from .sizes import MAX_BYTES, check_rate, frame_bytes
 from .sound import read_audio
 from .video import VideoInfo, decode_frames, probe, upright
 
 MAX_SECONDS = 120.0
+MAX_READ_RATE = 240  # frames per second: cameras record slow motion at more than any clip that is made has
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def read_clip(
 
 def _check_header(name: str, info: VideoInfo, rate: float, size: tuple[int, int] | None, multiple: int) -> int:
     """Return how many frames fit into memory. Raises SoraError when the header says that there are more."""
-    expect(math.isfinite(rate) and 0 < rate <= 240, f"{rate} frames per second: use 1 to 240.")
+    check_rate(rate, MAX_READ_RATE)
     expect(
         info.duration <= MAX_SECONDS,
         f"{name} is {info.duration:.0f} s of {info.width}x{info.height}; at most {MAX_SECONDS:.0f} s are read. "

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import SoraError, expect
-from .sizes import MAX_SIDE, check_pixels
+from .sizes import MAX_SIDE, check_pixels, check_size
 from .stills import flatten_alpha
 
 MULTIPLE = 16  # pixels, that sides are a multiple of: a VAE's ratio of 8 times a patch of 2
@@ -29,12 +29,9 @@ def fitted_size(width: int, height: int, wanted: tuple[int, int] | None, multipl
     Raises SoraError when that is too large or too small.
     """
     if wanted is not None:
-        for name, side in zip(("width", "height"), wanted, strict=True):
-            expect(
-                0 < side <= MAX_SIDE and side % multiple == 0,
-                f"{name} is {side}: use a multiple of {multiple} up to {MAX_SIDE}.",
-            )
+        check_size(*wanted, multiple)
         return wanted
+    # A picture's own sides need be no multiple, for they are cut to one: only what `check_side` cannot say is said.
     for name, side in (("width", width), ("height", height)):
         expect(side >= multiple, f"The {name} is {side} pixels: it must be at least {multiple}.")
     if max(width, height) > MAX_SIDE:

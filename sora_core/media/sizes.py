@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from ..errors import expect
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MAX_SIDE = 8192  # pixels, of anything that is read or made
+MAX_RATE = 120  # frames per second, of a clip that is made; files are read and written at more
 MAX_FRAMES = 481  # of one clip: a minute at 8 frames per second
 MAX_BYTES = 4 << 30  # of the frames of one clip as float32
 # Width over height. "as set" takes width and height as they are.
@@ -64,11 +66,10 @@ def plan_clip(
     Raises SoraError for values out of range, and for sides that are no multiple. Those are never rounded silently,
     because a picture that goes with the clip would no longer fit.
     """
-    expect(math.isfinite(seconds) and seconds > 0, f"seconds is {seconds}: use a number above 0.")
-    expect(math.isfinite(fps) and fps > 0, f"fps is {fps}: use a number above 0.")
+    check_seconds(seconds)
+    check_rate(fps)
     expect(aspect in ASPECTS, f"There is no aspect {aspect!r}: use one of {', '.join(ASPECTS)}.")
-    check_side("width", width, multiple)
-    check_side("height", height, multiple)
+    check_size(width, height, multiple)
     notes = []
     ratio = ASPECTS[aspect]
     if ratio is not None:
@@ -89,7 +90,7 @@ def plan_frames(seconds: float, fps: float, ratio: int = 4) -> int:
 
     Raises SoraError for a duration or rate out of range, and for more than MAX_FRAMES.
     """
-    expect(math.isfinite(seconds) and seconds > 0, f"The duration is {seconds} s. Use a number of seconds above 0.")
+    check_seconds(seconds)
     check_rate(fps)
     frames = nearest_length(seconds * fps, ratio)
     expect(
@@ -105,23 +106,29 @@ def nearest_length(frames: float, temporal_ratio: int = 4) -> int:
     return 1 + temporal_ratio * max(0, math.floor((frames - 1) / temporal_ratio + 0.5))
 
 
-def check_rate(fps: float) -> None:
-    """Raise SoraError unless `fps` is a frame rate."""
-    expect(math.isfinite(fps) and 0 < fps <= 120, f"The frame rate is {fps}. Use 1 to 120 frames per second.")
+def check_seconds(seconds: float, most: float = math.inf) -> None:
+    """Raise SoraError unless `seconds` is a duration above 0, at most `most`. NaN and infinity are none."""
+    limit = f", at most {most:g}" if math.isfinite(most) else ""
+    expect(math.isfinite(seconds) and 0 < seconds <= most, f"The duration is {seconds} s. Use seconds above 0{limit}.")
+
+
+def check_rate(fps: float | Fraction, most: float = MAX_RATE) -> None:
+    """Raise SoraError unless `fps` is a frame rate above 0, at most `most`."""
+    expect(math.isfinite(fps) and 0 < fps <= most, f"The frame rate is {fps}. Use a rate above 0, at most {most:g}.")
 
 
 def check_size(width: int, height: int, multiple: int) -> None:
-    """Raise SoraError unless width and height are multiples of `multiple` up to `MAX_SIDE`."""
-    for name, value in (("width", width), ("height", height)):
-        check_side(name, value, multiple)
-        expect(value <= MAX_SIDE, f"The {name} is {value}. One clip is at most {MAX_SIDE} wide and high.")
+    """Raise SoraError unless width and height are sides, see `check_side`."""
+    check_side("width", width, multiple)
+    check_side("height", height, multiple)
 
 
 def check_side(name: str, value: int, multiple: int = 16) -> None:
-    """Raise SoraError unless `value` is a positive multiple, naming the two nearest ones."""
+    """Raise SoraError unless `value` is a positive multiple, naming the two nearest ones, and at most MAX_SIDE."""
     below = value // multiple * multiple
     near = f"{below} or {below + multiple}" if below > 0 else str(multiple)
     expect(value > 0 and value % multiple == 0, f"{name} is {value}, not a multiple of {multiple}: use {near}.")
+    expect(value <= MAX_SIDE, f"{name} is {value}: use at most {MAX_SIDE}.")
 
 
 def check_pixels(frames: int, width: int, height: int) -> None:

@@ -19,6 +19,7 @@ from torch import Tensor
 from ..errors import SoraError, expect
 from ..files import ensure_writable, write_error, written_beside
 from ..safety.gate import check_frames
+from .sizes import check_rate
 from .sound import encode_audio
 from .video import open_video
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from av import VideoStream
     from av.container import OutputContainer
 
+MAX_WRITTEN_RATE = 1000  # frames per second: more than was made, for what was read is written at the rate it had
 BT709 = 1  # FFmpeg's number of the colour matrix
 CONTAINER = {"movflags": "use_metadata_tags+faststart"}  # any name of a tag; the index in front
 Frames: TypeAlias = Tensor | np.ndarray | Iterable[Tensor | np.ndarray]
@@ -42,10 +44,10 @@ class SavingSteps(Protocol):
 
 
 def frame_rate(fps: float | Fraction) -> Fraction:
-    """Return `fps` as a fraction that containers can hold. Raises SoraError outside 0..1000."""
-    # 1001 keeps film and NTSC rates (24000/1001) exact. NaN and infinity have no fraction.
-    rate = Fraction(fps).limit_denominator(1001) if abs(float(fps)) < 1e6 else Fraction(0)
-    expect(0 < rate <= 1000, f"{fps} frames per second cannot be written: use a value above 0, at most 1000.")
+    """Return `fps` as a fraction that containers can hold. Raises SoraError outside 0..MAX_WRITTEN_RATE."""
+    check_rate(fps, MAX_WRITTEN_RATE)
+    rate = Fraction(fps).limit_denominator(1001)  # keeps film and NTSC rates (24000/1001) exact
+    check_rate(rate, MAX_WRITTEN_RATE)  # less than one frame in 1001 seconds or so has become 0
     return rate
 
 

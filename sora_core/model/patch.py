@@ -21,7 +21,7 @@ Grid = tuple[int, int, int]
 
 
 def check_divisible(shape: Sequence[int], patch: Grid) -> Grid:
-    """Give the token grid of a latent of `shape` `[...,T,H,W]`. Raises SoraError when a side is no multiple."""
+    """Return the token grid of a latent of `shape` `[...,T,H,W]`. Raises SoraError when a side is no multiple."""
     for name, size, p in zip(("frames", "height", "width"), shape[-3:], patch, strict=True):
         if size % p:
             raise SoraError(f"Latent {name} is {size}, not a multiple of the patch size {p}. Choose another size.")
@@ -95,7 +95,7 @@ def pack(latents: Sequence[Tensor], patch: Grid) -> PackedPatches:
 
 
 def unpack(packed: PackedPatches) -> list[Tensor]:
-    """Give the latents `[1,C,T,H,W]` that `pack` was given, in order, with the packing's present values."""
+    """Return the latents `[1,C,T,H,W]` that `pack` was given, in order, with the packing's present values."""
     sizes = [t * h * w for t, h, w in packed.grids]
     parts = packed.tokens.split(sizes, 1)
     return [unpatchify(x, g, packed.patch) for x, g in zip(parts, packed.grids, strict=True)]
@@ -105,7 +105,7 @@ COORDINATES = 5  # channels that say where a latent lies, see `coordinate_tokens
 
 
 def coordinate_tokens(positions: Tensor, sizes: Tensor, patch: Grid) -> Tensor:
-    """Say where each latent of each token lies in its clip: `[N,5*pt*ph*pw]`, laid out as `patchify` does.
+    """Return where each latent of each token lies in its clip: `[N,5*pt*ph*pw]`, laid out as `patchify` does.
 
     positions: `[N,3]`, (t, y, x) of tokens; sizes: `[N,3]`, the token grid of each token's clip.
 

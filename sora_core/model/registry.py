@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ..errors import SoraError
 from .dit import DiTConfig
 
 DIT_CONFIGS: dict[str, DiTConfig] = {
@@ -11,10 +10,3 @@ DIT_CONFIGS: dict[str, DiTConfig] = {
     "wan2.1-t2v-14b": DiTConfig(dim=5120, ffn_dim=13824, num_heads=40, num_layers=40),
     "wan2.2-ti2v-5b": DiTConfig(dim=3072, ffn_dim=14336, num_heads=24, num_layers=30, in_dim=48, out_dim=48),
 }
-
-
-def dit_config(name: str) -> DiTConfig:
-    """Look up the config of a model size. Raises SoraError that lists the names for another."""
-    if name not in DIT_CONFIGS:
-        raise SoraError(f"No model size {name!r}. Known: {', '.join(DIT_CONFIGS)}.")
-    return DIT_CONFIGS[name]

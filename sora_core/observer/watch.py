@@ -16,8 +16,9 @@ from torch import Tensor
 
 from ..errors import expect
 from ..language.captions import caption
-from ..media.clips import read_clip
+from ..media.clips import MAX_READ_RATE, read_clip
 from ..media.frames import resample_frames
+from ..media.sizes import check_rate
 from ..media.video import probe
 from .facts import groups_until, read_facts, subject_area
 from .network import FPS, SIZE, WINDOW, Observer, cell_centres, groups, load_observer, shrink
@@ -62,7 +63,7 @@ def watch(frames: Tensor, fps: float = FPS, observer: Observer | None = None) ->
         frames.ndim == 4 and frames.shape[0] > 0 and frames.shape[-1] == 3,
         f"Frames have the shape [T,H,W,3], not {list(frames.shape)}.",
     )
-    expect(0 < fps <= 240, f"{fps} frames per second: use a value above 0, at most 240.")
+    check_rate(fps, MAX_READ_RATE)
     return watch_pixels(shrink(resample_frames(frames, fps, FPS)), observer or load_observer())
 
 

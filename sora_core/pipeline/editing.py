@@ -15,8 +15,9 @@ from torch import Tensor
 from .. import tasks
 from ..errors import expect
 from ..media.clips import Clip
-from ..media.sizes import check_pixels, check_side, nearest_length
+from ..media.sizes import check_pixels, check_seconds, check_side, nearest_length
 from ..media.sound import join_audio
+from ..safety import gate
 from ..tasks.edits import HOLD
 from ..tasks.layout import TRAINED_LATENTS, VAECodec
 from ..tasks.storyboard import Shot, plan_shots, shots_conditioning
@@ -107,7 +108,7 @@ def extend(
     codec = codec_of(engine, vae, window)
     latent = tasks.extend(codec, clip.frames, _new(seconds, clip), direction, clip.fps, hold)
     splice, notes = latent[tasks.SPLICE], clip.notes
-    if latent["samples"].shape[2] > window + 1:
+    if direction == "forwards" and not codec.fits(_new(seconds, clip)):
         notes += (f"That is more than {window} latents at once: Sora Long Video makes it in segments.",)
     lead = int(splice.keep.nonzero()[0])
     rest = splice.frames.shape[0] - lead - clip.frames.shape[0]
@@ -156,6 +157,7 @@ def remix(engine: Engine, vae: Any, clip: Clip) -> Edit:
 
 def _new(seconds: float, clip: Clip) -> int:
     """Count the frames of `seconds` at the clip's rate, at least one."""
+    check_seconds(seconds)
     return round(seconds * clip.fps) or 1
 
 
@@ -179,7 +181,13 @@ class Story:
 
 
 def encode_shots(engine: Engine, clip: Any, shots: Sequence[Shot]) -> Encoded:
-    """Encode the shots' prompts; one that occurs twice is encoded once."""
+    """Encode the shots' prompts; one that occurs twice is encoded once.
+
+    Raises SoraError for a prompt that is too long, or that the policy forbids, and for what it forbids of the shots
+    read as one text: a sentence may be spread over them.
+    """
+    if len(shots) > 1:
+        gate.check_text(" ".join(shot.prompt for shot in shots))
     made = {prompt: engine.encode_text(clip, prompt) for prompt in dict.fromkeys(shot.prompt for shot in shots)}
     entries = [made[shot.prompt][0][0] for shot in shots]
     options = {key: value for key, value in entries[0][1].items() if key != "pooled_output"}

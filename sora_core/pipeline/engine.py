@@ -10,7 +10,6 @@ LATENT, CONDITIONING, SIGMAS and IMAGE have one layout in both (see `sora_core.d
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -49,8 +48,6 @@ class Engine(Protocol):
     Methods raise SoraError for what a user can put right. Long ones tell progress and can be stopped.
     """
 
-    name: str
-
     def load_model(self, path: Path, dtype: str, lora: Path | None = None, lora_strength: float = 1.0) -> Loaded:
         """Load a checkpoint. dtype: "auto", "fp32", "bf16" or "fp16". lora: one to merge into the weights."""
 
@@ -64,7 +61,7 @@ class Engine(Protocol):
         """Describe the latents of a MODEL or of a VAE, sora-mini's without either. Raises SoraError for no video."""
 
     def flops(self, model: Any) -> Callable[[int], float] | None:
-        """Give the cost of one model call by number of tokens, or None where it is not known."""
+        """Return the cost of one model call by number of tokens, or None where it is not known."""
 
     def sampler_names(self) -> list[str]:
         """List the samplers that the host has besides ours."""
@@ -78,7 +75,10 @@ class Engine(Protocol):
     def make_sigmas(
         self, model: Any, scheduler: str, steps: int, denoise: float = 1.0, sampler: str | None = None
     ) -> Tensor:
-        """Make SIGMAS `[steps + 1]` as BasicScheduler gives them; for a named sampler, as KSampler runs it."""
+        """Make SIGMAS as BasicScheduler gives them; for a named sampler, as KSampler runs it.
+
+        They are `steps + 1` values at most (ddim_uniform may give more), and none at denoise 0.
+        """
 
     def sample(
         self,
@@ -104,9 +104,6 @@ class Engine(Protocol):
     def encode(self, vae: Any, images: Tensor, refine: int = 0) -> Latent:
         """Encode IMAGE `[T,H,W,3]` to a LATENT. refine: steps, see `sora_core.latents.decoding.encode`."""
 
-    def wait(self, total: int) -> AbstractContextManager[Report]:
-        """Tell progress of `total` steps within a `with` block; every report can be stopped."""
-
 
 def check_prompt_given(positive: Conditioning) -> None:
     """Refuse a positive prompt that says nothing, where our text encoder left a note of that."""
@@ -114,6 +111,7 @@ def check_prompt_given(positive: Conditioning) -> None:
         raise SoraError(EMPTY_PROMPT)
 
 
-def unknown_note(words: Sequence[str]) -> tuple[str, ...]:
-    """Say which words of a prompt the model does not know; nothing where it knows all."""
+def unknown_note(*texts: Sequence[str]) -> tuple[str, ...]:
+    """Say which words of one or more texts the model does not know, each once; nothing where it knows all."""
+    words = list(dict.fromkeys(word for words in texts for word in words))
     return (f"The model does not know: {', '.join(words)}. It leaves these words out.",) if words else ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import fields
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from ..loading.checkpoint import ModelBundle
 from ..media.clips import Clip
 from ..tasks.layout import VAECodec
 from .editing import codec_of
-from .make import How, HowLong, Sampling
+from .make import CallSettings, Prompts, Sampling, SamplingSettings, check_sampling, encode_prompts
 from .own import OwnEngine, wrap
 from .progress import Steps
 from .sources import Picture, Size, Video, take_clip, take_still
@@ -22,13 +22,24 @@ BETWEEN = 2.0  # the most guidance between frames that are kept on both sides: t
 USUAL: dict[str, Any] = {"steps": 25, "cfg": 4.0, "sampler": "euler"}  # of a model whose file says nothing else
 
 
+@dataclass(frozen=True)
+class Ready:
+    """What a call needs besides its latent."""
+
+    prompts: Prompts
+    sampling: Sampling
+    steps: Steps | None  # who listens
+    negative: str
+
+
 class LoadedModel:
     """A model over our own engine. `info` says what it is at its best at: fps, size, frames."""
 
-    def __init__(self, bundle: ModelBundle) -> None:
+    def __init__(self, bundle: ModelBundle, engine: OwnEngine | None = None) -> None:
+        """Wrap a loaded checkpoint. engine: one with wrappers of the model call, say."""
         self.bundle, self.info = bundle, bundle.info
         self.vae, self.text = bundle.vae, bundle.text
-        self.engine = OwnEngine()
+        self.engine = engine or OwnEngine()
         self.loaded = wrap(bundle)
         self.model = self.loaded.model
         self.space = self.engine.latent_space(model=self.model)
@@ -59,7 +70,7 @@ class LoadedModel:
     def habits(
         self, steps: int | None = None, cfg: float | None = None, sampler: str | None = None
     ) -> tuple[int, float, str]:
-        """Give steps, guidance and sampler as given, or the model's own: what its file says, or a few-step LoRA's."""
+        """Return steps, guidance and sampler as given, or the model's own: what its file says, or a few-step LoRA's."""
         own = {key: self.info.get(key, usual) for key, usual in USUAL.items()}
         return (
             own["steps"] if steps is None else steps,
@@ -77,21 +88,32 @@ class LoadedModel:
         """Decode latents in pieces `[1,C,n,h,w]` to frames in pieces `[t,H,W,3]`, as one stream."""
         return self.engine.decode_pieces(self.loaded.vae, pieces)
 
-    # -- settings ----------------------------------------------------------------------------------------
-    def between(self, how: How) -> How:
-        """Give the settings of an edit between kept frames."""
+    # -- settings --------------------------------------------------------------------------------------------
+    def between(self, how: CallSettings) -> CallSettings:
+        """Return the settings of an edit between kept frames."""
         return how if how.get("cfg") is not None else {**how, "cfg": min(BETWEEN, self.habits()[1])}
 
-    def settings(self, how: How | HowLong) -> tuple[Sampling, Steps | None, str]:
-        """Fill in what was not given; returns the settings, the listener and the negative prompt."""
+    def settings(self, how: CallSettings | SamplingSettings) -> tuple[Sampling, Steps | None, str]:
+        """Fill in what was not given; returns how to sample, who listens, and the negative prompt.
+
+        Raises TypeError for a setting that there is not.
+        """
         given: dict[str, Any] = dict(how)
+        unknown = set(given) - CallSettings.__optional_keys__
+        if unknown:
+            raise TypeError(f"There is no setting {min(unknown)!r}: see sora_core.pipeline.make.CallSettings.")
         steps = given.pop("progress", None)
         negative = given.pop("negative", "")
-        unknown = set(given) - {field.name for field in fields(Sampling)}
-        if unknown:
-            raise TypeError(f"There is no setting {min(unknown)!r}: see sora_core.pipeline.make.How.")
         given["steps"], given["cfg"], given["sampler"] = self.habits(
             given.get("steps"), given.get("cfg"), given.get("sampler")
         )
         given["options"] = given.get("options") or {}
         return Sampling(**given), steps, negative
+
+    def ready(self, prompt: str, how: CallSettings, denoise: float = 1.0) -> Ready:
+        """Encode the prompts and check the settings of a call: what is wrong with them is said before any work."""
+        sampling, steps, negative = self.settings(how)
+        sampling = replace(sampling, denoise=denoise)
+        prompts = encode_prompts(self.engine, self.loaded.clip, prompt, negative, sampling.cfg)
+        check_sampling(self.engine, self.model, sampling)
+        return Ready(prompts, sampling, steps, negative)

@@ -123,10 +123,8 @@ def plan_long(
     if clip is not None:
         source = make_source(codec, clip.frames, rolling)
     encoded = encode_shots(engine, loaded.clip, shots)
-    off, others = None, list[str]()
-    if how.cfg != 1.0:
-        against = "\n".join(shot.prompt for shot in shots)
-        off, others = encode_negative(engine, loaded.clip, negative, against, how.cfg)
+    against = "\n".join(shot.prompt for shot in shots)
+    off, others = encode_negative(engine, loaded.clip, negative, against, how.cfg)
     sigmas = engine.make_sigmas(loaded.model, how.scheduler, how.steps, how.denoise, how.sampler)
     story = LongVideo(shots, encoded.contexts, seconds, fps, codec.ratio, source, encoded.options)
     parts = _Parts()
@@ -137,8 +135,7 @@ def plan_long(
     roller = story.roller(sample, sigmas, shape, how.seed, rolling)
     job = Job(roller, story.total, fps, settings, source, None if clip is None else clip.audio)
     parts.count = job.segments
-    unknown = [*encoded.unknown, *(word for word in others if word not in encoded.unknown)]
-    notes = (f"{story.total} latents in segments, {seconds:g} s made.", *unknown_note(unknown))
+    notes = (f"{story.total} latents in segments, {seconds:g} s made.", *unknown_note(encoded.unknown, others))
     return LongPlan(engine, loaded.vae, job, width, height, parts, notes)
 
 

@@ -32,29 +32,28 @@ class Sampling:
     cfg: float = 4.0  # guidance; 1 is none
     sampler: str = "euler"
     scheduler: str = "simple"
-    denoise: float = 1.0  # the share of the run that is made, from the end
+    denoise: float = 1.0  # fraction of the schedule that is run, counted from its end
     interval: tuple[float, float] = (0.0, 1.0)  # the part of the run in which guidance is on
     options: Mapping[str, Any] = field(default_factory=dict)  # the sampler's own
 
 
-class HowLong(TypedDict, total=False):
-    """The settings that every call of a `Pipeline` takes by name; see there."""
+class SamplingSettings(TypedDict, total=False):
+    """The settings that every call of a `Pipeline` takes by name."""
 
-    negative: str
+    negative: str  # a prompt of what not to show
     seed: int
-    steps: int | None
-    sampler: str | None
+    steps: int | None  # None: the model's own
+    sampler: str | None  # None: the model's own
     scheduler: str
-    cfg: float | None
-    denoise: float
-    interval: tuple[float, float]
-    options: Mapping[str, Any] | None
+    cfg: float | None  # guidance, 1 is none; None: the model's own
+    interval: tuple[float, float]  # the part of the run, 0..1, in which guidance is on
+    options: Mapping[str, Any] | None  # the sampler's own
 
 
-class How(HowLong, total=False):
-    """Those, and who listens to the sampler's steps."""
+class CallSettings(SamplingSettings, total=False):
+    """Those, and who listens."""
 
-    progress: progress.Steps | None
+    progress: progress.Steps | None  # called after every step as `progress(step, steps)`; what it raises stops the run
 
 
 def empty_latent(space: LatentSpace, frames: int, width: int, height: int, batch: int = 1) -> Latent:
@@ -71,7 +70,7 @@ class Prompts:
     """A prompt and what it is said against, encoded."""
 
     positive: Conditioning
-    negative: Conditioning
+    negative: Conditioning | None  # None where there is no guidance, which is what it steers
     notes: tuple[str, ...] = ()
 
 
@@ -84,20 +83,24 @@ def encode_prompts(engine: Engine, clip: Any, prompt: str, negative: str = "", c
     expect(bool(prompt.strip()), EMPTY_PROMPT)
     positive, unknown = engine.encode_text(clip, prompt)
     against, others = encode_negative(engine, clip, negative, prompt, cfg)
-    return Prompts(positive, against, unknown_note([*unknown, *(word for word in others if word not in unknown)]))
+    return Prompts(positive, against, unknown_note(unknown, others))
 
 
 def encode_negative(
     engine: Engine, clip: Any, negative: str, prompt: str, cfg: float
-) -> tuple[Conditioning, list[str]]:
+) -> tuple[Conditioning | None, list[str]]:
     """Encode a negative prompt that is said against `prompt`, and list its unknown words.
+
+    Without guidance (cfg 1) it is judged and read all the same, and gives None: the same words are refused and told
+    about, whatever the guidance.
 
     Guidance gives negative + cfg (positive - negative): below 1 it asks for the negative, so the policy then judges it
     as a prompt like any other.
     """
     told = frozenset({negative}) - {prompt} if cfg >= 1 else frozenset()
     with gate.telling(gate.Negatives(told, prompt)):
-        return engine.encode_text(clip, negative)
+        encoded, unknown = engine.encode_text(clip, negative)
+    return None if cfg == 1.0 else encoded, unknown
 
 
 @overload
@@ -159,6 +162,12 @@ def sample_latent(
         )
 
     return map_latents(latent, one) if isinstance(latent, Patches) else one(latent)
+
+
+def check_sampling(engine: Engine, model: Any, how: Sampling) -> None:
+    """Raise SoraError for settings that cannot be sampled with, before any work is done for them."""
+    engine.make_sampler(how.sampler, how.options)
+    engine.make_sigmas(model, how.scheduler, how.steps, how.denoise, how.sampler)
 
 
 def decode_video(engine: Engine, vae: Any, latent: Latent) -> Tensor:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..diffusion.samplers import SAMPLERS, SamplerSpec, get_sampler
+from ..diffusion.samplers import SAMPLERS, get_sampler
 from ..diffusion.sampling import DiffusionModel, sample
 from ..diffusion.schedules import SCHEDULERS, get_sigmas, ksampler_sigmas
 from ..diffusion.velocity import Wrapper
@@ -21,7 +21,7 @@ from ..latents.patches import forward_flops
 from ..latents.previews import Preview, latent_preview
 from ..latents.space import SORA, SORA_MINI, LatentSpace
 from ..latents.streaming import decode_pieces
-from ..loading.checkpoint import ModelBundle, load_model
+from ..loading.checkpoint import PRECISIONS, ModelBundle, load_model
 from ..loading.lora import apply_lora, read_lora
 from ..model.dit import DiT
 from ..model.text.concepts import TextEncoder
@@ -30,8 +30,6 @@ from ..model.vae.mini import VideoVAE
 from ..safety.gate import check_text
 from . import progress
 from .engine import Conditioning, Latent, Loaded, Report, check_prompt_given
-
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class ClipSocket:
@@ -82,17 +80,14 @@ class SamplerSocket:
 class OwnEngine:
     """The engine of the embedded host, of the commands and of Python."""
 
-    name = "standalone"
-
     def __init__(self, wrappers: Sequence[Wrapper] = ()) -> None:
         """Make an engine. wrappers: of the model call in every run (a step cache, say), the outermost first."""
         self.wrappers = tuple(wrappers)
 
     def load_model(self, path: Path, dtype: str, lora: Path | None = None, lora_strength: float = 1.0) -> Loaded:
         """Load a checkpoint, on the GPU where there is one; "auto" is bf16 there and fp32 on a CPU."""
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        kind = DTYPES.get(dtype, torch.bfloat16 if device == "cuda" else torch.float32)
-        bundle = load_model(path, kind, device)
+        device = usual_device()
+        bundle = load_model(path, PRECISIONS.get(dtype) or usual_dtype(device), device)
         return wrap(apply_lora(bundle, read_lora(lora), lora_strength) if lora else bundle)
 
     def encode_text(self, clip: ClipSocket, text: str) -> tuple[Conditioning, list[str]]:
@@ -109,7 +104,7 @@ class OwnEngine:
         return SORA_MINI
 
     def flops(self, model: DiffusionModel) -> Callable[[int], float] | None:
-        """Give the cost of one model call by number of tokens; None for a network that is no transformer of ours."""
+        """Return the cost of one model call by number of tokens; None for a network that is no transformer of ours."""
         if not isinstance(model.dit, DiT):
             return None
         config, weights = model.dit.config, sum(p.numel() for p in model.dit.blocks.parameters())
@@ -151,23 +146,61 @@ class OwnEngine:
         interval: tuple[float, float] = (0.0, 1.0),
     ) -> Latent:
         """Sample a LATENT. interval: the part of the run, 0..1, in which guidance is on."""
-        made, _ = run_sampler(
-            model,
-            latent,
-            positive,
-            negative,
-            sampler=sampler,
-            sigmas=sigmas,
-            seed=seed,
-            cfg=cfg,
-            interval=interval,
-            wrappers=self.wrappers,
+        made, _ = self.run(
+            model, latent, positive, negative, sampler=sampler, sigmas=sigmas, seed=seed, cfg=cfg, interval=interval
         )
         return made
 
+    def run(
+        self,
+        model: DiffusionModel,
+        latent: Latent,
+        positive: Conditioning,
+        negative: Conditioning | None,
+        *,
+        sampler: SamplerSocket,
+        sigmas: Tensor,
+        seed: int,
+        cfg: float,
+        interval: tuple[float, float] = (0.0, 1.0),
+        add_noise: bool = True,
+        noise: Tensor | None = None,
+    ) -> tuple[Latent, Latent]:
+        """Sample with progress told and interrupts heard; returns the LATENT, and one of its last x0 estimate.
+
+        interval: the part of the run, 0..1, in which guidance is on. noise: in place of what the seed draws.
+        """
+        check_prompt_given(positive)
+        rgb = model.latent_rgb or {}
+        last: dict[str, Tensor] = {}
+        with self.wait(max(len(sigmas) - 1, 1)) as report:
+
+            def callback(step: dict[str, Any]) -> None:
+                last["samples"] = step["denoised"]
+                report(step["i"] + 1, latent_preview(step["denoised"], rgb.get("factors"), rgb.get("bias")))
+
+            made = sample(
+                model,
+                model.space.fit_empty(latent, "the model"),
+                positive,
+                negative if cfg != 1.0 else None,  # at 1 its share is nothing
+                seed=seed,
+                sampler=get_sampler(sampler.name) if sampler.name in SAMPLERS else sampler.fn,
+                options=sampler.options,
+                sigmas=sigmas,
+                cfg=cfg,
+                guidance_interval=(model.percent_to_sigma(interval[1]), model.percent_to_sigma(interval[0])),
+                add_noise=add_noise,
+                noise=noise,
+                callback=callback,
+                wrappers=self.wrappers,
+            )
+        made = model.space.mark(made)
+        return made, {**made, **{key: value.to(made["samples"].device) for key, value in last.items()}}
+
     def decode(self, vae: VaeSocket, latent: Latent) -> Tensor:
         """Decode a LATENT to IMAGE `[B*T,H,W,3]`."""
-        return vae.decode(latent["samples"])
+        return vae.decode(self.latent_space(vae=vae).samples_of(latent, "this VAE"))
 
     def decode_pieces(self, vae: VaeSocket, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
         """Decode latents in pieces to frames in pieces, with the decoder's memory of all that came before."""
@@ -175,7 +208,7 @@ class OwnEngine:
 
     def encode(self, vae: VaeSocket, images: Tensor, refine: int = 0) -> Latent:
         """Encode IMAGE `[T,H,W,3]` to a LATENT."""
-        return {"samples": vae.encode(images, refine)}
+        return self.latent_space(vae=vae).mark({"samples": vae.encode(images, refine)})
 
     @contextmanager
     def wait(self, total: int) -> Iterator[Report]:
@@ -189,55 +222,14 @@ class OwnEngine:
         yield report
 
 
-def run_sampler(
-    model: DiffusionModel,
-    latent: Latent,
-    positive: Conditioning,
-    negative: Conditioning | None,
-    *,
-    sampler: SamplerSocket | SamplerSpec,
-    sigmas: Tensor,
-    seed: int,
-    cfg: float,
-    interval: tuple[float, float] = (0.0, 1.0),
-    add_noise: bool = True,
-    noise: Tensor | None = None,
-    wrappers: Sequence[Wrapper] = (),
-) -> tuple[Latent, Latent]:
-    """Sample with progress told and interrupts heard; returns the LATENT, and one of its last x0 estimate.
+def usual_device() -> str:
+    """Return the device to load a model on: the GPU where there is one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
-    interval: the part of the run, 0..1, in which guidance is on. noise: in place of what the seed draws. wrappers: of
-    the model call, see `diffusion.velocity`.
-    """
-    check_prompt_given(positive)
-    options = dict(sampler.options) if isinstance(sampler, SamplerSocket) else None
-    known = sampler.name in SAMPLERS
-    rgb = model.latent_rgb or {}
-    last: dict[str, Tensor] = {}
-    with OwnEngine().wait(max(len(sigmas) - 1, 1)) as report:
 
-        def callback(step: dict[str, Any]) -> None:
-            last["samples"] = step["denoised"]
-            report(step["i"] + 1, latent_preview(step["denoised"], rgb.get("factors"), rgb.get("bias")))
-
-        made = sample(
-            model,
-            model.space.fit_empty(latent, "the model"),
-            positive,
-            negative if cfg != 1.0 else None,
-            seed=seed,
-            sampler=get_sampler(sampler.name) if known else sampler.fn,
-            options=options,
-            sigmas=sigmas,
-            cfg=cfg,
-            guidance_interval=(model.percent_to_sigma(interval[1]), model.percent_to_sigma(interval[0])),
-            add_noise=add_noise,
-            noise=noise,
-            callback=callback,
-            wrappers=wrappers,
-        )
-    made = model.space.mark(made)
-    return made, {**made, **{key: value.to(made["samples"].device) for key, value in last.items()}}
+def usual_dtype(device: str) -> torch.dtype:
+    """Return the precision to load a model in: bf16 on a GPU, fp32 on a CPU."""
+    return torch.float32 if device.startswith("cpu") else torch.bfloat16
 
 
 def wrap(bundle: ModelBundle) -> Loaded:

@@ -24,31 +24,33 @@ from torch import Tensor
 from ..errors import expect
 from ..loading.checkpoint import load_model
 from ..loading.lora import apply_lora, read_lora
-from ..media.sizes import MAX_FRAMES, check_rate, check_size, nearest_length, plan_clip, plan_frames
+from ..media.sizes import MAX_FRAMES, check_rate, check_seconds, check_size, nearest_length, plan_clip, plan_frames
 from ..provenance import plan
-from ..provenance.credentials.history import of_call, recorded
 from ..tasks.finish.splice import SPLICE
 from ..tasks.long.render import Progress
 from ..tasks.long.rolling import Rolling
 from ..tasks.long.story import rolling_for
 from ..tasks.storyboard import Shot, shots_of
 from . import editing
-from .engine import EMPTY_PROMPT, unknown_note
-from .loaded import LoadedModel
+from .engine import unknown_note
+from .loaded import LoadedModel, Ready
 from .long import extend_in_segments, plan_long
-from .make import How, HowLong, Prompts, empty_latent, encode_negative, encode_prompts, make_video
+from .make import CallSettings, Prompts, SamplingSettings, check_sampling, empty_latent, encode_negative, make_video
+from .own import OwnEngine, usual_device, usual_dtype
+from .recording import of_call, recorded
 from .result import VideoResult
 from .sources import Picture, Size, Video
 
 __all__ = ["MAX_FRAMES", "Pipeline", "VideoResult", "check_rate", "check_size", "load", "plan_frames"]
 
 MAX_LONG_SHOTS = 200
+LONG = 10.0  # seconds of a long video of one prompt, where nobody says how long it is
 
 
 class Pipeline(LoadedModel):
     """A loaded model and what one does with it. `info` says what the model is at its best at: fps, size, frames.
 
-    Every call that makes a video takes these settings by name, see `How`:
+    Every call that makes a video takes these settings by name, see `CallSettings`:
 
     negative: a prompt of what not to show.
     seed: same seed and settings, same video.
@@ -68,8 +70,7 @@ class Pipeline(LoadedModel):
 
         Raises SoraError for a file that is no LoRA, or one of another model.
         """
-        bundle = apply_lora(self.bundle, read_lora(path), strength)
-        return Pipeline(replace(bundle, loras=(*bundle.loras, Path(path))))
+        return Pipeline(apply_lora(self.bundle, read_lora(path), strength), self.engine)
 
     # -- tasks -----------------------------------------------------------------------------------------------
     @recorded(None)
@@ -83,22 +84,20 @@ class Pipeline(LoadedModel):
         width: int | None = None,
         height: int | None = None,
         shift: float | None = None,
-        **how: Unpack[How],
+        **how: Unpack[CallSettings],
     ) -> VideoResult:
         """Make a video of words. Sizes, duration and frame rate default to the model's own.
 
         frames: 1 + ratio * k of them, in place of seconds. shift: of the noise schedule, see `schedules.shift_sigma`.
         """
         info, space = self.info, self.space
-        fps = info.get("fps", 8) if fps is None else fps
-        check_rate(fps)
+        fps = self._rate(fps)
         notes: tuple[str, ...] = ()
-        width, height = width or info.get("width", 128), height or info.get("height", 128)
-        check_size(width, height, space.multiple)
+        width, height = self._size(width, height)
         if frames is None and seconds is not None:
             frames = plan_frames(seconds, fps, space.temporal_ratio)
             notes = plan_clip(seconds, fps, width, height, "as set", space.temporal_ratio, space.multiple).notes
-        frames = frames or info.get("frames", 17)
+        frames = info.get("frames", 17) if frames is None else frames
         expect(
             1 <= frames <= MAX_FRAMES and space.video_frames(space.latent_frames(frames)) == frames,
             f"{frames} frames cannot be made. Use 1 + {space.temporal_ratio}k of them, at most {MAX_FRAMES}: "
@@ -107,10 +106,11 @@ class Pipeline(LoadedModel):
         loaded = self.loaded
         if shift is not None:
             loaded = replace(loaded, model=loaded.model.with_shift(shift))
-        sampling, steps, negative = self.settings(how)
+        ready = self.ready(prompt, how)
         latent = empty_latent(space, frames, width, height)
-        prompts = encode_prompts(self.engine, loaded.clip, prompt, negative, sampling.cfg)
-        return make_video(self.engine, loaded, latent, prompts, sampling, fps=fps, notes=notes, steps=steps)
+        return make_video(
+            self.engine, loaded, latent, ready.prompts, ready.sampling, fps=fps, notes=notes, steps=ready.steps
+        )
 
     @recorded("SoraImageToVideo", "image")
     def animate(
@@ -122,10 +122,11 @@ class Pipeline(LoadedModel):
         seconds: float | None = None,
         fps: float | None = None,
         size: Size | None = None,
-        **how: Unpack[How],
+        **how: Unpack[CallSettings],
     ) -> VideoResult:
         """Make a still image the first frame of a video; or {frame: image} (0 is the first, -1 the last)."""
-        fps = fps or self.info.get("fps", 8)
+        ready = self.ready(prompt, how)
+        fps = self._rate(fps)
         if seconds is not None and frames is None:
             plan_frames(seconds, fps, self.space.temporal_ratio)  # refuses what is too long
         elif frames is None:
@@ -135,13 +136,13 @@ class Pipeline(LoadedModel):
             self.engine,
             self.loaded.vae,
             images,
-            seconds=seconds or 0.0,
+            seconds=0.0 if seconds is None else seconds,
             frames=frames,
             fps=fps,
             size=size,
             window=self.window,
         )
-        return self._make(edit, prompt, how)
+        return self._make(edit, ready)
 
     @recorded("SoraExtend", "video")
     def extend(
@@ -155,7 +156,7 @@ class Pipeline(LoadedModel):
         size: Size | None = None,
         hold: float | None = None,
         rolling: Rolling | None = None,
-        **how: Unpack[How],
+        **how: Unpack[CallSettings],
     ) -> VideoResult:
         """Make more of a video: `seconds` after it, before it, or on both sides ("forwards", "backwards", "both").
 
@@ -165,25 +166,26 @@ class Pipeline(LoadedModel):
         hold: how far what is made may be pulled back to what the shot has been like, as a part of its spread; 0 leaves
         it as it is. By default 0.3, of its broad colours, and in segments 0.8, of all that stands still.
         """
+        ready = self.ready(prompt, how)
         clip = self.read(video, fps, size)
-        new = round(seconds * clip.fps)
-        given = {} if hold is None else {"hold": hold}
-        if direction == "forwards" and -(-new // self.space.temporal_ratio) > self.window - 1:
-            rolling = rolling or rolling_for(self.window, **given)
-            sampling, steps, negative = self.settings(how)
+        check_seconds(seconds)
+        if direction == "forwards" and not self.codec.fits(round(seconds * clip.fps)):
+            rolling = rolling or rolling_for(self.window)
+            rolling = rolling if hold is None else replace(rolling, hold=hold)
             return extend_in_segments(
                 self.engine,
                 self.loaded,
                 clip,
                 prompt,
-                new / clip.fps,
+                round(seconds * clip.fps) / clip.fps,
                 rolling,
-                sampling,
-                negative=negative,
-                steps=steps,
+                ready.sampling,
+                negative=ready.negative,
+                steps=ready.steps,
             )
+        given = {} if hold is None else {"hold": hold}
         edit = editing.extend(self.engine, self.loaded.vae, clip, seconds, direction, window=self.window, **given)
-        return self._make(edit, prompt, how)
+        return self._make(edit, ready)
 
     @recorded("SoraInfill", "video")
     def infill(
@@ -195,12 +197,13 @@ class Pipeline(LoadedModel):
         region: Tensor | None = None,
         fps: float | None = None,
         size: Size | None = None,
-        **how: Unpack[How],
+        **how: Unpack[CallSettings],
     ) -> VideoResult:
         """Make frames anew (their numbers, `range(5, 13)`), or a painted region (`[T,H,W]` or `[1,H,W]`)."""
+        ready = self.ready(prompt, self.between(how))
         clip = self.read(video, fps, size)
         edit = editing.infill(self.engine, self.loaded.vae, clip, hidden, region, window=self.window)
-        return self._make(edit, prompt, self.between(how))
+        return self._make(edit, ready)
 
     @recorded("SoraConnect", "first", "second")
     def connect(
@@ -212,13 +215,14 @@ class Pipeline(LoadedModel):
         seconds: float = 1.0,
         fps: float | None = None,
         size: Size | None = None,
-        **how: Unpack[How],
+        **how: Unpack[CallSettings],
     ) -> VideoResult:
         """Join two videos with `seconds` between them. The second takes the first one's rate and size."""
+        ready = self.ready(prompt, self.between(how))
         a = self.read(first, fps, size)
         b = self.read(second, a.fps, (a.frames.shape[2], a.frames.shape[1]))
         edit = editing.connect(self.engine, self.loaded.vae, a, b, seconds, window=self.window)
-        return self._make(edit, prompt, self.between(how))
+        return self._make(edit, ready)
 
     @recorded("SoraLoop", "video")
     def loop(
@@ -229,12 +233,13 @@ class Pipeline(LoadedModel):
         seconds: float = 1.0,
         fps: float | None = None,
         size: Size | None = None,
-        **how: Unpack[How],
+        **how: Unpack[CallSettings],
     ) -> VideoResult:
         """Make a video play round and round, with `seconds` that lead from its end back to its start."""
+        ready = self.ready(prompt, self.between(how))
         clip = self.read(video, fps, size)
         edit = editing.loop(self.engine, self.loaded.vae, clip, seconds, window=self.window)
-        return self._make(edit, prompt, self.between(how))
+        return self._make(edit, ready)
 
     @recorded("SoraRemix", "video")
     def remix(
@@ -245,12 +250,12 @@ class Pipeline(LoadedModel):
         strength: float = 0.6,
         fps: float | None = None,
         size: Size | None = None,
-        **how: Unpack[How],
+        **how: Unpack[CallSettings],
     ) -> VideoResult:
         """Restyle a video after the prompt. strength: how much may change, 0 nothing, 1 everything."""
         expect(0 <= strength <= 1, f"strength is {strength}: use 0 (as it is) to 1 (all new).")
-        edit = editing.remix(self.engine, self.loaded.vae, self.read(video, fps, size))
-        return self._make(edit, prompt, {**how, "denoise": strength})
+        ready = self.ready(prompt, how, denoise=strength)
+        return self._make(editing.remix(self.engine, self.loaded.vae, self.read(video, fps, size)), ready)
 
     @recorded(None)
     def storyboard(
@@ -260,17 +265,17 @@ class Pipeline(LoadedModel):
         fps: float | None = None,
         width: int | None = None,
         height: int | None = None,
-        **how: Unpack[How],
+        **how: Unpack[CallSettings],
     ) -> VideoResult:
         """Make two to eight shots in one video: lines of "2s: a cat on a beach", or (prompt, seconds) pairs."""
         listed = shots_of(shots)
-        fps = fps or self.info.get("fps", 8)
-        width, height = width or self.info.get("width", 128), height or self.info.get("height", 128)
-        check_size(width, height, self.space.multiple)
+        fps = self._rate(fps)
+        width, height = self._size(width, height)
+        sampling, steps, negative = self.settings(how)
+        check_sampling(self.engine, self.model, sampling)
         story = editing.storyboard(
             self.engine, self.loaded.clip, listed, fps=fps, width=width, height=height, model=self.model
         )
-        sampling, steps, negative = self.settings(how)
         against = "\n".join(shot.prompt for shot in listed)
         off, unknown = encode_negative(self.engine, self.loaded.clip, negative, against, sampling.cfg)
         prompts = Prompts(story.positive, off, (*story.notes, *unknown_note(unknown)))
@@ -291,27 +296,24 @@ class Pipeline(LoadedModel):
         metadata: dict[str, str] | None = None,
         keep_segments: bool = False,
         notes: list[str] | None = None,
-        **how: Unpack[HowLong],
+        **how: Unpack[SamplingSettings],
     ) -> Path:
         """Make a minute and more, streamed to the mp4 `path`; the same call goes on with a render that was stopped.
 
         prompt: one, or a storyboard, whose seconds add up unless `seconds` is given. video: to go on from. progress:
         called after every segment. notes: a list that gets what a person should know.
         """
-        if isinstance(prompt, str) and "\n" not in prompt.strip():
-            expect(bool(prompt.strip()), EMPTY_PROMPT)
-            listed = [Shot(prompt, seconds or 10.0)]
-        else:
-            listed = shots_of(prompt, MAX_LONG_SHOTS)
+        sampling, _, negative = self.settings(how)
+        check_sampling(self.engine, self.model, sampling)
+        # One prompt without its seconds is not a shot of two seconds, as the lines of a storyboard are.
+        alone = isinstance(prompt, str) and "\n" not in prompt.strip()
+        listed = shots_of(prompt, MAX_LONG_SHOTS, LONG if alone else 2.0)
         clip = None
         if video is not None:
             clip = self.read(video, fps, (width, height) if width and height else None)
             fps = clip.fps
-        fps = fps or self.info.get("fps", 8)
-        width, height = width or self.info.get("width", 128), height or self.info.get("height", 128)
-        if clip is None:
-            check_size(width, height, self.space.multiple)
-        sampling, _, negative = self.settings(how)
+        fps = self._rate(fps)
+        width, height = self._size(width, height)
         made = plan_long(
             self.engine,
             self.loaded,
@@ -332,34 +334,64 @@ class Pipeline(LoadedModel):
             notes += [*made.notes, *saving.notes]
         return done
 
-    def make(self, latent: dict[str, Any], prompt: str, *, fps: float | None = None, **how: Unpack[How]) -> VideoResult:
+    @recorded(None)
+    def make(
+        self,
+        latent: dict[str, Any],
+        prompt: str,
+        *,
+        fps: float | None = None,
+        denoise: float = 1.0,
+        **how: Unpack[CallSettings],
+    ) -> VideoResult:
         """Sample a task's LATENT (see `sora_core.tasks`), decode it, and put the user's pixels back.
 
-        fps: of a LATENT without a splice. Raises SoraError as the edits do.
+        fps: of a LATENT without a splice. denoise: the fraction of the schedule that is run, counted from its end.
         """
+        ready = self.ready(prompt, how, denoise)
         splice = latent.get(SPLICE)
-        rate = fps or (splice.fps if splice is not None else self.info.get("fps", 8))
-        return self._make(editing.Edit(latent, rate), prompt, how)
+        return self._make(editing.Edit(latent, self._rate(fps) if splice is None else splice.fps), ready)
 
     # -- insides ---------------------------------------------------------------------------------------------
-    def _make(self, edit: editing.Edit, prompt: str, how: How) -> VideoResult:
+    def _make(self, edit: editing.Edit, ready: Ready) -> VideoResult:
         """Sample an edit, decode it, and put the user's pixels back."""
-        sampling, steps, negative = self.settings(how)
-        prompts = encode_prompts(self.engine, self.loaded.clip, prompt, negative, sampling.cfg)
         return make_video(
             self.engine,
             self.loaded,
             edit.latent,
-            prompts,
-            sampling,
+            ready.prompts,
+            ready.sampling,
             fps=edit.fps,
             audio=edit.audio,
             notes=edit.notes,
-            steps=steps,
+            steps=ready.steps,
         )
 
+    def _rate(self, fps: float | None) -> float:
+        """Return a frame rate, the model's own where none is given. Raises SoraError for one out of range."""
+        fps = self.info.get("fps", 8) if fps is None else fps
+        check_rate(fps)
+        return fps
 
-def load(model: str | Path = "sora-mini", *, dtype: torch.dtype = torch.float32, device: str | None = None) -> Pipeline:
-    """Load a checkpoint by path, or an embedded model by name; on the GPU where there is one."""
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    return Pipeline(load_model(model, dtype, device))
+    def _size(self, width: int | None, height: int | None) -> tuple[int, int]:
+        """Return a size, the model's own where none is given. Raises SoraError for one that cannot be made."""
+        width = self.info.get("width", 128) if width is None else width
+        height = self.info.get("height", 128) if height is None else height
+        check_size(width, height, self.space.multiple)
+        return width, height
+
+
+def load(
+    model: str | Path = "sora-mini",
+    *,
+    dtype: torch.dtype | None = None,
+    device: str | None = None,
+    engine: OwnEngine | None = None,
+) -> Pipeline:
+    """Load a checkpoint by path, or an embedded model by name; on the GPU where there is one.
+
+    dtype: bf16 on a GPU and fp32 on a CPU where none is given, as Sora Load Model has it. engine: one with wrappers of
+    the model call, say.
+    """
+    device = device or usual_device()
+    return Pipeline(load_model(model, dtype or usual_dtype(device), device), engine)

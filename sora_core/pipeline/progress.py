@@ -23,7 +23,6 @@ class Interrupted(BaseException):  # noqa: N818 (an order of the user's, no erro
 class Running:
     """The node, or the call, that is running now."""
 
-    node_id: str
     on_progress: Callable[[int, int, Any], None]  # (steps done, steps in all, preview or None)
     interrupted: Callable[[], bool]
     on_text: Callable[[str], None] = lambda text: None
@@ -49,7 +48,7 @@ def telling(steps: Steps | None) -> Iterator[None]:
     if steps is None:
         yield
         return
-    with running(Running("", lambda done, total, preview: steps(done, total), lambda: False)):
+    with running(Running(lambda done, total, preview: steps(done, total), lambda: False)):
         yield
 
 
@@ -64,14 +63,8 @@ def part(index: int, count: int) -> Iterator[None]:
 
 
 def current_part() -> tuple[int, int]:
-    """Give (i, n): what runs now is part i of n."""
+    """Return (i, n): what runs now is part i of n."""
     return _part.get()
-
-
-def current_node() -> str | None:
-    """Give the id of the node that is running, if any."""
-    node = _running.get()
-    return node.node_id if node else None
 
 
 def check_interrupted() -> None:

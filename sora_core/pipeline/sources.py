@@ -8,11 +8,14 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import expect
-from ..media.clips import MAX_BYTES, MAX_SECONDS, Clip, fit_frames, read_clip
-from ..media.frames import resample_frames
+from ..media.clips import MAX_SECONDS, Clip, read_clip
+from ..media.frames import fit_frames, resample_frames
+from ..media.sizes import MAX_BYTES, frame_bytes
 from ..media.stills import read_still
 from ..media.video import probe
 
+SAME_RATE = 1e-3  # frames per second: a rate that differs by less is written the same
+WHOLE = 0.05  # seconds: a video that is shorter than its file by more than a frame or so was cut
 Size = tuple[int, int]  # (width, height) in pixels
 # A file's name, frames [T,H,W,3] float 0..1, a Clip, or a VIDEO: an object with ComfyUI's methods get_duration,
 # get_dimensions, get_components.
@@ -32,35 +35,46 @@ def take_clip(
     if isinstance(source, (str, Path)):
         return read_clip(source, fps=fps, size=size, multiple=multiple)
     if isinstance(source, Tensor):
-        return Clip(fit_frames(source, size, multiple), fps or usual_fps)
+        rate = fps or usual_fps
+        return _fitted(Clip(source, rate), multiple, rate, size)
     if isinstance(source, Clip):
-        frames = source.frames if fps is None else resample_frames(source.frames, source.fps, fps)
-        return Clip(fit_frames(frames, size, multiple), fps or source.fps, source.audio, source.notes)
+        return _fitted(source, multiple, fps, size)
     path = whole_file(source)
     if path is not None:
         return read_clip(path, fps=fps, size=size, multiple=multiple)
-    return _from_socket(source, multiple, fps, size)
+    return _fitted(_from_socket(source, fps), multiple, fps, size)
 
 
-def _from_socket(video: Any, multiple: int, fps: float | None, size: Size | None) -> Clip:
-    """Take the frames of a VIDEO that is no file, or a part of one."""
+def _fitted(clip: Clip, multiple: int, fps: float | None, size: Size | None) -> Clip:
+    """Bring frames to a rate and size, and note what was changed, as `read_clip` does."""
+    notes = list(clip.notes)
+    rate = clip.fps if fps is None else fps
+    if abs(rate - clip.fps) > SAME_RATE:
+        notes.append(f"{clip.fps:g} to {rate:g} frames per second.")
+    frames = fit_frames(resample_frames(clip.frames, clip.fps, rate), size, multiple)
+    given, made = clip.frames.shape[1:3], frames.shape[1:3]
+    if given != made:
+        notes.append(f"{given[1]}x{given[0]} to {made[1]}x{made[0]}.")
+    return Clip(frames, rate, clip.audio, tuple(notes))
+
+
+def _from_socket(video: Any, fps: float | None) -> Clip:
+    """Take the frames of a VIDEO that is no file, or a part of one. Raises SoraError for what is too long or large."""
     wide, high = video.get_dimensions()
     seconds = video.get_duration()
     expect(seconds <= MAX_SECONDS, f"video: {seconds:.0f} s, at most {MAX_SECONDS:.0f} s are read. Cut it.")
     parts = video.get_components()
     rate = float(parts.frame_rate)
-    needed = wide * high * 12 * seconds * max(rate, fps or rate)
+    needed = frame_bytes(wide, high) * seconds * max(rate, fps or rate)
     expect(needed <= MAX_BYTES, f"video: {seconds:.0f} s of {wide}x{high} do not fit into {MAX_BYTES >> 30} GiB.")
-    frames = resample_frames(parts.images, rate, fps or rate)
-    notes = [f"{rate:g} to {fps:g} frames per second."] if fps and abs(fps - rate) > 1e-3 else []
-    return Clip(fit_frames(frames, size, multiple), fps or rate, parts.audio, tuple(notes))
+    return Clip(parts.images, rate, parts.audio)
 
 
 def whole_file(video: Any) -> str | None:
     """Name the file of a VIDEO, which can be read as a stream; None if the graph made it, or uses a part of a file."""
     path = video.get_stream_source() if hasattr(video, "get_stream_source") else None
     # A video that was cut in the graph is still the whole file there.
-    return path if isinstance(path, str) and abs(probe(path).duration - video.get_duration()) < 0.05 else None
+    return path if isinstance(path, str) and abs(probe(path).duration - video.get_duration()) < WHOLE else None
 
 
 def take_still(source: Picture, multiple: int, size: Size | None = None) -> Tensor:

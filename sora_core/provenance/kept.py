@@ -27,7 +27,7 @@ def remember(frames: Tensor) -> None:
 
 
 def is_kept(frame: Tensor) -> bool:
-    """Say whether `frame` `[H,W,3]` is one of a user's own, unchanged."""
+    """Return whether `frame` `[H,W,3]` is one of a user's own, unchanged."""
     return bool(_kept) and _digest(frame) in _kept
 
 

@@ -79,7 +79,7 @@ class Policy:
     source: Path | None = None  # the file
 
     def may_override(self, key: str) -> bool:
-        """Tell whether a user may change `key` ("frames.action", "frames.thresholds.nsfw")."""
+        """Return whether a user may change `key` ("frames.action", "frames.thresholds.nsfw")."""
         parts = key.split(".")
         return not self.locked or any(".".join(parts[:n]) in self.overridable for n in (1, 2, 3))
 

@@ -80,7 +80,7 @@ def _bridge(codec: VAECodec, before: Tensor | None, new: int, after: Tensor | No
 
 
 def _places(*runs: tuple[int, int, int]) -> Tensor:
-    """Give the places of a window's frames, run by run: (first place, how many are shown, how many there are)."""
+    """Return the places of a window's frames, run by run: (first place, how many are shown, how many there are)."""
     parts = [
         torch.cat((torch.arange(first, first + shown), torch.full((count - shown,), -1)))
         for first, shown, count in runs

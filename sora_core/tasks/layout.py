@@ -36,6 +36,10 @@ class VAECodec:
         """Video frames of one latent."""
         return self.space.temporal_ratio
 
+    def fits(self, new: int) -> bool:
+        """Tell whether the model can make `new` frames at once, with at least one latent of what they go on from."""
+        return -(-new // self.ratio) < self.window
+
     def latents(self, frames: int) -> int:
         """Count the latents that cover `frames` frames from a clip's first on."""
         return self.space.latent_frames(frames)
@@ -105,5 +109,5 @@ def with_last_held(frames: Tensor, length: int) -> Tensor:
 
 
 def places_up_to(place: Tensor, length: int) -> Tensor:
-    """Give `place` with -1 for every frame past a finished video of `length` frames."""
+    """Return `place` with -1 for every frame past a finished video of `length` frames."""
     return torch.where(place < length, place, -1)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..diffusion.prompts import SHOTS
 from ..errors import SoraError, expect
+from ..media.sizes import check_rate
 
 MAX_SHOTS = 8
 _SECONDS = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:s|sec|seconds|秒)?\s*[:：|]")  # at the start of a line
@@ -52,12 +53,14 @@ def parse_storyboard(text: str, seconds: float = 2.0, most: int = MAX_SHOTS) -> 
     return shots
 
 
-def shots_of(shots: str | Sequence[Shot | tuple[str, float]], most: int = MAX_SHOTS) -> list[Shot]:
+def shots_of(
+    shots: str | Sequence[Shot | tuple[str, float]], most: int = MAX_SHOTS, seconds: float = 2.0
+) -> list[Shot]:
     """Read a storyboard from text, see `parse_storyboard`, or from shots and (prompt, seconds) pairs."""
     if not isinstance(shots, str):
         listed = [shot if isinstance(shot, Shot) else Shot(*shot) for shot in shots]
         shots = "\n".join(f"{shot.seconds:.6f}: {' '.join(shot.prompt.split())}" for shot in listed)
-    return parse_storyboard(shots, most=most)
+    return parse_storyboard(shots, seconds, most)
 
 
 def plan_shots(shots: Sequence[Shot], fps: float, ratio: int = 4) -> list[int]:
@@ -67,7 +70,7 @@ def plan_shots(shots: Sequence[Shot], fps: float, ratio: int = 4) -> list[int]:
     latent. Raises SoraError for a frame rate out of range.
     """
     expect(bool(shots), "There are no shots.")
-    expect(math.isfinite(fps) and 0 < fps <= 240, f"{fps} frames per second: use 1 to 240.")
+    check_rate(fps)
     cuts, time = [0], 0.0
     for shot in shots:
         time += shot.seconds

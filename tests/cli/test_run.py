@@ -22,6 +22,8 @@ CODE = f"import sys; sys.path.append({str(ROOT)!r}); from sora_core.cli import m
 FLOW = api(n1=("TinyNumber", {"value": 3}), n2=("TinyWrite", {"value": ["1", 0]}))
 SLOW = api(n1=("TinySlow", {"value": 3, "steps": 10000}), n2=("TinyWrite", {"value": ["1", 0]}))
 
+TALKS = api(n1=("TinyTalk", {"value": 3}), n2=("TinyWrite", {"value": ["1", 0]}))
+
 
 @pytest.fixture
 def work(tmp_path) -> Path:
@@ -59,6 +61,17 @@ def test_run_prints_json(sora, work):
     assert set(report["nodes"]) == {"1", "2"} and report["nodes"]["1"]["type"] == "TinyNumber"
     assert all(node["seconds"] >= 0 for node in report["nodes"].values())
     assert report["outputs"]["2"]["files"][0]["filename"] == "tiny_00001_.txt"
+
+
+def test_on_a_terminal_what_a_node_says_stays_above_the_bar(sora, work, monkeypatch):
+    (work / "talks.json").write_text(json.dumps(TALKS))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    code, _, err = sora("talks.json")
+    assert code == 0, err
+    # A bar is redrawn after a carriage return; a line that stays ends in a newline.
+    kept = [line.rsplit("\r", 1)[-1] for line in err.split("\n")[:-1]]
+    assert [line for line in kept if "said" in line] == ["    first said", "    second said"]
+    assert "" not in kept and "    " not in kept
 
 
 @pytest.mark.slow

@@ -122,8 +122,8 @@ def test_frames_go_in_as_well(hosts):
     frames = torch.rand(5, 32, 48, 3)
     latents = [host.encode(host.load_model(path, "fp32").vae, frames)["samples"] for host in (native, standalone)]
     assert torch.allclose(*latents, atol=1e-5)
-    family = native.latent_space(vae=native.load_model(path, "fp32").vae)
-    assert (family.temporal_ratio, family.spatial_ratio, family.causal) == (4, 8, True)
+    space = native.latent_space(vae=native.load_model(path, "fp32").vae)
+    assert (space.temporal_ratio, space.spatial_ratio, space.causal) == (4, 8, True)
 
 
 def test_our_samplers_start_where_the_models_schedule_says(hosts):
@@ -247,9 +247,9 @@ def core_model(kind: str, layout: str, **attributes):
     ],
 )
 def test_families_of_the_hosts_own_models(hosts, kind, layout, expected):
-    family = hosts[0].latent_space(model=core_model(kind, layout, patch_size=(1, 2, 2)))
-    ratios = (family.temporal_ratio, family.spatial_ratio, family.causal)
-    assert (family.name, *ratios, family.masks, family.vae) == expected and family.channels == 16
+    space = hosts[0].latent_space(model=core_model(kind, layout, patch_size=(1, 2, 2)))
+    ratios = (space.temporal_ratio, space.spatial_ratio, space.causal)
+    assert (space.name, *ratios, space.masks, space.vae) == expected and space.channels == 16
 
 
 def test_a_model_of_pictures_is_refused_though_its_latents_have_time(hosts):

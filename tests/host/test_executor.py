@@ -8,10 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import torch
 from host_support import api, make_host, pack_module
 
-from sora_core.errors import SoraError
-from sora_core.host.run.executor import NodeError
+from sora_core.cli.main import _words_for
+from sora_core.errors import NO_MEMORY, SoraError
+from sora_core.host.run.executor import NodeError, _explain
 from sora_core.pipeline.progress import Interrupted
 
 
@@ -223,6 +225,20 @@ def test_a_run_that_was_stopped_before_it_began_runs_no_node(host):
     with pytest.raises(Interrupted):
         host.run(SUM, stop=stop)
     assert pack_module(host).RUNS == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("Allocation on device"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried"),
+    ],
+)
+def test_memory_that_ran_out_is_told_in_the_same_words_by_a_node_and_the_command(error):
+    assert _explain(error) == _words_for(error) == NO_MEMORY
+    assert "memory" not in _explain(RuntimeError("shapes differ"))
 
 
 def test_errors_name_the_node(host):

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from sora_core.errors import SoraError
+from sora_core.host.desk.desk import lora_file, resolve_model
 from sora_core.language.lexicon import load_lexicon
 from sora_core.loading import checkpoint
 from sora_core.loading.parts import PARTS, Part
@@ -127,9 +128,19 @@ def test_damaged_files_are_refused(model_file, damage, words):
         checkpoint.load_model(model_file)
 
 
-def test_unknown_model_names_the_known(tmp_path):
-    with pytest.raises(SoraError, match="embedded models"):
-        checkpoint.load_model("no-such-model")
+def test_an_unknown_model_is_told_in_the_same_words_wherever_it_is_asked_for(tmp_path, monkeypatch):
+    files = {"sora-tiny": tmp_path / "sora-tiny.safetensors"}
+    files["sora-tiny"].touch()
+    monkeypatch.setattr(checkpoint, "WEIGHTS", tmp_path)
+    for name, hint in (("sora-tyni", "did you mean sora-tiny\\?"), ("quite-other", "choose one of sora-tiny")):
+        for find in (checkpoint.resolve, lambda name: resolve_model(name, files)):
+            with pytest.raises(SoraError, match=f"There is no model '{name}': {hint}"):
+                find(name)
+        with pytest.raises(SoraError, match=f"There is no LoRA '{name}': {hint}"):
+            lora_file(name, files)
+    with pytest.raises(SoraError, match="none is installed"):
+        lora_file("any", {})
+    assert checkpoint.resolve("sora-tiny") == resolve_model("sora-tiny", files) == lora_file("sora-tiny", files)
 
 
 @pytest.mark.slow

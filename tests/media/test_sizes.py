@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 
 from sora_core.errors import SoraError
 from sora_core.media.frames import fit_frames
-from sora_core.media.sizes import check_pixels, check_size, plan_clip
+from sora_core.media.sizes import check_pixels, check_rate, check_seconds, check_side, check_size, plan_clip
 
 
 @pytest.mark.parametrize(
@@ -33,14 +34,37 @@ def test_aspect_keeps_the_area():
         (0, 8, 128, 128),
         (-1, 8, 128, 128),
         (float("nan"), 8, 128, 128),
+        (float("inf"), 8, 128, 128),
         (1, 0, 128, 128),
+        (1, 121, 128, 128),
+        (1, float("nan"), 128, 128),
         (1, 8, 130, 128),
         (1, 8, 128, 0),
+        (1, 8, 128, 8208),
     ],
 )
 def test_sizes_that_cannot_be(bad):
     with pytest.raises(SoraError):
         plan_clip(*bad)
+
+
+@pytest.mark.parametrize(
+    ("check", "good", "bad", "words"),
+    [
+        (check_seconds, [(0.1,), (600, 600), (1e9,)], [(0,), (-1,)], "duration.*above 0\\.$"),
+        (check_seconds, [(600, 600)], [(601, 600), (math.nan, 600), (math.inf, 600)], "above 0, at most 600"),
+        (check_rate, [(0.5,), (120,), (240, 240)], [(0,), (-8,), (121,), (math.nan,)], "above 0, at most 120"),
+        (check_rate, [(0.01, 240)], [(241, 240), (math.inf, 240)], "above 0, at most 240"),
+        (check_side, [("width", 16), ("width", 8192)], [("width", 8208)], "width is 8208: use at most 8192"),
+        (check_side, [("height", 24, 8)], [("height", 20, 8)], "height is 20, not a multiple of 8: use 16 or 24"),
+    ],
+)
+def test_the_words_of_a_limit_are_its_rule(check, good, bad, words):
+    for values in good:
+        check(*values)
+    for values in bad:
+        with pytest.raises(SoraError, match=words):
+            check(*values)
 
 
 def test_sizes_are_limited_by_memory(monkeypatch):

@@ -8,7 +8,7 @@ import torch
 from sora_core.errors import SoraError
 from sora_core.model.dit import DiT, DiTConfig
 from sora_core.model.patch import grid_coordinates, pack, patchify, unpack, unpatchify
-from sora_core.model.registry import DIT_CONFIGS, dit_config
+from sora_core.model.registry import DIT_CONFIGS
 
 TINY = DiTConfig(dim=96, ffn_dim=160, num_heads=2, num_layers=3, in_dim=4, out_dim=4, text_dim=24, text_len=8)
 
@@ -84,7 +84,7 @@ def test_equals_diffusers_wan(per_token):
 )
 def test_wan_sizes(name, count, parameters):
     with torch.device("meta"):
-        state = DiT(dit_config(name)).state_dict()
+        state = DiT(DIT_CONFIGS[name]).state_dict()
     assert len(state) == count
     assert abs(sum(v.numel() for v in state.values()) / parameters - 1) < 1e-3
     assert state["blocks.29.self_attn.norm_q.weight"].shape == (DIT_CONFIGS[name].dim,)

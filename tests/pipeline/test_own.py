@@ -85,7 +85,7 @@ def test_any_causal_vae_decodes_in_pieces_behind_its_history(loaded):
 
 def test_parts_of_a_nodes_work_count_as_one(loaded):
     told = []
-    listener = progress.Running("1", lambda done, total, preview: told.append((done, total)), lambda: False)
+    listener = progress.Running(lambda done, total, preview: told.append((done, total)), lambda: False)
     with progress.running(listener):
         for index in range(2):
             with progress.part(index, 2), OwnEngine().wait(3) as report:

@@ -11,7 +11,7 @@ from video_attacks import ATTACKS, WITHIN, psnr, ssim
 from sora_core.errors import SoraError
 from sora_core.provenance.watermark import ecc
 from sora_core.provenance.watermark.carrier import LUMA, carrier_of, key_bytes
-from sora_core.provenance.watermark.embedding import Embedder, detect, embed, embed_stream
+from sora_core.provenance.watermark.embedding import Embedder, detect, embed
 from sora_core.provenance.watermark.reading import SCALES, UNMOVED, Accumulator, _log_p, read
 
 PAYLOAD = 0xC0FFEE42
@@ -108,7 +108,7 @@ def test_only_the_key_reads_it(marked):
 
 
 def test_frames_one_by_one_are_the_same_video(marked):
-    parts = list(embed_stream(iter(scene()), PAYLOAD, "a secret"))
+    parts = list(map(Embedder(PAYLOAD, "a secret"), scene()))
     assert torch.equal(torch.stack(parts), marked)
     summed = Accumulator()
     for frame in marked:

@@ -15,7 +15,7 @@ from sora_core.pipeline.own import OwnEngine
 
 @contextmanager
 def both_hosts(folder: Path, monkeypatch):
-    """(ComfyUI's backend, the standalone one, a checkpoint)"""
+    """(ComfyUI's engine, the standalone one, a checkpoint)"""
     path = save_tiny(folder / "models" / TINY)
     for name, module in comfy_standin.modules(folder).items():
         monkeypatch.setitem(sys.modules, name, module)

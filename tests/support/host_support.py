@@ -75,6 +75,13 @@ def slow(cls, value, steps):
     return io.NodeOutput(value)
 
 
+def talk(cls, value):
+    progress.say("first said\\nsecond said")
+    progress.report(1, 2)
+    progress.say("")
+    return io.NodeOutput(value)
+
+
 def fail(cls, value, how):
     if how == "user":
         raise SoraError("the value is not to my liking: give another.")
@@ -125,6 +132,7 @@ NODES = [
         io.AnyType.Input("value"), io.String.Input("filename_prefix", default="tiny")]), write),
     node(lambda: io.Schema("TinySlow", inputs=[
         io.Int.Input("value", default=0), io.Int.Input("steps", default=5)], outputs=[INT()]), slow),
+    node(lambda: io.Schema("TinyTalk", inputs=[io.Int.Input("value", default=0)], outputs=[INT()]), talk),
     node(lambda: io.Schema("TinyFail", inputs=[io.Int.Input("value", default=0), io.Combo.Input(
         "how", options=["user", "bug", "block"])], outputs=[INT()]), fail),
     node(lambda: io.Schema("TinyPick", inputs=[

@@ -149,7 +149,7 @@ def renoise(x: Tensor, low: float, high: float, noise: Callable[[], Tensor], s_n
 
 
 def ancestral_down(sigma: float, sigma_next: float, eta: float) -> float:
-    """Give the sigma to step down to, before noise brings it back up to `sigma_next`; eta 0 is no detour."""
+    """Return the sigma to step down to, before noise brings it back up to `sigma_next`; eta 0 is no detour."""
     return sigma_next * max(1 + (sigma_next / sigma - 1) * eta, 0.0)
 
 
@@ -163,7 +163,7 @@ class LogVariable:
         self.snr = name == "log_snr"
 
     def __call__(self, sigma: float) -> float:
-        """Give its value at `sigma`; it rises over a run, to infinity at 0."""
+        """Return its value at `sigma`; it rises over a run, to infinity at 0."""
         if sigma <= 0:
             return math.inf
         if not self.snr:
@@ -171,5 +171,5 @@ class LogVariable:
         return -math.inf if sigma >= 1 else math.log((1 - sigma) / sigma)
 
     def alpha(self, sigma: float) -> float:
-        """Give the share of signal: 1 - sigma for the flow; 1 in log_sigma, where x/1 is what the ODE is linear in."""
+        """Return the share of signal: 1 - sigma for the flow; 1 in log_sigma, where the ODE is linear in x/1."""
         return 1 - sigma if self.snr else 1.0

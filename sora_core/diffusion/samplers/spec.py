@@ -50,8 +50,7 @@ class SamplerSpec:
     name: str
     fn: Callable[..., Tensor]  # `(model, x, sigmas, extra_args=None, callback=None, disable=None, **options) -> x`
     options: tuple[SamplerOption, ...]
-    # Of convergence, measured over evenly spaced sigmas with the noise off (er_sde, where the noise is part of the
-    # method: of the variance; lcm, which is no solver: 1).
+    # Order of convergence with noise off. er_sde: of the variance. lcm is not a solver: 1.
     order: int
     stochastic: bool  # whether it draws noise at its default options
     description: str

@@ -176,7 +176,7 @@ T = TypeVar("T")
 
 
 def comfytype(io_type: str, **_: Any) -> Callable[[type[T]], type[T]]:
-    """Give a hand-written type its socket name, as a decorator."""
+    """Return a hand-written type its socket name, as a decorator."""
 
     def bind(cls: type[T]) -> type[T]:
         bases = (cls,) if issubclass(cls, ComfyType) else (cls, ComfyTypeIO)

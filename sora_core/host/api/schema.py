@@ -177,7 +177,7 @@ class ComfyNode:
 
     @classmethod
     def define_schema(cls) -> Schema:
-        """Say what the node is called and what goes in and out of it."""
+        """Return what the node is called and what goes in and out of it."""
         raise NotImplementedError(f"{cls.__name__} has no define_schema")
 
     @classmethod
@@ -221,7 +221,7 @@ class ComfyNode:
 
     @classmethod
     def overrides(cls, method: str) -> bool:
-        """Tell whether the node has its own `method`."""
+        """Return whether the node has its own `method`."""
         return getattr(cls, method).__func__ is not getattr(ComfyNode, method).__func__
 
     @classmethod

@@ -40,6 +40,7 @@ class ComfyTextEncoder(TextEncoder):
         """Encode what the tokenizer gave to a context `[B,L,D]`, no pooled output, and options of the conditioning."""
         rows = tokens[KEY]
         context = torch.cat([encode_ids(self, row) for row in rows])
+        # Marked when empty: a sampler refuses a positive prompt that asks for nothing.
         return context.float().cpu(), None, {"sora_empty": not any(rows)}
 
     def load_sd(self, state: dict[str, Tensor]) -> Any:
@@ -68,7 +69,7 @@ def tokenizer_for(config: TextConfig, vocabulary: Vocabulary) -> type:
             return self.tokenizer.unknown_words(plain_text(text))
 
         def untokenize(self, pairs: list[tuple]) -> list[tuple]:
-            """Give tokens back as they are."""
+            """Return tokens as they are."""
             return pairs
 
         def state_dict(self) -> dict[str, Any]:

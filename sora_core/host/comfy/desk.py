@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from comfy.cli_args import args
 
 from ...loading.checkpoint import embedded_models
 from ...loading.lora import embedded_loras
+from ..desk.desk import metadata_of
 from ..desk.folders import Folders
 
 FOLDER = "sora"  # of checkpoints of ours, in ComfyUI's models folder
@@ -32,6 +32,7 @@ class ComfyDesk:
 
     def weights(self, name: str) -> Path | None:
         """Find the file that a loader of ComfyUI means by `name`."""
+        # Names are unique within a kind only; what makes the picture counts before what changes it.
         for kind in ("diffusion_models", "checkpoints", "loras"):
             path = folder_paths.get_full_path(kind, name)
             if path is not None:
@@ -39,7 +40,7 @@ class ComfyDesk:
         return None
 
     def folders(self) -> Folders:
-        """Give ComfyUI's folders of inputs, outputs and previews."""
+        """Return ComfyUI's folders of inputs, outputs and previews."""
         kinds = ("input", "output", "temp")
         return Folders(*(Path(getattr(folder_paths, f"get_{kind}_directory")()) for kind in kinds))
 
@@ -52,10 +53,7 @@ class ComfyDesk:
 
     def metadata(self, hidden: Any) -> dict[str, str]:
         """Write `prompt` and `workflow` as JSON, nothing where ComfyUI was started with --disable-metadata."""
-        if args.disable_metadata:
-            return {}
-        tags = {"prompt": hidden.prompt} if hidden.prompt else {}
-        return {key: json.dumps(value) for key, value in (tags | (hidden.extra_pnginfo or {})).items()}
+        return {} if args.disable_metadata else metadata_of(hidden)
 
     def show_text(self, node_id: str | None, text: str) -> None:
         """Show `text` on a node while it runs."""

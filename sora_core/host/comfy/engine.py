@@ -35,17 +35,13 @@ from .model import make_model
 from .previews import PreviewLoop
 from .vae import make_vae
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-
 
 class ComfyEngine:
     """ComfyUI's way to load, encode, sample and decode: our model and any video model of its own."""
 
-    name = "ComfyUI"
-
     def load_model(self, path: Path, dtype: str, lora: Path | None = None, lora_strength: float = 1.0) -> Loaded:
         """Load a checkpoint as native MODEL, CLIP and VAE; "auto" lets ComfyUI choose the precision."""
-        kind = DTYPES.get(dtype)
+        kind = checkpoint.PRECISIONS.get(dtype)
         # Read in full precision and strictly: what is wrong with a file is said here, not by ComfyUI's loader.
         parts = checkpoint.load_model(path)
         parts = apply_lora(parts, read_lora(lora), lora_strength) if lora else parts
@@ -58,6 +54,7 @@ class ComfyEngine:
     def encode_text(self, clip: Any, text: str) -> tuple[Conditioning, list[str]]:
         """Encode a prompt as CLIPTextEncode does, and list the words that our model does not know."""
         gate.check_text(text)
+        # Only our tokenizer knows which words it does not know; others split them into pieces.
         find = getattr(clip.tokenizer, "unknown_words", None)
         return clip.encode_from_tokens_scheduled(clip.tokenize(text)), find(text) if find else []
 
@@ -68,7 +65,7 @@ class ComfyEngine:
         return vae_space(vae) if vae is not None else SORA_MINI
 
     def flops(self, model: Any) -> Callable[[int], float] | None:
-        """Give the cost of one call of our model by number of tokens; None for others."""
+        """Return the cost of one call of our model by number of tokens; None for others."""
         network = model.model.diffusion_model
         if not isinstance(network, DiT):
             return None
@@ -113,6 +110,7 @@ class ComfyEngine:
         samples, mask = fitted["samples"], fitted.get("noise_mask")
         if mask is not None:
             mask = to_latent_grid(mask, samples.shape, space.temporal_ratio).float()
+        # No step to take, or nothing to make. What comes out has the model's shape all the same.
         if len(sigmas) < 2 or (mask is not None and not bool(mask.any())):
             return fitted
         with self.wait(len(sigmas) - 1) as report:
@@ -158,6 +156,7 @@ class ComfyEngine:
         samples = vae_space(vae).samples_of(latent, "this VAE")
         images = vae.decode(samples)
         expect(bool(torch.isfinite(images).all()), "The VAE decoded NaN or infinite values. Load it in fp32.")
+        # IMAGE has no place for a batch of clips: they follow one another.
         return images.flatten(0, 1) if images.ndim == 5 else images
 
     def decode_pieces(self, vae: Any, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
@@ -186,6 +185,7 @@ class ComfyEngine:
     def wait(self, total: int) -> Iterator[Report]:
         """Tell progress to ComfyUI's bar, with previews that move; every report can be interrupted."""
         index, count = progress.current_part()
+        # One bar for all parts of a node's work: it must not start over with each.
         total, before = total * count, total * index
         bar = comfy.utils.ProgressBar(total)
         sent = before
@@ -198,6 +198,7 @@ class ComfyEngine:
         def report(done: int, preview: Preview | None = None) -> None:
             nonlocal sent
             sent = before + done
+            # Before the bar: a run that was stopped should not seem to go on.
             management.throw_exception_if_processing_interrupted()
             bar.update_absolute(sent, total)
             loop.show(gate.check_preview(preview))

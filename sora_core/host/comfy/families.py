@@ -70,7 +70,7 @@ def model_space(patcher: Any) -> LatentSpace:
         f"model: {kind} makes pictures, these nodes make video. Load a video model.",
     )
     listed = next((FAMILIES[name] for name in ancestors(type(layout)) if name in FAMILIES), None)
-    family = listed or LatentSpace(
+    space = listed or LatentSpace(
         kind,
         layout.latent_channels,
         getattr(layout, "temporal_downscale_ratio", 4),
@@ -80,13 +80,13 @@ def model_space(patcher: Any) -> LatentSpace:
     config = getattr(model.diffusion_model, "config", None)
     patch = getattr(config, "patch_size", None) or getattr(model.diffusion_model, "patch_size", None)
     if isinstance(patch, (tuple, list)) and len(patch) == 3:
-        family = replace(family, patch_size=tuple(patch))
+        space = replace(space, patch_size=tuple(patch))
     # A model that turns the mask into timesteps knows what is kept; for any other the sampler blends it in.
     if "denoise_mask" in inspect.signature(type(model).process_timestep).parameters:
-        family = replace(family, masks="tokens")
+        space = replace(space, masks="tokens")
     return replace(
-        family,
-        name=f"{family.name} ({kind})" if family.name != kind else kind,
+        space,
+        name=f"{space.name} ({kind})" if space.name != kind else kind,
         channels=layout.latent_channels,
         vae=SORA if hasattr(model, "sora_name") else listed.name if listed else "",
     )
@@ -99,16 +99,16 @@ def vae_space(vae: Any) -> LatentSpace:
         "vae: this VAE works on pictures, not on video. Use the VAE of a video model.",
     )
     listed = FAMILIES.get(VAES.get(type(vae.first_stage_model).__module__, ""))
-    space = SORA if hasattr(vae, "sora_name") else listed.name if listed else ""
-    name = f"the VAE of {getattr(vae, 'sora_name', space)}" if space else "video VAE"
+    vae_name = SORA if hasattr(vae, "sora_name") else listed.name if listed else ""
+    name = f"the VAE of {getattr(vae, 'sora_name', vae_name)}" if vae_name else "video VAE"
     upscale = vae.upscale_ratio
     if not isinstance(upscale, tuple):
-        return LatentSpace(name, vae.latent_channels, 1, int(upscale), causal=False, vae=space)
+        return LatentSpace(name, vae.latent_channels, 1, int(upscale), causal=False, vae=vae_name)
     # How many frames a VAE makes of latents, it says as a factor or as a function: two values of it tell all.
     frames = upscale[0] if callable(upscale[0]) else lambda latents: latents * upscale[0]
     ratio = frames(3) - frames(2)
     causal = frames(1) < ratio or ratio == 1
-    return LatentSpace(name, vae.latent_channels, ratio, int(upscale[-1]), causal=causal, vae=space)
+    return LatentSpace(name, vae.latent_channels, ratio, int(upscale[-1]), causal=causal, vae=vae_name)
 
 
 def check_text(patcher: Any, conditioning: list[Any] | None, which: str) -> None:

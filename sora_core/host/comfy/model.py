@@ -86,6 +86,7 @@ class ComfyDiT(DiT):
 
         timestep: in 0..1000, `[B]` or `[B,N]`. context: `[B,L,D]`; with shots, their contexts one after the other.
         """
+        # ComfyUI may sample in another precision than it holds the weights in, and change it between runs.
         self.running_dtype = x.dtype
         if shots is None:
             made = super().forward(x, timestep, context)
@@ -100,6 +101,7 @@ class SoraConfig(comfy.supported_models_base.BASE):
 
     unet_extra_config: dict[str, Any] = {}
     memory_usage_factor = 1.0
+    # In order of preference. float16 is left to those who choose it.
     supported_inference_dtypes = [torch.bfloat16, torch.float32]
 
 
@@ -107,6 +109,7 @@ class SoraLatent(comfy.latent_formats.LatentFormat):
     """The layout of our latents, which are normalised already: scale 1."""
 
     latent_dimensions = 3
+    # ComfyUI's spelling.
     spacial_downscale_ratio = 8
     temporal_downscale_ratio = 4
 
@@ -137,6 +140,7 @@ class SoraModel(comfy.model_base.BaseModel):
             out["shots"] = comfy.conds.CONDConstant(tuple(kwargs[SHOTS]))
         mask = kwargs.get("denoise_mask")
         if mask is not None:
+            # One channel: ComfyUI repeats the mask for each channel of the latent, and all are the same.
             out["denoise_mask"] = comfy.conds.CONDRegular(mask[:, :1])
         return out
 
@@ -151,7 +155,7 @@ class SoraModel(comfy.model_base.BaseModel):
     def scale_latent_inpaint(
         self, sigma: Tensor, noise: Tensor, latent_image: Tensor, denoise_mask: Tensor | None = None, **extra: Any
     ) -> Tensor:
-        """Give what stands in for kept latents at the model's input: the clean latent.
+        """Return what stands in for kept latents at the model's input: the clean latent.
 
         Not so within a token that is partly generated: it is at the schedule's noise level as a whole, as in training.
         """
@@ -173,6 +177,7 @@ def make_model(config: DiTConfig, state: dict[str, Tensor], info: dict[str, Any]
     settings.sampling_settings = {"shift": info.get("shift", 1.0)}
     settings.latent_format = SoraLatent(config.in_dim, info.get("latent_rgb"))
     settings.set_inference_dtype(weights, management.unet_manual_cast(weights, device, kinds))
+    # Made where it rests: ComfyUI moves it to the GPU for a run, and counts the memory that it takes.
     model = SoraModel(settings, device=offload)
     model.sora_name = info.get("name", "model")
     model.load_model_weights({k: v.to(weights) for k, v in state.items()}, "")

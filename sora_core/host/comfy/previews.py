@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class PreviewLoop:
     """Sends the frames of the latest preview in turn, from a thread, until closed.
 
-    When `send(picture)` raises (the
-    user interrupts, a connection is gone) the loop ends, and the next `show` raises the same.
+    When `send(picture)` raises (the user interrupts, a connection is gone) the loop ends, and the next `show` raises
+    the same.
     """
 
     def __init__(self, send: Callable[[Image.Image], None]) -> None:

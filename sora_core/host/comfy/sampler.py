@@ -30,7 +30,7 @@ class FlowModel:
         return self.model(x, sigma, **extra_args)
 
     def percent_to_sigma(self, percent: float) -> float:
-        """Give sigma at `percent` (0..1) of the way through an unshifted run of the model."""
+        """Return sigma at `percent` (0..1) of the way through an unshifted run of the model."""
         try:
             # Inpainting wrapper -> guider -> model, which carries its model_sampling.
             schedule = self.model.inner_model.inner_model.model_sampling
@@ -65,12 +65,13 @@ def make_sampler(name: str, options: Mapping[str, Any]) -> Any:
 
 
 def fit_sampler(sampler: Any, model: Any) -> Any:
-    """Give `sampler`, or for a model that is no rectified flow the host's of the same name: ours are for flows."""
+    """Return `sampler`, or for a model that is no rectified flow the host's of the same name: ours are for flows."""
     name = getattr(sampler, "sora_name", None)
     if name is None or isinstance(model.get_model_object("model_sampling"), comfy.model_sampling.CONST):
         return sampler
     theirs = comfy.samplers.sampler_object(name)
     known = inspect.signature(theirs.sampler_function).parameters
+    # Of our options only those that the host's sampler has: others would be refused as unknown arguments.
     theirs.extra_options = {k: v for k, v in sampler.extra_options.items() if k in known}
     return theirs
 
@@ -86,6 +87,7 @@ def make_sigmas(model: Any, scheduler: str, steps: int, denoise: float, sampler:
     )
     if denoise <= 0:
         return torch.empty(0)
+    # A version of ComfyUI without the list discards nothing.
     discards = getattr(comfy.samplers.KSampler, "DISCARD_PENULTIMATE_SIGMA_SAMPLERS", ())
     discard = sampler in discards
     total = steps if denoise > 0.9999 else int(steps / denoise)
@@ -93,6 +95,7 @@ def make_sigmas(model: Any, scheduler: str, steps: int, denoise: float, sampler:
     sigmas = comfy.samplers.calculate_sigmas(table, scheduler, total + discard).cpu()
     if discard:
         sigmas = torch.cat([sigmas[:-2], sigmas[-1:]])
+    # KSampler keeps all that its scheduler gives, which may be more than was asked for; BasicScheduler cuts it.
     whole = sampler is not None and denoise > 0.9999
     return sigmas if whole else sigmas[-(steps + 1) :]
 
@@ -113,6 +116,8 @@ class IntervalGuider(comfy.samplers.CFGGuider):
         level = float(timestep.flatten()[0])
         cfg, options = self.cfg, model_options or {}
         if not self.low <= level <= self.high:
+            # At cfg 1 ComfyUI leaves out the negative pass, unless a patch of the model wants it for guidance;
+            # outside the interval there is none.
             self.cfg, options = 1.0, {**options, "disable_cfg1_optimization": False}
         try:
             denoised = super().predict_noise(x, timestep, options, seed)
@@ -149,6 +154,7 @@ def run(
     noise = comfy.sample.prepare_noise(samples, seed, batch_index)
     table = model.get_model_object("model_sampling")
     guider = IntervalGuider(model)
+    # With cfg 1 the negative is not used, but a guider must have one.
     guider.set_conds(positive, negative if negative is not None else positive)
     guider.set_cfg(cfg)
     low, high = (float(table.percent_to_sigma(p)) for p in (interval[1], interval[0]))
@@ -163,4 +169,5 @@ def run(
         seed=seed,
         callback=lambda step, x0, x, total: callback(step + 1, x0),
     ).to(samples.device)
+    # A sampler leaves rounding errors on what it blends in: kept latents must come back bit by bit.
     return made if mask is None else torch.where(mask.to(samples.device) > 0.5, made, samples)

@@ -49,6 +49,7 @@ class SoraVAE(comfy.sd.VAE):
 
     def __init__(self, vae: StreamingVAE, name: str) -> None:
         with quiet():
+            # ComfyUI tells a VAE by its weights and does not know ours: all that it would have set is set below.
             super().__init__(sd={})
         self.sora_name = name
         config = vae.config

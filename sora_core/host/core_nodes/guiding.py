@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...diffusion import MAX_SEED
 from ...diffusion.sampling import DiffusionModel, prepare_noise
 from ...pipeline.engine import Conditioning, Latent
-from ...pipeline.own import SamplerSocket, run_sampler
+from ...pipeline.own import SamplerSocket
 from ..api import io
-
-MAX_SEED = 0xFFFFFFFFFFFFFFFF
+from ..current import own_engine
 
 
 @dataclass
@@ -41,8 +41,8 @@ class Guider:
     cfg: float = 1.0
 
     def sample(self, latent: Latent, sampler: Any, sigmas: Tensor, seed: int, **noise: Any) -> tuple[Latent, Latent]:
-        """Sample a LATENT; returns it, and one of its last x0 estimate. noise: see `own.run_sampler`."""
-        return run_sampler(
+        """Sample a LATENT; returns it, and one of its last x0 estimate. noise: see `OwnEngine.run`."""
+        return own_engine().run(
             self.model,
             latent,
             self.positive,

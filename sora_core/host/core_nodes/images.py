@@ -116,6 +116,7 @@ def resize(
 def _crop(images: Tensor, width: int, height: int) -> Tensor:
     """Cut the middle of `images` `[B,H,W,C]` out, in the aspect `width` to `height`."""
     old_height, old_width = images.shape[1:3]
+    # Compared as products: two aspects that are equal must not differ by rounding.
     if old_width * height > old_height * width:
         keep = max(1, round(old_height * width / height))
         left = (old_width - keep) // 2
@@ -164,6 +165,7 @@ class ImageScale(io.ComfyNode):
         old_height, old_width = image.shape[1:3]
         if width == 0 and height == 0:
             return io.NodeOutput(image)
+        # Both 0 was answered above: the one that is given decides the other.
         width = width or max(1, round(old_width * height / old_height))
         height = height or max(1, round(old_height * width / old_width))
         return io.NodeOutput(resize(image, width, height, upscale_method, crop))

@@ -12,8 +12,7 @@ from ...errors import expect
 from ...pipeline.engine import Latent
 from ...pipeline.own import ClipSocket, VaeSocket
 from ..api import io
-
-MAX_SIZE = 16384
+from .images import MAX_SIZE
 
 
 class CLIPTextEncode(io.ComfyNode):
@@ -64,6 +63,7 @@ class VAEEncode(io.ComfyNode):
 
     @classmethod
     def execute(cls, pixels: Tensor, vae: VaeSocket) -> io.NodeOutput:
+        # Transparency has no place in a latent.
         return io.NodeOutput({"samples": vae.encode(pixels[..., :3])})
 
 
@@ -87,6 +87,7 @@ class EmptyLatentImage(io.ComfyNode):
     @classmethod
     def execute(cls, width: int, height: int, batch_size: int) -> io.NodeOutput:
         samples = torch.zeros(batch_size, 4, height // 8, width // 8)
+        # The key is ComfyUI's, misspelt as there: a sampler reads of it which pixels the cells stand for.
         return io.NodeOutput({"samples": samples, "downscale_ratio_spacial": 8})
 
 
@@ -107,6 +108,7 @@ class SetLatentNoiseMask(io.ComfyNode):
     @classmethod
     def execute(cls, samples: Latent, mask: Tensor) -> io.NodeOutput:
         expect(mask.ndim in (2, 3), f"A mask has the shape [B,H,W], not {list(mask.shape)}.")
+        # A copy: what comes in belongs to other nodes as well.
         return io.NodeOutput({**samples, "noise_mask": mask.reshape(-1, 1, *mask.shape[-2:])})
 
 

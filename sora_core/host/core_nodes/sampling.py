@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ...diffusion.samplers import SAMPLERS, get_sampler
+from ...diffusion.samplers import SAMPLERS
 from ...diffusion.sampling import DiffusionModel
-from ...diffusion.schedules import SCHEDULERS, get_sigmas, ksampler_sigmas
+from ...diffusion.schedules import SCHEDULERS
 from ...pipeline.engine import Conditioning, Latent
-from ...pipeline.own import SamplerSocket
 from ..api import io
+from ..current import own_engine
 from .guiding import Guider, cfg_input, seed_input
 
 
@@ -66,11 +66,9 @@ class KSampler(io.ComfyNode):
         latent_image: Latent,
         denoise: float = 1.0,
     ) -> io.NodeOutput:
-        spec = get_sampler(sampler_name)
-        sigmas = ksampler_sigmas(
-            scheduler, steps, discard_penultimate=spec.discard_penultimate, shift=model.shift, denoise=denoise
-        )
-        made, _ = Guider(model, positive, negative, cfg).sample(latent_image, spec, sigmas, seed)
+        sampler = own_engine().make_sampler(sampler_name, {})
+        sigmas = own_engine().make_sigmas(model, scheduler, steps, denoise, sampler_name)
+        made, _ = Guider(model, positive, negative, cfg).sample(latent_image, sampler, sigmas, seed)
         return io.NodeOutput(made)
 
 
@@ -113,10 +111,8 @@ class KSamplerAdvanced(io.ComfyNode):
         end_at_step: int,
         return_with_leftover_noise: str,
     ) -> io.NodeOutput:
-        spec = get_sampler(sampler_name)
-        sigmas = ksampler_sigmas(
-            scheduler, steps, discard_penultimate=spec.discard_penultimate, shift=model.shift
-        ).clone()
+        sampler = own_engine().make_sampler(sampler_name, {})
+        sigmas = own_engine().make_sigmas(model, scheduler, steps, 1.0, sampler_name).clone()
         if end_at_step < len(sigmas) - 1:
             sigmas = sigmas[: end_at_step + 1]
             if return_with_leftover_noise == "disable":
@@ -125,7 +121,7 @@ class KSamplerAdvanced(io.ComfyNode):
         if len(sigmas) < 2:
             return io.NodeOutput(model.space.fit_empty(latent_image, "the model"))
         guider = Guider(model, positive, negative, cfg)
-        made, _ = guider.sample(latent_image, spec, sigmas, noise_seed, add_noise=add_noise == "enable")
+        made, _ = guider.sample(latent_image, sampler, sigmas, noise_seed, add_noise=add_noise == "enable")
         return io.NodeOutput(made)
 
 
@@ -142,7 +138,7 @@ class KSamplerSelect(io.ComfyNode):
 
     @classmethod
     def execute(cls, sampler_name: str) -> io.NodeOutput:
-        return io.NodeOutput(SamplerSocket(sampler_name, get_sampler(sampler_name).fn))
+        return io.NodeOutput(own_engine().make_sampler(sampler_name, {}))
 
 
 class BasicScheduler(io.ComfyNode):
@@ -163,7 +159,7 @@ class BasicScheduler(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: DiffusionModel, scheduler: str, steps: int, denoise: float) -> io.NodeOutput:
-        return io.NodeOutput(get_sigmas(scheduler, steps, shift=model.shift, denoise=denoise))
+        return io.NodeOutput(own_engine().make_sigmas(model, scheduler, steps, denoise))
 
 
 class ModelSamplingSD3(io.ComfyNode):

@@ -24,6 +24,7 @@ def _primitive(node_id: str, label: str, entry: io.Input, output: io.Output) -> 
         def execute(cls, value: Any) -> io.NodeOutput:
             return io.NodeOutput(value)
 
+    # Messages and the list of nodes name a class by these.
     Primitive.__name__ = Primitive.__qualname__ = node_id
     return Primitive
 
@@ -50,6 +51,7 @@ class PreviewAny(io.ComfyNode):
 
 def _as_text(value: Any) -> str:
     """Write a value down: JSON where it is a dict or a list of plain ones."""
+    # JSON would put a text in quotes; numbers look the same either way.
     if not isinstance(value, (str, int, float)):
         with suppress(TypeError, ValueError):
             return json.dumps(value, indent=4, ensure_ascii=False)

@@ -147,8 +147,10 @@ class SaveVideo(io.ComfyNode):
     def execute(
         cls, video: VideoInput, filename_prefix: str, format: dict[str, Any], codec: dict[str, Any] | None = None
     ) -> io.NodeOutput:
+        # Where both are there the newer place counts, inside the format.
         chosen = format.get("codec") or codec or {}
         crf = (chosen.get("encoding") or {}).get("crf")
+        # For %width% and %height% in the prefix.
         width, height = video.get_dimensions()
         path, subfolder = current().next_file(filename_prefix, ".mp4", "output", width, height)
         tags = dict(cls.hidden.extra_pnginfo or {})

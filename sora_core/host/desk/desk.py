@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Protocol
 
 from ...errors import SoraError, expect
-from ...words import did_you_mean, listing
+from ...words import no_such
 from .folders import Folders
 
 
@@ -23,7 +24,7 @@ class Desk(Protocol):
         """Find the file that a loader of the host's own means by `name`; None where there is none."""
 
     def folders(self) -> Folders:
-        """Give the folders that the host reads its inputs from and writes its outputs to."""
+        """Return the folders that the host reads its inputs from and writes its outputs to."""
 
     def output_path(self, prefix: str, suffix: str, width: int, height: int) -> tuple[Path, str]:
         """Choose a free file in the output folder; returns it and its subfolder."""
@@ -35,11 +36,32 @@ class Desk(Protocol):
         """Show `text` on a node, where the host can beyond `ui.PreviewText`."""
 
 
+def metadata_of(hidden: Any) -> dict[str, str]:
+    """Make the tags that let a saved file restore its workflow: `prompt` and `workflow`, as JSON."""
+    tags = {}
+    # Absent where a node is called without a graph.
+    if getattr(hidden, "prompt", None):
+        tags["prompt"] = json.dumps(hidden.prompt)
+    for key, value in (getattr(hidden, "extra_pnginfo", None) or {}).items():
+        tags[key] = json.dumps(value)
+    return tags
+
+
 def resolve_model(name: str, files: dict[str, Path]) -> Path:
     """Find the file of a model that a workflow names. Raises SoraError that lists those there are."""
+    path = _named("model", name, files)
+    # An embedded model is always listed, so that its workflows stay valid where a pack came without its weights.
+    expect(path.is_file(), f"The model {name!r} has no file {path.name}: install the pack with its weights again.")
+    return path
+
+
+def lora_file(name: str, files: dict[str, Path]) -> Path:
+    """Find the file of a LoRA that a workflow names. Raises SoraError that lists those there are."""
+    return _named("LoRA", name, files)
+
+
+def _named(what: str, name: str, files: dict[str, Path]) -> Path:
     path = files.get(name)
     if path is None:
-        hint = did_you_mean(name, files) or f"choose one of {listing(files)}."
-        raise SoraError(f"There is no model {name!r}: {hint}")
-    expect(path.is_file(), f"The model {name!r} has no file {path.name}: install the pack with its weights again.")
+        raise SoraError(no_such(what, name, files))
     return path

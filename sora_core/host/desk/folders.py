@@ -61,6 +61,7 @@ class Folders:
         if match:
             name, kind = match.groups()
         path = safe_join(self.of(kind), name)
+        # The user's own file of that name comes first.
         if kind == "input" and self.samples is not None and not path.exists():
             sample = safe_join(self.samples, name)
             return sample if sample.exists() else path
@@ -125,7 +126,7 @@ class Folders:
         return path, "" if subfolder == "." else subfolder
 
     def _target(self, prefix: str, kind: str, width: int, height: int) -> Path:
-        """Say where files of `prefix` go, less their counter. The folder is made and can be written."""
+        """Return where files of `prefix` go, less their counter. The folder is made and can be written."""
         target = safe_join(self.of(kind), expand_prefix(prefix, width, height) or "sora")
         if target == self.of(kind).resolve():
             target = target / "sora"
@@ -142,6 +143,7 @@ def safe_join(root: Path, name: str) -> Path:
     root = Path(root).resolve()
     if "\0" in name:
         raise SoraError(f"The file name {name!r} holds a zero byte: remove it.")
+    # Resolved before it is compared, so that neither ".." nor a link leads out. Windows' separators count anywhere.
     path = (root / name.replace("\\", "/")).resolve()
     if path != root and root not in path.parents:
         raise SoraError(f"The path {name!r} leads out of the folder {root}: use a name inside it.")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from ...loading.checkpoint import embedded_models
 from ...loading.lora import embedded_loras
 from ...pipeline import progress
+from .desk import metadata_of
 from .folders import Folders, current
 
 
@@ -28,7 +28,7 @@ class OwnDesk:
         return None
 
     def folders(self) -> Folders:
-        """Give the folders in force."""
+        """Return the folders in force."""
         return current()
 
     def output_path(self, prefix: str, suffix: str, width: int, height: int) -> tuple[Path, str]:
@@ -47,13 +47,3 @@ class OwnDesk:
 def _weights_in(folder: Path) -> dict[str, Path]:
     """List the .safetensors files of a folder by name; none where it is not there."""
     return {path.name: path for path in sorted(folder.glob("*.safetensors"))}
-
-
-def metadata_of(hidden: Any) -> dict[str, str]:
-    """Make the tags that let a saved file restore its workflow: `prompt` and `workflow`, as JSON."""
-    tags = {}
-    if getattr(hidden, "prompt", None):
-        tags["prompt"] = json.dumps(hidden.prompt)
-    for key, value in (getattr(hidden, "extra_pnginfo", None) or {}).items():
-        tags[key] = json.dumps(value)
-    return tags

@@ -291,7 +291,7 @@ def output_type(link: Link, workflow: Workflow, schemas: dict[str, Schema]) -> s
 
 
 def fits(given: str, wanted: str) -> bool:
-    """Tell whether an output of type `given` may feed an input of type `wanted`; both may be lists, `A,B`."""
+    """Return whether an output of type `given` may feed an input of type `wanted`; both may be lists, `A,B`."""
     given_types, wanted_types = set(given.split(",")), set(wanted.split(","))
     if "COMFY_DYNAMICCOMBO_V3" in wanted_types:
         wanted_types.add("COMBO")

@@ -90,7 +90,7 @@ class OutputCache:
 
 
 def _files_exist(result: Result) -> bool:
-    """Tell whether all saved files are there still: one that was deleted must be saved again."""
+    """Return whether all saved files are there still: one that was deleted must be saved again."""
     return all(path.is_file() for path in saved_files(result.ui, ("output", "temp")))
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from ...errors import SoraError
+from ...errors import NO_MEMORY, SoraError, is_out_of_memory
 from ...pipeline.progress import Interrupted, Running, running
 from ...safety.gate import check_preview
 from ..api.dynamic import nest_values
@@ -40,8 +40,8 @@ class NodeError(SoraError):
 def _explain(error: BaseException) -> str:
     if isinstance(error, SoraError):
         return str(error)
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error):
-        return "not enough memory: use a smaller size or fewer frames."
+    if is_out_of_memory(error):
+        return NO_MEMORY
     if isinstance(error, ModuleNotFoundError) and error.name:
         # Installed or not is a matter of the user's machine; only what needs the library stops.
         package = error.name.split(".")[0]
@@ -106,9 +106,8 @@ class _Run:
         self.previews = getattr(tell, "shows_previews", True)
         self.signatures = signatures(plan)
         self.results: dict[str, Result] = {}
-        self.wanted: dict[
-            str, set[str]
-        ] = {}  # the linked inputs that a node needs: all but the lazy, and those it asks
+        # The linked inputs that a node needs: all but the lazy ones, and those that it asks for.
+        self.wanted: dict[str, set[str]] = {}
         self.result = RunResult()
         self.prompt = plan.workflow.prompt()
         source = plan.workflow.source
@@ -234,7 +233,7 @@ class _Run:
         return HiddenHolder(**{h.name: have[h] for h in planned.schema.hidden if h in have})
 
     def _running(self, node_id: str) -> Running:
-        """Say how the node's code reaches the listener, and how it hears that it must stop."""
+        """Connect a node's code to the listener, and to the order to stop."""
 
         def on_progress(value: int, total: int, preview: Any) -> None:
             shown = check_preview(preview) if self.previews else None
@@ -243,7 +242,7 @@ class _Run:
         def on_text(text: str) -> None:
             self.tell("progress_text", {"node": node_id, "text": text})
 
-        return Running(node_id, on_progress, self.stop.is_set, on_text)
+        return Running(on_progress, self.stop.is_set, on_text)
 
     @contextmanager
     def _named(self, planned: PlannedNode) -> Iterator[None]:

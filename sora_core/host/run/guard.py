@@ -71,12 +71,12 @@ def _encodes(planned: PlannedNode) -> bool:
 
 
 def _is_prompt(planned: PlannedNode, name: str) -> bool:
-    """Tell whether an input may hold a prompt: a text of several lines, or what another node gives."""
+    """Return whether an input may hold a prompt: a text of several lines, or what another node gives."""
     return isinstance(planned.inputs.get(name), Link) or bool(getattr(planned.active.get(name), "multiline", False))
 
 
 def _feeds_negative(plan: Plan, planned: PlannedNode, slot: int | None = None) -> bool:
-    """Tell whether all that follows steers away from this node's output (from its `slot`, if given)."""
+    """Return whether all that follows steers away from this node's output (from its `slot`, if given)."""
     uses = [
         (other, name)
         for other in plan.nodes.values()
@@ -87,13 +87,13 @@ def _feeds_negative(plan: Plan, planned: PlannedNode, slot: int | None = None) -
 
 
 def _steers_away(plan: Plan, planned: PlannedNode) -> bool:
-    """Tell whether a node's negative is what its video will not show.
+    """Return whether a node's negative is what its video will not show.
 
     Guidance gives negative + cfg (positive - negative). With a cfg below 1 it asks for the negative: then its words
     count as those of a prompt. So they do where the cfg is linked, and not known yet, or where the node has none.
 
-    A node that passes conditioning on steers away if all that follows its negative output does. Its outputs' names must
-    say which one that is.
+    A node that passes conditioning on counts as steering away if everything its negative output feeds does. Its
+    outputs' names must say which one that is.
     """
     passed = {
         i: output.display_name or ""
@@ -148,7 +148,7 @@ def _shown_video(video: VideoInput) -> VideoInput:
 
 
 def _clean(path: Path, checker: FrameChecker) -> bool:
-    """Tell whether no frame of a file is over a threshold. Raises FramesBlocked where the policy blocks."""
+    """Return whether no frame of a file is over a threshold. Raises FramesBlocked where the policy blocks."""
     report = FrameReport(checker.policy.action)
     return all(not report.findings for _ in checker.stream(iter_frames(path), report))
 

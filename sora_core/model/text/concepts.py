@@ -56,7 +56,7 @@ class Vocabulary:
     surfaces: Mapping[str, int]  # words in lower case -> index into concepts
 
     def as_dict(self) -> dict[str, Any]:
-        """Give what `from_dict` reads, ready for JSON."""
+        """Return what `from_dict` reads, ready for JSON."""
         return {"concepts": list(self.concepts), "kinds": list(self.kinds), "surfaces": dict(self.surfaces)}
 
     @classmethod

@@ -56,7 +56,7 @@ def _closing(text: str, start: int) -> int:
 
 
 def plain_text(prompt: str) -> str:
-    """Give the prompt without its weights."""
+    """Return the prompt without its weights."""
     return "".join(text for text, _ in split_weights(prompt))
 
 

@@ -2,19 +2,17 @@
 
 It is read from the graph that was run, backwards from the node that saves. That works the same in ComfyUI and in our
 own host, needs no socket, and no node on the way has to know of it. What a lazy branch would have loaded counts too.
-In Python, `recorded` notes the same on the calls of a `Pipeline`.
+In Python, `pipeline.recording` notes the same on the calls of a `Pipeline`.
 """
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import inspect
 import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -137,48 +135,6 @@ def _upstream(prompt: Mapping[str, Any], node: str) -> Iterator[tuple[str, dict]
             seen.add(name)
             stack.append((name, True))
             stack += [(str(value[0]), False) for value in reversed(list(inputs.values())) if _is_link(value)]
-
-
-def recorded(kind: str | None, *files: str) -> Callable:
-    """For a method of `Pipeline` that returns a `VideoResult`: note on it how it was made.
-
-    kind: a key of EDITS, None for what is made from words alone. files: the parameters that may name a file.
-    """
-
-    def wrap(method: Callable) -> Callable:
-        signature = inspect.signature(method)
-
-        @functools.wraps(method)
-        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-            result = method(self, *args, **kwargs)
-            given = signature.bind(self, *args, **kwargs).arguments
-            return replace(
-                result,
-                history=of_call(
-                    self.bundle, kind, [given.get(name) for name in files], given.get("prompt", given.get("shots"))
-                ),
-            )
-
-        return call
-
-    return wrap
-
-
-def of_call(bundle: Any, kind: str | None, inputs: list[Any], prompt: Any) -> History:
-    """Return the history of a call in Python with a `ModelBundle`.
-
-    inputs: what was edited, files or frames (or several of them by key), None for nothing. Of frames only the edit is
-    known, not where they come from.
-    """
-    flat = [each for value in inputs for each in (value.values() if isinstance(value, Mapping) else [value])]
-    sources = tuple(dict.fromkeys(Path(value) for value in flat if isinstance(value, (str, Path))))
-    edits = (kind,) if kind is not None and any(value is not None for value in flat) else ()
-    models = (
-        Model(str(bundle.info.get("name", "model")), bundle.file),
-        *(Model(path.stem, path) for path in bundle.loras),
-    )
-    prompts = (prompt,) if isinstance(prompt, str) and prompt.strip() else ()
-    return History(models, True, edits, sources, prompts)
 
 
 # -- hashes that are known -------------------------------------------------------------------------------

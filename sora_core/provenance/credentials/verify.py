@@ -142,7 +142,7 @@ def _settings(trust: str | Path | None) -> dict[str, Any]:
 
 
 def _carries_manifest(path: Path) -> bool:
-    """Say whether the label of a manifest store is in the file, read as a stream."""
+    """Return whether the label of a manifest store is in the file, read as a stream."""
     with path.open("rb") as data:
         before = b""
         while block := data.read(1 << 20):

@@ -29,7 +29,6 @@ is a valid p-value: P(p <= a) <= a for every a. The one assumption is that SHAKE
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -170,13 +169,6 @@ def embed(frames: Tensor, payload: int, key: bytes | str | None = None) -> Tenso
     Raises SoraError for a payload that does not fit, an empty key, and frames of less than 32 pixels a side.
     """
     return Embedder(payload, key)(frames)
-
-
-def embed_stream(frames: Iterable[Tensor], payload: int, key: bytes | str | None = None) -> Iterator[Tensor]:
-    """Mark frames, or chunks of frames, that come one after the other, as `embed`."""
-    embedder = Embedder(payload, key)
-    for frame in frames:
-        yield embedder(frame)
 
 
 def detect(

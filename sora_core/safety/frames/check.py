@@ -70,7 +70,7 @@ class FrameReport:
         return len({n for f in self.findings for n in range(f.first, f.last + 1)})
 
     def message(self) -> str:
-        """Say in one line for a person what was found."""
+        """Return what was found, in one line for a person."""
         if not self.findings:
             scores = ", ".join(f"{name} at most {score:.2f}" for name, score in self.highest.items())
             return f"All {self.checked} frames are within the policy" + (f" ({scores})." if scores else ".")

@@ -66,7 +66,7 @@ class PromptReport:
         return [name for name, limit in self.thresholds.items() if self.scores.get(name, 0.0) >= limit]
 
     def message(self) -> str:
-        """Say in one or two lines for a person what was found."""
+        """Return what was found, in one or two lines for a person."""
         if self.allowed:
             return f"The {self.text_name} passes the policy {self.policy!r}."
         reasons = []

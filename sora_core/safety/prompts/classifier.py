@@ -142,7 +142,7 @@ def _quoted(found: list[tuple[float, Unit]], tokens: list[Token], text: str) -> 
 
 
 def _same(written: str, meant: str) -> bool:
-    """Tell whether a word needs no explanation: it is written as it is meant, but for capitals and hyphens."""
+    """Return whether a word needs no explanation: it is written as it is meant, but for capitals and hyphens."""
     return written.isprintable() and written.casefold().replace("-", " ") == meant
 
 

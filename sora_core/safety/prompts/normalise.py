@@ -104,7 +104,7 @@ def fold(text: str) -> tuple[str, list[int]]:
 
 
 def _gap(between: str) -> int:
-    """Tell what stands between two words, as in `Token.gap`."""
+    """Return what stands between two words, as in `Token.gap`."""
     return 2 if _SENTENCE.search(between) else 1 if _PAUSE.search(between) else 0
 
 
@@ -172,7 +172,7 @@ class Speller:
 
     @staticmethod
     def _plain(text: str, places: list[int], piece: re.Match) -> bool:
-        """Tell whether a piece is written with ordinary letters: look-alikes may stand for more than one letter."""
+        """Return whether a piece is written with ordinary letters: look-alikes may stand for more than one letter."""
         return text[places[piece.start()] : places[piece.end() - 1] + 1].isascii()
 
     def _word(self, raw: str) -> list[str]:

@@ -38,7 +38,7 @@ def settled(latents: Tensor, side: int = SIDE) -> Tensor:
 
 
 def compare(first: Tensor, last: Tensor, side: int = SIDE) -> tuple[Tensor, Tensor, Tensor]:
-    """Find the mean, spread and places that a shot should keep which began as `first` and is now `last`.
+    """Find the mean, spread and places to hold a shot to, given its first and last latents.
 
     Both are `[1,C,n,h,w]`. What has changed little has drifted, as in a video that was made by extending it again and
     again, and should be as at first. What has changed by much should stay as it is.
@@ -57,7 +57,7 @@ def _drifted(change: Tensor, std: Tensor) -> Tensor:
 
 
 def hold_places(latent: Tensor, places: Tensor, std: Tensor, bound: float, side: int = SIDE) -> tuple[Tensor, Tensor]:
-    """Move what `latent` `[1,C,n,h,w]` shows where back towards `places`, by at most `bound` times `std`.
+    """Pull each place of `latent` `[1,C,n,h,w]` back towards `places`, by at most `bound` times `std`.
 
     Returns the latent, and the places for the next segment. Where the two differ by much, something else is seen there
     than was: that is left alone, and becomes the new place.
@@ -70,7 +70,7 @@ def hold_places(latent: Tensor, places: Tensor, std: Tensor, bound: float, side:
 
 
 def hold_end(first: Tensor, last: Tensor, made: Tensor, bound: float, side: int) -> Tensor:
-    """Move what `made` shows where back as `hold_places` does; it goes on from a shot from `first` to `last`.
+    """Pull each place of `made` back as `hold_places` does; it goes on from a shot from `first` to `last`.
 
     All are pictures `[1,C,n,H,W]`. It is judged by what PERIOD of them show most of the time, so that what moves is not
     touched, and comes in over the first PERIOD, so that nothing steps at the join.

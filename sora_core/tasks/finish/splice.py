@@ -30,13 +30,13 @@ from .holding import hold_end
 
 SPLICE = "sora_splice"  # the key of a LATENT
 REACH = 16  # frames over which the residual fades where there is a kept frame on one side only
-TOLERANCE = 0.12  # change of a pixel (0..1) at which the kept frame's own counts e^-1
+TOLERANCE = 0.12  # difference (0..1) at which the weight of the kept frame's detail falls to 1/e
 
 # A made frame that differs from what it goes on from would jump. So right after a kept frame more of it is taken over,
 # and EASED frames later no more than its likeness says: the difference comes by degrees.
 EASED = 6
 EASE = 4.0  # the tolerance is up to 1 + EASE times as large
-FLOOR = 0.9  # the least that the kept frame's own counts at first, whatever is made there
+FLOOR = 0.9  # minimum weight of that detail right after a kept frame
 SLOWEST = 0.25  # pixels a frame: a pace that is always allowed, however still the kept frames are
 
 STRANGE = 0.12  # difference (0..1) of a place from its best match, from which it shows another thing
@@ -169,7 +169,7 @@ class Trail:
             self.pace = max(SLOWEST, float(speeds.quantile(0.97)))
 
     def __call__(self, frame: Tensor) -> Tensor:
-        """Give the next frame `[H,W,3]`, away from the kept one, with what it takes over; not clamped."""
+        """Return the next frame `[H,W,3]`, away from the kept one, with what it takes over; not clamped."""
         weight = 1 - self.steps / self.reach
         if weight <= 0:
             return frame
@@ -182,9 +182,8 @@ class Trail:
         displacement = self.displacement
         if ease > 0:
             longest = self.steps * self.pace
-            displacement = displacement * (longest / displacement.norm(dim=-1, keepdim=True).clamp_min(1e-6)).clamp_max(
-                1
-            )
+            length = displacement.norm(dim=-1, keepdim=True).clamp_min(1e-6)
+            displacement = displacement * (longest / length).clamp_max(1)
         anchor, known = warp(self.anchor, displacement), warp(self.known, displacement)
         return frame + weight * taken_over(frame, anchor, known, ease, self.steps * self.light_step)
 

@@ -81,7 +81,7 @@ class Job:
                 "sigmas": roller.sigmas,
                 "seed": roller.seed,
                 "shape": roller.shape,
-                "still": roller.still is not None,
+                "still": False,  # a setting that is gone: renders of before it went can go on
                 "total": self.total,
                 "fps": float(self.fps),
                 "source": None if source is None else [source.final, source.context, source.reference],

@@ -92,16 +92,14 @@ class Roller:
         seed: int,
         rolling: Rolling,
         shot_of: Callable[[int], int] = lambda latent: 0,
-        still: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         """Take what all segments have in common.
 
         conditioning: (first latent, length) of a window -> CONDITIONING. shape: `(C, h, w)` of a latent. shot_of: the
-        number of the shot that a latent belongs to. still: a moving latent `[1,C,1,h,w]` -> the latent of its last
-        frame alone, which is what a window begins with in training; None leaves it as it is.
+        number of the shot that a latent belongs to.
         """
         self.sample, self.conditioning, self.sigmas = sample, conditioning, sigmas
-        self.shape, self.seed, self.rolling, self.shot_of, self.still = shape, seed, rolling, shot_of, still
+        self.shape, self.seed, self.rolling, self.shot_of = shape, seed, rolling, shot_of
 
     def first(self) -> Segment:
         """Make the segment that starts from nothing."""
@@ -144,8 +142,6 @@ class Roller:
     def next(self, before: Segment, index: int) -> Segment:
         """Make segment `index`, after `before`."""
         context, tail = before.context, before.tail
-        if self.still is not None and not before.stream:
-            context = torch.cat((self.still(context[:, :, :1]), context[:, :, 1:]), 2)
         known, overlap, fresh = context.shape[2], tail.shape[2], self.rolling.new
         first = before.made - known
         prompt = self.conditioning(first, known + overlap + fresh)

@@ -45,7 +45,7 @@ def make_source(codec: VAECodec, frames: Tensor, rolling: Rolling) -> Source:
 
 
 def after_source(pieces: Iterable[Tensor], source: Source) -> Iterator[Tensor]:
-    """Give the source's frames, then the decoded ones after them, with the detail of its last one (see `Trail`).
+    """Return the source's frames, then the decoded ones after them, with the detail of its last one (see `Trail`).
 
     pieces: decoded frames `[t,H,W,3]`, of which the first `covered` stand for the source's own.
     """

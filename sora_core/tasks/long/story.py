@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from ...errors import expect
+from ...media.sizes import check_rate
 from ..storyboard import Shot, plan_shots, shots_conditioning, shots_of_window
 from .rolling import Conditioning, Roller, Rolling, SampleFn
 from .source import Source
@@ -43,14 +44,14 @@ class LongVideo:
         self.contexts, self.options = contexts, options
 
     def conditioning(self, first: int, length: int) -> Conditioning:
-        """Give the CONDITIONING of the window of `length` latents from `first`."""
+        """Return the CONDITIONING of the window of `length` latents from `first`."""
         numbers, lengths = shots_of_window(self.counts, first, length)
         if len(numbers) == 1:
             return [[self.contexts[numbers[0]], dict(self.options or {})]]
         return shots_conditioning([self.contexts[n] for n in numbers], lengths, self.options)
 
     def shot_of(self, latent: int) -> int:
-        """Give the number of the shot that shows a latent."""
+        """Return the number of the shot that shows a latent."""
         return shots_of_window(self.counts, latent, 1)[0][0]
 
     def roller(
@@ -65,7 +66,7 @@ def check_long(seconds: float, fps: float) -> None:
     expect(
         0 < seconds <= MAX_SECONDS, f"{seconds:g} s cannot be made: use more than 0, at most {MAX_SECONDS:.0f} seconds."
     )
-    expect(0 < fps <= 120, f"{fps} frames per second: use 1 to 120.")
+    check_rate(fps)
 
 
 def rolling_for(window: int, **changes: Any) -> Rolling:

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from ...diffusion.sampling import sample
-from ...diffusion.schedules import get_sigmas
 from ...latents.decoding import decode, encode_stream
 from ...observer.network import Observer, shrink
 from ...observer.watch import Sight, watch_batch
@@ -88,7 +87,7 @@ class Maker:
             pipe.text.encode([""] * len(cases)) if self.cfg != 1 else None,
             seed=cases[0].seed,
             sampler=self.sampler,
-            sigmas=get_sigmas(self.scheduler, self.steps, shift=pipe.model.shift),
+            sigmas=pipe.engine.make_sigmas(pipe.model, self.scheduler, self.steps, 1.0, self.sampler),
             cfg=self.cfg,
             noise=noise,
         )["samples"]

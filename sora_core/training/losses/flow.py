@@ -36,7 +36,7 @@ class FlowSettings:
 
 
 def box_positions(labels: Tensor) -> Tensor:
-    """Tell where in the box of its subject each token lies, and how large that box is: `[B,T,h,w,PARTS]` in 0..1.
+    """Return where in the box of its subject each token lies, and how large that box is: `[B,T,h,w,PARTS]` in 0..1.
 
     labels: subject class per token `[B,T,h,w]`, 0 = none. Figures: x, y in the box of the token's class in its frame;
     width, height of the box, as parts of the frame's.
@@ -55,7 +55,7 @@ def box_positions(labels: Tensor) -> Tensor:
 
 
 def importance(labels: Tensor, frames: int, left_behind: float) -> Tensor:
-    """Tell how much each token of `frames` latents counts beside the background: 0..1, `[B,N]`.
+    """Return how much each token of `frames` latents counts beside the background: 0..1, `[B,N]`.
 
     Tokens that show a subject (labels `[B,N]` > 0) count wholly, those where one is at another time by `left_behind`.
     """

@@ -87,7 +87,7 @@ class DiTTrainer(Trainer[DiTWithHeads]):
             return super().loss(step)
 
     def _compiler_stance(self, step: int) -> AbstractContextManager:
-        """Say whether the compiler may see this step's batch."""
+        """Return whether the compiler may see this step's batch."""
         worth_it = self.config.compiled
         skip = worth_it and self.batches.bucket_of(step).name not in worth_it
         return torch.compiler.set_stance("force_eager" if skip else "default")

@@ -55,7 +55,7 @@ def add_low_rank(modules: Mapping[str, nn.Module], rank: int, scale: float) -> N
 
 
 def add_unknown_row(embedding: nn.Embedding) -> None:
-    """Give an embedding a change of its row of UNKNOWN."""
+    """Return an embedding a change of its row of UNKNOWN."""
     parametrize.register_parametrization(embedding, "weight", UnknownRow(embedding.weight))
 
 

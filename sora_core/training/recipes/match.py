@@ -104,7 +104,7 @@ class MatchTrainer(AdapterTrainer):
 
     @torch.no_grad()
     def _start_from(self, student: DiTWithHeads, start: str) -> None:
-        """Give the student the changes of the LoRA `start`. Raises SoraError where they do not fit."""
+        """Return the student the changes of the LoRA `start`. Raises SoraError where they do not fit."""
         lora = read_lora(start)
         layers = dict(student.named_modules())
         for name, change in lora.changes.items():

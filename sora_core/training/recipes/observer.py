@@ -169,7 +169,7 @@ def evaluate(observer: Observer, buckets: Sequence[ShrunkClips], holdout: int) -
 
 
 def compare(seen: dict[str, Any], fact: dict[str, Any]) -> dict[str, bool]:
-    """Tell which facts of a clip were seen right. A fact that the clip has no truth for is left out."""
+    """Return which facts of a clip were seen right. A fact that the clip has no truth for is left out."""
     first = fact["shots"][0]
     out = {
         "subjects": {s["name"] for s in seen["subjects"]} == {s["name"] for s in fact["subjects"]},

@@ -54,7 +54,7 @@ class Targets:
 
 
 def describe_targets(fact: dict[str, Any], labels: np.ndarray, vocabulary: ObserverConfig) -> Targets:
-    """Tell what the observer should say of a clip of the world.
+    """Return what the observer should say of a clip of the world.
 
     labels: uint8 `[1+k,h,w]`, subject of each 16x16 pixels as `token_labels` gives it, 0 for none.
     """
@@ -102,7 +102,7 @@ def _relation(relations: list) -> str:
 
 
 def centre_of(fact: dict[str, Any]) -> np.ndarray:
-    """Tell where a lone subject is, `[T,2]` fractions of the frame; NaN for company, and while it is not seen."""
+    """Return where a lone subject is, `[T,2]` fractions of the frame; NaN for company, and while it is not seen."""
     total = fact["frames"]
     out = np.full((total, 2), np.nan, np.float32)
     if len(fact["subjects"]) == 1:
@@ -115,7 +115,7 @@ def centre_of(fact: dict[str, Any]) -> np.ndarray:
 
 
 def _maps(fact: dict[str, Any], labels: np.ndarray, shot_of: np.ndarray, v: ObserverConfig) -> dict[str, np.ndarray]:
-    """Tell which subject each cell shows, and what that does; -1 where no motion can be said."""
+    """Return which subject each cell shows, and what that does; -1 where no motion can be said."""
     rows, columns = (np.minimum((np.arange(GRID) + 0.5) / GRID * n, n - 1).astype(int) for n in labels.shape[1:])
     subjects = labels[:, rows][:, :, columns].astype(np.int64)
     motions = np.full(subjects.shape, -1, np.int64)

@@ -175,6 +175,6 @@ def read_rollouts(folder: Path) -> list[list[tuple[Rollout, Tensor]]]:
 
 
 def advantages(rewards: Sequence[float]) -> Tensor:
-    """Tell how much better than its group's mean each clip is, in standard deviations (GRPO, arXiv 2402.03300)."""
+    """Return how much better than its group's mean each clip is, in standard deviations (GRPO, arXiv 2402.03300)."""
     r = torch.tensor(rewards, dtype=torch.float32)
     return (r - r.mean()) / r.std(correction=0)

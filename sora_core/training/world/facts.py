@@ -21,7 +21,7 @@ def _share(labels: np.ndarray, label: int) -> list[float]:
 def describe(
     plan: Plan, config: WorldConfig, height: int, width: int, labels: np.ndarray | None, labels_of: dict[str, int]
 ) -> dict[str, Any]:
-    """Tell the facts of a plan. Frames are counted from the clip's first; paths are [cx, cy, size] in pixels.
+    """Return the facts of a plan. Frames are counted from the clip's first; paths are [cx, cy, size] in pixels.
 
     labels: of the pixels, see `RenderedClip`, None where nothing was drawn; labels_of: the number of each subject.
 

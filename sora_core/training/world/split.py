@@ -10,12 +10,12 @@ REDRAWS = 10**15  # beyond every seed of a data set: where the clips come from t
 
 
 def held_out(subject: str, scene: str, motion: str) -> bool:
-    """Tell whether a test prompt may use this combination. The same everywhere and for ever: a hash of the words."""
+    """Return whether a test prompt may use this combination. The same everywhere and for ever: a hash of the words."""
     return zlib.crc32(f"{subject}|{scene}|{motion}".encode()) % SHARE == 0
 
 
 def shows_held_out(facts: dict[str, Any]) -> bool:
-    """Tell whether any subject of a clip does, in any of its shots, what only test prompts ask for."""
+    """Return whether any subject of a clip does, in any of its shots, what only test prompts ask for."""
     return any(
         held_out(subject["name"], shot["scene"], motion)
         for shot in facts["shots"]

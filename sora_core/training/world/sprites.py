@@ -36,7 +36,7 @@ class SpriteBank:
         self._heights: dict[str, float] = {}
 
     def available(self, name: str) -> bool:
-        """Tell whether a picture of this subject exists here (drawn stand-ins always do)."""
+        """Return whether a picture of this subject exists here (drawn stand-ins always do)."""
         return name in DRAWN or (self.folder is not None and (self.folder / f"{BY_NAME[name].code}.webp").is_file())
 
     def get(self, name: str, size: float, variant: str = "whole") -> np.ndarray:

@@ -1,0 +1,71 @@
+"""How a call of a `Pipeline` made its video, for the credentials: which model, which files, what was done to them."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+from ..loading.checkpoint import ModelBundle
+from ..provenance.credentials.history import History, Model
+from .result import VideoResult
+
+Given = ParamSpec("Given")
+
+
+class HasBundle(Protocol):
+    """What makes videos with a model that was read from files."""
+
+    bundle: ModelBundle
+
+
+Maker = TypeVar("Maker", bound=HasBundle)
+Call = Callable[Concatenate[Maker, Given], VideoResult]
+
+
+def recorded(kind: str | None, *files: str) -> Callable[[Call[Maker, Given]], Call[Maker, Given]]:
+    """Decorate a method that makes a video: note on its result how it was made.
+
+    kind: a key of `history.EDITS`, None for what is made from words alone. files: the parameters that may name a file.
+    """
+
+    def wrap(method: Call[Maker, Given]) -> Call[Maker, Given]:
+        signature = inspect.signature(method)
+
+        @functools.wraps(method)
+        def call(self: Maker, *args: Given.args, **kwargs: Given.kwargs) -> VideoResult:
+            result = method(self, *args, **kwargs)
+            given = signature.bind(self, *args, **kwargs).arguments
+            said = given.get("prompt", given.get("shots"))
+            return replace(result, history=of_call(self.bundle, kind, [given.get(name) for name in files], said))
+
+        return call
+
+    return wrap
+
+
+def of_call(bundle: ModelBundle, kind: str | None, inputs: Sequence[Any], prompt: Any) -> History:
+    """Return the history of a call in Python with a model.
+
+    inputs: what was edited, files or frames (or several of them by key), None for nothing. Of frames only the edit is
+    known, not where they come from. prompt: a text, or shots.
+    """
+    flat = [each for value in inputs for each in (value.values() if isinstance(value, Mapping) else [value])]
+    sources = tuple(dict.fromkeys(Path(value) for value in flat if isinstance(value, (str, Path))))
+    edits = (kind,) if kind is not None and any(value is not None for value in flat) else ()
+    models = (
+        Model(str(bundle.info.get("name", "model")), bundle.file),
+        *(Model(path.stem, path) for path in bundle.loras),
+    )
+    return History(models, True, edits, sources, _prompts(prompt))
+
+
+def _prompts(prompt: Any) -> tuple[str, ...]:
+    """List the texts of a prompt or of shots, (prompt, seconds) pairs among them."""
+    if isinstance(prompt, str):
+        return (prompt,) if prompt.strip() else ()
+    shots = [getattr(shot, "prompt", None) or shot[0] for shot in prompt or ()]
+    return tuple(dict.fromkeys(text for text in shots if text.strip()))

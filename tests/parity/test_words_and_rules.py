@@ -1,0 +1,124 @@
+"""What is refused, and what is said, is the same in Python, `sora generate` and `sora run`."""
+
+from __future__ import annotations
+
+import pytest
+from nodes_support import text_to_video
+from parity_support import HOW, KEEP, PROMPT, SIZE, edit_graph, long_graph, story_graph
+
+from sora_core.errors import SoraError
+
+BAD = "a man is tortured and bleeds to death"
+# Harmless line by line, and not as one text.
+SPREAD = "1s: a man is tied to a chair and\n1s: tortured until he bleeds to death"
+
+
+def test_the_same_notes_reach_the_user(ways):
+    prompt = "a woman with a zeppelin in a Tokyo street"
+    made = ways.pipe.generate(prompt, seconds=0.7, width=16, height=48, **HOW)  # too small for the watermark
+    made.save(ways.folder / "mine.mp4")
+    _, run = ways.run(text_to_video(positive__text=prompt, empty__width=16))
+    _, command = ways.command("--seconds", "0.7", "--cfg", "3", prompt=prompt, size="16x48")
+    for words in ("does not know", "rounded to", "igned", "No watermark"):
+        note = next(note for note in made.notes if words in note)
+        assert note in run and note in command, note
+    assert all(word in " ".join(made.notes).lower() for word in ("zeppelin", "tokyo"))
+    assert all(note in run and note in command for note in made.notes)
+
+
+@pytest.fixture()
+def locked(tmp_path, monkeypatch):
+    policy = tmp_path / "studio.toml"
+    policy.write_text('name = "studio"\nlocked = true\n')
+    monkeypatch.setenv("SORA_POLICY", str(policy))
+
+
+def test_a_locked_policy_refuses_prompts_in_all_three(ways, locked):
+    with pytest.raises(SoraError, match="violence") as python:
+        ways.pipe.generate(BAD, **SIZE, **HOW)
+    with pytest.raises(SoraError, match="violence") as run:
+        ways.host.run(text_to_video(positive__text=BAD))
+    said = ways.refused(prompt=BAD)
+    first = str(python.value).splitlines()[0]
+    assert first in said and first in str(run.value)
+
+
+CLIP = "a.mp4"
+CALLS = {
+    "edit": (
+        lambda ways: ways.pipe.extend(ways.inputs / CLIP, BAD, seconds=0.5, **HOW),
+        edit_graph("SoraExtend", video=["a", 0], seconds=0.5, direction="forwards", window=2, **KEEP)
+        | {"positive": {"class_type": "SoraTextEncode", "inputs": {"clip": ["load", 1], "text": BAD}}},
+    ),
+    "storyboard": (
+        lambda ways: ways.pipe.storyboard(f"1s: a cat\n1s: {BAD}", width=32, height=32, **HOW),
+        story_graph(f"1s: a cat\n1s: {BAD}"),
+    ),
+    "a sentence over two shots": (
+        lambda ways: ways.pipe.storyboard(SPREAD, width=32, height=32, **HOW),
+        story_graph(SPREAD),
+    ),
+    "long video": (
+        lambda ways: ways.pipe.long_video(BAD, ways.folder / "no.mp4", seconds=2, width=32, height=32, **HOW),
+        long_graph(f"2s: {BAD}"),
+    ),
+    "negative, without guidance": (
+        lambda ways: ways.pipe.generate(PROMPT, negative=BAD, **SIZE, **HOW | {"cfg": 0.5}),
+        text_to_video(negative__text=BAD, sample__cfg=0.5),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_locked_policy_refuses_every_kind_of_call(ways, locked, name):
+    call, graph = CALLS[name]
+    for way in (lambda: call(ways), lambda: ways.host.run(graph)):
+        with pytest.raises(SoraError, match="violence"):
+            way()
+    assert not (ways.folder / "no.mp4").exists()
+
+
+def test_what_is_forbidden_is_heard_before_any_work(ways, locked, monkeypatch):
+    def never(*_, **__):
+        raise AssertionError("work began")
+
+    monkeypatch.setattr(ways.pipe.engine, "encode", never, raising=False)
+    for prompt, words in ((BAD, "violence"), (" ", "prompt is empty")):
+        with pytest.raises(SoraError, match=words):
+            ways.pipe.extend(ways.inputs / CLIP, prompt, seconds=0.5, **HOW)
+    with pytest.raises(SoraError, match="eular"):
+        ways.pipe.loop(ways.inputs / CLIP, PROMPT, sampler="eular")
+    with pytest.raises(TypeError, match="stpes"):
+        ways.pipe.extend(ways.inputs / CLIP, PROMPT, stpes=3)
+
+
+REFUSED = {
+    "empty prompt": ({"prompt": " "}, {"positive__text": " "}, "prompt is empty"),
+    "width": ({"width": 40}, {"empty__width": 40}, "width is 40"),
+    "duration": ({"frames": None, "seconds": 0.0}, {"empty__seconds": 0.0}, "0.0"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_refused_is_refused_in_all_three(ways, name):
+    change, graph, words = REFUSED[name]
+    given = {"prompt": PROMPT, **SIZE, **HOW, **change}
+    with pytest.raises(SoraError, match=words) as python:
+        ways.pipe.generate(given.pop("prompt"), **given)
+    with pytest.raises(SoraError, match=words) as run:
+        ways.host.run(text_to_video(**graph))
+    if name != "duration":  # a widget's range, which the host checks before the node is asked
+        assert str(python.value) in str(run.value)
+
+
+@pytest.mark.parametrize("wrong", [0, -1, float("nan"), float("inf")])
+def test_durations_are_refused_with_words(ways, wrong):
+    for call in (ways.pipe.extend, ways.pipe.loop):
+        with pytest.raises(SoraError, match=r"duration|seconds"):
+            call(ways.inputs / CLIP, PROMPT, seconds=wrong, **HOW)
+
+
+@pytest.mark.parametrize("change", [{"fps": 0}, {"width": 0}, {"frames": 0}])
+def test_zero_is_not_the_default(ways, change):
+    with pytest.raises(SoraError):
+        ways.pipe.generate(PROMPT, **SIZE | change, **HOW)
