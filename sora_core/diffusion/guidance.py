@@ -29,6 +29,13 @@ def rescale_guidance(guided: Tensor, cond: Tensor, amount: float, generate: Tens
     return guided * factor.view(-1, *[1] * (guided.ndim - 1))
 
 
+def check_guidance(cfg: float, interval: tuple[float, float]) -> None:
+    """Raise SoraError unless `cfg` is a number and `interval` an ascending pair within 0..1."""
+    expect(math.isfinite(cfg), f"cfg is {cfg}. Use a number such as 5 (1 turns guidance off).")
+    low, high = interval
+    expect(0 <= low <= high <= 1, f"The guidance interval is {low} to {high}. Use 0 <= start <= end <= 1.")
+
+
 class Guidance:
     """`guidance(x, sigma) -> v`, the velocity of the prompts that are on, away from that of the negative ones.
 
@@ -52,9 +59,8 @@ class Guidance:
         et al. 2024, arXiv:2404.07724). rescale, generate: see `rescale_guidance`. Raises SoraError for values out of
         range.
         """
-        expect(math.isfinite(cfg), f"cfg is {cfg}. Use a number such as 5 (1 turns guidance off).")
+        check_guidance(cfg, interval)
         low, high = interval
-        expect(0 <= low <= high <= 1, f"The guidance interval is {low} to {high}. Use 0 <= start <= end <= 1.")
         expect(0 <= rescale <= 1, f"cfg_rescale is {rescale}. Use a number from 0 to 1.")
         self.velocity, self.positive, self.negative = velocity, positive, negative
         self.cfg, self.interval, self.rescale, self.generate = cfg, (low, high), rescale, generate

@@ -60,13 +60,18 @@ class DiffusionModel:
         return torch.device("cpu") if first is None else first.device
 
 
+def check_seed(seed: int) -> None:
+    """Raise SoraError for a seed out of range."""
+    expect(0 <= int(seed) <= MAX_SEED, f"The seed is {seed}. Use a whole number from 0 to 2^64 - 1.")
+
+
 def prepare_noise(latent: Tensor, seed: int, batch_inds: Sequence[int] | None = None) -> Tensor:
     """Draw unit noise like `latent` `[B,...]` from `seed`, on the CPU in float32: the numbers that ComfyUI draws.
 
     batch_inds: for a part of a larger batch, each latent's index in it (LATENT["batch_index"]). Raises SoraError for a
     seed out of range.
     """
-    expect(0 <= int(seed) <= MAX_SEED, f"The seed is {seed}. Use a whole number from 0 to 2^64 - 1.")
+    check_seed(seed)
     generator = torch.Generator().manual_seed(int(seed))
 
     def draw(shape: Sequence[int]) -> Tensor:

@@ -12,6 +12,8 @@ from typing import Any, TypedDict, overload
 import torch
 from torch import Tensor
 
+from ..diffusion.guidance import check_guidance
+from ..diffusion.sampling import check_seed
 from ..errors import expect
 from ..latents.patches import Patches, map_latents
 from ..latents.space import LatentSpace
@@ -166,6 +168,8 @@ def sample_latent(
 
 def check_sampling(engine: Engine, model: Any, how: Sampling) -> None:
     """Raise SoraError for settings that cannot be sampled with, before any work is done for them."""
+    check_seed(how.seed)
+    check_guidance(how.cfg, how.interval)
     engine.make_sampler(how.sampler, how.options)
     engine.make_sigmas(model, how.scheduler, how.steps, how.denoise, how.sampler)
 

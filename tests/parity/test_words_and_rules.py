@@ -86,8 +86,17 @@ def test_what_is_forbidden_is_heard_before_any_work(ways, locked, monkeypatch):
     for prompt, words in ((BAD, "violence"), (" ", "prompt is empty")):
         with pytest.raises(SoraError, match=words):
             ways.pipe.extend(ways.inputs / CLIP, prompt, seconds=0.5, **HOW)
-    with pytest.raises(SoraError, match="eular"):
-        ways.pipe.loop(ways.inputs / CLIP, PROMPT, sampler="eular")
+    for wrong, words in (
+        ({"sampler": "eular"}, "eular"),
+        ({"scheduler": "sometimes"}, "sometimes"),
+        ({"steps": 0}, "steps is 0"),
+        ({"seed": -1}, "seed is -1"),
+        ({"cfg": float("nan")}, "cfg is nan"),
+        ({"interval": (0.5, 0.2)}, "0.5 to 0.2"),
+        ({"options": {"et": 1}}, "'et'"),
+    ):
+        with pytest.raises(SoraError, match=words):
+            ways.pipe.loop(ways.inputs / CLIP, PROMPT, **wrong)
     with pytest.raises(TypeError, match="stpes"):
         ways.pipe.extend(ways.inputs / CLIP, PROMPT, stpes=3)
 
