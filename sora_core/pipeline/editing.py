@@ -106,9 +106,10 @@ def extend(
     hold: how far the broad colours of what is made may be pulled back to the shot's own.
     """
     codec = codec_of(engine, vae, window)
-    latent = tasks.extend(codec, clip.frames, _new(seconds, clip), direction, clip.fps, hold)
+    new = _new(seconds, clip, sides=2 if direction == "both" else 1)
+    latent = tasks.extend(codec, clip.frames, new, direction, clip.fps, hold)
     splice, notes = latent[tasks.SPLICE], clip.notes
-    if direction == "forwards" and not codec.fits(_new(seconds, clip)):
+    if direction == "forwards" and not codec.fits(new):
         notes += (f"That is more than {window} latents at once: Sora Long Video makes it in segments.",)
     lead = int(splice.keep.nonzero()[0])
     rest = splice.frames.shape[0] - lead - clip.frames.shape[0]
@@ -136,7 +137,7 @@ def connect(
 ) -> Edit:
     """Make `seconds` that lead from the end of one clip to the start of another of the same rate and size."""
     codec = codec_of(engine, vae, window)
-    latent = tasks.connect(codec, first.frames, second.frames, _new(seconds, first), first.fps)
+    latent = tasks.connect(codec, first.frames, second.frames, _new(seconds, first, second.frames.shape[0]), first.fps)
     gap = int((~latent[tasks.SPLICE].keep).sum())
     parts = [(first.audio, first.frames.shape[0]), (None, gap), (second.audio, second.frames.shape[0])]
     audio = join_audio([(sound, count / first.fps) for sound, count in parts])
@@ -155,10 +156,17 @@ def remix(engine: Engine, vae: Any, clip: Clip) -> Edit:
     return _edit(codec, tasks.remix(codec, clip.frames, clip.fps), clip.fps, clip.audio, clip.notes)
 
 
-def _new(seconds: float, clip: Clip) -> int:
-    """Count the frames of `seconds` at the clip's rate, at least one."""
+def _new(seconds: float, clip: Clip, others: int = 0, sides: int = 1) -> int:
+    """Count the frames of `seconds` at the clip's rate, at least one.
+
+    others: frames of what the finished video holds besides; sides: how often the new ones are made. Raises SoraError
+    for what is no duration, and where the finished video does not fit into memory.
+    """
     check_seconds(seconds)
-    return round(seconds * clip.fps) or 1
+    new = round(seconds * clip.fps) or 1
+    length, height, width = clip.frames.shape[:3]
+    check_pixels(length + others + sides * new, width, height)
+    return new
 
 
 # -- shots ---------------------------------------------------------------------------------------------------

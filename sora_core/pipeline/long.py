@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..errors import expect
 from ..media.clips import Clip
-from ..media.sizes import check_side
+from ..media.sizes import check_pixels, check_side
 from ..media.sound import join_audio
 from ..safety import gate
 from ..tasks.long.render import Job, Progress, in_memory, render
@@ -183,6 +183,7 @@ def extend_in_segments(
     """Extend a clip by more than a window, in memory. steps: counts latents. Raises SoraError as `plan_long` does."""
     expect(bool(prompt.strip()), EMPTY_PROMPT)
     length, height, width = clip.frames.shape[:3]
+    check_pixels(length + round(seconds * clip.fps), width, height)
     shots = [Shot(prompt, seconds)]
     plan = plan_long(
         engine,

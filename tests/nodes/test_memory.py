@@ -82,3 +82,9 @@ def test_a_long_video_streams_and_may_be_larger(pipe):
     how = Sampling(steps=2, cfg=1.0)
     made = plan_long(pipe.engine, pipe.loaded, [Shot("a cat", 30.0)], how, fps=8.0, **HD)
     assert (made.width, made.height, made.job.total) == (1920, 1088, 61)
+
+
+@pytest.mark.parametrize("call", ["extend", "loop"])
+def test_what_is_made_in_memory_is_counted_with_what_is_there(pipe, call):
+    with pytest.raises(SoraError, match="7202 frames of 256x256 need .* GiB"):
+        getattr(pipe, call)(torch.zeros(2, 256, 256, 3), "a cat", seconds=900)
