@@ -53,6 +53,7 @@ BASE: dict[str, tuple[str, dict]] = {
 }
 RUN = BASE["sample"][1]
 EDIT = {"vae": ["load", 2], "video": ["video", 0], **SIZE}
+STILL = {"image": ["still", 0], "vae": ["load", 2], "position": "first", "frame": 0, "seconds": 0.6, "fps": 8.0}
 # Node -> inputs, and after a slash what else it is asked to do.
 ASKED: dict[str, dict[str, Any]] = {
     "SoraSampler/dpmpp_2m_sde": {**RUN, "sampler": "dpmpp_2m_sde", "steps": 3},
@@ -61,25 +62,8 @@ ASKED: dict[str, dict[str, Any]] = {
     "SoraScheduler": {"model": ["load", 0], "scheduler": "simple", "steps": 2, "denoise": 1.0},
     "SoraVAEDecode": {"latent": ["sample", 0], "vae": ["load", 2]},
     "SoraVAEEncode": {"images": ["still", 0], "vae": ["load", 2]},
-    "SoraImageToVideo": {
-        "image": ["still", 0],
-        "vae": ["load", 2],
-        "position": "first",
-        "frame": 0,
-        "seconds": 0.6,
-        **SIZE,
-        "fps": 8.0,
-    },
-    "SoraImageToVideo/scaled": {
-        "image": ["still", 0],
-        "vae": ["load", 2],
-        "position": "first",
-        "frame": 0,
-        "seconds": 0.6,
-        "fps": 8.0,
-        "width": 48,
-        "height": 32,
-    },
+    "SoraImageToVideo": {**STILL, "width": 0, "height": 0},
+    "SoraImageToVideo/scaled": {**STILL, "width": 48, "height": 32},
     "SoraExtend": {**EDIT, "seconds": 0.5, "direction": "forwards"},
     "SoraInfill": {**EDIT, "frames": "3-5"},
     "SoraConnect": {"first": ["video", 0], "second": ["video", 0], "vae": ["load", 2], "seconds": 0.5, **SIZE},
