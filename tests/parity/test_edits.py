@@ -84,6 +84,7 @@ def test_every_edit(ways, name):
         assert torch.equal(sound["waveform"], read_audio(theirs)["waveform"]) and sound["waveform"].abs().max() > 0.2
 
 
+@pytest.mark.slow
 def test_an_extension_beyond_the_window(ways, monkeypatch):
     made = ways.pipe.extend(ways.inputs / "a.mp4", PROMPT, seconds=3, rolling=ROLLING, **HOW)
     run = ways.rendered(long_graph(f"3s: {PROMPT}", video=["a", 0]), monkeypatch)

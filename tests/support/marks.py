@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 # Of the shared workflows these take a second each. Edits of other clips go the same ways.
-SLOW_WORKFLOWS = ("connect", "extend", "image_to_video", "infill", "loop", "storyboard")
+SLOW_WORKFLOWS = ("connect", "extend", "image_to_video", "infill", "loop", "remix", "storyboard")
 
 
 def with_slow(values: Iterable[Any], slow: Container[Any]) -> list:
