@@ -39,6 +39,11 @@ def take_clip(
         return _fitted(Clip(source, rate), multiple, rate, size)
     if isinstance(source, Clip):
         return _fitted(source, multiple, fps, size)
+    kind = type(source).__name__
+    expect(
+        hasattr(source, "get_components"),
+        f"A video is a path, frames as a tensor [T,H,W,3], a Clip or a VIDEO, not {kind}.",
+    )
     path = whole_file(source)
     if path is not None:
         return read_clip(path, fps=fps, size=size, multiple=multiple)
