@@ -95,6 +95,12 @@ class SoraLongVideo(io.ComfyNode):
                 ),
                 sampler_input(),
                 io.Video.Input("video", optional=True, tooltip="A video to go on from. It comes back untouched."),
+                io.ClipVision.Input(
+                    "clip_vision", optional=True, tooltip="Sees the last frame of the video, for Wan 2.1 I2V."
+                ),
+                io.Image.Input(
+                    "picture", optional=True, tooltip="A reference for all segments, such as a character (Wan VACE)."
+                ),
             ],
             outputs=[io.Video.Output(display_name="video", tooltip="The saved file.")],
             hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo, io.Hidden.unique_id],
@@ -131,6 +137,8 @@ class SoraLongVideo(io.ComfyNode):
         hold: float,
         sampler: Any,
         video: Any = None,
+        clip_vision: Any = None,
+        picture: Any = None,
     ) -> io.NodeOutput:
         from sora_core.host.saving import saving_of
         from sora_core.pipeline.engine import Loaded
@@ -153,6 +161,8 @@ class SoraLongVideo(io.ComfyNode):
             negative=negative,
             rolling=Rolling(window, context, overlap, renoise, hold),
             clip=given,
+            vision=clip_vision,
+            picture=picture,
         )
         saving = saving_of(cls.hidden)
         path, subfolder = desk().output_path(filename_prefix, ".mp4", plan.width, plan.height)

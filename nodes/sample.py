@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .api import either, either_output, engine, io
+from .api import desk, either, either_output, engine, io
 from .inputs import cfg_input, chosen, denoise_input, sampler_input, scheduler_input, seed_input, steps_input
 
 
@@ -53,6 +53,7 @@ class SoraSampler(io.ComfyNode):
                 ),
             ],
             outputs=[either_output("latent", "The sampled latent, or patches if patches went in.")],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -77,10 +78,18 @@ class SoraSampler(io.ComfyNode):
 
         name, options = chosen(sampler)
         how = Sampling(seed, steps, cfg, name, scheduler, denoise, (guidance_start, guidance_end), options)
+        notes: list[str] = []
+
+        def tell(text: str) -> None:
+            # Each clip of patches may have the same to tell.
+            if text not in notes:
+                notes.append(text)
+                desk().show_text(cls.hidden.unique_id, "\n".join(notes))
+
         made = sample_latent(
-            engine(), model, latent, positive, negative, how, sampler=custom_sampler, sigmas=custom_sigmas
+            engine(), model, latent, positive, negative, how, sampler=custom_sampler, sigmas=custom_sigmas, tell=tell
         )
-        return io.NodeOutput(made)
+        return io.NodeOutput(made, ui={"text": ("\n".join(notes),)} if notes else None)
 
 
 class SoraSamplerSelect(io.ComfyNode):

@@ -24,6 +24,7 @@ from ..tasks.storyboard import Shot, plan_shots, shots_conditioning
 from .engine import Conditioning, Engine, Latent, unknown_note
 from .make import empty_latent
 from .sources import Picture, Size, take_still
+from .telling import VAE
 
 Audio = dict[str, Any]
 
@@ -58,8 +59,11 @@ def codec_of(engine: Engine, vae: Any, window: int = TRAINED_LATENTS) -> VAECode
     return VAECodec(lambda images: engine.encode(vae, images)["samples"], space, window)
 
 
-def _edit(codec: VAECodec, latent: Latent, fps: float, audio: Audio | None, notes: tuple[str, ...] = ()) -> Edit:
-    return Edit(codec.space.mark(latent), fps, audio, notes)
+def _edit(
+    codec: VAECodec, vae: Any, latent: Latent, fps: float, audio: Audio | None, notes: tuple[str, ...] = ()
+) -> Edit:
+    """Make an `Edit`, whose LATENT knows its VAE: some models have to be told of the kept frames themselves."""
+    return Edit({**codec.space.mark(latent), VAE: vae}, fps, audio, notes)
 
 
 def animate(
@@ -88,7 +92,7 @@ def animate(
         size = size or (still.shape[1], still.shape[0])
         check_pixels(frames, *size)
         stills[index] = still
-    return _edit(codec, tasks.animate(codec, stills, frames, fps), fps, None)
+    return _edit(codec, vae, tasks.animate(codec, stills, frames, fps), fps, None)
 
 
 def extend(
@@ -115,7 +119,7 @@ def extend(
     rest = splice.frames.shape[0] - lead - clip.frames.shape[0]
     parts = [(None, lead), (clip.audio, clip.frames.shape[0]), (None, rest)]
     audio = join_audio([(sound, count / clip.fps) for sound, count in parts])
-    return _edit(codec, latent, clip.fps, audio, notes)
+    return _edit(codec, vae, latent, clip.fps, audio, notes)
 
 
 def infill(
@@ -129,7 +133,9 @@ def infill(
 ) -> Edit:
     """Make frames anew (their numbers from 0), or a painted region (`[T,H,W]` or `[1,H,W]`, above 0.5)."""
     codec = codec_of(engine, vae, window)
-    return _edit(codec, tasks.infill(codec, clip.frames, hidden, region, clip.fps), clip.fps, clip.audio, clip.notes)
+    return _edit(
+        codec, vae, tasks.infill(codec, clip.frames, hidden, region, clip.fps), clip.fps, clip.audio, clip.notes
+    )
 
 
 def connect(
@@ -141,19 +147,21 @@ def connect(
     gap = int((~latent[tasks.SPLICE].keep).sum())
     parts = [(first.audio, first.frames.shape[0]), (None, gap), (second.audio, second.frames.shape[0])]
     audio = join_audio([(sound, count / first.fps) for sound, count in parts])
-    return _edit(codec, latent, first.fps, audio, first.notes + second.notes)
+    return _edit(codec, vae, latent, first.fps, audio, first.notes + second.notes)
 
 
 def loop(engine: Engine, vae: Any, clip: Clip, seconds: float, *, window: int = TRAINED_LATENTS) -> Edit:
     """Make `seconds` that lead from the end of a clip back to its start."""
     codec = codec_of(engine, vae, window)
-    return _edit(codec, tasks.loop(codec, clip.frames, _new(seconds, clip), clip.fps), clip.fps, clip.audio, clip.notes)
+    return _edit(
+        codec, vae, tasks.loop(codec, clip.frames, _new(seconds, clip), clip.fps), clip.fps, clip.audio, clip.notes
+    )
 
 
 def remix(engine: Engine, vae: Any, clip: Clip) -> Edit:
     """Encode a clip to be restyled: sampled with a denoise below 1 (SDEdit)."""
     codec = codec_of(engine, vae)
-    return _edit(codec, tasks.remix(codec, clip.frames, clip.fps), clip.fps, clip.audio, clip.notes)
+    return _edit(codec, vae, tasks.remix(codec, clip.frames, clip.fps), clip.fps, clip.audio, clip.notes)
 
 
 def _new(seconds: float, clip: Clip, others: int = 0, sides: int = 1) -> int:

@@ -19,6 +19,7 @@ from torch import Tensor
 from ..errors import SoraError
 from ..latents.previews import Preview
 from ..latents.space import LatentSpace
+from ..tasks.families import ModelKind
 
 Latent = dict[str, Any]  # a LATENT: "samples" [B,C,T,h,w], perhaps "noise_mask" and what an edit adds
 Conditioning = list[Any]  # [[context [B,L,D], options], ...]
@@ -59,6 +60,12 @@ class Engine(Protocol):
 
     def latent_space(self, model: Any = None, vae: Any = None) -> LatentSpace:
         """Describe the latents of a MODEL or of a VAE, sora-mini's without either. Raises SoraError for no video."""
+
+    def model_kind(self, model: Any) -> ModelKind:
+        """Tell what decides in which language a MODEL is told of an edit. Raises SoraError for no video."""
+
+    def look(self, vision: Any, pictures: Sequence[Tensor]) -> Any:
+        """See one or two pictures `[H,W,3]` float 0..1 through a CLIP_VISION, for the option clip_vision_output."""
 
     def flops(self, model: Any) -> Callable[[int], float] | None:
         """Return the cost of one model call by number of tokens, or None where it is not known."""

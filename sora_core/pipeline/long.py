@@ -15,6 +15,7 @@ from ..media.clips import Clip
 from ..media.sizes import check_pixels, check_side
 from ..media.sound import join_audio
 from ..safety import gate
+from ..tasks.families import Encoder, family_of, notes_of
 from ..tasks.long.render import Job, Progress, in_memory, render
 from ..tasks.long.rolling import Rolling, SampleFn
 from ..tasks.long.source import make_source
@@ -26,6 +27,7 @@ from .make import Sampling, encode_negative
 from .progress import Steps
 from .progress import part as part_of_work
 from .result import VideoResult
+from .telling import condition, cut, encoder, look
 
 if TYPE_CHECKING:
     from ..provenance import Saving
@@ -105,10 +107,14 @@ def plan_long(
     negative: str = "",
     rolling: Rolling | None = None,
     clip: Clip | None = None,
+    vision: Any = None,
+    picture: Tensor | None = None,
 ) -> LongPlan:
     """Plan a long video.
 
     seconds: of what is made, 0 for as long as the shots last. clip: a video to go on from, whose size counts then.
+    vision: a CLIP_VISION that sees its last frame, for a model that wants that. picture: a reference `[1,H,W,3]`.
+
     Raises SoraError for a model that cannot keep parts of a video, and for sizes, durations and rates out of range.
     """
     rolling = rolling or Rolling()
@@ -129,34 +135,60 @@ def plan_long(
     sigmas = engine.make_sigmas(loaded.model, how.scheduler, how.steps, how.denoise, how.sampler)
     story = LongVideo(shots, encoded.contexts, seconds, fps, codec.ratio, source, encoded.options)
     parts = _Parts()
-    sample = _sampler_of(engine, loaded.model, off, how, parts)
+    kind = engine.model_kind(loaded.model)
+    tell = _Telling(encoder(engine, loaded.vae), picture)
+    if clip is not None and vision is not None:
+        tell.sight = look(engine, kind, vision, [clip.frames[-1]])
+    sample = _sampler_of(engine, loaded, off, how, parts, tell)
     settings = {"model": space.name, "contexts": encoded.contexts, "counts": story.counts, "negative": negative}
     settings |= _named(how)
+    # Named only where they are used, so that renders of before can go on.
+    settings |= {} if picture is None else {"picture": picture}
+    settings |= {} if vision is None else {"vision": True}
     shape = (space.channels, *space.cells(height, width))
     roller = story.roller(sample, sigmas, shape, how.seed, rolling)
     job = Job(roller, story.total, fps, settings, source, None if clip is None else clip.audio)
     parts.count = job.segments
-    notes = (f"{story.total} latents in segments, {seconds:g} s made.", *unknown_note(encoded.unknown, others))
+    notes = (
+        f"{story.total} latents in segments, {seconds:g} s made.",
+        *unknown_note(encoded.unknown, others),
+        *notes_of(family_of(kind), space.name, True),
+    )
     return LongPlan(engine, loaded.vae, job, width, height, parts, notes)
 
 
-def _sampler_of(engine: Engine, model: Any, negative: Conditioning | None, how: Sampling, parts: _Parts) -> SampleFn:
-    """Bind what all segments are sampled with."""
+@dataclass
+class _Telling:
+    """What all segments tell a model with."""
+
+    encode: Encoder
+    picture: Tensor | None = None  # [1,H,W,3]: a reference
+    sight: Any = None  # CLIP_VISION_OUTPUT of the clip that a video goes on from
+
+
+def _sampler_of(
+    engine: Engine, loaded: Loaded, negative: Conditioning | None, how: Sampling, parts: _Parts, tell: _Telling
+) -> SampleFn:
+    """Bind what all segments are sampled with. Their latents are handed on to the model as they are."""
     sampler = engine.make_sampler(how.sampler, how.options)
 
     def sample(latent: Latent, positive: Conditioning, sigmas: Tensor, seed: int) -> Tensor:
+        told = condition(
+            engine, loaded.model, positive, negative, latent, encode=tell.encode, picture=tell.picture, sight=tell.sight
+        )
         with part_of_work(parts.index, parts.count):
-            return engine.sample(
-                model,
-                latent,
-                positive,
-                negative,
+            made = engine.sample(
+                loaded.model,
+                told.latent,
+                told.positive,
+                told.negative,
                 sampler=sampler,
                 sigmas=sigmas,
                 seed=seed,
                 cfg=how.cfg,
                 interval=how.interval,
-            )["samples"]
+            )
+        return cut(made)["samples"]
 
     return sample
 

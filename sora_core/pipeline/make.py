@@ -5,7 +5,7 @@ The nodes call these functions one by one, Python calls `make_video`, which call
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypedDict, overload
 
@@ -23,6 +23,7 @@ from ..tasks.finish.splice import finish
 from . import progress
 from .engine import EMPTY_PROMPT, Conditioning, Engine, Latent, Loaded, unknown_note
 from .result import VideoResult
+from .telling import condition, cut
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,7 @@ def sample_latent(
     *,
     sampler: Any = None,
     sigmas: Tensor | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Latent: ...
 @overload
 def sample_latent(
@@ -128,6 +130,7 @@ def sample_latent(
     *,
     sampler: Any = None,
     sigmas: Tensor | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Patches: ...
 def sample_latent(
     engine: Engine,
@@ -139,10 +142,13 @@ def sample_latent(
     *,
     sampler: Any = None,
     sigmas: Tensor | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Latent | Patches:
     """Sample a LATENT, or each clip of SORA_PATCHES; the same kind comes back.
 
-    sampler: a SAMPLER in place of the one that `how` names; sigmas: in place of its steps, scheduler and denoise.
+    The model is told what the LATENT keeps, in its own language, see `telling`. sampler: a SAMPLER in place of the one
+    that `how` names; sigmas: in place of its steps, scheduler and denoise. tell: called, before the first step, with
+    what the user should know of that.
     """
     run = engine.make_sampler(how.sampler, how.options) if sampler is None else sampler
     if sigmas is None:
@@ -151,17 +157,22 @@ def sample_latent(
         sigmas = engine.make_sigmas(model, how.scheduler, how.steps, how.denoise, name)
 
     def one(single: Latent) -> Latent:
-        return engine.sample(
+        told = condition(engine, model, positive, negative, single)
+        for note in told.notes if tell is not None else ():
+            tell(note)
+        made = engine.sample(
             model,
-            single,
-            positive,
-            negative,
+            told.latent,
+            told.positive,
+            told.negative,
             sampler=run,
             sigmas=sigmas,
             seed=how.seed,
             cfg=how.cfg,
             interval=how.interval,
         )
+        # A run that stops before its end is gone on with: all that was sampled along is still needed.
+        return made if len(sigmas) and float(sigmas[-1]) > 0 else cut(made)
 
     return map_latents(latent, one) if isinstance(latent, Patches) else one(latent)
 
@@ -176,6 +187,7 @@ def check_sampling(engine: Engine, model: Any, how: Sampling) -> None:
 
 def decode_video(engine: Engine, vae: Any, latent: Latent) -> Tensor:
     """Decode a sampled LATENT and put the user's own pixels back; frames `[T,H,W,3]` float 0..1."""
+    latent = cut(latent)
     return finish(latent, engine.decode(vae, latent))
 
 
@@ -197,7 +209,8 @@ def make_video(
     steps: called as `steps(done, total)` after every step of the sampler; what it raises stops the run. notes: said
     before those of the prompts.
     """
+    told: list[str] = []
     with progress.listening(steps):
-        made = sample_latent(engine, loaded.model, latent, prompts.positive, prompts.negative, how)
+        made = sample_latent(engine, loaded.model, latent, prompts.positive, prompts.negative, how, tell=told.append)
     frames = gate.check_frames(decode_video(engine, loaded.vae, made))
-    return VideoResult(frames, fps, made["samples"], how.seed, audio=audio, notes=[*notes, *prompts.notes])
+    return VideoResult(frames, fps, made["samples"], how.seed, audio=audio, notes=[*notes, *prompts.notes, *told])

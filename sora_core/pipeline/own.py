@@ -15,7 +15,7 @@ from ..diffusion.samplers import SAMPLERS, get_sampler
 from ..diffusion.sampling import DiffusionModel, sample
 from ..diffusion.schedules import SCHEDULERS, get_sigmas, ksampler_sigmas
 from ..diffusion.velocity import Wrapper
-from ..errors import expect
+from ..errors import SoraError, expect
 from ..latents import decoding
 from ..latents.patches import forward_flops
 from ..latents.previews import Preview, latent_preview
@@ -28,6 +28,7 @@ from ..model.text.concepts import TextEncoder
 from ..model.text.emphasis import encode_prompt, plain_text
 from ..model.vae.mini import VideoVAE
 from ..safety.gate import check_text
+from ..tasks.families import ModelKind
 from . import progress
 from .engine import Conditioning, Latent, Loaded, Report, check_prompt_given
 
@@ -102,6 +103,14 @@ class OwnEngine:
             config = vae.vae.config
             return LatentSpace(vae.name, config.latent_channels, config.temporal_ratio, config.spatial_ratio, vae=SORA)
         return SORA_MINI
+
+    def model_kind(self, model: DiffusionModel) -> ModelKind:
+        """Tell what decides in which language the model is told of an edit: timesteps by token."""
+        return ModelKind("SoraModel", model.space)
+
+    def look(self, vision: Any, pictures: Sequence[Tensor]) -> Any:
+        """Refuse: no model of ours reads CLIP vision."""
+        raise SoraError("clip_vision: sora-mini does not read it. Disconnect it.")
 
     def flops(self, model: DiffusionModel) -> Callable[[int], float] | None:
         """Return the cost of one model call by number of tokens; None for a network that is no transformer of ours."""

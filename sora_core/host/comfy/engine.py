@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import comfy.clip_vision
 import comfy.model_management as management
 import comfy.samplers
 import comfy.utils
@@ -28,9 +29,10 @@ from ...model.patch import check_divisible
 from ...pipeline import progress
 from ...pipeline.engine import Conditioning, Latent, Loaded, Report, check_prompt_given
 from ...safety import gate
+from ...tasks.families import ModelKind
 from . import sampler as sampling
 from .clip import make_clip
-from .families import check_text, model_space, vae_space
+from .families import check_text, model_kind, model_space, vae_space
 from .model import make_model
 from .previews import PreviewLoop
 from .vae import make_vae
@@ -63,6 +65,20 @@ class ComfyEngine:
         if model is not None:
             return model_space(model)
         return vae_space(vae) if vae is not None else SORA_MINI
+
+    def model_kind(self, model: Any) -> ModelKind:
+        """Tell what decides in which language a MODEL is told of an edit."""
+        return model_kind(model)
+
+    def look(self, vision: Any, pictures: Sequence[Tensor]) -> Any:
+        """See pictures `[H,W,3]` through a CLIP_VISION: a CLIP_VISION_OUTPUT, of two with their tokens in a row."""
+        # Cut about the centre, as CLIPVisionEncode does by default.
+        seen = [vision.encode_image(picture[None]) for picture in pictures]
+        if len(seen) == 1:
+            return seen[0]
+        both = comfy.clip_vision.Output()
+        both.penultimate_hidden_states = torch.cat([one.penultimate_hidden_states for one in seen], dim=-2)
+        return both
 
     def flops(self, model: Any) -> Callable[[int], float] | None:
         """Return the cost of one call of our model by number of tokens; None for others."""

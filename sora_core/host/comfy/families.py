@@ -7,8 +7,11 @@ from dataclasses import replace
 from operator import attrgetter
 from typing import Any
 
+import torch
+
 from ...errors import expect
 from ...latents.space import SORA, LatentSpace
+from ...tasks.families import ModelKind
 
 # By the class name of the latent format: see `LatentSpace`. A model that turns a mask into timesteps says so itself,
 # whatever its family does (Cosmos Predict 2 has Wan's latents).
@@ -47,6 +50,10 @@ TEXT_WIDTHS = {
     "SoraModel": "config.text_dim",
     "WAN21": "text_dim",
 }
+
+# Where a network says how many channels it takes in, and what it has for CLIP's sight of a picture.
+CHANNELS_IN = ("in_dim", "in_channels")
+SIGHTS = ("img_emb", "vision_in")
 
 
 def ancestors(kind: type) -> list[str]:
@@ -89,6 +96,20 @@ def model_space(patcher: Any) -> LatentSpace:
         name=f"{space.name} ({kind})" if space.name != kind else kind,
         channels=layout.latent_channels,
         vae=SORA if hasattr(model, "sora_name") else listed.name if listed else "",
+    )
+
+
+def model_kind(patcher: Any) -> ModelKind:
+    """Tell what decides in which language a MODEL is told of an edit. Raises SoraError when it makes no video."""
+    space, network = model_space(patcher), patcher.model.diffusion_model
+    taken = next((getattr(network, name) for name in CHANNELS_IN if hasattr(network, name)), space.channels)
+    zero = patcher.get_model_object("latent_format").process_out(torch.zeros(1, space.channels, 1, 1, 1))
+    return ModelKind(
+        type(patcher.model).__name__,
+        space,
+        taken - space.channels,
+        any(getattr(network, name, None) is not None for name in SIGHTS),
+        zero if bool(zero.any()) else None,
     )
 
 

@@ -1,0 +1,190 @@
+"""Tell a model of an edit where model, prompt and VAE meet: conditions for any sampler, from what a LATENT carries.
+
+Sora Sampler, Sora Long Video and Python do it by themselves; the node Sora Condition does it for core's samplers. What
+is told is derived in `sora_core.tasks.families`, one module a family of models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import expect
+from ..latents.masks import to_latent_grid
+from ..latents.space import LatentSpace
+from ..media.frames import fit_frames
+from ..tasks.families import Encoder, Known, ModelKind, Told, family_of, tell
+from ..tasks.finish.splice import SPLICE, Splice
+from .engine import Conditioning, Engine, Latent
+
+VAE = "sora_vae"  # key of a LATENT: the VAE that an edit was made with
+TOLD = (
+    "sora_told"  # key of a LATENT: the model was told of it; latents (in front, behind) that are no part of the video
+)
+
+
+@dataclass(frozen=True)
+class Conditioned:
+    """What goes into a sampler in place of what came."""
+
+    positive: Conditioning
+    negative: Conditioning | None
+    latent: Latent
+    notes: tuple[str, ...] = ()
+
+
+def with_options(
+    conditioning: Conditioning, options: Mapping[str, Any], lists: Mapping[str, Sequence[Any]]
+) -> Conditioning:
+    """Copy a CONDITIONING with options set in each of its conditions, and others put behind what is listed there."""
+    made = []
+    for context, given in conditioning:
+        longer = {key: [*given.get(key, ()), *values] for key, values in lists.items()}
+        made.append([context, {**given, **options, **longer}])
+    return made
+
+
+def condition(
+    engine: Engine,
+    model: Any,
+    positive: Conditioning,
+    negative: Conditioning | None,
+    latent: Latent,
+    *,
+    vae: Any = None,
+    vision: Any = None,
+    picture: Tensor | None = None,
+    strength: float = 1.0,
+    encode: Encoder | None = None,
+    sight: Any = None,
+) -> Conditioned:
+    """Tell a model what a LATENT keeps, in its own language.
+
+    vae: in place of the one that the edit was made with. vision: a CLIP_VISION that sees the first and last kept frame,
+    where the model wants that; sight: what it saw before. picture: a reference `[1,H,W,3]`, which is no frame.
+    strength: of what is told, where the model has a dial for it. encode: of a VAE, for many calls of one shape.
+
+    A LATENT that keeps nothing, and prompts that tell the model already, stay as they are. Raises SoraError for a
+    picture or sight that the model cannot take, and for what does not fit.
+    """
+    kind = engine.model_kind(model)
+    family, who = family_of(kind), kind.space.name
+    if vision is not None:
+        check_sight(kind)
+    splice: Splice | None = latent.get(SPLICE)
+    keeps = latent.get("noise_mask") is not None or (splice is not None and bool(splice.keep.any()))
+    given = next((key for key in family.keys for _, options in positive if options.get(key) is not None), None)
+    if not (keeps or picture is not None):
+        alone = family.begins and given is None
+        lost = f"{who} is made to go on from a picture, and none is given: use Sora Image to Video."
+        return Conditioned(positive, negative, latent, (lost,) if alone else ())
+    if given is not None:
+        expect(picture is None, f"picture: the conditioning already has its own ({given}). Use one of the two.")
+        theirs = (f"The conditioning already tells {who} what is kept ({given}): it stays as it is.",)
+        return Conditioned(positive, negative, latent, () if TOLD in latent else theirs)
+    source = vae if vae is not None else latent.get(VAE)
+    if family.pixels and source is None and encode is None:
+        note = f"{who} does not see what is kept: put Sora Condition before the sampler, with its VAE connected."
+        return Conditioned(positive, negative, latent, (note,))
+    known = _known(kind, cut(latent), splice, picture, strength)
+    told = tell(known, encode or encoder(engine, source))
+    options = {**told.options, **_seen(engine, known, vision, sight)}
+    notes = (*told.notes, *_unseen(kind, known, options))
+    off = None if negative is None else with_options(negative, options, told.lists)
+    return Conditioned(with_options(positive, options, told.lists), off, _told(latent, known, told), notes)
+
+
+def _told(latent: Latent, known: Known, told: Told) -> Latent:
+    """Copy a LATENT as it is sampled: with the latents that are sampled along, and with what is held."""
+    if told.mask is known.mask:
+        return latent
+    # One that comes from the first part of a run has them already.
+    samples = latent["samples"] if TOLD in latent else told.samples
+    made = {**latent, "samples": samples, "noise_mask": told.mask.float(), TOLD: (told.front, told.back)}
+    if bool(told.mask.all()):
+        del made["noise_mask"]
+    return made
+
+
+def encoder(engine: Engine, vae: Any) -> Encoder:
+    """Make the `Encoder` of a VAE."""
+    return Encoder(lambda frames: engine.encode(vae, frames)["samples"])
+
+
+def cut(latent: Latent) -> Latent:
+    """Take off the latents that were sampled along, see `TOLD`; kept latents come back as the LATENT had them."""
+    front, back = latent.get(TOLD, (0, 0))
+    rest = {key: value for key, value in latent.items() if key != TOLD}
+    if not (front or back):
+        return rest
+    samples, mask = latent["samples"], latent.get("noise_mask")
+    rest["samples"] = samples[:, :, front : samples.shape[2] - back]
+    if mask is not None:
+        rest["noise_mask"] = mask[:, :, front : mask.shape[2] - back]
+    return rest
+
+
+def _known(kind: ModelKind, latent: Latent, splice: Splice | None, picture: Tensor | None, strength: float) -> Known:
+    """Gather what a LATENT says of what it keeps."""
+    space: LatentSpace = kind.space
+    samples = space.fit_empty(latent, "the model")["samples"]
+    mask = latent.get("noise_mask")
+    if mask is None:
+        mask = torch.ones(samples.shape[0], 1, *samples.shape[2:])
+    known = Known(kind, samples, to_latent_grid(mask, samples.shape, space.temporal_ratio), strength=strength)
+    if picture is not None:
+        height, width = known.sides
+        known = replace(known, picture=fit_frames(picture[:1, ..., :3], (width, height), 1)[0])
+    if splice is None or not bool(splice.keep.any()):
+        return known
+    frames, shown = [], []
+    for place in splice.places:
+        index = place.clamp_min(0)
+        keep = splice.keep[index] & (place >= 0).view(-1, *[1] * (splice.keep.ndim - 1))
+        frames.append(splice.frames[index])
+        shown.append(keep if keep.ndim == 3 else keep[:, None, None])
+    made = torch.stack(frames)
+    expect(
+        made.shape[1] == known.length and tuple(made.shape[2:4]) == known.sides,
+        f"The latent stands for {known.length} frames of {known.sides[1]}x{known.sides[0]}, its edit was made for "
+        f"{made.shape[1]} of {made.shape[3]}x{made.shape[2]}. Use the edit's own latent.",
+    )
+    return replace(known, frames=made, shown=torch.stack(shown), fps=splice.fps)
+
+
+def look(engine: Engine, kind: ModelKind, vision: Any, pictures: Sequence[Tensor]) -> Any:
+    """See pictures `[H,W,3]` through a CLIP_VISION. Raises SoraError for a model that does not read it."""
+    check_sight(kind)
+    return engine.look(vision, pictures)
+
+
+def check_sight(kind: ModelKind) -> None:
+    """Raise SoraError for a model that does not read CLIP vision."""
+    expect(
+        kind.vision,
+        f"clip_vision: {kind.space.name} does not read it. Disconnect it, or use a model that does, such as Wan 2.1 "
+        "I2V.",
+    )
+
+
+def _seen(engine: Engine, known: Known, vision: Any, sight: Any) -> dict[str, Any]:
+    """Let CLIP see the first and the last frame of what is kept."""
+    if sight is None and vision is not None and known.frames is not None and known.shown is not None:
+        whole = known.shown.flatten(2).all(2)[0]
+        ends = [known.frames[0][at] for at in (0, -1) if bool(whole[at])]
+        sight = engine.look(vision, ends) if ends else None
+    return {} if sight is None else {"clip_vision_output": sight}
+
+
+def _unseen(kind: ModelKind, known: Known, options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Say that the model wants to see the kept pictures and does not."""
+    if not kind.vision or known.frames is None or "clip_vision_output" in options:
+        return ()
+    return (
+        f"{kind.space.name} also looks at the picture through CLIP vision, and none is connected: put Sora Condition "
+        "before the sampler, with CLIP vision.",
+    )
