@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .api import desk, engine, io, said, saved_video
 from .inputs import (
@@ -17,6 +17,9 @@ from .inputs import (
     taken,
     window_input,
 )
+
+if TYPE_CHECKING:
+    from sora_core.pipeline.long import LongPlan
 
 
 class SoraLongVideo(io.ComfyNode):
@@ -140,7 +143,6 @@ class SoraLongVideo(io.ComfyNode):
         clip_vision: Any = None,
         picture: Any = None,
     ) -> io.NodeOutput:
-        from sora_core.host.saving import saving_of
         from sora_core.pipeline.engine import Loaded
         from sora_core.pipeline.long import plan_long
         from sora_core.pipeline.make import Sampling
@@ -164,17 +166,24 @@ class SoraLongVideo(io.ComfyNode):
             vision=clip_vision,
             picture=picture,
         )
-        saving = saving_of(cls.hidden)
-        path, subfolder = desk().output_path(filename_prefix, ".mp4", plan.width, plan.height)
-        plan.render(
-            path,
-            saving=saving,
-            # Named by what is made and not by the file: after a stop, the same node may be given another free number.
-            folder=lambda render: path.parent / f".sora_long_{render[:16]}.segments",
-            progress=lambda done: desk().show_text(cls.hidden.unique_id, str(done)),
-            metadata=desk().metadata(cls.hidden),
-        )
-        return saved_video(cls, path, subfolder, [*plan.notes, *saving.notes])
+        return _rendered(cls, plan, filename_prefix)
+
+
+def _rendered(cls: type[io.ComfyNode], plan: LongPlan, prefix: str) -> io.NodeOutput:
+    """Render a plan into the next free file of a prefix, and return it."""
+    from sora_core.host.saving import saving_of
+
+    saving = saving_of(cls.hidden)
+    path, subfolder = desk().output_path(prefix, ".mp4", plan.width, plan.height)
+    plan.render(
+        path,
+        saving=saving,
+        # Named by what is made and not by the file: after a stop, the same node may be given another free number.
+        folder=lambda render: path.parent / f".sora_long_{render[:16]}.segments",
+        progress=lambda done: desk().show_text(cls.hidden.unique_id, str(done)),
+        metadata=desk().metadata(cls.hidden),
+    )
+    return saved_video(cls, path, subfolder, [*plan.notes, *saving.notes])
 
 
 NODES = [SoraLongVideo]

@@ -136,15 +136,11 @@ def plan_long(
     story = LongVideo(shots, encoded.contexts, seconds, fps, codec.ratio, source, encoded.options)
     parts = _Parts()
     kind = engine.model_kind(loaded.model)
-    tell = _Telling(encoder(engine, loaded.vae), picture)
-    if clip is not None and vision is not None:
-        tell.sight = look(engine, kind, vision, [clip.frames[-1]])
+    sight = None if clip is None or vision is None else look(engine, kind, vision, [clip.frames[-1]])
+    tell = _Telling(encoder(engine, loaded.vae), picture, sight)
     sample = _sampler_of(engine, loaded, off, how, parts, tell)
     settings = {"model": space.name, "contexts": encoded.contexts, "counts": story.counts, "negative": negative}
-    settings |= _named(how)
-    # Named only where they are used, so that renders of before can go on.
-    settings |= {} if picture is None else {"picture": picture}
-    settings |= {} if vision is None else {"vision": True}
+    settings |= _named(how) | tell.named()
     shape = (space.channels, *space.cells(height, width))
     roller = story.roller(sample, sigmas, shape, how.seed, rolling)
     job = Job(roller, story.total, fps, settings, source, None if clip is None else clip.audio)
@@ -157,13 +153,18 @@ def plan_long(
     return LongPlan(engine, loaded.vae, job, width, height, parts, notes)
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Telling:
     """What all segments tell a model with."""
 
     encode: Encoder
     picture: Tensor | None = None  # [1,H,W,3]: a reference
     sight: Any = None  # CLIP_VISION_OUTPUT of the clip that a video goes on from
+
+    def named(self) -> dict[str, Any]:
+        """Name what decides a render, where it is used, so that renders of before can go on."""
+        given = {"picture": self.picture, "vision": None if self.sight is None else True}
+        return {name: value for name, value in given.items() if value is not None}
 
 
 def _sampler_of(

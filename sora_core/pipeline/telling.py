@@ -93,14 +93,14 @@ def condition(
     known = _known(kind, cut(latent), splice, picture, strength)
     told = tell(known, encode or encoder(engine, source))
     options = {**told.options, **_seen(engine, known, vision, sight)}
-    notes = (*told.notes, *_unseen(kind, known, options))
+    notes = (*told.notes, *(_unseen(kind, known, options) if vision is None else ()))
     off = None if negative is None else with_options(negative, options, told.lists)
     return Conditioned(with_options(positive, options, told.lists), off, _told(latent, known, told), notes)
 
 
 def _told(latent: Latent, known: Known, told: Told) -> Latent:
     """Copy a LATENT as it is sampled: with the latents that are sampled along, and with what is held."""
-    if told.mask is known.mask:
+    if told.mask is known.mask and told.samples is latent["samples"]:
         return latent
     # One that comes from the first part of a run has them already.
     samples = latent["samples"] if TOLD in latent else told.samples
@@ -135,7 +135,12 @@ def _known(kind: ModelKind, latent: Latent, splice: Splice | None, picture: Tens
     mask = latent.get("noise_mask")
     if mask is None:
         mask = torch.ones(samples.shape[0], 1, *samples.shape[2:])
-    known = Known(kind, samples, to_latent_grid(mask, samples.shape, space.temporal_ratio), strength=strength)
+    mask = to_latent_grid(mask, samples.shape, space.temporal_ratio)
+    if kind.zero is not None:
+        # What an edit leaves empty is empty to the model too, which counts where noise does not drown it.
+        empty = mask & (samples == 0).all(1, keepdim=True)
+        samples = torch.where(empty, kind.zero.to(samples), samples) if bool(empty.any()) else samples
+    known = Known(kind, samples, mask, strength=strength)
     if picture is not None:
         height, width = known.sides
         known = replace(known, picture=fit_frames(picture[:1, ..., :3], (width, height), 1)[0])
@@ -172,11 +177,11 @@ def check_sight(kind: ModelKind) -> None:
 
 
 def _seen(engine: Engine, known: Known, vision: Any, sight: Any) -> dict[str, Any]:
-    """Let CLIP see the first and the last frame of what is kept."""
+    """Let CLIP see the first and the last frame where they are kept, else the first that is."""
     if sight is None and vision is not None and known.frames is not None and known.shown is not None:
         whole = known.shown.flatten(2).all(2)[0]
-        ends = [known.frames[0][at] for at in (0, -1) if bool(whole[at])]
-        sight = engine.look(vision, ends) if ends else None
+        ends = [at for at in (0, len(whole) - 1) if bool(whole[at])] or whole.nonzero().flatten().tolist()[:1]
+        sight = engine.look(vision, [known.frames[0][at] for at in ends]) if ends else None
     return {} if sight is None else {"clip_vision_output": sight}
 
 

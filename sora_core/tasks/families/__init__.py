@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ...errors import expect
-from . import cogvideox, hunyuan, kandinsky, tokens, wan_i2v, wan_vace
+from . import cogvideox, cosmos, hunyuan, kandinsky, tokens, wan_i2v, wan_vace
 from .known import Encoder, Known, ModelKind, Tell, Told
 
 __all__ = ["Encoder", "Family", "Known", "ModelKind", "Told", "family_of", "notes_of", "tell"]
@@ -32,7 +32,8 @@ class Family:
 FAMILIES = (
     Family("Wan VACE", ("WAN21_Vace",), wan_vace.tell, pixels=True, picture=True, keys=("vace_frames",)),
     Family("Wan I2V", ("WAN21",), wan_i2v.tell, extra=(20,), pixels=True, begins=True, keys=("concat_latent_image",)),
-    Family("timesteps by token", ("SoraModel", "WAN22", "CosmosPredict2"), tokens.tell, beside=False),
+    Family("timesteps by token", ("SoraModel", "WAN22"), tokens.tell, beside=False),
+    Family("Cosmos Predict 2", ("CosmosPredict2",), cosmos.tell, beside=False),
     Family(
         "HunyuanVideo I2V",
         ("HunyuanVideoI2V", "HunyuanVideoSkyreelsI2V"),

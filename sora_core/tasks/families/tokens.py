@@ -1,4 +1,4 @@
-"""Wan 2.2 TI2V 5B, Cosmos Predict 2, sora-mini: the noise mask is their language, a timestep for every token.
+"""Wan 2.2 TI2V 5B, sora-mini: the noise mask is their language, a timestep for every token.
 
 Kept tokens enter clean, at timestep 0, so the model sees what is kept as it is.
 """

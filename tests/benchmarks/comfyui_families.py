@@ -1,0 +1,251 @@
+"""What reaches the network of ComfyUI's own models when we edit, against what core's own nodes make of the same pixels.
+
+    COMFYUI'S_PYTHON tests/benchmarks/comfyui_families.py COMFYUI_FOLDER [--only wan_i2v,wan_vace]
+
+`comfyui.py --only families` runs it so. Models and VAEs are tiny and random (`comfyui_tiny.py`), the pictures drawn
+(`comfyui_oracles.py`). Prints JSON, family -> task -> what was found:
+
+equal: the largest difference of all that the network is called with at the first step: what stands beside the latent,
+    conditions, timesteps, and the latents that both sides make. Shapes must be the same.
+against: core's node; without one there is nothing to compare with, and the task counts as "works".
+kept: whether held latents came out bit by bit, and the user's own frames.
+refused: the words.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import comfyui_tiny as tiny
+import torch
+from comfyui_oracles import FPS, ORACLES, SIDE, Sight, Task, drawn, tasks
+from torch import Tensor
+
+STEPS = 2
+SEED = 5
+VAE_OF = {
+    "wan_t2v": "wan",
+    "wan_i2v": "wan",
+    "wan_flf2v": "wan",
+    "wan22_i2v": "wan",
+    "wan_vace": "wan",
+    "wan22_5b": "wan22",
+    "cosmos_predict2": "wan",
+    "hunyuan_t2v": "hunyuan",
+    "hunyuan_i2v": "hunyuan",
+    "hunyuan15": "hunyuan15",
+    "kandinsky5": "hunyuan",
+    "cogvideox_i2v": "cogvideox",
+}
+
+
+# -- calls of the network ------------------------------------------------------------------------------------
+class Calls:
+    """Records what a network is called with."""
+
+    def __init__(self, model: Any) -> None:
+        self.network = model.model.diffusion_model
+        self.made: list[dict[str, Any]] = []
+
+    def __enter__(self) -> Calls:
+        forward = type(self.network).forward
+
+        def record(x: Tensor, timestep: Tensor, context: Any = None, **kwargs: Any) -> Any:
+            kept = {k: v for k, v in kwargs.items() if k not in ("transformer_options", "control")}
+            self.made.append({"x": copied(x), "timestep": copied(timestep), "context": copied(context), **copied(kept)})
+            return forward(self.network, x, timestep, context=context, **kwargs)
+
+        self.network.forward = record
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        del self.network.forward
+
+
+def copied(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.detach().clone().float()
+    if isinstance(value, dict):
+        return {k: copied(v) for k, v in value.items()}
+    return [copied(v) for v in value] if isinstance(value, (list, tuple)) else value
+
+
+def apart(a: Any, b: Any, where: str) -> float:
+    """The largest difference of two values, tensors by their elements. Raises ValueError for another shape or kind."""
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        if a.shape != b.shape:
+            raise ValueError(f"{where}: {list(a.shape)} against {list(b.shape)}")
+        return float((a - b).abs().max()) if a.numel() else 0.0
+    if isinstance(a, dict) and isinstance(b, dict):
+        if a.keys() != b.keys():
+            raise ValueError(f"{where}: {sorted(a)} against {sorted(b)}")
+        return max((apart(a[k], b[k], f"{where}.{k}") for k in a), default=0.0)
+    if isinstance(a, list) and isinstance(b, list):
+        if len(a) != len(b):
+            raise ValueError(f"{where}: {len(a)} against {len(b)}")
+        return max((apart(x, y, where) for x, y in zip(a, b, strict=True)), default=0.0)
+    if a != b:
+        raise ValueError(f"{where}: {a} against {b}")
+    return 0.0
+
+
+def compared(ours: dict[str, Any], theirs: dict[str, Any], channels: int, both_made: Tensor) -> float:
+    """The largest difference of two calls. both_made: bool `[1,1,T,h,w]`, latents that neither side holds."""
+    a, b = ours.pop("x"), theirs.pop("x")
+    beside = apart(a[:, channels:], b[:, channels:], "beside")
+    where = both_made.expand(a.shape[0], channels, *both_made.shape[2:])
+    latents = apart(a[:, :channels][where], b[:, :channels][where], "latents")
+    return max(beside, latents, apart(ours, theirs, "call"))
+
+
+# -- measuring -----------------------------------------------------------------------------------------------
+def one_task(engine: Any, name: str, model: Any, vae: Any, task: Task) -> dict[str, Any]:
+    """What reaches the network by our nodes, against core's."""
+    import nodes
+    from sora_core.errors import SoraError
+    from sora_core.pipeline import make, telling
+
+    oracle = ORACLES.get(name)
+    cfg = oracle.cfg if oracle else 3.0
+    positive, negative = tiny.prompt(name, 1), tiny.prompt(name, 2)
+    how = make.Sampling(seed=SEED, steps=STEPS, cfg=cfg)
+    try:
+        edit = task.edit(engine, vae)
+        sees = Sight() if oracle and oracle.sees else None
+        told = telling.condition(
+            engine, model, positive, negative, edit.latent, vae=vae, vision=sees, picture=task.picture
+        )
+        with Calls(model) as calls:
+            made = make.sample_latent(engine, model, told.latent, told.positive, told.negative, how)
+    except SoraError as refused:
+        return {"refused": str(refused)}
+    held = told.latent.get("noise_mask")
+    hold = torch.ones(1, 1, *told.latent["samples"].shape[2:]) if held is None else held[:1, :1]
+    found: dict[str, Any] = {"notes": list(told.notes), "kept": kept(engine, vae, edit, told, made)}
+    theirs = oracle.build(task, vae, positive, negative) if oracle else None
+    if theirs is None or oracle is None:
+        return found
+    latent = dict(theirs[2])
+    with Calls(model) as core:
+        nodes.common_ksampler(model, SEED, STEPS, cfg, "euler", "simple", *theirs[:2], latent, denoise=1.0)
+    mask = latent.get("noise_mask")
+    mask = torch.ones_like(hold) if mask is None else mask[:1, :1].expand_as(hold)
+    space = engine.latent_space(model=model)
+    try:
+        found["equal"] = compared(calls.made[0], core.made[0], space.channels, (hold > 0.5) & (mask > 0.5))
+    except ValueError as unlike:
+        found["equal"] = str(unlike)
+    return {**found, "against": oracle.node}
+
+
+def kept(engine: Any, vae: Any, edit: Any, told: Any, made: dict[str, Any]) -> bool:
+    """Whether held latents and the user's own pixels came back as they were."""
+    from sora_core.pipeline import make, telling
+    from sora_core.tasks import SPLICE
+
+    clean = telling.cut(told.latent)
+    mask = clean.get("noise_mask")
+    same = True
+    if mask is not None:
+        stay = (mask < 0.5).expand_as(clean["samples"])
+        same = torch.equal(made["samples"][stay], clean["samples"][stay])
+    splice = edit.latent[SPLICE]
+    frames = make.decode_video(engine, vae, made)
+    return same and torch.equal(frames[splice.keep], splice.frames[splice.keep])
+
+
+class Words:
+    """A CLIP whose prompts are random, and the same for the same words."""
+
+    tokenizer = None
+
+    def __init__(self, family: str) -> None:
+        self.family = family
+
+    def tokenize(self, text: str) -> str:
+        return text
+
+    def encode_from_tokens_scheduled(self, text: str) -> Any:
+        return tiny.prompt(self.family, sum(text.encode()))
+
+
+def handed_over(engine: Any, name: str, model: Any, vae: Any) -> dict[str, Any]:
+    """A long video of three segments after a clip of 40 frames: what each tells the model is what the last one gave."""
+    from sora_core.media.clips import Clip
+    from sora_core.pipeline import long
+    from sora_core.pipeline.engine import Loaded
+    from sora_core.pipeline.make import Sampling
+    from sora_core.tasks.long.rolling import Rolling, roll
+    from sora_core.tasks.storyboard import Shot
+
+    told: list[tuple[Tensor, Tensor, Tensor]] = []
+    sample = engine.sample
+
+    def watched(model: Any, latent: Any, positive: Any, negative: Any, **settings: Any) -> Any:
+        options = positive[0][1]
+        beside = options.get("concat_latent_image")
+        frames = options.get("vace_frames")
+        if beside is None and frames is not None:
+            beside = frames[0][:, : latent["samples"].shape[1]]
+        if beside is not None and "noise_mask" in latent:
+            told.append((latent["samples"].clone(), latent["noise_mask"] > 0.5, beside.clone()))
+        return sample(model, latent, positive, negative, **settings)
+
+    engine.sample = watched
+    try:
+        plan = long.plan_long(
+            engine,
+            Loaded(model, Words(name), vae),
+            [Shot("a cat", 20.0)],
+            Sampling(seed=SEED, steps=2 * STEPS, cfg=3.0),
+            fps=FPS,
+            width=SIDE,
+            height=SIDE,
+            seconds=4.0,
+            rolling=Rolling(5, 1, 1, 0.6, 0.8),
+            clip=Clip(drawn(40, 3), FPS),
+        )
+        source = plan.job.source
+        start = plan.job.roller.start(source.final, source.context, source.reference)
+        segments = [start, *roll(plan.job.roller, plan.job.total, start)]
+    finally:
+        del engine.sample
+    same = [bool(torch.equal(a.expand_as(s)[~m.expand_as(s)], s[~m.expand_as(s)])) for s, m, a in told]
+    # The first window of each segment begins with what the segment before gave.
+    begins = [
+        any(torch.equal(beside[:, :, : seg.context.shape[2]], seg.context) for _, _, beside in told)
+        for seg in segments[:-1]
+    ]
+    return {"segments": len(segments) - 1, "calls": len(told), "bit by bit": all(same) and all(begins) and bool(told)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="ComfyUI's")
+    parser.add_argument("--only", default=",".join(VAE_OF), help="families, separated by commas")
+    args = parser.parse_args()
+    names = args.only.split(",")
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+    tiny.start(args.folder)
+    torch.set_grad_enabled(False)
+    from sora_core.errors import SoraError
+    from sora_core.host.comfy.engine import ComfyEngine
+
+    engine, made = ComfyEngine(), {}
+    for name in names:
+        model, vae = tiny.model(name), tiny.vae(VAE_OF[name])
+        made[name] = {what: one_task(engine, name, model, vae, task) for what, task in tasks().items()}
+        try:
+            made[name]["long video"] = handed_over(engine, name, model, vae)
+        except SoraError as refused:
+            made[name]["long video"] = {"refused": str(refused)}
+        print(f"{name}: {json.dumps(made[name])}", file=sys.stderr, flush=True)
+    print(json.dumps(made))
+
+
+if __name__ == "__main__":
+    main()
