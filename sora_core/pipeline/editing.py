@@ -15,6 +15,7 @@ from torch import Tensor
 from .. import tasks
 from ..errors import expect
 from ..media.clips import Clip
+from ..media.frames import fit_frames
 from ..media.sizes import check_pixels, check_seconds, check_side, nearest_length
 from ..media.sound import join_audio
 from ..safety import gate
@@ -131,11 +132,18 @@ def infill(
     *,
     window: int = TRAINED_LATENTS,
 ) -> Edit:
-    """Make frames anew (their numbers from 0), or a painted region (`[T,H,W]` or `[1,H,W]`, above 0.5)."""
-    codec = codec_of(engine, vae, window)
-    return _edit(
-        codec, vae, tasks.infill(codec, clip.frames, hidden, region, clip.fps), clip.fps, clip.audio, clip.notes
-    )
+    """Make frames anew (their numbers from 0), or a painted region (`[T,H,W]` or `[1,H,W]`, above 0.5).
+
+    A region of another size than the clip is scaled and cut as a video of that size would be.
+    """
+    codec, notes = codec_of(engine, vae, window), clip.notes
+    if region is not None and region.ndim in (2, 3) and region.shape[-2:] != clip.frames.shape[1:3]:
+        (height, width), (high, wide) = region.shape[-2:], clip.frames.shape[1:3]
+        notes += (f"The mask is {width}x{height}, the video {wide}x{high}: the mask was scaled along.",)
+        painted = region.reshape(-1, height, width, 1).float()
+        region = fit_frames(painted, (wide, high), 1)[..., 0]
+    latent = tasks.infill(codec, clip.frames, hidden, region, clip.fps)
+    return _edit(codec, vae, latent, clip.fps, clip.audio, notes)
 
 
 def connect(
