@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .api import engine, io, note, said
-from .inputs import edit_outputs, fps_input, seconds_input, size_inputs, taken, wanted_size, working_inputs
+from .inputs import (
+    edit_outputs,
+    fps_input,
+    made_latent_input,
+    seconds_input,
+    size_inputs,
+    taken,
+    wanted_size,
+    working_inputs,
+)
 
 if TYPE_CHECKING:
     from sora_core.pipeline.editing import Edit
@@ -100,6 +109,7 @@ class SoraExtend(io.ComfyNode):
                     optional=True,
                     tooltip="How strongly colours that drift are corrected towards the shot's own. 0: not at all.",
                 ),
+                made_latent_input(),
             ],
             outputs=edit_outputs(),
             hidden=[io.Hidden.unique_id],
@@ -117,10 +127,11 @@ class SoraExtend(io.ComfyNode):
         height: int,
         window: int = 5,
         hold: float = 0.3,
+        latent: Any = None,
     ) -> io.NodeOutput:
         from sora_core.pipeline.editing import extend
 
-        clip = taken(video, vae, fps, wanted_size(width, height))
+        clip = taken(video, vae, fps, wanted_size(width, height), latent)
         edit = extend(engine(), vae, clip, seconds, direction, hold=hold, window=window)
         return edited(cls, edit, edit.fps, edit.audio)
 

@@ -104,11 +104,27 @@ def edit_outputs() -> list[io.Output]:
     ]
 
 
-def taken(video: Any, vae: Any, fps: float, size: tuple[int, int] | None) -> Clip:
-    """Read a VIDEO for `vae`, at `fps` (0: its own). What is too long or too large is refused before it is decoded."""
+def made_latent_input() -> io.Input:
+    """Ask for the latent of a video that was just made."""
+    return io.Latent.Input(
+        "latent",
+        optional=True,
+        tooltip="What the video was decoded from, if it was just made: handed over, not encoded again.",
+    )
+
+
+def taken(video: Any, vae: Any, fps: float, size: tuple[int, int] | None, latent: Any = None) -> Clip:
+    """Read a VIDEO for `vae`, at `fps` (0: its own). What is too long or too large is refused before it is decoded.
+
+    latent: see `made_latent_input`.
+    """
+    from dataclasses import replace
+
     from sora_core.pipeline.sources import take_clip
 
-    return take_clip(video, engine().latent_space(vae=vae).multiple, fps=fps or None, size=size)
+    space = engine().latent_space(vae=vae)
+    clip = take_clip(video, space.multiple, fps=fps or None, size=size)
+    return clip if latent is None else replace(clip, latent=space.samples_of(latent, "this VAE"))
 
 
 def watched(video: Any, images: Any, fps: float = 8.0) -> tuple[str | None, Any, float]:

@@ -9,6 +9,7 @@ from .inputs import (
     cfg_input,
     chosen,
     fps_input,
+    made_latent_input,
     sampler_input,
     scheduler_input,
     seed_input,
@@ -104,6 +105,7 @@ class SoraLongVideo(io.ComfyNode):
                 io.Image.Input(
                     "picture", optional=True, tooltip="A reference for all segments, such as a character (Wan VACE)."
                 ),
+                made_latent_input(),
             ],
             outputs=[io.Video.Output(display_name="video", tooltip="The saved file.")],
             hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo, io.Hidden.unique_id],
@@ -142,6 +144,7 @@ class SoraLongVideo(io.ComfyNode):
         video: Any = None,
         clip_vision: Any = None,
         picture: Any = None,
+        latent: Any = None,
     ) -> io.NodeOutput:
         from sora_core.pipeline.engine import Loaded
         from sora_core.pipeline.long import plan_long
@@ -150,7 +153,7 @@ class SoraLongVideo(io.ComfyNode):
         from sora_core.tasks.storyboard import MAX_LONG_SHOTS, parse_storyboard
 
         name, options = chosen(sampler)
-        given = None if video is None else taken(video, vae, fps, (width, height) if width else None)
+        given = None if video is None else taken(video, vae, fps, (width, height) if width else None, latent)
         plan = plan_long(
             engine(),
             Loaded(model, clip, vae),

@@ -35,6 +35,7 @@ class Clip:
     fps: float
     audio: dict[str, Any] | None = None  # ComfyUI's AUDIO, see `.sound`
     notes: tuple[str, ...] = ()  # what was changed on the way in, one sentence each
+    latent: Tensor | None = None  # [1,C,1+k,h,w]: what the frames were decoded from, where they were just made
 
 
 def read_clip(

@@ -112,7 +112,7 @@ def extend(
     """
     codec = codec_of(engine, vae, window)
     new = _new(seconds, clip, sides=2 if direction == "both" else 1)
-    latent = tasks.extend(codec, clip.frames, new, direction, clip.fps, hold)
+    latent = tasks.extend(codec, clip.frames, new, direction, clip.fps, hold, latent_of(codec, clip))
     splice, notes = latent[tasks.SPLICE], clip.notes
     if direction == "forwards" and not codec.fits(new):
         notes += (f"That is more than {window} latents at once: Sora Long Video makes it in segments.",)
@@ -170,6 +170,26 @@ def remix(engine: Engine, vae: Any, clip: Clip) -> Edit:
     """Encode a clip to be restyled: sampled with a denoise below 1 (SDEdit)."""
     codec = codec_of(engine, vae)
     return _edit(codec, vae, tasks.remix(codec, clip.frames, clip.fps), clip.fps, clip.audio, clip.notes)
+
+
+def latent_of(codec: VAECodec, clip: Clip) -> Tensor | None:
+    """Return the latents that a clip was decoded from, where it has some.
+
+    Raises SoraError where they do not stand for its frames one for one.
+    """
+    latent, (length, height, width) = clip.latent, clip.frames.shape[:3]
+    if latent is None:
+        return None
+    space = codec.space
+    fits = (
+        latent.ndim == 5 and latent.shape[:2] == (1, space.channels) and space.cells(height, width) == latent.shape[3:]
+    )
+    expect(
+        fits and space.video_frames(latent.shape[2]) == length,
+        f"latent: it has the shape {list(latent.shape)}, the video {length} frames of {width}x{height} for "
+        f"{space.name}. Connect the latent that the video was decoded from, or none.",
+    )
+    return latent
 
 
 def _new(seconds: float, clip: Clip, others: int = 0, sides: int = 1) -> int:

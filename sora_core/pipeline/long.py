@@ -21,7 +21,7 @@ from ..tasks.long.rolling import Rolling, SampleFn
 from ..tasks.long.source import make_source
 from ..tasks.long.story import LongVideo, check_long
 from ..tasks.storyboard import Shot
-from .editing import codec_of, encode_shots
+from .editing import codec_of, encode_shots, latent_of
 from .engine import EMPTY_PROMPT, Conditioning, Engine, Latent, Loaded, unknown_note
 from .make import Sampling, encode_negative
 from .progress import Steps
@@ -128,7 +128,7 @@ def plan_long(
     seconds = seconds or sum(shot.seconds for shot in shots)
     check_long(seconds, fps)
     if clip is not None:
-        source = make_source(codec, clip.frames, rolling)
+        source = make_source(codec, clip.frames, rolling, latent_of(codec, clip))
     encoded = encode_shots(engine, loaded.clip, shots)
     against = "\n".join(shot.prompt for shot in shots)
     off, others = encode_negative(engine, loaded.clip, negative, against, how.cfg)

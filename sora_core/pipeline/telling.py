@@ -19,6 +19,7 @@ from ..latents.space import LatentSpace
 from ..media.frames import fit_frames
 from ..tasks.families import Encoder, Known, ModelKind, Told, family_of, tell
 from ..tasks.finish.splice import SPLICE, Splice
+from ..tasks.layout import GIVEN
 from .engine import Conditioning, Engine, Latent
 
 VAE = "sora_vae"  # key of a LATENT: the VAE that an edit was made with
@@ -158,7 +159,7 @@ def _known(kind: ModelKind, latent: Latent, splice: Splice | None, picture: Tens
         f"The latent stands for {known.length} frames of {known.sides[1]}x{known.sides[0]}, its edit was made for "
         f"{made.shape[1]} of {made.shape[3]}x{made.shape[2]}. Use the edit's own latent.",
     )
-    return replace(known, frames=made, shown=torch.stack(shown), fps=splice.fps)
+    return replace(known, frames=made, shown=torch.stack(shown), given=latent.get(GIVEN), fps=splice.fps)
 
 
 def look(engine: Engine, kind: ModelKind, vision: Any, pictures: Sequence[Tensor]) -> Any:

@@ -118,11 +118,18 @@ def animate(codec: VAECodec, images: Mapping[int, Tensor], frames: int, fps: flo
 
 
 def extend(
-    codec: VAECodec, frames: Tensor, new: int, direction: str = "forwards", fps: float = 8.0, hold: float = HOLD
+    codec: VAECodec,
+    frames: Tensor,
+    new: int,
+    direction: str = "forwards",
+    fps: float = 8.0,
+    hold: float = HOLD,
+    latent: Tensor | None = None,
 ) -> dict[str, Any]:
     """Add `new` frames after `frames` `[T,H,W,3]`, before them, or on both sides (then a batch of two windows).
 
-    direction: one of DIRECTIONS. hold: see `Splice`. Raises SoraError for values out of range.
+    direction: one of DIRECTIONS. hold: see `Splice`. latent: what the frames were decoded from, `[1,C,1+k,h,w]` for
+    1 + ratio * k of them; forwards its end is handed over, not encoded again. Raises SoraError for values out of range.
     """
     _check_frames(frames, "The video")
     expect(direction in DIRECTIONS, f"direction is {direction!r}: use one of {', '.join(DIRECTIONS)}.")
@@ -148,7 +155,9 @@ def extend(
     if forwards:
         inner, kept = _bridge(codec, tail, max(count, back), None)
         place = torch.arange(inner.shape[0]) + lead + length - tail.shape[0]
-        windows.append(Window(inner, kept, places_up_to(place, total)))
+        shown = 1 + (tail.shape[0] - 1) // ratio
+        given = None if latent is None or backwards else latent[:, :, -shown:]
+        windows.append(Window(inner, kept, places_up_to(place, total), given))
     if backwards:
         inner, kept = _bridge(codec, None, back, head)
         shown = min(head.shape[0], length)

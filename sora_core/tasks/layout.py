@@ -21,6 +21,7 @@ from ..latents.space import SORA_MINI, LatentSpace
 from .finish.splice import SPLICE, Splice
 
 TRAINED_LATENTS = 5  # of sora-mini's clips: 17 frames
+GIVEN = "sora_given"  # key of a LATENT: which latents were handed over and not encoded, bool [B,T]
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Window:
     frames: Tensor  # [1+ratio*k,H,W,3] float 0..1; anything where they are to be made
     keep: Tensor  # bool [1+k]: which latents are kept
     place: Tensor  # long [1+ratio*k]: the frame of the finished video that each decoded one is, -1 for none
+    given: Tensor | None = None  # [1,C,n,h,w]: the first n latents, where they need not be encoded
 
 
 def encode_kept(codec: VAECodec, frames: Tensor, keep: Tensor) -> Tensor:
@@ -95,11 +97,25 @@ def to_latent(
 
     frames, keep, hold: of the finished video, see `Splice`.
     """
-    samples = torch.cat([encode_kept(codec, w.frames, w.keep) for w in windows])
+    samples = torch.cat([_samples_of(codec, w) for w in windows])
     mask = torch.stack([~w.keep for w in windows]).float()[:, None, :, None, None]
     mask = mask.expand(-1, 1, -1, *samples.shape[3:]).contiguous()
     splice = Splice(frames, keep, tuple(w.place for w in windows), fps, hold)
-    return {"samples": samples, "noise_mask": mask, SPLICE: splice}
+    made = {"samples": samples, "noise_mask": mask, SPLICE: splice}
+    counts = [0 if w.given is None else w.given.shape[2] for w in windows]
+    if any(counts):
+        made[GIVEN] = torch.stack([torch.arange(len(w.keep)) < n for w, n in zip(windows, counts, strict=True)])
+    return made
+
+
+def _samples_of(codec: VAECodec, window: Window) -> Tensor:
+    """Return a window's latents `[1,C,1+k,h,w]`: those that it keeps, zeros elsewhere."""
+    if window.given is None:
+        return encode_kept(codec, window.frames, window.keep)
+    given = window.given
+    samples = given.new_zeros(*given.shape[:2], len(window.keep), *given.shape[3:])
+    samples[:, :, : given.shape[2]] = given
+    return samples
 
 
 def with_last_held(frames: Tensor, length: int) -> Tensor:

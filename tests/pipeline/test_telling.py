@@ -215,3 +215,19 @@ def test_a_mask_of_another_size_is_scaled_along(loaded):
     assert edit.notes == ("The mask is 128x64, the video 32x32: the mask was scaled along.",)
     with pytest.raises(SoraError, match="mask is empty"):
         editing.infill(OwnEngine(), loaded.vae, Clip(torch.rand(9, 32, 32, 3), 8.0), region=torch.zeros(1, 64, 128))
+
+
+def test_the_latent_of_a_video_that_was_just_made_is_handed_over(loaded, prompts):
+    """An extension keeps its end, bit by bit, and a model that is told of frames is told the latents themselves."""
+    latent = torch.randn(1, 16, 5, 4, 4, generator=torch.Generator().manual_seed(4))
+    clip = Clip(OwnEngine().decode(loaded.vae, {"samples": latent}), 8.0, latent=latent)
+    again = editing.extend(OwnEngine(), loaded.vae, replace(clip, latent=None), 1.0, window=5).latent
+    edit = editing.extend(OwnEngine(), loaded.vae, clip, 1.0, window=5).latent
+    assert torch.equal(edit["samples"][:, :, :3], latent[:, :, -3:])
+    assert not torch.equal(again["samples"][:, :, :3], latent[:, :, -3:])
+    told = condition(Foreign("WAN21", 20), loaded.model, prompts.positive, None, edit)
+    beside = told.positive[0][1]["concat_latent_image"]
+    assert torch.equal(beside[:, :, :3], latent[:, :, -3:])
+    assert told.positive[0][1]["concat_mask"][0, 0, :, 0, 0].tolist() == [0, 0, 0, 1, 1]
+    with pytest.raises(SoraError, match="shape .1, 16, 4, 4, 4., the video 17 frames of 32x32"):
+        editing.extend(OwnEngine(), loaded.vae, replace(clip, latent=latent[:, :, 1:]), 1.0)

@@ -59,6 +59,7 @@ class Known:
     # Frames come from an edit. Without them latents are all there is, as in a segment of a long video.
     frames: Tensor | None = None  # [B,t,H,W,3] float 0..1, anything where not known
     shown: Tensor | None = None  # bool [B,t,H,W], or [B,t,1,1] where frames are known whole
+    given: Tensor | None = None  # bool [B,T]: latents that were handed over with the frames
     fps: float | None = None
     picture: Tensor | None = None  # [H,W,3] float 0..1: a reference, which is no frame of the video
     strength: float = 1.0  # of what is told, where a family has one
@@ -110,7 +111,8 @@ class Known:
         Frames are encoded as one stream. Latents without frames are handed on as they are.
         """
         if self.frames is not None:
-            return torch.cat([encode(video) for video in self.filled()])
+            made = torch.cat([encode(video) for video in self.filled()])
+            return made if self.given is None else torch.where(self.given[:, None, :, None, None], self.samples, made)
         grey = encode.grey(self.length, *self.sides).to(self.samples)
         return torch.where(self.mask, grey, self.samples)
 

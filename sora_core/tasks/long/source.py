@@ -27,8 +27,12 @@ class Source:
     reference: Tensor  # [1,C,r,h,w]: latents of how their last shot begins, which is how it should look later on
 
 
-def make_source(codec: VAECodec, frames: Tensor, rolling: Rolling) -> Source:
-    """Encode what a long video needs of `frames` `[T,H,W,3]`. What it takes does not grow with their number."""
+def make_source(codec: VAECodec, frames: Tensor, rolling: Rolling, latent: Tensor | None = None) -> Source:
+    """Encode what a long video needs of `frames` `[T,H,W,3]`. What it takes does not grow with their number.
+
+    latent: what the frames were decoded from, `[1,C,1+k,h,w]` for 1 + ratio * k of them: it is handed over, not
+    encoded again.
+    """
 
     def whole(count: int, most: int) -> int:
         """Count the frames of the longest stream of whole groups among `count`, of at most `most` latents."""
@@ -39,6 +43,10 @@ def make_source(codec: VAECodec, frames: Tensor, rolling: Rolling) -> Source:
     shown = min(covered, whole(length, rolling.window - rolling.new))
     begin = max(cuts(frames), default=0)
     first = whole(length - begin, min(rolling.window, REMEMBERED))
+    if latent is not None:
+        at = codec.space.latent_of(begin)
+        look = latent[:, :, at : at + codec.latents(first)]
+        return Source(frames, *(latent[:, :, -codec.latents(n) :] for n in (covered, shown)), covered, look)
     final = codec.encode(frames[-covered:])
     reference = final if (begin, first) == (length - covered, covered) else codec.encode(frames[begin : begin + first])
     return Source(frames, final, codec.encode(frames[-shown:]), covered, reference)
