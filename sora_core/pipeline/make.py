@@ -158,8 +158,9 @@ def sample_latent(
 
     def one(single: Latent) -> Latent:
         told = condition(engine, model, positive, negative, single)
-        for note in told.notes if tell is not None else ():
-            tell(note)
+        if tell is not None:
+            for note in told.notes:
+                tell(note)
         made = engine.sample(
             model,
             told.latent,

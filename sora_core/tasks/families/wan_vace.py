@@ -6,6 +6,8 @@ both are encoded, 16 channels each. The mask keeps its pixels: each cell has 8 x
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -30,7 +32,7 @@ def tell(known: Known, encode: Encoder) -> Told:
         # Its own place in the latent is sampled along.
         samples = torch.cat((samples.new_zeros(*samples.shape[:2], front, *samples.shape[3:]), samples), 2)
         hold = torch.cat((hold.new_ones(*hold.shape[:2], front, *hold.shape[3:]), hold), 2)
-    lists = {"vace_frames": [frames], "vace_mask": [mask], "vace_strength": [known.strength]}
+    lists: dict[str, list[Any]] = {"vace_frames": [frames], "vace_mask": [mask], "vace_strength": [known.strength]}
     return Told(samples, hold, lists=lists, front=front)
 
 

@@ -46,7 +46,8 @@ def make_source(codec: VAECodec, frames: Tensor, rolling: Rolling, latent: Tenso
     if latent is not None:
         at = codec.space.latent_of(begin)
         look = latent[:, :, at : at + codec.latents(first)]
-        return Source(frames, *(latent[:, :, -codec.latents(n) :] for n in (covered, shown)), covered, look)
+        final, context = (latent[:, :, -codec.latents(count) :] for count in (covered, shown))
+        return Source(frames, final, context, covered, look)
     final = codec.encode(frames[-covered:])
     reference = final if (begin, first) == (length - covered, covered) else codec.encode(frames[begin : begin + first])
     return Source(frames, final, codec.encode(frames[-shown:]), covered, reference)
