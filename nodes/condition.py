@@ -61,13 +61,15 @@ class SoraCondition(io.ComfyNode):
         clip_vision: Any = None,
         picture: Any = None,
     ) -> io.NodeOutput:
-        from sora_core.pipeline.telling import condition
+        from sora_core.pipeline.telling import TOLD, condition
 
         told = condition(
             engine(), model, positive, negative, latent, vae=vae, vision=clip_vision, picture=picture, strength=strength
         )
-        text = "\n".join(told.notes)
-        shown = note(cls, text) if text else None
+        notes, more = [*told.notes], sum(told.latent.get(TOLD, (0, 0)))
+        if more:
+            notes.append(f"{more} latents more are sampled along: Sora VAE Decode takes them off.")
+        shown = note(cls, "\n".join(notes)) if notes else None
         return io.NodeOutput(model, told.positive, told.negative, told.latent, ui=shown)
 
 

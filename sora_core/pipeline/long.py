@@ -149,6 +149,7 @@ def plan_long(
         f"{story.total} latents in segments, {seconds:g} s made.",
         *unknown_note(encoded.unknown, others),
         *notes_of(family_of(kind), space.name, True),
+        *(("clip_vision: there is no video whose end it could see.",) if vision is not None and clip is None else ()),
     )
     return LongPlan(engine, loaded.vae, job, width, height, parts, notes)
 

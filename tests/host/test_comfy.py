@@ -233,7 +233,7 @@ def core_model(kind: str, layout: str, **attributes):
 
     network = SimpleNamespace(**{"forward": lambda x, timestep, context: None} | attributes)
     model = type(kind, (comfy_standin.BaseModel,), {"__init__": lambda self: None})()
-    shape = {"latent_channels": 16, "latent_dimensions": 3}
+    shape = {"latent_channels": 16, "latent_dimensions": 3, "process_out": lambda self, latent: latent}
     model.__dict__.update(diffusion_model=network, latent_format=type(layout, (), shape)())
     return comfy_standin.ModelPatcher(model, "cpu", "cpu")
 
@@ -250,6 +250,31 @@ def test_families_of_the_hosts_own_models(hosts, kind, layout, expected):
     space = hosts[0].latent_space(model=core_model(kind, layout, patch_size=(1, 2, 2)))
     ratios = (space.temporal_ratio, space.spatial_ratio, space.causal)
     assert (space.name, *ratios, space.masks, space.vae) == expected and space.channels == 16
+
+
+def test_a_model_says_in_which_language_it_is_told(hosts):
+    """By its class, by what its network takes in, by whether it sees pictures, and by what it takes for 0."""
+    patcher = core_model("WAN21", "Wan21", patch_size=(1, 2, 2), in_dim=36, img_emb=object())
+    layout = patcher.model.latent_format
+    layout.process_out = lambda latent: latent + 2
+    kind = hosts[0].model_kind(patcher)
+    assert (kind.name, kind.extra, kind.vision) == ("WAN21", 20, True)
+    assert torch.equal(kind.zero, torch.full((1, 16, 1, 1, 1), 2.0))
+    plain = hosts[0].model_kind(core_model("CogVideoX", "CogVideoX", in_channels=16, img_emb=None))
+    assert (plain.extra, plain.vision) == (0, False)
+
+
+def test_clip_vision_sees_two_pictures_in_a_row(hosts):
+    class Vision:
+        def encode_image(self, image):
+            seen = comfy_standin.Sight()
+            seen.penultimate_hidden_states = image.mean().view(1, 1, 1).expand(1, 3, 2)
+            return seen
+
+    black, white = torch.zeros(8, 8, 3), torch.ones(8, 8, 3)
+    assert hosts[0].look(Vision(), [white]).penultimate_hidden_states.shape == (1, 3, 2)
+    both = hosts[0].look(Vision(), [black, white]).penultimate_hidden_states
+    assert both[0, :, 0].tolist() == [0, 0, 0, 1, 1, 1]
 
 
 def test_a_model_of_pictures_is_refused_though_its_latents_have_time(hosts):

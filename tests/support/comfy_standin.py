@@ -37,6 +37,13 @@ class LatentFormat:
     latent_channels, latent_dimensions = 4, 2
     latent_rgb_factors = latent_rgb_factors_bias = None
 
+    def process_out(self, latent):
+        return latent
+
+
+class Sight:
+    """What CLIP sees of a picture."""
+
 
 class CONST: ...
 
@@ -270,6 +277,7 @@ def contents(folder) -> dict[str, dict]:
             "get_output_directory": lambda: str(folder),
             "get_save_image_path": lambda prefix, out, w, h: (out, prefix.split("/")[-1], 1, "video", prefix),
         },
+        "comfy.clip_vision": {"Output": Sight},
         "latent_preview": {"get_previewer": lambda device, layout: object()},
         "server": {"PromptServer": SimpleNamespace(instance=None)},
     }
