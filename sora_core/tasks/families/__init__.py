@@ -32,6 +32,16 @@ class Family:
 FAMILIES = (
     Family("Wan VACE", ("WAN21_Vace",), wan_vace.tell, pixels=True, picture=True, keys=("vace_frames",)),
     Family("Wan I2V", ("WAN21",), wan_i2v.tell, extra=(20,), pixels=True, begins=True, keys=("concat_latent_image",)),
+    # Fun Inpaint of 5B: timesteps by token, and frames beside the latent.
+    Family(
+        "Wan 2.2 5B Inpaint",
+        ("WAN22",),
+        wan_i2v.tell,
+        extra=(52,),
+        pixels=True,
+        begins=True,
+        keys=("concat_latent_image",),
+    ),
     Family("timesteps by token", ("SoraModel", "WAN22"), tokens.tell, beside=False),
     Family("Cosmos Predict 2", ("CosmosPredict2",), cosmos.tell, beside=False),
     Family(
