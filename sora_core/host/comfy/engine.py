@@ -77,7 +77,11 @@ class ComfyEngine:
         if len(seen) == 1:
             return seen[0]
         both = comfy.clip_vision.Output()
-        both.penultimate_hidden_states = torch.cat([one.penultimate_hidden_states for one in seen], dim=-2)
+        # Wan reads the last but one, HunyuanVideo 1.5 the last.
+        for layer in ("penultimate_hidden_states", "last_hidden_state"):
+            states = [getattr(one, layer, None) for one in seen]
+            if all(state is not None for state in states):
+                setattr(both, layer, torch.cat(states, dim=-2))
         return both
 
     def flops(self, model: Any) -> Callable[[int], float] | None:
@@ -172,8 +176,12 @@ class ComfyEngine:
         samples = vae_space(vae).samples_of(latent, "this VAE")
         images = vae.decode(samples)
         expect(bool(torch.isfinite(images).all()), "The VAE decoded NaN or infinite values. Load it in fp32.")
-        # IMAGE has no place for a batch of clips: they follow one another.
-        return images.flatten(0, 1) if images.ndim == 5 else images
+        if images.ndim == 5:
+            # CogVideoX decodes an even number of latents without a single first frame: three frames too many in front.
+            images = images[:, -vae_space(vae).video_frames(samples.shape[2]) :]
+            # IMAGE has no place for a batch of clips: they follow one another.
+            images = images.flatten(0, 1)
+        return images
 
     def decode_pieces(self, vae: Any, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
         """Decode latents in pieces to frames in pieces, each behind the latents that a causal decoder remembers."""
