@@ -41,7 +41,7 @@ class LongPlan:
     width: int  # pixels
     height: int  # pixels
     parts: _Parts
-    notes: tuple[str, ...]
+    notes: tuple[str, ...]  # what a person should know, in sentences
 
     def decode(self, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
         """Decode latents in pieces to frames in pieces, as one stream."""
@@ -136,7 +136,9 @@ def plan_long(
     roller = story.roller(sample, sigmas, shape, how.seed, rolling)
     job = Job(roller, story.total, fps, settings, source, None if clip is None else clip.audio)
     parts.count = job.segments
-    notes = (f"{story.total} latents in segments, {seconds:g} s made.", *unknown_note(encoded.unknown, others))
+    changed = () if clip is None else clip.notes
+    said = f"{story.total} latents in segments, {seconds:g} s made."
+    notes = (*changed, said, *unknown_note(encoded.unknown, others))
     return LongPlan(engine, loaded.vae, job, width, height, parts, notes)
 
 
@@ -199,4 +201,4 @@ def extend_in_segments(
     )
     frames, latent = plan.in_memory(steps)
     audio = join_audio([(clip.audio, length / clip.fps), (None, (len(frames) - length) / clip.fps)])
-    return VideoResult(frames, clip.fps, latent, how.seed, audio=audio, notes=[*clip.notes, *plan.notes])
+    return VideoResult(frames, clip.fps, latent, how.seed, audio=audio, notes=list(plan.notes))

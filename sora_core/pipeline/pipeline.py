@@ -26,6 +26,7 @@ from ..loading.checkpoint import load_model
 from ..loading.lora import apply_lora, read_lora
 from ..media.sizes import MAX_FRAMES, check_rate, check_seconds, check_size, nearest_length, plan_clip, plan_frames
 from ..provenance import plan
+from ..safety import gate
 from ..tasks.finish.splice import SPLICE
 from ..tasks.long.render import Progress
 from ..tasks.long.rolling import Rolling
@@ -313,19 +314,20 @@ class Pipeline(LoadedModel):
             fps = clip.fps
         fps = self._rate(fps)
         width, height = self._size(width, height)
-        made = plan_long(
-            self.engine,
-            self.loaded,
-            listed,
-            sampling,
-            fps=fps,
-            width=width,
-            height=height,
-            seconds=seconds or 0.0,
-            negative=negative,
-            rolling=rolling or rolling_for(self.window),
-            clip=clip,
-        )
+        with gate.noting(notes):
+            made = plan_long(
+                self.engine,
+                self.loaded,
+                listed,
+                sampling,
+                fps=fps,
+                width=width,
+                height=height,
+                seconds=seconds or 0.0,
+                negative=negative,
+                rolling=rolling or rolling_for(self.window),
+                clip=clip,
+            )
         kind = None if video is None else "SoraLongVideo"
         saving = plan(of_call(self.bundle, kind, [video], "\n".join(shot.prompt for shot in listed)))
         done = made.render(path, saving=saving, progress=progress, metadata=metadata, keep_segments=keep_segments)

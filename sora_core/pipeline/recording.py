@@ -11,6 +11,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from ..loading.checkpoint import ModelBundle
 from ..provenance.credentials.history import History, Model
+from ..safety import gate
 from .result import VideoResult
 
 Given = ParamSpec("Given")
@@ -27,7 +28,7 @@ Call = Callable[Concatenate[Maker, Given], VideoResult]
 
 
 def recorded(kind: str | None, *files: str) -> Callable[[Call[Maker, Given]], Call[Maker, Given]]:
-    """Decorate a method that makes a video: note on its result how it was made.
+    """Decorate a method that makes a video: note on its result how it was made, and what the policy said of it.
 
     kind: a key of `history.EDITS`, None for what is made from words alone. files: the parameters that may name a file.
     """
@@ -37,10 +38,13 @@ def recorded(kind: str | None, *files: str) -> Callable[[Call[Maker, Given]], Ca
 
         @functools.wraps(method)
         def call(self: Maker, *args: Given.args, **kwargs: Given.kwargs) -> VideoResult:
-            result = method(self, *args, **kwargs)
+            said: list[str] = []
+            with gate.noting(said):
+                result = method(self, *args, **kwargs)
             given = signature.bind(self, *args, **kwargs).arguments
-            said = given.get("prompt", given.get("shots"))
-            return replace(result, history=of_call(self.bundle, kind, [given.get(name) for name in files], said))
+            prompt = given.get("prompt", given.get("shots"))
+            history = of_call(self.bundle, kind, [given.get(name) for name in files], prompt)
+            return replace(result, history=history, notes=[*result.notes, *said])
 
         return call
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..api import io, ui
 from ..api.video import VideoComponents, VideoFromComponents, VideoFromFile, VideoInput
 from ..desk.folders import VIDEO_SUFFIXES, current
-from ..saving import saving_of
+from ..saving import saving_of, tell_saved
 
 
 class LoadVideo(io.ComfyNode):
@@ -156,7 +156,9 @@ class SaveVideo(io.ComfyNode):
         tags = dict(cls.hidden.extra_pnginfo or {})
         if cls.hidden.prompt is not None:
             tags["prompt"] = cls.hidden.prompt
-        video.save_to(path, metadata=tags, crf=crf, saving=saving_of(cls.hidden))
+        saving = saving_of(cls.hidden)
+        video.save_to(path, metadata=tags, crf=crf, saving=saving)
+        tell_saved(cls.hidden, saving)
         saved = ui.SavedResult(path.name, subfolder, io.FolderType.output)
         return io.NodeOutput(video, ui=ui.PreviewVideo([saved]))
 
