@@ -57,13 +57,12 @@ PASSED_ON = ("negative", "seconds", "frames", "fps", "seed", "steps", "sampler",
 
 def run(args: argparse.Namespace) -> int:
     """Check what can be checked at once, then make the video under the policy."""
-    from ..files import ensure_writable
+    from ..files import ensure_mp4, ensure_writable
     from ..pipeline.engine import EMPTY_PROMPT
 
     out: Path = args.output
     expect(bool(args.prompt.strip()), EMPTY_PROMPT)
-    expect(out.suffix.lower() == ".mp4", f"The output {str(out)!r} is not an mp4: end its name in .mp4.")
-    expect(not out.is_dir(), f"The output {str(out)!r} is a folder: give the name of a file.")
+    ensure_mp4(out)
     ensure_writable(out.parent)
 
     from ..safety import gate

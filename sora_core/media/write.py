@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..errors import SoraError, expect
-from ..files import ensure_writable, write_error, written_beside
+from ..files import ensure_mp4, ensure_writable, write_error, written_beside
 from ..safety.gate import check_frames, noting
 from .sizes import check_rate
 from .sound import encode_audio
@@ -75,11 +75,12 @@ def write_video(
         concealed; None for none of it.
 
     The file appears under `path` only when it is complete. Raises SoraError when there are no frames, sizes differ, the
-    disk is full or the folder read-only.
+    disk is full or the folder read-only, and, before any frame is made, for a name that is no mp4's.
     """
     import av
 
     path = Path(path)
+    ensure_mp4(path)
     rate = frame_rate(fps)
     ensure_writable(path.parent)
     # Frames that come in pieces are checked as they are encoded.
@@ -108,6 +109,7 @@ def remux(source: str | Path, path: str | Path, metadata: dict[str, str], saving
     import av
 
     path = Path(path)
+    ensure_mp4(path)
     ensure_writable(path.parent)
     with open_video(source) as given, written_beside(path) as part:
         try:

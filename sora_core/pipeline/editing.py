@@ -15,7 +15,8 @@ from torch import Tensor
 from .. import tasks
 from ..errors import expect
 from ..media.clips import Clip
-from ..media.sizes import check_pixels, check_seconds, check_side, nearest_length
+from ..media.frames import fit_frames
+from ..media.sizes import check_pixels, check_seconds, check_side, nearest_length, rounded_length
 from ..media.sound import join_audio
 from ..safety import gate
 from ..tasks.edits import HOLD
@@ -23,7 +24,7 @@ from ..tasks.layout import TRAINED_LATENTS, VAECodec
 from ..tasks.storyboard import Shot, plan_shots, shots_conditioning
 from .engine import Conditioning, Engine, Latent, unknown_note
 from .make import empty_latent
-from .sources import Picture, Size, take_still
+from .sources import Picture, Size, open_still
 
 Audio = dict[str, Any]
 
@@ -79,16 +80,21 @@ def animate(
     where the video does not fit into memory.
     """
     codec = codec_of(engine, vae, window)
+    notes: list[str] = []
     if frames is None:
         frames = max(1 + codec.ratio, nearest_length(seconds * fps, codec.ratio))
+        notes += rounded_length(seconds * fps, frames, fps, codec.ratio)
     multiple = engine.latent_space(vae=vae).multiple
     stills: dict[int, Tensor] = {}
     for index, picture in images.items():
-        still = take_still(picture, multiple, size)
+        given = open_still(picture)
+        still = fit_frames(given, size, multiple)[0]
+        if still.shape[:2] != given.shape[1:3]:
+            notes.append(f"The picture at frame {index}: {_size(given[0])} to {_size(still)}.")
         size = size or (still.shape[1], still.shape[0])
         check_pixels(frames, *size)
         stills[index] = still
-    return _edit(codec, tasks.animate(codec, stills, frames, fps), fps, None)
+    return _edit(codec, tasks.animate(codec, stills, frames, fps), fps, None, tuple(notes))
 
 
 def extend(
@@ -154,6 +160,11 @@ def remix(engine: Engine, vae: Any, clip: Clip) -> Edit:
     """Encode a clip to be restyled: sampled with a denoise below 1 (SDEdit)."""
     codec = codec_of(engine, vae)
     return _edit(codec, tasks.remix(codec, clip.frames, clip.fps), clip.fps, clip.audio, clip.notes)
+
+
+def _size(picture: Tensor) -> str:
+    """Name the size of `[H,W,C]`."""
+    return f"{picture.shape[1]}x{picture.shape[0]}"
 
 
 def _new(seconds: float, clip: Clip, others: int = 0, sides: int = 1) -> int:
