@@ -16,13 +16,24 @@ def edited(cls: type[io.ComfyNode], edit: Edit, *others: Any) -> io.NodeOutput:
     return io.NodeOutput(edit.latent, *others, ui=note(cls, edit.described()))
 
 
+def edit_schema(node: str, name: str, *, outputs: list[io.Output] | None = None, **more: Any) -> io.Schema:
+    """Make the schema of an edit node, which shows a text and has the usual outputs where none are given."""
+    return io.Schema(
+        node,
+        display_name=name,
+        category="Sora/edit",
+        outputs=edit_outputs() if outputs is None else outputs,
+        hidden=[io.Hidden.unique_id],
+        **more,
+    )
+
+
 class SoraImageToVideo(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return edit_schema(
             "SoraImageToVideo",
-            display_name="Sora Image to Video",
-            category="Sora/edit",
+            "Sora Image to Video",
             description="A picture as the first frame of a video, the last, or any other; or two as both ends.",
             search_aliases=["animate", "i2v", "image to video", "first last frame", "keyframe", "start image"],
             inputs=[
@@ -44,7 +55,6 @@ class SoraImageToVideo(io.ComfyNode):
             ],
             # A picture brings no sound along.
             outputs=edit_outputs()[:2],
-            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -75,10 +85,9 @@ class SoraImageToVideo(io.ComfyNode):
 class SoraExtend(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return edit_schema(
             "SoraExtend",
-            display_name="Sora Extend",
-            category="Sora/edit",
+            "Sora Extend",
             description="More of a video, after it, before it or on both sides. Its own frames come back untouched. "
             "For much more than a second use Sora Long Video.",
             search_aliases=["extend video", "continue", "outpaint in time", "prequel", "longer"],
@@ -101,8 +110,6 @@ class SoraExtend(io.ComfyNode):
                     tooltip="How strongly colours that drift are corrected towards the shot's own. 0: not at all.",
                 ),
             ],
-            outputs=edit_outputs(),
-            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -128,10 +135,9 @@ class SoraExtend(io.ComfyNode):
 class SoraInfill(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return edit_schema(
             "SoraInfill",
-            display_name="Sora Infill",
-            category="Sora/edit",
+            "Sora Infill",
             description="Makes some frames of a video anew, or what a mask covers. All else comes back untouched.",
             search_aliases=["inpaint video", "missing frames", "interpolate", "remove object", "fill", "mask"],
             inputs=[
@@ -149,8 +155,6 @@ class SoraInfill(io.ComfyNode):
                     tooltip="What to make anew, of the size of the video: one mask, or one for each frame.",
                 ),
             ],
-            outputs=edit_outputs(),
-            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -176,10 +180,9 @@ class SoraInfill(io.ComfyNode):
 class SoraConnect(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return edit_schema(
             "SoraConnect",
-            display_name="Sora Connect",
-            category="Sora/edit",
+            "Sora Connect",
             description="Two videos in one: makes what leads from the end of the first to the start of the second. "
             "The second is brought to the size and frame rate of the first.",
             search_aliases=["transition", "blend videos", "connect", "morph", "join"],
@@ -190,8 +193,6 @@ class SoraConnect(io.ComfyNode):
                 seconds_input("there is between the two"),
                 *working_inputs(),
             ],
-            outputs=edit_outputs(),
-            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -210,10 +211,9 @@ class SoraConnect(io.ComfyNode):
 class SoraLoop(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return edit_schema(
             "SoraLoop",
-            display_name="Sora Loop",
-            category="Sora/edit",
+            "Sora Loop",
             description="Makes what leads from the end of a video back to its start, so that it plays for ever.",
             search_aliases=["perfect loop", "seamless loop", "cinemagraph", "gif loop"],
             inputs=[
@@ -222,8 +222,6 @@ class SoraLoop(io.ComfyNode):
                 seconds_input("leads back to the start"),
                 *working_inputs(),
             ],
-            outputs=edit_outputs(),
-            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -240,10 +238,9 @@ class SoraLoop(io.ComfyNode):
 class SoraRemix(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return edit_schema(
             "SoraRemix",
-            display_name="Sora Remix",
-            category="Sora/edit",
+            "Sora Remix",
             description="A video to be restyled after the sampler's prompt (SDEdit). Connect denoise to the sampler.",
             search_aliases=["restyle", "video to video", "v2v", "sdedit", "style transfer", "remix"],
             inputs=[
@@ -265,7 +262,6 @@ class SoraRemix(io.ComfyNode):
                 io.Float.Output(display_name="denoise", tooltip="The strength, for the sampler's denoise."),
                 *edit_outputs()[1:],
             ],
-            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
