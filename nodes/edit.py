@@ -8,6 +8,7 @@ from .api import engine, io, note, said
 from .inputs import edit_outputs, fps_input, seconds_input, size_inputs, taken, wanted_size, working_inputs
 
 if TYPE_CHECKING:
+    from sora_core.media.clips import Clip
     from sora_core.pipeline.editing import Edit
 
 
@@ -82,7 +83,21 @@ class SoraImageToVideo(io.ComfyNode):
         return edited(cls, edit, float(fps))
 
 
-class SoraExtend(io.ComfyNode):
+class EditsVideo(io.ComfyNode):
+    """A node that edits one video, brought to what `working_inputs` ask for."""
+
+    @classmethod
+    def execute(cls, video: Any, vae: Any, fps: float, width: int, height: int, **how: Any) -> io.NodeOutput:
+        edit = cls.edit(vae, taken(video, vae, fps, wanted_size(width, height)), **how)
+        return edited(cls, edit, edit.fps, edit.audio)
+
+    @classmethod
+    def edit(cls, *args: Any, **how: Any) -> Edit:
+        """Make the edit of a clip, with the node's own inputs."""
+        raise NotImplementedError
+
+
+class SoraExtend(EditsVideo):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return edit_schema(
@@ -113,26 +128,13 @@ class SoraExtend(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
-        cls,
-        video: Any,
-        vae: Any,
-        seconds: float,
-        direction: str,
-        fps: float,
-        width: int,
-        height: int,
-        window: int = 5,
-        hold: float = 0.3,
-    ) -> io.NodeOutput:
+    def edit(cls, vae: Any, clip: Clip, seconds: float, direction: str, window: int = 5, hold: float = 0.3) -> Edit:
         from sora_core.pipeline.editing import extend
 
-        clip = taken(video, vae, fps, wanted_size(width, height))
-        edit = extend(engine(), vae, clip, seconds, direction, hold=hold, window=window)
-        return edited(cls, edit, edit.fps, edit.audio)
+        return extend(engine(), vae, clip, seconds, direction, hold=hold, window=window)
 
 
-class SoraInfill(io.ComfyNode):
+class SoraInfill(EditsVideo):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return edit_schema(
@@ -165,16 +167,12 @@ class SoraInfill(io.ComfyNode):
         return said(parse_frames, frames or None)
 
     @classmethod
-    def execute(
-        cls, video: Any, vae: Any, frames: str, fps: float, width: int, height: int, window: int = 5, mask: Any = None
-    ) -> io.NodeOutput:
+    def edit(cls, vae: Any, clip: Clip, frames: str, window: int = 5, mask: Any = None) -> Edit:
         from sora_core.pipeline.editing import infill
         from sora_core.tasks import parse_frames
 
-        clip = taken(video, vae, fps, wanted_size(width, height))
         hidden = parse_frames(frames) if mask is None else None
-        edit = infill(engine(), vae, clip, hidden, mask, window=window)
-        return edited(cls, edit, edit.fps, edit.audio)
+        return infill(engine(), vae, clip, hidden, mask, window=window)
 
 
 class SoraConnect(io.ComfyNode):
@@ -208,7 +206,7 @@ class SoraConnect(io.ComfyNode):
         return edited(cls, edit, edit.fps, edit.audio)
 
 
-class SoraLoop(io.ComfyNode):
+class SoraLoop(EditsVideo):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return edit_schema(
@@ -225,14 +223,10 @@ class SoraLoop(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
-        cls, video: Any, vae: Any, seconds: float, fps: float, width: int, height: int, window: int = 5
-    ) -> io.NodeOutput:
+    def edit(cls, vae: Any, clip: Clip, seconds: float, window: int = 5) -> Edit:
         from sora_core.pipeline.editing import loop
 
-        clip = taken(video, vae, fps, wanted_size(width, height))
-        edit = loop(engine(), vae, clip, seconds, window=window)
-        return edited(cls, edit, edit.fps, edit.audio)
+        return loop(engine(), vae, clip, seconds, window=window)
 
 
 class SoraRemix(io.ComfyNode):
