@@ -7,8 +7,9 @@
     pipe.extend("cat.mp4", "a cat moving right on a beach", seconds=2).save("longer.mp4")
     pipe.loop("cat.mp4", "a cat on a beach", seconds=1).save("loop.mp4")
 
-Videos and pictures are file names, or frames `[T,H,W,3]` and `[H,W,3]` float 0..1. Every call does what a graph of the
-nodes does with the same settings, bit by bit: both are calls of `make`, `editing` and `long` over an engine.
+Videos and pictures are file names, or frames `[T,H,W,3]` and `[H,W,3]` float 0..1 or uint8; a video may be what a call
+gave back. Every call does what a graph of the nodes does with the same settings, bit by bit: both are calls of `make`,
+`editing` and `long` over an engine.
 """
 
 from __future__ import annotations

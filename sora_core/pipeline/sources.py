@@ -13,6 +13,7 @@ from ..media.frames import fit_frames, resample_frames
 from ..media.sizes import MAX_BYTES, frame_bytes
 from ..media.stills import read_still
 from ..media.video import probe
+from ..provenance.kept import remember_made
 from .result import VideoResult
 
 SAME_RATE = 1e-3  # frames per second: a rate that differs by less is written the same
@@ -39,6 +40,7 @@ def take_clip(
         rate = fps or usual_fps
         return _fitted(Clip(source, rate), multiple, rate, size)
     if isinstance(source, VideoResult):
+        remember_made(source.frames)
         source = source.clip()
     if isinstance(source, Clip):
         return _fitted(source, multiple, fps, size)

@@ -101,6 +101,17 @@ def test_what_a_policy_conceals_of_a_long_video_is_told(ways, concealing):
     assert any(concealing in note for note in far.notes)
 
 
+def test_what_a_policy_blocks_is_named_in_all_three(ways, tmp_path, monkeypatch):
+    policy = policy_with(tmp_path, constant_classifier(tmp_path / "all.onnx", 1.0), "block")
+    monkeypatch.setenv("SORA_POLICY", str(policy.source))
+    with pytest.raises(SoraError, match="is not allowed: 5 of 5 frames, frames 0 to 4: nsfw") as python:
+        ways.pipe.generate(PROMPT, **SIZE, **HOW)
+    with pytest.raises(SoraError) as run:
+        ways.host.run(text_to_video())
+    said = ways.refused("--cfg", "3", prompt=PROMPT)
+    assert str(python.value) in said and str(python.value) in str(run.value)
+
+
 def test_what_a_policy_warns_of_is_told_in_all_three(ways, tmp_path, monkeypatch):
     policy = tmp_path / "warns.toml"
     policy.write_text('name = "studio"\nlocked = true\n[prompt]\naction = "warn"\n')

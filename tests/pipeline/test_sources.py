@@ -8,7 +8,9 @@ from pipeline_support import tiny_pipeline
 
 from sora_core.errors import SoraError
 from sora_core.media.clips import Clip
+from sora_core.media.write import write_video
 from sora_core.pipeline.sources import take_clip, take_still
+from sora_core.provenance.kept import is_kept
 
 HOW = {"seed": 1, "steps": 2, "cfg": 1.0}
 BYTES = torch.randint(0, 256, (5, 32, 32, 3), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
@@ -77,6 +79,17 @@ def test_a_result_is_a_clip_with_its_sound_and_notes(pipe, tmp_path):
         assert "It was cut." in again.notes and any("zeppelin" in note for note in again.notes)
     joined = pipe.connect(first, first, "a cat", seconds=0.5, **HOW)
     assert torch.equal(joined.frames[-5:], first.frames[-5:])
+
+
+def test_a_result_that_is_edited_keeps_its_history_and_its_mark(pipe, tmp_path):
+    own = tmp_path / "own.mp4"
+    write_video(own, BYTES, 8)
+    first = pipe.extend(own, "a dog", seconds=0.5, **HOW)
+    again = pipe.loop(first, "a cat", seconds=0.5, **HOW)
+    assert again.history.sources == (own,) and again.history.edits == ("SoraExtend", "SoraLoop")
+    assert again.history.prompts == ("a dog", "a cat") and len(again.history.models) == 1
+    # What the user brought is his own still; what was made is not, though the second edit kept it.
+    assert [is_kept(frame) for frame in again.frames] == [True] * 5 + [False] * (len(again.frames) - 5)
 
 
 @pytest.mark.parametrize("name", ["negative", "seed", "steps", "cfg", "sampler", "scheduler", "interval", "options"])

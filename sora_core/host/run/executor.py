@@ -251,7 +251,7 @@ class _Run:
         def on_text(text: str) -> None:
             self.tell("progress_text", {"node": node_id, "text": text})
 
-        return Running(on_progress, self.stop.is_set, on_text)
+        return Running(on_progress, self.stop.is_set, on_text, self.previews)
 
     @contextmanager
     def _named(self, planned: PlannedNode) -> Iterator[None]:
