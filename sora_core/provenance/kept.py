@@ -27,7 +27,7 @@ def remember(frames: Tensor) -> None:
 
 
 def remember_made(frames: Tensor) -> None:
-    """Note those of a result's `frames` `[n,H,W,3]` that are not a user's own; an edit that keeps them changes nothing."""
+    """Note those of a result's `frames` `[n,H,W,3]` that are not a user's own, though an edit keeps them."""
     for frame in frames:
         digest = _digest(frame)
         if digest not in _kept:
