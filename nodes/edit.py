@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .api import engine, io, note, said
 from .inputs import (
@@ -17,6 +18,7 @@ from .inputs import (
 )
 
 if TYPE_CHECKING:
+    from sora_core.media.clips import Clip
     from sora_core.pipeline.editing import Edit
 
 
@@ -25,13 +27,24 @@ def edited(cls: type[io.ComfyNode], edit: Edit, *others: Any) -> io.NodeOutput:
     return io.NodeOutput(edit.latent, *others, ui=note(cls, edit.described()))
 
 
+def edit_schema(node: str, name: str, *, outputs: list[io.Output] | None = None, **more: Any) -> io.Schema:
+    """Make the schema of an edit node, which shows a text and has the usual outputs where none are given."""
+    return io.Schema(
+        node,
+        display_name=name,
+        category="Sora/edit",
+        outputs=edit_outputs() if outputs is None else outputs,
+        hidden=[io.Hidden.unique_id],
+        **more,
+    )
+
+
 class SoraImageToVideo(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return edit_schema(
             "SoraImageToVideo",
-            display_name="Sora Image to Video",
-            category="Sora/edit",
+            "Sora Image to Video",
             description="A picture as the first frame of a video, the last, or any other; or two as both ends.",
             search_aliases=["animate", "i2v", "image to video", "first last frame", "keyframe", "start image"],
             inputs=[
@@ -53,7 +66,6 @@ class SoraImageToVideo(io.ComfyNode):
             ],
             # A picture brings no sound along.
             outputs=edit_outputs()[:2],
-            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -81,13 +93,25 @@ class SoraImageToVideo(io.ComfyNode):
         return edited(cls, edit, float(fps))
 
 
-class SoraExtend(io.ComfyNode):
+class EditsVideo(io.ComfyNode):
+    """A node that edits one video, brought to what `working_inputs` ask for."""
+
+    edit: ClassVar[Callable[..., Edit]]  # makes the edit of a clip, with the node's own inputs
+
+    @classmethod
+    def execute(
+        cls, video: Any, vae: Any, fps: float, width: int, height: int, latent: Any = None, **how: Any
+    ) -> io.NodeOutput:
+        edit = cls.edit(vae, taken(video, vae, fps, wanted_size(width, height), latent), **how)
+        return edited(cls, edit, edit.fps, edit.audio)
+
+
+class SoraExtend(EditsVideo):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return edit_schema(
             "SoraExtend",
-            display_name="Sora Extend",
-            category="Sora/edit",
+            "Sora Extend",
             description="More of a video, after it, before it or on both sides. Its own frames come back untouched. "
             "For much more than a second use Sora Long Video.",
             search_aliases=["extend video", "continue", "outpaint in time", "prequel", "longer"],
@@ -111,38 +135,21 @@ class SoraExtend(io.ComfyNode):
                 ),
                 made_latent_input(),
             ],
-            outputs=edit_outputs(),
-            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
-    def execute(
-        cls,
-        video: Any,
-        vae: Any,
-        seconds: float,
-        direction: str,
-        fps: float,
-        width: int,
-        height: int,
-        window: int = 5,
-        hold: float = 0.3,
-        latent: Any = None,
-    ) -> io.NodeOutput:
+    def edit(cls, vae: Any, clip: Clip, seconds: float, direction: str, window: int = 5, hold: float = 0.3) -> Edit:
         from sora_core.pipeline.editing import extend
 
-        clip = taken(video, vae, fps, wanted_size(width, height), latent)
-        edit = extend(engine(), vae, clip, seconds, direction, hold=hold, window=window)
-        return edited(cls, edit, edit.fps, edit.audio)
+        return extend(engine(), vae, clip, seconds, direction, hold=hold, window=window)
 
 
-class SoraInfill(io.ComfyNode):
+class SoraInfill(EditsVideo):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return edit_schema(
             "SoraInfill",
-            display_name="Sora Infill",
-            category="Sora/edit",
+            "Sora Infill",
             description="Makes some frames of a video anew, or what a mask covers. All else comes back untouched.",
             search_aliases=["inpaint video", "missing frames", "interpolate", "remove object", "fill", "mask"],
             inputs=[
@@ -160,8 +167,6 @@ class SoraInfill(io.ComfyNode):
                     tooltip="What to make anew, of the size of the video: one mask, or one for each frame.",
                 ),
             ],
-            outputs=edit_outputs(),
-            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -172,25 +177,20 @@ class SoraInfill(io.ComfyNode):
         return said(parse_frames, frames or None)
 
     @classmethod
-    def execute(
-        cls, video: Any, vae: Any, frames: str, fps: float, width: int, height: int, window: int = 5, mask: Any = None
-    ) -> io.NodeOutput:
+    def edit(cls, vae: Any, clip: Clip, frames: str, window: int = 5, mask: Any = None) -> Edit:
         from sora_core.pipeline.editing import infill
         from sora_core.tasks import parse_frames
 
-        clip = taken(video, vae, fps, wanted_size(width, height))
         hidden = parse_frames(frames) if mask is None else None
-        edit = infill(engine(), vae, clip, hidden, mask, window=window)
-        return edited(cls, edit, edit.fps, edit.audio)
+        return infill(engine(), vae, clip, hidden, mask, window=window)
 
 
 class SoraConnect(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return edit_schema(
             "SoraConnect",
-            display_name="Sora Connect",
-            category="Sora/edit",
+            "Sora Connect",
             description="Two videos in one: makes what leads from the end of the first to the start of the second. "
             "The second is brought to the size and frame rate of the first.",
             search_aliases=["transition", "blend videos", "connect", "morph", "join"],
@@ -201,8 +201,6 @@ class SoraConnect(io.ComfyNode):
                 seconds_input("there is between the two"),
                 *working_inputs(),
             ],
-            outputs=edit_outputs(),
-            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -218,13 +216,12 @@ class SoraConnect(io.ComfyNode):
         return edited(cls, edit, edit.fps, edit.audio)
 
 
-class SoraLoop(io.ComfyNode):
+class SoraLoop(EditsVideo):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return edit_schema(
             "SoraLoop",
-            display_name="Sora Loop",
-            category="Sora/edit",
+            "Sora Loop",
             description="Makes what leads from the end of a video back to its start, so that it plays for ever.",
             search_aliases=["perfect loop", "seamless loop", "cinemagraph", "gif loop"],
             inputs=[
@@ -233,28 +230,21 @@ class SoraLoop(io.ComfyNode):
                 seconds_input("leads back to the start"),
                 *working_inputs(),
             ],
-            outputs=edit_outputs(),
-            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
-    def execute(
-        cls, video: Any, vae: Any, seconds: float, fps: float, width: int, height: int, window: int = 5
-    ) -> io.NodeOutput:
+    def edit(cls, vae: Any, clip: Clip, seconds: float, window: int = 5) -> Edit:
         from sora_core.pipeline.editing import loop
 
-        clip = taken(video, vae, fps, wanted_size(width, height))
-        edit = loop(engine(), vae, clip, seconds, window=window)
-        return edited(cls, edit, edit.fps, edit.audio)
+        return loop(engine(), vae, clip, seconds, window=window)
 
 
 class SoraRemix(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return edit_schema(
             "SoraRemix",
-            display_name="Sora Remix",
-            category="Sora/edit",
+            "Sora Remix",
             description="A video to be restyled after the sampler's prompt (SDEdit). Connect denoise to the sampler.",
             search_aliases=["restyle", "video to video", "v2v", "sdedit", "style transfer", "remix"],
             inputs=[
@@ -276,7 +266,6 @@ class SoraRemix(io.ComfyNode):
                 io.Float.Output(display_name="denoise", tooltip="The strength, for the sampler's denoise."),
                 *edit_outputs()[1:],
             ],
-            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod

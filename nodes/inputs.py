@@ -120,11 +120,23 @@ def taken(video: Any, vae: Any, fps: float, size: tuple[int, int] | None, latent
     """
     from dataclasses import replace
 
+    from sora_core.errors import expect
+    from sora_core.pipeline.editing import codec_of, latent_of
     from sora_core.pipeline.sources import take_clip
 
     space = engine().latent_space(vae=vae)
     clip = take_clip(video, space.multiple, fps=fps or None, size=size)
-    return clip if latent is None else replace(clip, latent=space.samples_of(latent, "this VAE"))
+    if latent is None:
+        return clip
+    samples = space.samples_of(latent, "this VAE")
+    clip = replace(clip, latent=samples)
+    length, height, width = clip.frames.shape[:3]
+    expect(
+        latent_of(codec_of(engine(), vae), clip) is not None,
+        f"latent: it has the shape {list(samples.shape)}, the video {length} frames of {width}x{height}. Connect "
+        "the latent that the video was decoded from, or none.",
+    )
+    return clip
 
 
 def watched(video: Any, images: Any, fps: float = 8.0) -> tuple[str | None, Any, float]:

@@ -59,6 +59,12 @@ def ensure_writable(folder: Path) -> None:
         raise write_error(folder, error) from error
 
 
+def ensure_mp4(path: Path) -> None:
+    """Raise SoraError unless `path` names an mp4, which is what videos are written as, and is no folder."""
+    expect(path.suffix.lower() == ".mp4", f"The output {str(path)!r} is not an mp4: end its name in .mp4.")
+    expect(not path.is_dir(), f"The output {str(path)!r} is a folder: give the name of a file.")
+
+
 def write_error(path: Path, error: OSError) -> SoraError:
     """Return the error to raise for a failed write to `path`, in words."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):

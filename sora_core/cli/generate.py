@@ -57,26 +57,30 @@ PASSED_ON = ("negative", "seconds", "frames", "fps", "seed", "steps", "sampler",
 
 def run(args: argparse.Namespace) -> int:
     """Check what can be checked at once, then make the video under the policy."""
-    from ..files import ensure_writable
+    from ..files import ensure_mp4, ensure_writable
     from ..pipeline.engine import EMPTY_PROMPT
 
     out: Path = args.output
     expect(bool(args.prompt.strip()), EMPTY_PROMPT)
-    expect(out.suffix.lower() == ".mp4", f"The output {str(out)!r} is not an mp4: end its name in .mp4.")
-    expect(not out.is_dir(), f"The output {str(out)!r} is a folder: give the name of a file.")
+    ensure_mp4(out)
     ensure_writable(out.parent)
 
     from ..safety import gate
     from ..safety.policy import configured_policy
 
+    said: list[str] = []
     with gate.enforcing(configured_policy(args.policy)):
         gate.prepare()
-        gate.check_text(args.prompt)
-        return _generate(args)
+        with gate.noting(said):
+            gate.check_text(args.prompt)
+        return _generate(args, said)
 
 
-def _generate(args: argparse.Namespace) -> int:
-    """Make and save the video. Only its name goes to stdout; what a person should know of it goes to stderr."""
+def _generate(args: argparse.Namespace, said: list[str]) -> int:
+    """Make and save the video. Only its name goes to stdout; what a person should know of it goes to stderr.
+
+    said: what is to be told besides.
+    """
     from ..loading.lora import parse_lora
     from ..pipeline import load
     from ..provenance import History, plan
@@ -97,7 +101,7 @@ def _generate(args: argparse.Namespace) -> int:
     with _StepBar() as bar:
         video = pipe.generate(prompt, progress=bar, **options)
     video.save(args.output, **saving)
-    for note in video.notes:
+    for note in dict.fromkeys([*said, *video.notes]):
         print(note, file=sys.stderr)
     print(args.output)
     return 0

@@ -16,7 +16,7 @@ from ..media.stills import read_picture
 from ..safety.gate import check_frames
 from .desk.desk import metadata_of
 from .desk.folders import current
-from .saving import saving_of
+from .saving import saving_of, tell_saved
 
 
 def save_pngs(
@@ -50,6 +50,8 @@ def save_pngs(
             if saving is not None:
                 saving.seal(part, path.name)
         saved.append((path.name, subfolder))
+    if saving is not None:
+        tell_saved(hidden, saving)
     return saved
 
 

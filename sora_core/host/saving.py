@@ -24,6 +24,12 @@ def saving_of(hidden: Any, **choices: bool | None) -> Saving:
     return plan(history_of(hidden), **choices)
 
 
+def tell_saved(hidden: Any, saving: Saving) -> None:
+    """Say on that node what was done about signing and marks, where it shows no text of its own."""
+    if saving.notes:
+        desk().show_text(getattr(hidden, "unique_id", None), "\n".join(dict.fromkeys(saving.notes)))
+
+
 def find_input(name: str) -> Path | None:
     """Find the file that a loader's widget names, None where there is none in the host's folders."""
     try:

@@ -74,14 +74,18 @@ def embedded_models() -> dict[str, Path]:
     return {"sora-mini": WEIGHTS / "sora-mini.safetensors", **found}
 
 
-def resolve(name: str | Path) -> Path:
-    """Find a model's file: an existing path, or a name among the embedded weights. Raises SoraError for neither."""
+def resolve(name: str | Path, what: str = "model") -> Path:
+    """Find a model's file: an existing path, or a name among the embedded weights. Raises SoraError for neither.
+
+    what: makes videos, as a "model" does, or is the name of another embedded network.
+    """
     path = Path(name)
     if path.suffix != ".safetensors" and not path.exists():
         path = WEIGHTS / f"{name}.safetensors"
     if not path.is_file():
-        known = sorted(p.stem for p in WEIGHTS.glob("*.safetensors"))
-        raise SoraError(no_such("model", name, known, "give the path of a .safetensors file"))
+        choices = embedded_models() if what == "model" else {what: WEIGHTS / f"{what}.safetensors"}
+        known = sorted(choice for choice, file in choices.items() if file.is_file())
+        raise SoraError(no_such(what, name, known, "give the path of a .safetensors file"))
     return path
 
 

@@ -34,6 +34,7 @@ from ..errors import SoraError, expect
 from ..files import written_beside
 from ..model.dit import DiT
 from ..model.text.concepts import SPECIALS, UNKNOWN, TextEncoder, Vocabulary, split
+from ..words import no_such
 from . import checkpoint
 from .checkpoint import ModelBundle
 from .parts import build, describe
@@ -81,8 +82,10 @@ def embedded_loras() -> dict[str, Path]:
 
 def read_lora(path: str | Path) -> LoRA:
     """Read a LoRA: a file, or the name of one that comes with the package. Raises SoraError for what is none."""
-    path = embedded_loras().get(str(path), Path(path))
-    expect(path.is_file(), f"There is no LoRA file {str(path)!r}: check the name.")
+    known, name = embedded_loras(), path
+    path = known.get(str(name), Path(name))
+    if not path.is_file():
+        raise SoraError(no_such("LoRA", str(name), known, "give the path of a .safetensors file"))
     try:
         with safe_open(path, "pt") as f:
             meta = json.loads((f.metadata() or {}).get("sora_lora", "{}"))

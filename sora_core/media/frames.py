@@ -45,15 +45,15 @@ def fitted_size(width: int, height: int, wanted: tuple[int, int] | None, multipl
 
 
 def fit_frames(frames: Tensor, size: tuple[int, int] | None = None, multiple: int = MULTIPLE) -> Tensor:
-    """Fit frames `[T,H,W,C]` float to a size: `[T,height,width,3]`.
+    """Fit frames `[T,H,W,C]` to a size: `[T,height,width,3]`, float32 0..1.
 
-    Pixels are kept as they are where only an edge has to be cut. Transparency (C = 4) is laid over white, grey (C = 1)
-    becomes colour.
+    Pixels are kept as they are where only an edge has to be cut; uint8 counts from 0 to 255. Transparency (C = 4) is
+    laid over white, grey (C = 1) becomes colour.
 
     size: (width, height). Frames are scaled until they cover it and cut about the centre; None only cuts to the
     multiple.
 
-    Raises SoraError for other shapes, no frames, and sizes that `fitted_size` or memory does not allow.
+    Raises SoraError for other shapes and types, no frames, and sizes that `fitted_size` or memory does not allow.
     """
     expect(
         isinstance(frames, Tensor) and frames.ndim == 4 and frames.shape[-1] in (1, 3, 4),
@@ -63,6 +63,7 @@ def fit_frames(frames: Tensor, size: tuple[int, int] | None = None, multiple: in
     height, width = frames.shape[1:3]
     wide, high = fitted_size(width, height, size, multiple)
     check_pixels(frames.shape[0], wide, high)
+    frames = _as_float(frames)
     if frames.shape[-1] == 4:
         frames = flatten_alpha(frames)
     elif frames.shape[-1] == 1:
@@ -74,6 +75,14 @@ def fit_frames(frames: Tensor, size: tuple[int, int] | None = None, multiple: in
         height, width = frames.shape[1:3]
     top, left = (height - high) // 2, (width - wide) // 2
     return frames[:, top : top + high, left : left + wide].contiguous()
+
+
+def _as_float(frames: Tensor) -> Tensor:
+    """Convert frames to float32 0..1. Raises SoraError for numbers that are neither bytes nor parts of 1."""
+    if frames.dtype == torch.uint8:
+        return frames.float().div_(255)
+    expect(frames.is_floating_point(), f"Frames of {frames.dtype} are not read: use uint8 0..255, or float 0..1.")
+    return frames.float()
 
 
 def _cover(frames: Tensor, wide: int, high: int, scale: float) -> Tensor:

@@ -80,9 +80,14 @@ def plan_clip(
             notes.append(f"{aspect} rounded to {width}x{height}, multiples of {multiple}.")
     asked = seconds * fps
     frames = nearest_length(asked, temporal_ratio)
-    if abs(asked - frames) > 1e-6:
-        notes.append(f"{asked:g} frames rounded to {frames} (1 + {temporal_ratio}k), {frames / fps:.2f} s.")
-    return ClipSize(frames, width, height, fps, tuple(notes))
+    return ClipSize(frames, width, height, fps, (*notes, *rounded_length(asked, frames, fps, temporal_ratio)))
+
+
+def rounded_length(asked: float, frames: int, fps: float, temporal_ratio: int = 4) -> tuple[str, ...]:
+    """Say that `asked` frames became `frames`, if they did."""
+    if abs(asked - frames) <= 1e-6:
+        return ()
+    return (f"{asked:g} frames rounded to {frames} (1 + {temporal_ratio}k), {frames / fps:.2f} s.",)
 
 
 def plan_frames(seconds: float, fps: float, ratio: int = 4) -> int:

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from ..errors import SoraError, expect
-from ..files import ensure_writable, write_error, written_beside
-from ..safety.gate import check_frames
+from ..files import ensure_mp4, ensure_writable, write_error, written_beside
+from ..safety.gate import check_frames, noting
 from .sizes import check_rate
 from .sound import encode_audio
 from .video import open_video
@@ -36,6 +36,8 @@ Frames: TypeAlias = Tensor | np.ndarray | Iterable[Tensor | np.ndarray]
 
 class SavingSteps(Protocol):
     """What a file gets while it is saved, as `sora_core.provenance.Saving` has it."""
+
+    notes: list[str]  # what a person should know, one sentence each
 
     def marked(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
         """Yield the pieces `[t,H,W,3]` of a video with their watermark."""
@@ -69,29 +71,33 @@ def write_video(
     metadata: texts by tag name.
     crf: quality, 0 (lossless) to 51.
     audio: `{"waveform": [1,channels,samples], "sample_rate"}`.
-    saving: the watermark and the Content Credentials that the file gets; None for neither.
+    saving: the watermark and the Content Credentials that the file gets, and where it is noted what the policy
+        concealed; None for none of it.
 
     The file appears under `path` only when it is complete. Raises SoraError when there are no frames, sizes differ, the
-    disk is full or the folder read-only.
+    disk is full or the folder read-only, and, before any frame is made, for a name that is no mp4's.
     """
     import av
 
     path = Path(path)
+    ensure_mp4(path)
     rate = frame_rate(fps)
     ensure_writable(path.parent)
-    pieces = _pieces(check_frames(frames))
-    pixels = _as_uint8_frames(pieces if saving is None else saving.marked(pieces))
-    # The first frame is made before the file: what cannot be written leaves nothing behind.
-    first = next(pixels, None)
-    if first is None:
-        raise SoraError("There are no frames to write: the video is empty.")
-    with written_beside(path) as part:
-        try:
-            count = _encode(part, itertools.chain([first], pixels), rate, metadata or {}, crf, audio)
-        except av.FFmpegError as error:
-            raise write_error(path, OSError(error.errno, error.strerror)) from error
-        if saving is not None:
-            saving.seal(part, path.name)
+    # Frames that come in pieces are checked as they are encoded.
+    with noting(None if saving is None else saving.notes):
+        pieces = _pieces(check_frames(frames))
+        pixels = _as_uint8_frames(pieces if saving is None else saving.marked(pieces))
+        # The first frame is made before the file: what cannot be written leaves nothing behind.
+        first = next(pixels, None)
+        if first is None:
+            raise SoraError("There are no frames to write: the video is empty.")
+        with written_beside(path) as part:
+            try:
+                count = _encode(part, itertools.chain([first], pixels), rate, metadata or {}, crf, audio)
+            except av.FFmpegError as error:
+                raise write_error(path, OSError(error.errno, error.strerror)) from error
+            if saving is not None:
+                saving.seal(part, path.name)
     return count
 
 
@@ -103,6 +109,7 @@ def remux(source: str | Path, path: str | Path, metadata: dict[str, str], saving
     import av
 
     path = Path(path)
+    ensure_mp4(path)
     ensure_writable(path.parent)
     with open_video(source) as given, written_beside(path) as part:
         try:

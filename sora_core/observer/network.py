@@ -236,7 +236,7 @@ def save_observer(path: Path, observer: Observer) -> None:
 @lru_cache(maxsize=2)
 def load_observer(name: str | Path = "observer") -> Observer:
     """Load the embedded observer, or that of a file. Raises SoraError for what is no observer or does not fit."""
-    path = checkpoint.resolve(name)
+    path = checkpoint.resolve(name, "observer")
     meta, tensors = checkpoint.read(path)
     data = meta["parts"].get("observer")
     if data is None:

@@ -16,7 +16,7 @@ from .. import tasks
 from ..errors import expect
 from ..media.clips import Clip
 from ..media.frames import fit_frames
-from ..media.sizes import check_pixels, check_seconds, check_side, nearest_length
+from ..media.sizes import check_pixels, check_seconds, check_side, nearest_length, rounded_length
 from ..media.sound import join_audio
 from ..safety import gate
 from ..tasks.edits import HOLD
@@ -24,7 +24,7 @@ from ..tasks.layout import TRAINED_LATENTS, VAECodec
 from ..tasks.storyboard import Shot, plan_shots, shots_conditioning
 from .engine import Conditioning, Engine, Latent, unknown_note
 from .make import empty_latent
-from .sources import Picture, Size, take_still
+from .sources import Picture, Size, open_still
 from .telling import VAE
 
 Audio = dict[str, Any]
@@ -84,16 +84,21 @@ def animate(
     where the video does not fit into memory.
     """
     codec = codec_of(engine, vae, window)
+    notes: list[str] = []
     if frames is None:
         frames = max(1 + codec.ratio, nearest_length(seconds * fps, codec.ratio))
+        notes += rounded_length(seconds * fps, frames, fps, codec.ratio)
     multiple = engine.latent_space(vae=vae).multiple
     stills: dict[int, Tensor] = {}
     for index, picture in images.items():
-        still = take_still(picture, multiple, size)
+        given = open_still(picture)
+        still = fit_frames(given, size, multiple)[0]
+        if still.shape[:2] != given.shape[1:3]:
+            notes.append(f"The picture at frame {index}: {_size(given[0])} to {_size(still)}.")
         size = size or (still.shape[1], still.shape[0])
         check_pixels(frames, *size)
         stills[index] = still
-    return _edit(codec, vae, tasks.animate(codec, stills, frames, fps), fps, None)
+    return _edit(codec, vae, tasks.animate(codec, stills, frames, fps), fps, None, tuple(notes))
 
 
 def extend(
@@ -173,23 +178,17 @@ def remix(engine: Engine, vae: Any, clip: Clip) -> Edit:
 
 
 def latent_of(codec: VAECodec, clip: Clip) -> Tensor | None:
-    """Return the latents that a clip was decoded from, where it has some.
-
-    Raises SoraError where they do not stand for its frames one for one.
-    """
+    """Return the latents that a clip was decoded from, where it has some that stand for its frames one for one."""
     latent, (length, height, width) = clip.latent, clip.frames.shape[:3]
-    if latent is None:
+    if latent is None or latent.ndim != 5 or latent.shape[:2] != (1, codec.space.channels):
         return None
-    space = codec.space
-    fits = (
-        latent.ndim == 5 and latent.shape[:2] == (1, space.channels) and space.cells(height, width) == latent.shape[3:]
-    )
-    expect(
-        fits and space.video_frames(latent.shape[2]) == length,
-        f"latent: it has the shape {list(latent.shape)}, the video {length} frames of {width}x{height} for "
-        f"{space.name}. Connect the latent that the video was decoded from, or none.",
-    )
-    return latent
+    fits = codec.space.cells(height, width) == latent.shape[3:] and codec.space.video_frames(latent.shape[2]) == length
+    return latent if fits else None
+
+
+def _size(picture: Tensor) -> str:
+    """Name the size of `[H,W,C]`."""
+    return f"{picture.shape[1]}x{picture.shape[0]}"
 
 
 def _new(seconds: float, clip: Clip, others: int = 0, sides: int = 1) -> int:

@@ -94,12 +94,12 @@ class LoadedModel:
         return how if how.get("cfg") is not None else {**how, "cfg": min(BETWEEN, self.habits()[1])}
 
     def settings(self, how: CallSettings | SamplingSettings) -> tuple[Sampling, Steps | None, str]:
-        """Fill in what was not given; returns how to sample, who listens, and the negative prompt.
+        """Fill in what was not given, or given as None; returns how to sample, who listens, and the negative prompt.
 
         Raises TypeError for a setting that there is not.
         """
-        given: dict[str, Any] = dict(how)
-        unknown = set(given) - CallSettings.__optional_keys__
+        given: dict[str, Any] = {name: value for name, value in how.items() if value is not None}
+        unknown = set(how) - CallSettings.__optional_keys__
         if unknown:
             raise TypeError(f"There is no setting {min(unknown)!r}: see sora_core.pipeline.make.CallSettings.")
         steps = given.pop("progress", None)
@@ -107,7 +107,6 @@ class LoadedModel:
         given["steps"], given["cfg"], given["sampler"] = self.habits(
             given.get("steps"), given.get("cfg"), given.get("sampler")
         )
-        given["options"] = given.get("options") or {}
         return Sampling(**given), steps, negative
 
     def ready(self, prompt: str, how: CallSettings, denoise: float = 1.0) -> Ready:

@@ -43,7 +43,7 @@ class LongPlan:
     width: int  # pixels
     height: int  # pixels
     parts: _Parts
-    notes: tuple[str, ...]
+    notes: tuple[str, ...]  # what a person should know, in sentences
 
     def decode(self, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
         """Decode latents in pieces to frames in pieces, as one stream."""
@@ -80,9 +80,8 @@ class LongPlan:
 
     @torch.no_grad()
     def in_memory(self, steps: Steps | None = None) -> tuple[Tensor, Tensor]:
-        """Make the video without a file; returns frames `[T,H,W,3]` and latent. steps: counts latents."""
-        frames, latent = in_memory(self.job, self.decode, steps)
-        return gate.check_frames(frames), latent
+        """Make the video without a file: its frames `[T,H,W,3]`, not yet judged, and latent. steps: counts latents."""
+        return in_memory(self.job, self.decode, steps)
 
 
 @dataclass
@@ -146,6 +145,7 @@ def plan_long(
     job = Job(roller, story.total, fps, settings, source, None if clip is None else clip.audio)
     parts.count = job.segments
     notes = (
+        *(() if clip is None else clip.notes),
         f"{story.total} latents in segments, {seconds:g} s made.",
         *unknown_note(encoded.unknown, others),
         *notes_of(family_of(kind), space.name, True),
@@ -231,6 +231,9 @@ def extend_in_segments(
         rolling=rolling,
         clip=clip,
     )
-    frames, latent = plan.in_memory(steps)
+    decoded, latent = plan.in_memory(steps)
+    frames = gate.check_frames(decoded)
     audio = join_audio([(clip.audio, length / clip.fps), (None, (len(frames) - length) / clip.fps)])
-    return VideoResult(frames, clip.fps, latent, how.seed, audio=audio, notes=[*clip.notes, *plan.notes])
+    return VideoResult(
+        frames, clip.fps, latent, how.seed, audio=audio, notes=list(plan.notes), faithful=torch.equal(frames, decoded)
+    )

@@ -213,5 +213,14 @@ def make_video(
     told: list[str] = []
     with progress.listening(steps):
         made = sample_latent(engine, loaded.model, latent, prompts.positive, prompts.negative, how, tell=told.append)
-    frames = gate.check_frames(decode_video(engine, loaded.vae, made))
-    return VideoResult(frames, fps, made["samples"], how.seed, audio=audio, notes=[*notes, *prompts.notes, *told])
+    decoded = decode_video(engine, loaded.vae, made)
+    frames = gate.check_frames(decoded)
+    return VideoResult(
+        frames,
+        fps,
+        made["samples"],
+        how.seed,
+        audio=audio,
+        notes=[*notes, *prompts.notes, *told],
+        faithful=torch.equal(frames, decoded),
+    )

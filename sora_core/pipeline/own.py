@@ -186,7 +186,9 @@ class OwnEngine:
 
             def callback(step: dict[str, Any]) -> None:
                 last["samples"] = step["denoised"]
-                report(step["i"] + 1, latent_preview(step["denoised"], rgb.get("factors"), rgb.get("bias")))
+                seen = progress.wants_previews()
+                preview = latent_preview(step["denoised"], rgb.get("factors"), rgb.get("bias")) if seen else None
+                report(step["i"] + 1, preview)
 
             made = sample(
                 model,

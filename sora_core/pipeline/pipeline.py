@@ -7,8 +7,9 @@
     pipe.extend("cat.mp4", "a cat moving right on a beach", seconds=2).save("longer.mp4")
     pipe.loop("cat.mp4", "a cat on a beach", seconds=1).save("loop.mp4")
 
-Videos and pictures are file names, or frames `[T,H,W,3]` and `[H,W,3]` float 0..1. Every call does what a graph of the
-nodes does with the same settings, bit by bit: both are calls of `make`, `editing` and `long` over an engine.
+Videos and pictures are file names, or frames `[T,H,W,3]` and `[H,W,3]` float 0..1 or uint8; a video may be what a call
+gave back. Every call does what a graph of the nodes does with the same settings, bit by bit: both are calls of `make`,
+`editing` and `long` over an engine.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from ..loading.checkpoint import load_model
 from ..loading.lora import apply_lora, read_lora
 from ..media.sizes import MAX_FRAMES, check_rate, check_seconds, check_size, nearest_length, plan_clip, plan_frames
 from ..provenance import plan
+from ..safety import gate
 from ..tasks.finish.splice import SPLICE
 from ..tasks.long.render import Progress
 from ..tasks.long.rolling import Rolling
@@ -313,19 +315,20 @@ class Pipeline(LoadedModel):
             fps = clip.fps
         fps = self._rate(fps)
         width, height = self._size(width, height)
-        made = plan_long(
-            self.engine,
-            self.loaded,
-            listed,
-            sampling,
-            fps=fps,
-            width=width,
-            height=height,
-            seconds=seconds or 0.0,
-            negative=negative,
-            rolling=rolling or rolling_for(self.window),
-            clip=clip,
-        )
+        with gate.noting(notes):
+            made = plan_long(
+                self.engine,
+                self.loaded,
+                listed,
+                sampling,
+                fps=fps,
+                width=width,
+                height=height,
+                seconds=seconds or 0.0,
+                negative=negative,
+                rolling=rolling or rolling_for(self.window),
+                clip=clip,
+            )
         kind = None if video is None else "SoraLongVideo"
         saving = plan(of_call(self.bundle, kind, [video], "\n".join(shot.prompt for shot in listed)))
         done = made.render(path, saving=saving, progress=progress, metadata=metadata, keep_segments=keep_segments)

@@ -26,6 +26,7 @@ class Running:
     on_progress: Callable[[int, int, Any], None]  # (steps done, steps in all, preview or None)
     interrupted: Callable[[], bool]
     on_text: Callable[[str], None] = lambda text: None
+    previews: bool = True  # whether it looks at them: to make one is work
 
 
 _running: ContextVar[Running | None] = ContextVar("running", default=None)
@@ -48,7 +49,7 @@ def listening(steps: Steps | None) -> Iterator[None]:
     if steps is None:
         yield
         return
-    with running(Running(lambda done, total, preview: steps(done, total), lambda: False)):
+    with running(Running(lambda done, total, preview: steps(done, total), lambda: False, previews=False)):
         yield
 
 
@@ -72,6 +73,12 @@ def check_interrupted() -> None:
     node = _running.get()
     if node is not None and node.interrupted():
         raise Interrupted()
+
+
+def wants_previews() -> bool:
+    """Return whether anybody looks at what `report` is handed as a preview."""
+    node = _running.get()
+    return node is not None and node.previews
 
 
 def say(text: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from ..loading.checkpoint import ModelBundle
 from ..provenance.credentials.history import History, Model
+from ..safety import gate
 from .result import VideoResult
 
 Given = ParamSpec("Given")
@@ -27,7 +28,7 @@ Call = Callable[Concatenate[Maker, Given], VideoResult]
 
 
 def recorded(kind: str | None, *files: str) -> Callable[[Call[Maker, Given]], Call[Maker, Given]]:
-    """Decorate a method that makes a video: note on its result how it was made.
+    """Decorate a method that makes a video: note on its result how it was made, and what the policy said of it.
 
     kind: a key of `history.EDITS`, None for what is made from words alone. files: the parameters that may name a file.
     """
@@ -37,10 +38,13 @@ def recorded(kind: str | None, *files: str) -> Callable[[Call[Maker, Given]], Ca
 
         @functools.wraps(method)
         def call(self: Maker, *args: Given.args, **kwargs: Given.kwargs) -> VideoResult:
-            result = method(self, *args, **kwargs)
+            said: list[str] = []
+            with gate.noting(said):
+                result = method(self, *args, **kwargs)
             given = signature.bind(self, *args, **kwargs).arguments
-            said = given.get("prompt", given.get("shots"))
-            return replace(result, history=of_call(self.bundle, kind, [given.get(name) for name in files], said))
+            prompt = given.get("prompt", given.get("shots"))
+            history = of_call(self.bundle, kind, [given.get(name) for name in files], prompt)
+            return replace(result, history=history, notes=[*result.notes, *said])
 
         return call
 
@@ -50,17 +54,32 @@ def recorded(kind: str | None, *files: str) -> Callable[[Call[Maker, Given]], Ca
 def of_call(bundle: ModelBundle, kind: str | None, inputs: Sequence[Any], prompt: Any) -> History:
     """Return the history of a call in Python with a model.
 
-    inputs: what was edited, files or frames (or several of them by key), None for nothing. Of frames only the edit is
-    known, not where they come from. prompt: a text, or shots.
+    inputs: what was edited, files or frames (or several of them by key), None for nothing. What a call gave back brings
+    its own history; of bare frames only the edit is known, not where they come from. prompt: a text, or shots.
     """
     flat = [each for value in inputs for each in (value.values() if isinstance(value, Mapping) else [value])]
-    sources = tuple(dict.fromkeys(Path(value) for value in flat if isinstance(value, (str, Path))))
-    edits = (kind,) if kind is not None and any(value is not None for value in flat) else ()
-    models = (
+    before = [value.history for value in flat if isinstance(value, VideoResult)]
+    files = [Path(value) for value in flat if isinstance(value, (str, Path))]
+    edits = [kind] if kind is not None and any(value is not None for value in flat) else []
+    models = [
         Model(str(bundle.info.get("name", "model")), bundle.file),
         *(Model(path.stem, path) for path in bundle.loras),
+    ]
+    # The model of this call first, whose name the watermark carries; all else from the source to the result.
+    return History(
+        _unique(models, *(history.models for history in before)),
+        True,
+        _unique(*(history.edits for history in before), edits),
+        _unique(*(history.sources for history in before), files),
+        _unique(*(history.prompts for history in before), _prompts(prompt)),
     )
-    return History(models, True, edits, sources, _prompts(prompt))
+
+
+Item = TypeVar("Item")
+
+
+def _unique(*lists: Sequence[Item]) -> tuple[Item, ...]:
+    return tuple(dict.fromkeys(item for each in lists for item in each))
 
 
 def _prompts(prompt: Any) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..media.clips import Clip
 from ..media.write import SAVED_CRF, write_video
 from ..provenance import plan
 from ..provenance.credentials.history import History
@@ -24,6 +25,17 @@ class VideoResult:
     history: History = field(default_factory=History)  # how it was made, for its credentials
     audio: dict[str, Any] | None = None  # {"waveform": [1,channels,samples], "sample_rate"}, or None for none
     notes: list[str] = field(default_factory=list)  # what a person should know, in sentences; `save` adds its own
+
+    # Whether the frames are what the latent decodes to, but for the user's own: not where a policy has concealed some.
+    faithful: bool = True
+
+    # Those of the notes that are of files, not of the video.
+    saved: list[str] = field(default_factory=list, init=False, repr=False)
+
+    def clip(self) -> Clip:
+        """Take the video as one to be worked on further, with its sound and what is to be said of it."""
+        notes = tuple(note for note in self.notes if note not in self.saved)
+        return Clip(self.frames, self.fps, self.audio, notes, self.latent if self.faithful else None)
 
     def save(
         self,
@@ -42,5 +54,7 @@ class VideoResult:
         options = {"audio": self.audio, "crf": SAVED_CRF, **options}
         saving = plan(self.history, credentials=credentials, watermark=watermark, include_prompt=include_prompt)
         write_video(path, self.frames, self.fps, saving=saving, **options)
-        self.notes.extend(note for note in saving.notes if note not in self.notes)
+        new = [note for note in dict.fromkeys(saving.notes) if note not in self.notes]
+        self.notes.extend(new)
+        self.saved.extend(new)
         return Path(path)

@@ -13,14 +13,16 @@ from ..media.frames import fit_frames, resample_frames
 from ..media.sizes import MAX_BYTES, frame_bytes
 from ..media.stills import read_still
 from ..media.video import probe
+from ..provenance.kept import remember_made
+from .result import VideoResult
 
 SAME_RATE = 1e-3  # frames per second: a rate that differs by less is written the same
 WHOLE = 0.05  # seconds: a video that is shorter than its file by more than a frame or so was cut
 Size = tuple[int, int]  # (width, height) in pixels
-# A file's name, frames [T,H,W,3] float 0..1, a Clip, or a VIDEO: an object with ComfyUI's methods get_duration,
-# get_dimensions, get_components.
+# A file's name, frames [T,H,W,1, 3 or 4] float 0..1 or uint8, a Clip, a VideoResult, or a VIDEO: an object with
+# ComfyUI's methods get_duration, get_dimensions, get_components.
 Video = Any
-Picture = str | Path | Tensor  # a file's name, or [H,W,3] or [1,H,W,3] float 0..1
+Picture = str | Path | Tensor  # a file's name, or [H,W,C] or [1,H,W,C] as of a video
 
 
 def take_clip(
@@ -37,12 +39,15 @@ def take_clip(
     if isinstance(source, Tensor):
         rate = fps or usual_fps
         return _fitted(Clip(source, rate), multiple, rate, size)
+    if isinstance(source, VideoResult):
+        remember_made(source.frames)
+        source = source.clip()
     if isinstance(source, Clip):
         return _fitted(source, multiple, fps, size)
     kind = type(source).__name__
     expect(
         hasattr(source, "get_components"),
-        f"A video is a path, frames as a tensor [T,H,W,3], a Clip or a VIDEO, not {kind}.",
+        f"A video is a path, frames as a tensor [T,H,W,3], a Clip, a VideoResult or a VIDEO, not {kind}.",
     )
     path = whole_file(source)
     if path is not None:
@@ -60,7 +65,8 @@ def _fitted(clip: Clip, multiple: int, fps: float | None, size: Size | None) -> 
     given, made = clip.frames.shape[1:3], frames.shape[1:3]
     if given != made:
         notes.append(f"{given[1]}x{given[0]} to {made[1]}x{made[0]}.")
-    return Clip(frames, rate, clip.audio, tuple(notes))
+    same = frames.shape == clip.frames.shape and abs(rate - clip.fps) <= SAME_RATE
+    return Clip(frames, rate, clip.audio, tuple(notes), clip.latent if same else None)
 
 
 def _from_socket(video: Any, fps: float | None) -> Clip:
@@ -84,6 +90,13 @@ def whole_file(video: Any) -> str | None:
 
 def take_still(source: Picture, multiple: int, size: Size | None = None) -> Tensor:
     """Read a picture `[H,W,3]` float 0..1, scaled and cut to `size`, or cut to the multiple."""
-    frames = read_still(source) if isinstance(source, (str, Path)) else source
-    frames = frames[None] if frames.ndim == 3 else frames
-    return fit_frames(frames[:1], size, multiple)[0]
+    return fit_frames(open_still(source), size, multiple)[0]
+
+
+def open_still(source: Picture) -> Tensor:
+    """Read a picture as it is, `[1,H,W,C]`: of several the first. Raises SoraError for what is no picture."""
+    if isinstance(source, (str, Path)):
+        return read_still(source)
+    kind = type(source).__name__
+    expect(isinstance(source, Tensor), f"A picture is a path or a tensor [H,W,3], not {kind}.")
+    return source[None] if source.ndim == 3 else source[:1]

@@ -13,17 +13,32 @@ from collections import OrderedDict
 from torch import Tensor
 
 MOST = 100_000  # frames; with 16 bytes each that is a few megabytes
-_kept: OrderedDict[bytes, None] = OrderedDict()  # digests, oldest first
+Digests = OrderedDict[bytes, None]  # oldest first
+_kept: Digests = OrderedDict()
+_made: Digests = OrderedDict()
 
 
 def remember(frames: Tensor) -> None:
-    """Note `frames` `[n,H,W,3]` as a user's own, bit by bit."""
+    """Note `frames` `[n,H,W,3]` as a user's own, bit by bit; those that `remember_made` noted are not."""
     for frame in frames:
         digest = _digest(frame)
-        _kept[digest] = None
-        _kept.move_to_end(digest)
-    while len(_kept) > MOST:
-        _kept.popitem(last=False)
+        if digest not in _made:
+            _note(_kept, digest)
+
+
+def remember_made(frames: Tensor) -> None:
+    """Note those of a result's `frames` `[n,H,W,3]` that are not a user's own, though an edit keeps them."""
+    for frame in frames:
+        digest = _digest(frame)
+        if digest not in _kept:
+            _note(_made, digest)
+
+
+def _note(digests: Digests, digest: bytes) -> None:
+    digests[digest] = None
+    digests.move_to_end(digest)
+    while len(digests) > MOST:
+        digests.popitem(last=False)
 
 
 def is_kept(frame: Tensor) -> bool:

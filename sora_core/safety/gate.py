@@ -20,7 +20,7 @@ from .policy import enforced_policy as enforced
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .frames import FrameChecker
+    from .frames import FrameChecker, FrameReport
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,31 @@ def prepare() -> None:
     check_text("")
 
 
+# -- what is told --------------------------------------------------------------------------------------------
+_notes: ContextVar[list[str] | None] = ContextVar("notes", default=None)
+
+
+@contextmanager
+def noting(notes: list[str] | None) -> Iterator[None]:
+    """Add to `notes` what the policy lets through within the block, warned of or concealed, one sentence each.
+
+    None leaves that to the block around. Where there is none, it is logged.
+    """
+    token = _notes.set(_notes.get() if notes is None else notes)
+    try:
+        yield
+    finally:
+        _notes.reset(token)
+
+
+def _tell(message: str) -> None:
+    notes = _notes.get()
+    if notes is None:
+        log.warning(message)
+    elif message not in notes:
+        notes.append(message)
+
+
 # -- texts ---------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Negatives:
@@ -72,7 +97,7 @@ def telling(negatives: Negatives) -> Iterator[None]:
 
 
 def check_text(text: str, negatives: Negatives | None = None) -> None:
-    """Judge `text` by the enforced policy. Raises SoraError where it blocks the text; where it only warns, logs that.
+    """Judge `text` by the enforced policy. Raises SoraError where it blocks; what it warns of is told, see `noting`.
 
     `negatives`: None takes those that `telling` named.
     """
@@ -87,7 +112,7 @@ def check_text(text: str, negatives: Negatives | None = None) -> None:
     else:
         reports = [check_prompt(text, policy)]
     for message in require_allowed(reports, policy.prompt.action):
-        log.warning(message)
+        _tell(message)
 
 
 # -- frames --------------------------------------------------------------------------------------------------
@@ -95,17 +120,37 @@ def check_frames(frames: Any) -> Any:
     """Return what may be shown of `frames`, by the enforced policy.
 
     A tensor or an array (`[H,W,C]` or `[T,H,W,C]`) gives one of the same layout, any other iterable an iterator of
-    pieces. Raises FramesBlocked; for an iterable when the piece comes. The same tensor checked again costs nothing.
+    pieces. What was concealed is told, see `noting`. Raises FramesBlocked; for an iterable when the piece comes. The
+    same tensor checked again costs nothing.
     """
     found = checker()
     if found is None:
         return frames
     if not hasattr(frames, "ndim"):
-        return found.stream(frames)
+        return _checked_pieces(frames, found)
     if not _passed.holds(frames, found):
-        frames = found.enforce(frames)
+        report = _new_report(found)
+        frames = found.enforce(frames, report=report)
+        _tell_concealed(report)
         _passed.add(frames, found)
     return frames
+
+
+def _checked_pieces(pieces: Iterable, found: FrameChecker) -> Iterator[Tensor]:
+    report = _new_report(found)
+    yield from found.stream(pieces, report)
+    _tell_concealed(report)
+
+
+def _new_report(found: FrameChecker) -> FrameReport:
+    from .frames import FrameReport
+
+    return FrameReport(found.policy.action)
+
+
+def _tell_concealed(report: FrameReport) -> None:
+    if report.findings:
+        _tell(report.message())
 
 
 def check_pieces(pieces: Iterable) -> None:

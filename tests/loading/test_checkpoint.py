@@ -13,6 +13,7 @@ from sora_core.errors import SoraError
 from sora_core.host.desk.desk import lora_file, resolve_model
 from sora_core.language.lexicon import load_lexicon
 from sora_core.loading import checkpoint
+from sora_core.loading.lora import read_lora
 from sora_core.loading.parts import PARTS, Part
 from sora_core.model.dit import DiT, DiTConfig
 from sora_core.model.text.concepts import TextConfig, TextEncoder, Vocabulary
@@ -131,13 +132,19 @@ def test_damaged_files_are_refused(model_file, damage, words):
 def test_an_unknown_model_is_told_in_the_same_words_wherever_it_is_asked_for(tmp_path, monkeypatch):
     files = {"sora-tiny": tmp_path / "sora-tiny.safetensors"}
     files["sora-tiny"].touch()
+    (tmp_path / "detector.safetensors").touch()  # makes no video
     monkeypatch.setattr(checkpoint, "WEIGHTS", tmp_path)
     for name, hint in (("sora-tyni", "did you mean sora-tiny\\?"), ("quite-other", "choose one of sora-tiny")):
         for find in (checkpoint.resolve, lambda name: resolve_model(name, files)):
-            with pytest.raises(SoraError, match=f"There is no model '{name}': {hint}"):
+            with pytest.raises(SoraError, match=f"There is no model '{name}': {hint}") as refused:
                 find(name)
+            assert "detector" not in str(refused.value)
         with pytest.raises(SoraError, match=f"There is no LoRA '{name}': {hint}"):
             lora_file(name, files)
+    with pytest.raises(SoraError, match="There is no observer 'obs': none is installed"):
+        checkpoint.resolve("obs", "observer")
+    with pytest.raises(SoraError, match="There is no LoRA 'sora-4stp'"):
+        read_lora("sora-4stp")
     with pytest.raises(SoraError, match="none is installed"):
         lora_file("any", {})
     assert checkpoint.resolve("sora-tiny") == resolve_model("sora-tiny", files) == lora_file("sora-tiny", files)

@@ -6,12 +6,14 @@ import json
 
 import make_workflows
 import pytest
+import torch
 from marks import SLOW_WORKFLOWS, with_slow
 from nodes_support import TINY, make_host, save_tiny
 
 from sora_core.host.desk.folders import Folders
 from sora_core.host.host import Host
 from sora_core.loading.checkpoint import WEIGHTS
+from sora_core.media.clips import read_clip
 from sora_core.media.video import probe
 
 TEXT_TO_VIDEO = make_workflows.WORKFLOWS / "text_to_video.json"
@@ -92,3 +94,32 @@ def test_text_to_video_runs_on_the_embedded_model(tmp_path):
     (path,) = host.run(TEXT_TO_VIDEO, ["SoraSampler.steps=4"]).files
     info = probe(path)
     assert (info.width, info.height, info.frames, info.fps) == (128, 128, 17, 8)
+
+
+@pytest.mark.parametrize("name", sorted(FRAMES))
+def test_settings_are_saved_with_the_video(host, name):
+    """Seeds keep their control, a sampler gets its own options: what is saved runs as it was set."""
+    kind = "SoraLongVideo" if name == "long_video" else "SoraSampler"
+    settings = [f"{kind}.seed=12345", f"{kind}.sampler=euler_ancestral", f"{kind}.sampler.eta=0.25", f"{kind}.steps=3"]
+    flow = json.loads((make_workflows.WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))
+    loaded = host.load(flow, settings)
+    assert loaded.source is not None
+    again = host.load(loaded.source)
+    for node_id, node in loaded.nodes.items():
+        assert node.inputs.items() <= again.nodes[node_id].inputs.items()
+    (changed,) = [node for node in loaded.source["nodes"] if node["type"] == kind]
+    (before,) = [node for node in flow["nodes"] if node["type"] == kind]
+    words = ("fixed", "increment", "decrement", "randomize")
+    assert [v for v in changed["widgets_values"] if v in words] == [v for v in before["widgets_values"] if v in words]
+    assert 0.25 in changed["widgets_values"]
+
+
+def test_a_video_made_with_settings_is_made_again_with_them(host):
+    settings = [f"SoraLoadModel.model={TINY}", "SoraLoadModel.lora=none", "SoraSampler.steps=1", "SoraSampler.cfg=1"]
+    (first,) = host.run(make_workflows.WORKFLOWS / "text_to_video_4step.json", settings).files
+    (second,) = host.run(first, ["SoraSampler.seed=6"]).files
+    (sampler,) = [node for node in host.load(second).nodes.values() if node.type == "SoraSampler"]
+    assert sampler.inputs["seed"] == 6 and sampler.inputs["steps"] == 1
+    (third,) = host.run(second).files
+    assert torch.equal(read_clip(third).frames, read_clip(second).frames)
+    assert not torch.equal(read_clip(second).frames, read_clip(first).frames)

@@ -15,11 +15,20 @@ ROLLING = Rolling(4, 1, 1, 0.6, 0.8)
 STILL = {"image": ["still", 0], "position": "first", "frame": 0, "seconds": 1.1, "fps": 8.0, "width": 0, "height": 0}
 # name: call in Python, node, its inputs
 EDITS = {
-    "animate": (lambda pipe, at: pipe.animate(at / "still.png", PROMPT, frames=9, **HOW), "SoraImageToVideo", STILL),
+    "animate": (
+        lambda pipe, at: pipe.animate(at / "still.png", PROMPT, frames=9, **HOW),
+        "SoraImageToVideo",
+        {**STILL, "seconds": 1.125},
+    ),
     "ends": (
         lambda pipe, at: pipe.animate({0: at / "still.png", -1: at / "still.png"}, PROMPT, seconds=1.1, **HOW),
         "SoraImageToVideo",
         {**STILL, "last_image": ["still", 0]},
+    ),
+    "odd picture": (
+        lambda pipe, at: pipe.animate(at / "wide.png", PROMPT, seconds=1.1, **HOW),
+        "SoraImageToVideo",
+        {**STILL, "image": ["wide", 0]},
     ),
     "extend": (
         lambda pipe, at: pipe.extend(at / "a.mp4", PROMPT, seconds=0.5, **HOW),
@@ -62,7 +71,8 @@ EDITS = {
         {"video": ["a", 0], "strength": 0.6, **KEEP},
     ),
 }
-QUICK = ("animate", "odd size and rate", "remix")
+CHANGED = ("ends", "odd size and rate", "odd picture")  # what is rounded, cut or resampled on the way in
+QUICK = ("animate", "odd picture", "odd size and rate", "remix")
 
 
 @pytest.mark.parametrize("name", with_slow(EDITS, [name for name in EDITS if name not in QUICK]))
@@ -73,8 +83,10 @@ def test_every_edit(ways, name):
     assert same(made.latent, run)
     # All that the node says below what it keeps, Python says too.
     kept = next(i for i, line in enumerate(said) if "yours untouched" in line)
-    changed = [line for line in said[kept + 1 :] if line.startswith("odd.mp4")]
-    assert made.notes == list(dict.fromkeys(changed)) and bool(changed) == name.startswith("odd")
+    changed = [
+        line for line in said[kept + 1 :] if line.startswith("odd.mp4") or "rounded to" in line or " to 32x32" in line
+    ]
+    assert made.notes == list(dict.fromkeys(changed)) and bool(changed) == (name in CHANGED)
     theirs, own = ways.newest("*.mp4"), made.save(ways.folder / "mine.mp4")
     assert torch.equal(read_clip(theirs).frames, read_clip(own).frames)
     if kind == "SoraImageToVideo":

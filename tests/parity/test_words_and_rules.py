@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from nodes_support import text_to_video
 from parity_support import HOW, KEEP, PROMPT, SIZE, edit_graph, long_graph, story_graph
+from safety_support import constant_classifier, policy_with
 
 from sora_core.errors import SoraError
+from sora_core.tasks.long.rolling import Rolling
 
 BAD = "a man is tortured and bleeds to death"
 # Harmless line by line, and not as one text.
@@ -24,6 +26,101 @@ def test_the_same_notes_reach_the_user(ways):
         assert note in run and note in command, note
     assert all(word in " ".join(made.notes).lower() for word in ("zeppelin", "tokyo"))
     assert all(note in run and note in command for note in made.notes)
+
+
+@pytest.mark.slow
+def test_a_long_video_tells_what_became_of_the_clip_that_it_goes_on_from(ways):
+    rolling, notes = Rolling(4, 1, 1, 0.6, 0.8), []
+    shots = f"3s: {PROMPT} with a zeppelin"
+    given = {"video": ways.inputs / "odd.mp4", "fps": 8, "width": 32, "height": 32}
+    ways.pipe.long_video(shots, ways.folder / "mine.mp4", rolling=rolling, notes=notes, **given, **HOW)
+    graph = long_graph(shots, video=["a", 0])
+    graph["a"]["inputs"]["file"] = "odd.mp4"
+    _, run = ways.listen(graph)
+    for words in ("odd.mp4: 10 to 8 frames", "odd.mp4: 44x40", "in segments", "does not know", "igned"):
+        note = next(note for note in notes if words in note)
+        assert note in run, note
+    assert set(notes) <= set(run)
+
+
+@pytest.mark.parametrize("node", ["SaveVideo", "SaveImage"])
+def test_core_nodes_that_save_tell_of_signing_and_marks(ways, node):
+    made = ways.pipe.generate(PROMPT, **SIZE | {"width": 16}, **HOW)  # too small for the watermark
+    made.save(ways.folder / "mine.mp4")
+    graph = text_to_video(empty__width=16, empty__height=48)
+    frames = next(name for name, each in graph.items() if each["class_type"] == "SoraVAEDecode")
+    if node == "SaveVideo":
+        graph["video"] = {"class_type": "CreateVideo", "inputs": {"images": [frames, 0], "fps": 8.0}}
+        saved = {"video": ["video", 0], "filename_prefix": "core", "format": "auto", "format.codec": "auto"}
+    else:
+        saved = {"images": [frames, 0], "filename_prefix": "core"}
+    graph["save"] = {"class_type": node, "inputs": saved}
+    _, run = ways.listen(graph)
+    for words in ("igned", "No watermark"):
+        note = next(note for note in made.notes if words in note)
+        assert run.count(note) == 1, run
+
+
+@pytest.fixture(params=["blur", "black"])
+def concealing(request, tmp_path, monkeypatch):
+    """A locked policy that makes every frame unrecognisable, and the word for that."""
+    policy = policy_with(tmp_path, constant_classifier(tmp_path / "all.onnx", 1.0), request.param)
+    monkeypatch.setenv("SORA_POLICY", str(policy.source))
+    return {"blur": "was blurred", "black": "was blacked out"}[request.param]
+
+
+def test_what_a_policy_conceals_is_told_in_all_three(ways, concealing):
+    made = ways.pipe.generate(PROMPT, **SIZE, **HOW)
+    made.save(ways.folder / "mine.mp4")
+    _, run = ways.run(text_to_video())
+    _, command = ways.command("--cfg", "3")
+    (note,) = [note for note in made.notes if "policy forbids" in note]
+    assert concealing in note and "5 of 5 frames" in note
+    assert note in run and command.count(note) == 1
+    # A second run takes all from the cache, and says it again.
+    assert note in ways.run(text_to_video())[1]
+
+
+def test_what_a_policy_conceals_of_an_edit_is_told(ways, concealing):
+    made = ways.pipe.extend(ways.inputs / CLIP, PROMPT, seconds=0.5, **HOW)
+    inputs = {"video": ["a", 0], "seconds": 0.5, "direction": "forwards", "window": 2, **KEEP}
+    _, run = ways.run(edit_graph("SoraExtend", **inputs))
+    (note,) = [note for note in made.notes if "policy forbids" in note]
+    assert concealing in note and note in run
+
+
+@pytest.mark.slow
+def test_what_a_policy_conceals_of_a_long_video_is_told(ways, concealing):
+    rolling, notes = Rolling(4, 1, 1, 0.6, 0.8), []
+    shots = "1s: a cat on a beach\n1s: a dog in a forest"
+    ways.pipe.long_video(shots, ways.folder / "mine.mp4", width=32, height=32, rolling=rolling, notes=notes, **HOW)
+    _, run = ways.listen(long_graph(shots, filename_prefix=concealing.replace(" ", "_")))
+    (note,) = [note for note in notes if "policy forbids" in note]
+    assert concealing in note and note in run
+    far = ways.pipe.extend(ways.inputs / CLIP, PROMPT, seconds=3, rolling=rolling, **HOW)
+    assert any(concealing in note for note in far.notes)
+
+
+def test_what_a_policy_blocks_is_named_in_all_three(ways, tmp_path, monkeypatch):
+    policy = policy_with(tmp_path, constant_classifier(tmp_path / "all.onnx", 1.0), "block")
+    monkeypatch.setenv("SORA_POLICY", str(policy.source))
+    with pytest.raises(SoraError, match="is not allowed: 5 of 5 frames, frames 0 to 4: nsfw") as python:
+        ways.pipe.generate(PROMPT, **SIZE, **HOW)
+    with pytest.raises(SoraError) as run:
+        ways.host.run(text_to_video())
+    said = ways.refused("--cfg", "3", prompt=PROMPT)
+    assert str(python.value) in said and str(python.value) in str(run.value)
+
+
+def test_what_a_policy_warns_of_is_told_in_all_three(ways, tmp_path, monkeypatch):
+    policy = tmp_path / "warns.toml"
+    policy.write_text('name = "studio"\nlocked = true\n[prompt]\naction = "warn"\n')
+    monkeypatch.setenv("SORA_POLICY", str(policy))
+    made = ways.pipe.generate(BAD, **SIZE, **HOW)
+    _, run = ways.run(text_to_video(positive__text=BAD))
+    _, command = ways.command("--cfg", "3", prompt=BAD)
+    (note,) = [note.splitlines()[0] for note in made.notes if "violence" in note]
+    assert run.count(note) == 2 and command.count(note) == 1  # told, and kept with the node
 
 
 @pytest.fixture()

@@ -8,7 +8,7 @@ from nodes_support import TINY, save_tiny
 
 from sora_core.latents import streaming
 from sora_core.latents.streaming import decode_with_history
-from sora_core.pipeline import progress
+from sora_core.pipeline import own, progress
 from sora_core.pipeline.make import Sampling, encode_prompts, sample_latent
 from sora_core.pipeline.own import OwnEngine
 
@@ -81,6 +81,27 @@ def test_any_causal_vae_decodes_in_pieces_behind_its_history(loaded):
     made = torch.cat(list(decode_with_history(decode, parts)))
     assert torch.allclose(made, expected, atol=1e-5)
     assert max(lengths) <= streaming.REMEMBERED + 12  # what is decoded at once does not grow
+
+
+def test_previews_are_made_for_those_who_look_at_them(loaded, monkeypatch):
+    made = []
+    real = own.latent_preview
+    monkeypatch.setattr(own, "latent_preview", lambda *given: made.append(real(*given)) or made[-1])
+    engine = OwnEngine()
+    prompts = encode_prompts(engine, loaded.clip, "a cat")
+    latent = {"samples": engine.latent_space(model=loaded.model).empty(2, 32, 32)}
+    seen = []
+
+    def run():
+        sample_latent(engine, loaded.model, latent, prompts.positive, prompts.negative, Sampling(seed=1, steps=3))
+
+    run()
+    with progress.listening(lambda done, total: None):
+        run()
+    assert not made
+    with progress.running(progress.Running(lambda done, total, preview: seen.append(preview), lambda: False)):
+        run()
+    assert len(made) == 3 and seen == made
 
 
 def test_parts_of_a_nodes_work_count_as_one(loaded):

@@ -41,7 +41,8 @@ class Ways:
         for name, seed, audio in (("a.mp4", 1, tone), ("b.mp4", 2, None)):
             write_video(self.inputs / name, moving(13, seed), 8, crf=8, audio=audio)
         write_video(self.inputs / "odd.mp4", moving(13, 4, (40, 44)), 10, crf=8, audio=tone)
-        Image.fromarray((moving(1, 3)[0].numpy() * 255).astype(np.uint8)).save(self.inputs / "still.png")
+        for name, size in (("still.png", (32, 32)), ("wide.png", (32, 44))):
+            Image.fromarray((moving(1, 3, size)[0].numpy() * 255).astype(np.uint8)).save(self.inputs / name)
 
     def run(self, graph: dict, node: str = "sample") -> tuple[torch.Tensor, list[str]]:
         """The latent of a node, and all that the nodes say."""
@@ -118,7 +119,8 @@ def edit_graph(kind: str, sampling: dict | None = None, **inputs) -> dict:
     del graph["empty"]
     for name in ("a", "b", "odd"):
         graph[name] = {"class_type": "LoadVideo", "inputs": {"file": f"{name}.mp4"}}
-    graph["still"] = {"class_type": "LoadImage", "inputs": {"image": "still.png"}}
+    for name in ("still", "wide"):
+        graph[name] = {"class_type": "LoadImage", "inputs": {"image": f"{name}.png"}}
     graph["edit"] = {"class_type": kind, "inputs": {"vae": ["load", 2], **inputs}}
     graph["sample"]["inputs"] |= {"latent": ["edit", 0], **(sampling or {})}
     slot = 2 if kind == "SoraRemix" else 1

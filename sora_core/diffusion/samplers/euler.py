@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -27,27 +28,43 @@ def churn(
     return renoise(x, sigma, sigma_hat, partial(run.noise, sigma, sigma_next), s_noise), sigma_hat
 
 
-@torch.no_grad()
-def sample_euler(
-    model: Model,
-    x: Tensor,
-    sigmas: Tensor,
-    extra_args: ExtraArgs | None = None,
-    callback: StepCallback | None = None,
-    disable: bool | None = None,
-    s_churn: float = 0.0,
-    s_tmin: float = 0.0,
-    s_tmax: float = math.inf,
-    s_noise: float = 1.0,
-    noise_sampler: NoiseSampler | None = None,
-) -> Tensor:
+# One step of a method: (run, x at sigma, x0 there, sigma, sigma_next) -> x at sigma_next.
+Step = Callable[[Run, Tensor, Tensor, float, float], Tensor]
+
+
+def churning(step: Step) -> Callable[..., Tensor]:
+    """Make a sampler that raises the noise level before each step of a method, where its options say so."""
+
+    @torch.no_grad()
+    def sample(
+        model: Model,
+        x: Tensor,
+        sigmas: Tensor,
+        extra_args: ExtraArgs | None = None,
+        callback: StepCallback | None = None,
+        disable: bool | None = None,
+        s_churn: float = 0.0,
+        s_tmin: float = 0.0,
+        s_tmax: float = math.inf,
+        s_noise: float = 1.0,
+        noise_sampler: NoiseSampler | None = None,
+    ) -> Tensor:
+        run = Run(model, x, sigmas, extra_args, callback, noise_sampler)
+        for i, sigma, sigma_next in run:
+            x, sigma = churn(run, x, sigma, sigma_next, s_churn, s_tmin, s_tmax, s_noise)
+            x = step(run, x, run.estimate(i, x, sigma), sigma, sigma_next)
+        return x
+
+    # Not `functools.wraps`, by which the sampler would seem to have the step's arguments.
+    sample.__name__ = sample.__qualname__ = step.__name__
+    sample.__doc__, sample.__module__ = step.__doc__, step.__module__
+    return sample
+
+
+@churning
+def sample_euler(run: Run, x: Tensor, denoised: Tensor, sigma: float, sigma_next: float) -> Tensor:
     """Take Euler steps along dx/dsigma = (x - x0) / sigma. Order 1, one model call a step."""
-    run = Run(model, x, sigmas, extra_args, callback, noise_sampler)
-    for i, sigma, sigma_next in run:
-        x, sigma = churn(run, x, sigma, sigma_next, s_churn, s_tmin, s_tmax, s_noise)
-        denoised = run.estimate(i, x, sigma)
-        x = x + (x - denoised) / sigma * (sigma_next - sigma)
-    return x
+    return x + (x - denoised) / sigma * (sigma_next - sigma)
 
 
 @torch.no_grad()

@@ -79,8 +79,8 @@ class ComfyEngine:
         both = comfy.clip_vision.Output()
         # Wan reads the last but one, HunyuanVideo 1.5 the last.
         for layer in ("penultimate_hidden_states", "last_hidden_state"):
-            states = [getattr(one, layer, None) for one in seen]
-            if all(state is not None for state in states):
+            states = [state for one in seen if (state := getattr(one, layer, None)) is not None]
+            if len(states) == len(seen):
                 setattr(both, layer, torch.cat(states, dim=-2))
         return both
 

@@ -12,11 +12,12 @@ from ...errors import expect
 from ..api import io, ui
 from ..desk.folders import IMAGE_SUFFIXES, current
 from ..images import load_image
+from .files import ReadsInput, WritesOutput
 
 MAX_SIZE = 16384  # ComfyUI's
 
 
-class LoadImage(io.ComfyNode):
+class LoadImage(ReadsInput):
     """Reads a picture and its mask."""
 
     @classmethod
@@ -37,20 +38,11 @@ class LoadImage(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, image: str | None) -> bool | str:
-        current().check_input(image)
-        return True
-
-    @classmethod
-    def fingerprint_inputs(cls, image: str) -> tuple[int, int]:
-        return current().stamp(image)
-
-    @classmethod
     def execute(cls, image: str) -> io.NodeOutput:
         return io.NodeOutput(*load_image(current().existing(image)))
 
 
-class SaveImage(io.ComfyNode):
+class SaveImage(WritesOutput):
     """Saves pictures as PNG files that carry the workflow."""
 
     @classmethod
@@ -69,11 +61,6 @@ class SaveImage(io.ComfyNode):
             outputs=[io.Image.Output()],
             hidden=[io.Hidden.unique_id],
         )
-
-    @classmethod
-    def validate_inputs(cls, filename_prefix: str | None) -> bool | str:
-        current().check_prefix(filename_prefix)
-        return True
 
     @classmethod
     def execute(cls, images: Tensor, filename_prefix: str) -> io.NodeOutput:

@@ -10,10 +10,11 @@ from torch import Tensor
 from ..api import io, ui
 from ..api.video import VideoComponents, VideoFromComponents, VideoFromFile, VideoInput
 from ..desk.folders import VIDEO_SUFFIXES, current
-from ..saving import saving_of
+from ..saving import saving_of, tell_saved
+from .files import ReadsInput, WritesOutput
 
 
-class LoadVideo(io.ComfyNode):
+class LoadVideo(ReadsInput):
     """Opens a video file."""
 
     @classmethod
@@ -32,15 +33,6 @@ class LoadVideo(io.ComfyNode):
             ],
             outputs=[io.Video.Output()],
         )
-
-    @classmethod
-    def validate_inputs(cls, file: str | None) -> bool | str:
-        current().check_input(file)
-        return True
-
-    @classmethod
-    def fingerprint_inputs(cls, file: str) -> tuple[int, int]:
-        return current().stamp(file)
 
     @classmethod
     def execute(cls, file: str) -> io.NodeOutput:
@@ -112,7 +104,7 @@ def _codec(optional: bool = False) -> io.Input:
     return io.DynamicCombo.Input("codec", codecs, optional=optional, extra_dict={"hidden": True} if optional else None)
 
 
-class SaveVideo(io.ComfyNode):
+class SaveVideo(WritesOutput):
     """Saves mp4. Where ComfyUI offers mkv, webm and AV1, this host has none of them and says so."""
 
     @classmethod
@@ -139,11 +131,6 @@ class SaveVideo(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, filename_prefix: str | None) -> bool | str:
-        current().check_prefix(filename_prefix)
-        return True
-
-    @classmethod
     def execute(
         cls, video: VideoInput, filename_prefix: str, format: dict[str, Any], codec: dict[str, Any] | None = None
     ) -> io.NodeOutput:
@@ -156,7 +143,9 @@ class SaveVideo(io.ComfyNode):
         tags = dict(cls.hidden.extra_pnginfo or {})
         if cls.hidden.prompt is not None:
             tags["prompt"] = cls.hidden.prompt
-        video.save_to(path, metadata=tags, crf=crf, saving=saving_of(cls.hidden))
+        saving = saving_of(cls.hidden)
+        video.save_to(path, metadata=tags, crf=crf, saving=saving)
+        tell_saved(cls.hidden, saving)
         saved = ui.SavedResult(path.name, subfolder, io.FolderType.output)
         return io.NodeOutput(video, ui=ui.PreviewVideo([saved]))
 

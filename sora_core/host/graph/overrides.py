@@ -9,18 +9,26 @@ from ...errors import SoraError
 from ...words import did_you_mean, listing
 from ..api.dynamic import active_inputs
 from ..packs import Registry
+from .uigraph import changed_source
 from .widgets import BadValueError, check_value
 from .workflow import Node, Workflow
 
 
 def apply_overrides(workflow: Workflow, registry: Registry, settings: list[str]) -> None:
-    """Apply each `NODE.INPUT=VALUE` in order. Raises SoraError naming the part that does not fit."""
+    """Apply each `NODE.INPUT=VALUE` in order, to what is saved with the videos too.
+
+    Raises SoraError naming the part that does not fit.
+    """
+    changed: set[str] = set()
     for setting in settings:
         target, equals, value = setting.partition("=")
         if not equals or "." not in target:
             raise SoraError(f"--set {setting!r} is not NODE.INPUT=VALUE: write for example --set 3.seed=7.")
         node, name = _find(workflow, registry, target.strip(), setting)
         _assign(node, registry, name, value, setting)
+        changed.add(node.id)
+    if changed and workflow.source is not None:
+        workflow.source = changed_source(workflow, changed, registry)
 
 
 def _find(workflow: Workflow, registry: Registry, target: str, setting: str) -> tuple[Node, str]:

@@ -7,13 +7,14 @@ with their links), bypassed nodes (passed through), and subgraphs (laid flat; a 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from ...errors import SoraError, expect
 from ..packs import Registry
-from .widgets import read_widget_values
+from .widgets import read_widget_values, write_widget_values
 from .workflow import Link, Node, Workflow
 
 MUTED, BYPASSED = 2, 4  # what a node's `mode` says
@@ -56,11 +57,10 @@ class Scope:
 def read_ui(data: dict[str, Any], registry: Registry, name: str) -> Workflow:
     """Read the workflow in `data`. Raises SoraError for JSON that is no valid graph."""
     try:
-        definitions = {d["id"]: d for d in (data.get("definitions") or {}).get("subgraphs") or []}
         read = [
             _read_node(scope, entry, registry)
             # All scopes are opened before any node is read: a link may lead into a later one.
-            for scope in list(_open(Scope(data), definitions, 0))
+            for scope in list(_open(Scope(data), _definitions(data), 0))
             for entry in scope.nodes.values()
             if _is_real(entry) and entry["id"] not in scope.inner
         ]
@@ -71,6 +71,47 @@ def read_ui(data: dict[str, Any], registry: Registry, name: str) -> Workflow:
         ) from error
     expect(bool(nodes), f"{name} is not a workflow to run: it has no active nodes.")
     return Workflow(nodes, data, name)
+
+
+def changed_source(workflow: Workflow, changed: set[str], registry: Registry) -> dict[str, Any] | None:
+    """Write the values of the nodes `changed`, by id, into the UI format that `workflow` was read from.
+
+    None where it cannot hold them, as a subgraph that stands in the workflow twice and is changed once. The API format
+    holds them in any case.
+    """
+    data = copy.deepcopy(workflow.source or {})
+    for scope in list(_open(Scope(data), _definitions(data), 0)):
+        for entry in scope.nodes.values():
+            node = workflow.nodes.get(f"{scope.prefix}{entry['id']}")
+            if node is not None and node.id in changed:
+                _write_node(scope, entry, node, registry)
+    again = read_ui(data, registry, workflow.name)
+    same = again.nodes.keys() == workflow.nodes.keys() and all(
+        node.inputs.items() <= again.nodes[name].inputs.items() for name, node in workflow.nodes.items()
+    )
+    return data if same else None
+
+
+def _write_node(scope: Scope, entry: dict[str, Any], node: Node, registry: Registry) -> None:
+    values = {name: value for name, value in node.inputs.items() if not isinstance(value, Link)}
+    schema = registry.nodes[node.type].GET_SCHEMA()
+    entry["widgets_values"] = write_widget_values(schema.inputs, entry.get("widgets_values"), values)
+    for socket in entry.get("inputs") or []:
+        if socket["name"] in values and socket.get("link") is not None:
+            _cut(scope.data, socket)
+
+
+def _cut(data: dict[str, Any], socket: dict[str, Any]) -> None:
+    """Take the link that leads to an input out of its graph."""
+    cut, socket["link"] = socket["link"], None
+    data["links"] = [entry for entry in data.get("links") or [] if entry and _link(entry)[0] != cut]
+    for output in (output for node in data["nodes"] for output in node.get("outputs") or []):
+        output["links"] = [link for link in output.get("links") or [] if link != cut]
+
+
+def _definitions(data: dict[str, Any]) -> dict[Any, dict[str, Any]]:
+    """List the subgraphs that a workflow defines, by id."""
+    return {d["id"]: d for d in (data.get("definitions") or {}).get("subgraphs") or []}
 
 
 def _link(entry: Any) -> tuple[Any, tuple[Any, int, Any, int]]:

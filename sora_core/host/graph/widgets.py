@@ -69,31 +69,72 @@ def read_widget_values(inputs: list[Input], saved: Any) -> dict[str, Any]:
         result = saved
     else:
         result = {}
-        _take(inputs, deque(saved if isinstance(saved, list) else []), result)
+        _take(inputs, deque(saved if isinstance(saved, list) else []), result, {})
     return {name: value for name, value in result.items() if value is not None}
 
 
-def _take(entries: list[Input], values: deque[Any], result: dict[str, Any]) -> None:
-    """Move the values of `entries` from the front of `values` to `result`."""
-    for group in ([e for e in entries if not e.optional], [e for e in entries if e.optional]):
+def write_widget_values(inputs: list[Input], saved: Any, changes: dict[str, Any]) -> Any:
+    """Return a saved node's `widgets_values` with `changes` by input name, as `read_widget_values` reads them."""
+    if isinstance(saved, dict):
+        return {**saved, **changes}
+    values: dict[str, Any] = {}
+    extras: dict[str, Any] = {}
+    made: list[Any] = []
+    _take(inputs, deque(saved if isinstance(saved, list) else []), values, extras)
+    _put(inputs, values | changes, extras, made)
+    return made
+
+
+def _groups(entries: list[Input]) -> tuple[list[Input], list[Input]]:
+    """Sort inputs as the frontend does: required ones before optional ones."""
+    return [e for e in entries if not e.optional], [e for e in entries if e.optional]
+
+
+def _upload_button(group: list[Input]) -> str | None:
+    """Name the upload button behind these inputs, if there is one: behind required ones only."""
+    return next((f"{e.id} upload" for e in group if getattr(e, "upload", None) and not e.optional), None)
+
+
+def _take(entries: list[Input], values: deque[Any], result: dict[str, Any], extras: dict[str, Any]) -> None:
+    """Move the values of `entries` from the front of `values` to `result`, what the schema does not have to `extras`.
+
+    There the control behind a seed has the seed's name, an upload button that of `_upload_button`.
+    """
+    for group in _groups(entries):
         for entry in group:
-            _take_one(entry, values, result)
-        # The upload button is a required widget behind the other required ones.
-        uploads = any(getattr(entry, "upload", None) and not entry.optional for entry in group)
-        if uploads and values and values[0] in UPLOAD_WORDS:
-            values.popleft()
+            _take_one(entry, values, result, extras)
+        button = _upload_button(group)
+        if button and values and values[0] in UPLOAD_WORDS:
+            extras[button] = values.popleft()
 
 
-def _take_one(entry: Input, values: deque[Any], result: dict[str, Any]) -> None:
+def _take_one(entry: Input, values: deque[Any], result: dict[str, Any], extras: dict[str, Any]) -> None:
     widget = widget_of(entry)
     if widget is None:
         return
     value = values.popleft() if values else None
     result[entry.id] = default_of(entry, guess=True) if value is None else value
     if isinstance(widget, DynamicInput):
-        _take(widget.expand(result), values, result)
+        _take(widget.expand(result), values, result, extras)
     elif _has_control(widget) and values and values[0] in CONTROL_WORDS:
-        values.popleft()
+        extras[entry.id] = values.popleft()
+
+
+def _put(entries: list[Input], values: dict[str, Any], extras: dict[str, Any], made: list[Any]) -> None:
+    """Add to `made` what `_take` takes."""
+    for group in _groups(entries):
+        for entry in group:
+            widget = widget_of(entry)
+            if widget is None:
+                continue
+            made.append(values[entry.id] if entry.id in values else default_of(entry, guess=True))
+            if isinstance(widget, DynamicInput):
+                _put(widget.expand(values), values, extras, made)
+            elif entry.id in extras:
+                made.append(extras[entry.id])
+        button = _upload_button(group)
+        if button in extras:
+            made.append(extras[button])
 
 
 def _has_control(widget: Input) -> bool:

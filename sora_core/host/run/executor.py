@@ -18,7 +18,7 @@ import torch
 
 from ...errors import NO_MEMORY, SoraError, is_out_of_memory
 from ...pipeline.progress import Interrupted, Running, running
-from ...safety.gate import check_preview
+from ...safety.gate import check_preview, noting
 from ..api.dynamic import nest_values
 from ..api.schema import Hidden, HiddenHolder, NodeOutput, UIOutput
 from ..graph.validate import Plan, PlannedNode
@@ -220,13 +220,22 @@ class _Run:
     async def _call(self, planned: PlannedNode, values: dict[str, list[Any]]) -> Result:
         """Call `execute` once, or once per entry of the longest input list, as ComfyUI maps lists."""
         cls = planned.cls.with_hidden(self._hidden(planned))
-        values = guard.incoming(planned, values)
-        returned = []
-        with guard.texts(self.plan, planned, values), running(self._running(planned.node.id)), torch.no_grad():
-            for arguments in _calls(values, planned.schema.is_input_list):
-                value = cls.execute(**nest_values(planned.schema.inputs, arguments))
-                returned.append(NodeOutput.from_any(await value if inspect.isawaitable(value) else value))
-        return guard.outgoing(_merge(planned, returned))
+        returned: list[NodeOutput] = []
+        said: list[str] = []
+        node = self._running(planned.node.id)
+        with noting(said):
+            values = guard.incoming(planned, values)
+            with guard.texts(self.plan, planned, values), running(node), torch.no_grad():
+                for arguments in _calls(values, planned.schema.is_input_list):
+                    value = cls.execute(**nest_values(planned.schema.inputs, arguments))
+                    returned.append(NodeOutput.from_any(await value if inspect.isawaitable(value) else value))
+            result = guard.outgoing(_merge(planned, returned))
+        if said:
+            node.on_text("\n".join(said))
+            # Kept with the result too, so that a node that need not run again says it again.
+            shown = result.ui or {}
+            result.ui = {**shown, "text": [*shown.get("text", ()), *said]}
+        return result
 
     def _hidden(self, planned: PlannedNode) -> HiddenHolder:
         have = {Hidden.unique_id: planned.node.id, Hidden.prompt: self.prompt, Hidden.extra_pnginfo: self.extra}
@@ -242,7 +251,7 @@ class _Run:
         def on_text(text: str) -> None:
             self.tell("progress_text", {"node": node_id, "text": text})
 
-        return Running(on_progress, self.stop.is_set, on_text)
+        return Running(on_progress, self.stop.is_set, on_text, self.previews)
 
     @contextmanager
     def _named(self, planned: PlannedNode) -> Iterator[None]:

@@ -32,8 +32,9 @@ from .cache import Result
 def check_plan(plan: Plan) -> None:
     """Before a run: load the checks, and judge the texts that stand in the graph. Raises SoraError."""
     gate.prepare()
-    for planned in plan.nodes.values():
-        texts(plan, planned, {k: [v] for k, v in planned.inputs.items() if not isinstance(v, Link)})
+    with gate.noting([]):  # each node says again what it is warned of
+        for planned in plan.nodes.values():
+            texts(plan, planned, {k: [v] for k, v in planned.inputs.items() if not isinstance(v, Link)})
 
 
 def texts(plan: Plan, planned: PlannedNode, values: dict[str, list[Any]]) -> AbstractContextManager[None]:

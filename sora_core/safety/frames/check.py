@@ -108,11 +108,16 @@ class FrameChecker:
         """Check `[T,H,W,C]` (C 1, 3 or 4; float 0..1 or uint8), whose first frame is number `first` of its video."""
         return self._review(as_batch(frames), first)[1]
 
-    def enforce(self, frames: Tensor | np.ndarray, first: int = 0) -> Tensor:
-        """Return what may be shown of `frames` (`[H,W,C]` or `[T,H,W,C]`), in their layout. Raises FramesBlocked."""
-        shown, report = self._review(as_batch(frames), first)
-        if not report.allowed:
-            raise FramesBlocked(report.message(), report.findings)
+    def enforce(self, frames: Tensor | np.ndarray, first: int = 0, report: FrameReport | None = None) -> Tensor:
+        """Return what may be shown of `frames` (`[H,W,C]` or `[T,H,W,C]`), in their layout.
+
+        `report`, if given, gets what was found. Raises FramesBlocked.
+        """
+        shown, found = self._review(as_batch(frames), first)
+        if report is not None:
+            vars(report).update(vars(found))
+        if not found.allowed:
+            raise FramesBlocked(found.message(), found.findings)
         return shown[0] if frames.ndim == 3 else shown
 
     def _review(self, frames: Tensor, first: int) -> tuple[Tensor, FrameReport]:

@@ -26,7 +26,9 @@ def statistics(latent: Tensor) -> tuple[Tensor, Tensor]:
 
 def broad(latent: Tensor, side: int = SIDE) -> Tensor:
     """Average blocks of `side` x `side`: `[1,C,n,h,w]` -> `[1,C,n,h/side,w/side]`, rounded up."""
-    return F.avg_pool3d(latent, (1, side, side), ceil_mode=True, count_include_pad=False)
+    # Of what is smaller than a block there is one.
+    block = [min(side, length) for length in latent.shape[3:]]
+    return F.avg_pool3d(latent, (1, *block), ceil_mode=True, count_include_pad=False)
 
 
 def settled(latents: Tensor, side: int = SIDE) -> Tensor:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from ...errors import SoraError, expect
+from ...files import ensure_mp4, ensure_writable
 from ...media.write import SAVED_CRF, write_video
 from ...safety.gate import check_pieces
 from .rolling import Roller, join, roll, segments_needed
@@ -107,9 +108,12 @@ def render(
     where the segments go; by default beside `path`. progress: called after every segment; what it raises stops the
     render, and the finished segments stay. saving: the watermark and the credentials.
 
-    Raises SoraError for a folder of another render, a full disk, and whatever sampling raises.
+    Raises SoraError for a folder of another render, a full disk, and whatever sampling raises; before any segment is
+    made, for a name that is no mp4's and a place that cannot be written to.
     """
     path = Path(path)
+    ensure_mp4(path)
+    ensure_writable(path.parent)
     expect(
         job.total > job.given, f"{job.total} latents are asked for and {job.given} are given: make the video longer."
     )
@@ -176,6 +180,8 @@ def in_memory(job: Job, decode: Decode, progress: Callable[[int, int], None] | N
     for segment in roll(job.roller, job.total, segments[0]):
         segments.append(segment)
         if progress is not None:
-            progress(segment.made - job.given, job.total - job.given)
+            # Of the last segment the tail is finished too, and it may be longer than what is left to make.
+            last = segment.made + segment.tail.shape[2] >= job.total
+            progress((job.total if last else segment.made) - job.given, job.total - job.given)
     latent = join(segments, job.total)
     return torch.cat(list(after_source(decode([latent]), source))), latent
