@@ -60,6 +60,20 @@ class Engine(Protocol):
     def latent_space(self, model: Any = None, vae: Any = None) -> LatentSpace:
         """Describe the latents of a MODEL or of a VAE, sora-mini's without either. Raises SoraError for no video."""
 
+    def direct(
+        self,
+        prompts: Sequence[Conditioning],
+        latents: Sequence[int],
+        shape: Sequence[int],
+        model: Any = None,
+        clip: Any = None,
+    ) -> Conditioning:
+        """Make one CONDITIONING of the prompts of several shots, in the form that a MODEL reads, see `tasks.shots`.
+
+        latents: how many each prompt is for. shape: of the video's latent, `[B,C,T,h,w]`. Without a model, the form is
+        that of the model which the text encoder `clip` is for. Raises SoraError for a model that follows no storyboard.
+        """
+
     def flops(self, model: Any) -> Callable[[int], float] | None:
         """Return the cost of one model call by number of tokens, or None where it is not known."""
 

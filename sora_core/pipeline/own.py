@@ -28,6 +28,7 @@ from ..model.text.concepts import TextEncoder
 from ..model.text.emphasis import encode_prompt, plain_text
 from ..model.vae.mini import VideoVAE
 from ..safety.gate import check_text
+from ..tasks.shots import join_prompts
 from . import progress
 from .engine import Conditioning, Latent, Loaded, Report, check_prompt_given
 
@@ -102,6 +103,17 @@ class OwnEngine:
             config = vae.vae.config
             return LatentSpace(vae.name, config.latent_channels, config.temporal_ratio, config.spatial_ratio, vae=SORA)
         return SORA_MINI
+
+    def direct(
+        self,
+        prompts: Sequence[Conditioning],
+        latents: Sequence[int],
+        shape: Sequence[int],
+        model: DiffusionModel | None = None,
+        clip: ClipSocket | None = None,
+    ) -> Conditioning:
+        """Make one CONDITIONING of several shots' prompts, which our transformer reads shot by shot."""
+        return join_prompts(prompts, latents)
 
     def flops(self, model: DiffusionModel) -> Callable[[int], float] | None:
         """Return the cost of one model call by number of tokens; None for a network that is no transformer of ours."""
