@@ -60,11 +60,10 @@ TEXT_WIDTHS: dict[str, Callable[[Any], Sequence[int]]] = {
         net.cross_attention_dim + net.audio_cross_attention_dim,
         net.caption_channels,
     ],
-    "MiniMaxH3": lambda net: [net.condition_proj.in_features],
     "SoraModel": lambda net: [net.config.text_dim],
 }
 # In all others, the first layer with a name like this reads the text.
-TEXT_LAYER = re.compile(r"text|txt|caption|t5|cross_attn\.k")
+TEXT_LAYER = re.compile(r"text|txt|caption|t5|condition_proj|cross_attn\.k")
 
 
 # What a network that reads a prompt as a whole, beside its words, has for that.
@@ -168,7 +167,10 @@ def text_widths(model: Any) -> Sequence[int]:
     network, kinds = model.diffusion_model, ancestors(type(model))
     find = next((TEXT_WIDTHS[name] for name in kinds if name in TEXT_WIDTHS), None)
     if find is not None:
-        return find(network)
+        try:
+            return find(network)
+        except (AttributeError, LookupError):  # another version of ComfyUI's may hold it elsewhere
+            return ()
     # Only in families of the table: what another network calls its layers is anybody's guess.
     if not set(FAMILIES).intersection(ancestors(type(model.latent_format))):
         return ()
