@@ -208,7 +208,7 @@ def encode_shots(engine: Engine, clip: Any, shots: Sequence[Shot]) -> Encoded:
 def storyboard(
     engine: Engine, clip: Any, shots: Sequence[Shot], *, fps: float, width: int, height: int, model: Any = None
 ) -> Story:
-    """Plan shots in one video. model: of another family than sora-mini.
+    """Plan shots in one video. model: of another family than sora-mini, whose form the conditioning then has.
 
     Raises SoraError for sizes out of range, and where the video does not fit into memory.
     """
@@ -224,4 +224,6 @@ def storyboard(
         lines.append(f"shot {number}: frames {first} to {last}, {shot.prompt}")
         done += count
     positive = engine.direct(encoded.each, counts, latent["samples"].shape, model, clip)
+    if len(positive) > 1:  # one condition a shot, see `tasks.shots`
+        lines.append(f"The model reads one prompt at a time: each step runs it {len(positive)} times, once a shot.")
     return Story(positive, latent, (*lines, *unknown_note(encoded.unknown)))

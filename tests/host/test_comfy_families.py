@@ -121,6 +121,33 @@ def test_the_form_of_a_storyboard_is_the_models(hosts):
         native.direct(prompts, (3, 2), shape, core_model("SeedVR2", "SeedVR2"))
 
 
+class ForeignText:
+    """A text encoder of ComfyUI's own, with a pooled output for each prompt."""
+
+    tokenizer = object()
+
+    def tokenize(self, text):
+        return text
+
+    def encode_from_tokens_scheduled(self, text):
+        return [[torch.randn(1, len(text), 8), {"pooled_output": torch.full((1, 4), len(text))}]]
+
+
+def test_a_storyboard_on_a_core_model_keeps_what_each_shot_was_encoded_with(hosts):
+    from sora_core.pipeline.editing import storyboard
+    from sora_core.tasks import Shot
+
+    model, shots = core_model("WAN21", "Wan21"), [Shot("a cat", 1.0), Shot("a small dog", 1.0)]
+    story = storyboard(hosts[0], ForeignText(), shots, fps=8.0, width=64, height=32, model=model)
+    assert story.latent["samples"].shape == (1, 16, 5, 4, 8)
+    assert [float(options["pooled_output"][0, 0]) for _, options in story.positive] == [5, 11]
+    assert [options["mask"].sum((2, 3)).tolist() for _, options in story.positive] == [
+        [[32, 32, 32, 0, 0]],
+        [[0, 0, 0, 32, 32]],
+    ]
+    assert "each step runs it 2 times" in story.notes[-1]
+
+
 def test_a_storyboard_for_our_attention_is_taken_apart_for_a_core_model(hosts):
     native, _, _ = hosts
     wan, latent = core_model("WAN21", "Wan21"), {"samples": torch.zeros(1, 16, 5, 4, 6)}
