@@ -74,6 +74,15 @@ class Engine(Protocol):
         that of the model which the text encoder `clip` is for. Raises SoraError for a model that follows no storyboard.
         """
 
+    def fit_shots(
+        self, model: Any, conditioning: Conditioning, latent: Latent, which: str = "positive"
+    ) -> Conditioning:
+        """Fit the conditions of a storyboard to a MODEL and to the LATENT that it is to sample, with sound or without.
+
+        All others stay as they are. `sample` does it by itself; other samplers need it where a latent holds sound.
+        which: of a node's inputs, for messages. Raises SoraError for what does not fit.
+        """
+
     def flops(self, model: Any) -> Callable[[int], float] | None:
         """Return the cost of one model call by number of tokens, or None where it is not known."""
 

@@ -115,6 +115,12 @@ class OwnEngine:
         """Make one CONDITIONING of several shots' prompts, which our transformer reads shot by shot."""
         return join_prompts(prompts, latents)
 
+    def fit_shots(
+        self, model: DiffusionModel, conditioning: Conditioning, latent: Latent, which: str = "positive"
+    ) -> Conditioning:
+        """Return the conditioning: our transformer fits it to the latent by itself."""
+        return conditioning
+
     def flops(self, model: DiffusionModel) -> Callable[[int], float] | None:
         """Return the cost of one model call by number of tokens; None for a network that is no transformer of ours."""
         if not isinstance(model.dit, DiT):

@@ -204,6 +204,11 @@ def test_a_model_that_makes_sound_along_has_its_shots_masked_in_both(hosts):
     assert picture.view(16, 5, 4)[7, :, 1].tolist() == [0, 0, 0, 1, 1]
     assert sound.view(3, 2, 10)[2, 1].tolist() == [0] * 6 + [1] * 4
     assert (first[1]["mask"] + second[1]["mask"]).eq(1).all()
+    # A latent that got its sound later, as LTX-2's does.
+    plain = native.direct(shots_of_two(), (3, 2), (1, 16, 5, 2, 2), core_model("LTXAV", "LTXAV"))
+    latent = {"samples": Nested(torch.zeros(1, 16, 5, 2, 2), torch.zeros(1, 3, 10, 2))}
+    fitted = native.fit_shots(core_model("LTXAV", "LTXAV"), plain, latent)[1][1]["mask"]
+    assert fitted[:, -60:].view(3, 10, 2)[2, :, 1].tolist() == [0] * 6 + [1] * 4
     with pytest.raises(SoraError, match="sound and picture.*ComfyUI's own nodes"):
         native.sample(
             model,
