@@ -61,12 +61,13 @@ class SoraCondition(io.ComfyNode):
         clip_vision: Any = None,
         picture: Any = None,
     ) -> io.NodeOutput:
-        from sora_core.pipeline.telling import TOLD, condition
+        from sora_core.latents.space import ALONG
+        from sora_core.pipeline.telling import condition
 
         told = condition(
             engine(), model, positive, negative, latent, vae=vae, vision=clip_vision, picture=picture, strength=strength
         )
-        notes, more = [*told.notes], sum(told.latent.get(TOLD, (0, 0)))
+        notes, more = [*told.notes], sum(told.latent.get(ALONG, (0, 0)))
         if more:
             notes.append(f"{more} latents more are sampled along: Sora VAE Decode takes them off.")
         shown = note(cls, "\n".join(notes)) if notes else None

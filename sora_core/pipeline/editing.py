@@ -21,7 +21,7 @@ from ..media.sound import join_audio
 from ..safety import gate
 from ..tasks.edits import HOLD
 from ..tasks.layout import TRAINED_LATENTS, VAECodec
-from ..tasks.storyboard import Shot, plan_shots, shots_conditioning
+from ..tasks.storyboard import Shot, plan_shots
 from .engine import Conditioning, Engine, Latent, unknown_note
 from .make import empty_latent
 from .sources import Picture, Size, open_still
@@ -209,9 +209,13 @@ def _new(seconds: float, clip: Clip, others: int = 0, sides: int = 1) -> int:
 class Encoded:
     """The prompts of shots, encoded."""
 
-    contexts: list[Tensor]  # of each shot, [1,L,D]
-    options: dict[str, Any]  # of their conditioning
+    each: list[Conditioning]  # of each shot, with all options of its own
     unknown: list[str]  # words that the model does not know
+
+    @property
+    def contexts(self) -> list[Tensor]:
+        """List the shots' contexts, `[1,L,D]`."""
+        return [prompt[0][0] for prompt in self.each]
 
 
 @dataclass(frozen=True)
@@ -232,16 +236,14 @@ def encode_shots(engine: Engine, clip: Any, shots: Sequence[Shot]) -> Encoded:
     if len(shots) > 1:
         gate.check_text(" ".join(shot.prompt for shot in shots))
     made = {prompt: engine.encode_text(clip, prompt) for prompt in dict.fromkeys(shot.prompt for shot in shots)}
-    entries = [made[shot.prompt][0][0] for shot in shots]
-    options = {key: value for key, value in entries[0][1].items() if key != "pooled_output"}
     unknown = dict.fromkeys(word for _, words in made.values() for word in words)
-    return Encoded([entry[0] for entry in entries], options, list(unknown))
+    return Encoded([made[shot.prompt][0] for shot in shots], list(unknown))
 
 
 def storyboard(
     engine: Engine, clip: Any, shots: Sequence[Shot], *, fps: float, width: int, height: int, model: Any = None
 ) -> Story:
-    """Plan shots in one video. model: of another family than sora-mini.
+    """Plan shots in one video. model: of another family than sora-mini, whose form the conditioning then has.
 
     Raises SoraError for sizes out of range, and where the video does not fit into memory.
     """
@@ -256,5 +258,7 @@ def storyboard(
         first, last = space.video_frames(done) if done else 0, space.video_frames(done + count) - 1
         lines.append(f"shot {number}: frames {first} to {last}, {shot.prompt}")
         done += count
-    positive = shots_conditioning(encoded.contexts, counts, encoded.options)
+    positive = engine.direct(encoded.each, counts, latent["samples"].shape, model, clip)
+    if len(positive) > 1:  # one condition a shot, see `tasks.shots`
+        lines.append(f"The model reads one prompt at a time: each step runs it {len(positive)} times, once a shot.")
     return Story(positive, latent, (*lines, *unknown_note(encoded.unknown)))

@@ -67,6 +67,29 @@ class Engine(Protocol):
     def look(self, vision: Any, pictures: Sequence[Tensor]) -> Any:
         """See one or two pictures `[H,W,3]` float 0..1 through a CLIP_VISION, for the option clip_vision_output."""
 
+    def direct(
+        self,
+        prompts: Sequence[Conditioning],
+        latents: Sequence[int],
+        shape: Sequence[int],
+        model: Any = None,
+        clip: Any = None,
+    ) -> Conditioning:
+        """Make one CONDITIONING of the prompts of several shots, in the form that a MODEL reads, see `tasks.shots`.
+
+        latents: how many each prompt is for. shape: of the video's latent, `[B,C,T,h,w]`. Without a model, the form is
+        that of the model which the text encoder `clip` is for. Raises SoraError for a model that follows no storyboard.
+        """
+
+    def fit_shots(
+        self, model: Any, conditioning: Conditioning, latent: Latent, which: str = "positive"
+    ) -> Conditioning:
+        """Fit the conditions of a storyboard to a MODEL and to the LATENT that it is to sample, with sound or without.
+
+        All others stay as they are. `sample` does it by itself; other samplers need it where a latent holds sound.
+        which: of a node's inputs, for messages. Raises SoraError for what does not fit.
+        """
+
     def flops(self, model: Any) -> Callable[[int], float] | None:
         """Return the cost of one model call by number of tokens, or None where it is not known."""
 

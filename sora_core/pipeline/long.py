@@ -132,7 +132,13 @@ def plan_long(
     against = "\n".join(shot.prompt for shot in shots)
     off, others = encode_negative(engine, loaded.clip, negative, against, how.cfg)
     sigmas = engine.make_sigmas(loaded.model, how.scheduler, how.steps, how.denoise, how.sampler)
-    story = LongVideo(shots, encoded.contexts, seconds, fps, codec.ratio, source, encoded.options)
+    shape = (space.channels, *space.cells(height, width))
+
+    def join(prompts: Sequence[Conditioning], latents: Sequence[int]) -> Conditioning:
+        window = (1, shape[0], sum(latents), *shape[1:])
+        return engine.direct(prompts, latents, window, loaded.model, loaded.clip)
+
+    story = LongVideo(shots, encoded.each, seconds, fps, codec.ratio, source, join)
     parts = _Parts()
     kind = engine.model_kind(loaded.model)
     sight = None if clip is None or vision is None else look(engine, kind, vision, [clip.frames[-1]])
@@ -140,7 +146,6 @@ def plan_long(
     sample = _sampler_of(engine, loaded, off, how, parts, tell)
     settings = {"model": space.name, "contexts": encoded.contexts, "counts": story.counts, "negative": negative}
     settings |= _named(how) | tell.named()
-    shape = (space.channels, *space.cells(height, width))
     roller = story.roller(sample, sigmas, shape, how.seed, rolling)
     job = Job(roller, story.total, fps, settings, source, None if clip is None else clip.audio)
     parts.count = job.segments

@@ -29,6 +29,7 @@ from ..model.text.emphasis import encode_prompt, plain_text
 from ..model.vae.mini import VideoVAE
 from ..safety.gate import check_text
 from ..tasks.families import ModelKind
+from ..tasks.shots import join_prompts
 from . import progress
 from .engine import Conditioning, Latent, Loaded, Report, check_prompt_given
 
@@ -111,6 +112,23 @@ class OwnEngine:
     def look(self, vision: Any, pictures: Sequence[Tensor]) -> Any:
         """Refuse: no model of ours reads CLIP vision."""
         raise SoraError("clip_vision: sora-mini does not read it. Disconnect it.")
+
+    def direct(
+        self,
+        prompts: Sequence[Conditioning],
+        latents: Sequence[int],
+        shape: Sequence[int],
+        model: DiffusionModel | None = None,
+        clip: ClipSocket | None = None,
+    ) -> Conditioning:
+        """Make one CONDITIONING of several shots' prompts, which our transformer reads shot by shot."""
+        return join_prompts(prompts, latents)
+
+    def fit_shots(
+        self, model: DiffusionModel, conditioning: Conditioning, latent: Latent, which: str = "positive"
+    ) -> Conditioning:
+        """Return the conditioning: our transformer fits it to the latent by itself."""
+        return conditioning
 
     def flops(self, model: DiffusionModel) -> Callable[[int], float] | None:
         """Return the cost of one model call by number of tokens; None for a network that is no transformer of ours."""

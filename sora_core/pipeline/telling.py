@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..errors import expect
 from ..latents.masks import to_latent_grid
-from ..latents.space import LatentSpace
+from ..latents.space import ALONG, LatentSpace
 from ..media.frames import fit_frames
 from ..tasks.families import Encoder, Known, ModelKind, Told, family_of, tell
 from ..tasks.finish.splice import SPLICE, Splice
@@ -23,7 +23,7 @@ from ..tasks.layout import GIVEN
 from .engine import Conditioning, Engine, Latent
 
 VAE = "sora_vae"  # key of a LATENT: the VAE that an edit was made with
-TOLD = (
+ALONG = (
     "sora_told"  # key of a LATENT: the model was told of it; latents (in front, behind) that are no part of the video
 )
 
@@ -86,7 +86,7 @@ def condition(
     if given is not None:
         expect(picture is None, f"picture: the conditioning already has its own ({given}). Use one of the two.")
         theirs = (f"The conditioning already tells {who} what is kept ({given}): it stays as it is.",)
-        return Conditioned(positive, negative, latent, () if TOLD in latent else theirs)
+        return Conditioned(positive, negative, latent, () if ALONG in latent else theirs)
     source = vae if vae is not None else latent.get(VAE)
     if family.pixels and source is None and encode is None:
         note = f"{who} does not see what is kept: put Sora Condition before the sampler, with its VAE connected."
@@ -95,8 +95,11 @@ def condition(
     told = tell(known, encode or encoder(engine, source))
     options = {**told.options, **_seen(engine, known, vision, sight)}
     notes = (*told.notes, *(_unseen(kind, known, options) if vision is None else ()))
-    off = None if negative is None else with_options(negative, options, told.lists)
-    return Conditioned(with_options(positive, options, told.lists), off, _told(latent, known, told), notes)
+    made = _told(latent, known, told)
+    both = [None if c is None else with_options(c, options, told.lists) for c in (positive, negative)]
+    # Core's samplers cannot fit a storyboard to sound beside the picture; ours does it again, to the same.
+    on, off = (None if c is None else engine.fit_shots(model, c, made) for c in both)
+    return Conditioned(on or [], off, made, notes)
 
 
 def _told(latent: Latent, known: Known, told: Told) -> Latent:
@@ -104,8 +107,8 @@ def _told(latent: Latent, known: Known, told: Told) -> Latent:
     if told.mask is known.mask and told.samples is latent["samples"]:
         return latent
     # One that comes from the first part of a run has them already.
-    samples = latent["samples"] if TOLD in latent else told.samples
-    made = {**latent, "samples": samples, "noise_mask": told.mask.float(), TOLD: (told.front, told.back)}
+    samples = latent["samples"] if ALONG in latent else told.samples
+    made = {**latent, "samples": samples, "noise_mask": told.mask.float(), ALONG: (told.front, told.back)}
     if bool(told.mask.all()):
         del made["noise_mask"]
     return made
@@ -117,9 +120,9 @@ def encoder(engine: Engine, vae: Any) -> Encoder:
 
 
 def cut(latent: Latent) -> Latent:
-    """Take off the latents that were sampled along, see `TOLD`; kept latents come back as the LATENT had them."""
-    front, back = latent.get(TOLD, (0, 0))
-    rest = {key: value for key, value in latent.items() if key != TOLD}
+    """Take off the latents that were sampled along, see `ALONG`; kept latents come back as the LATENT had them."""
+    front, back = latent.get(ALONG, (0, 0))
+    rest = {key: value for key, value in latent.items() if key != ALONG}
     if not (front or back):
         return rest
     samples, mask = latent["samples"], latent.get("noise_mask")

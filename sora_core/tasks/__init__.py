@@ -7,7 +7,8 @@ user's own pixels back after decoding. Any sampler that respects the mask can ru
 from .edits import animate, connect, extend, infill, loop, parse_frames, remix
 from .finish.splice import SPLICE, Splice, finish
 from .layout import VAECodec, Window, encode_kept
-from .storyboard import Shot, parse_storyboard, plan_shots, shots_conditioning
+from .shots import shots_conditioning
+from .storyboard import Shot, parse_storyboard, plan_shots
 
 __all__ = [
     "SPLICE",

@@ -1,7 +1,7 @@
 """Several shots in one video: each shot's tokens read their own prompt, all tokens see each other.
 
 Shots are made together, so that a subject named in several of them is the same one. A cut falls between two latents.
-The prompts travel as one context, one shot after the other, with the option SHOTS: how many latents each is for.
+How the prompts travel depends on the model, see `shots`.
 """
 
 from __future__ import annotations
@@ -10,12 +10,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import torch
-from torch import Tensor
-
-from ..diffusion.prompts import SHOTS
 from ..errors import SoraError, expect
 from ..media.sizes import check_rate
 
@@ -77,23 +72,6 @@ def plan_shots(shots: Sequence[Shot], fps: float, ratio: int = 4) -> list[int]:
         time += shot.seconds
         cuts.append(max(cuts[-1] + 1, 1 + math.floor((time * fps - 1) / ratio + 0.5)))
     return [b - a for a, b in zip(cuts, cuts[1:], strict=False)]
-
-
-def shots_conditioning(
-    contexts: Sequence[Tensor], latents: Sequence[int], options: dict[str, Any] | None = None
-) -> list[Any]:
-    """Make the CONDITIONING of a storyboard from the shots' contexts `[1,L,D]`.
-
-    latents: how many each is for. options: of the conditioning, besides those. Raises SoraError unless there is one
-    number for each context.
-    """
-    expect(len(contexts) == len(latents) > 0, f"{len(contexts)} prompts for {len(latents)} shots: give one for each.")
-    # What reads them cuts the joined context into equal parts again, so all are padded to one length.
-    shapes = {tuple(c.shape) for c in contexts}
-    if len(shapes) > 1:
-        length = max(c.shape[1] for c in contexts)
-        contexts = [torch.nn.functional.pad(c, (0, 0, 0, length - c.shape[1])) for c in contexts]
-    return [[torch.cat(list(contexts), 1), {**(options or {}), SHOTS: tuple(int(n) for n in latents)}]]
 
 
 def shots_of_window(latents: Sequence[int], start: int, length: int) -> tuple[list[int], list[int]]:

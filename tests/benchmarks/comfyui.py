@@ -1,11 +1,12 @@
 """The pack inside a real ComfyUI, against this package on its own: latents, samplers, LoRA, core's models, refusals.
 
     python tests/benchmarks/comfyui.py --url http://127.0.0.1:8188 --comfyui FOLDER [--python ITS_PYTHON]
-        [--only workflows,samplers,lora,native,models,refusals] [--steps 4]
+        [--only workflows,samplers,lora,native,models,refusals,story] [--steps 4]
 
 A ComfyUI with the pack and comfyui_words.py in custom_nodes must run at --url, from FOLDER; start it with --cpu to
 compare with the CPU here. Tiny models are written into FOLDER/models and removed again. --steps shortens the workflows;
-otherwise they run as they are saved, but for the long video, which is made 3 seconds long. Prints JSON: largest
+otherwise they run as they are saved, but for the long video, which is made 3 seconds long. `story` runs
+comfyui_story.py with ITS_PYTHON, beside the server. Prints JSON: largest
 differences of latents (of unit spread), and what was refused in which words. Ends with 1 where a goal is missed, and
 says which.
 """
@@ -30,6 +31,7 @@ from comfyui_client import NAME, Comfy, difference, named, node
 from comfyui_core import FAMILIES, family_in_our_nodes, ksampler
 from comfyui_core import refusals as core_refusals
 from comfyui_native import native as native_nodes
+from comfyui_story import missed as story_missed
 
 from sora_core.diffusion.samplers import SAMPLERS
 from sora_core.host.desk.folders import Folders
@@ -189,6 +191,11 @@ def native(comfy: Comfy, host: Host, args: argparse.Namespace) -> dict:
     return native_nodes(comfy, args.steps or 6)
 
 
+def story(comfy: Comfy, host: Host, args: argparse.Namespace) -> dict:
+    """Storyboards on every video family of core's, see comfyui_story.py."""
+    return run_theirs(args, "comfyui_story.py")
+
+
 SECTIONS = {
     "workflows": workflows,
     "samplers": samplers,
@@ -196,6 +203,7 @@ SECTIONS = {
     "native": native,
     "models": models,
     "refusals": refusals,
+    "story": story,
 }
 NEED_MODELS = {"lora", "models", "refusals"}
 
@@ -217,17 +225,21 @@ def missed(made: dict[str, Any]) -> list[str]:
     for what, answer in made.get("refusals", {}).items():
         if isinstance(answer, dict) and not (answer.get("names_both") and not answer["sampled"]):
             short.append(f"{what}: {answer}")
-    return short
+    return short + story_missed(made.get("story", {}))
+
+
+def run_theirs(args: argparse.Namespace, script: str) -> Any:
+    """Run a script of this folder in ComfyUI's environment, and read the JSON that it ends with."""
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    command = [args.python, str(Path(__file__).with_name(script)), str(args.comfyui)]
+    settings = {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run(command, env=settings, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def write_models(args: argparse.Namespace) -> list[Path]:
     """Run comfyui_models.py in ComfyUI's environment."""
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    script = Path(__file__).with_name("comfyui_models.py")
-    command = [args.python, str(script), str(args.comfyui)]
-    settings = {**os.environ, "PYTHONPATH": path}
-    done = subprocess.run(command, env=settings, stdout=subprocess.PIPE, text=True, check=True)
-    return [Path(p) for p in json.loads(done.stdout.splitlines()[-1])]
+    return [Path(p) for p in run_theirs(args, "comfyui_models.py")]
 
 
 def main() -> None:

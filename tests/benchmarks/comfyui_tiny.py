@@ -187,7 +187,7 @@ MODELS: dict[str, Family] = {
     "hunyuan_i2v": Family(
         _HUNYUAN, HUNYUAN | {"in_channels": 33, "guidance_embed": False}, pooled=768, options={"guidance": 6.0}
     ),
-    "hunyuan15": Family(_HUNYUAN, HUNYUAN15, text=3584, channels=32, masked=True),
+    "hunyuan15": Family(_HUNYUAN, HUNYUAN15, text=3584, channels=32),
     "kandinsky5": Family("comfy.ldm.kandinsky5.model:Kandinsky5", KANDINSKY, text=3584, pooled=768, masked=True),
     "cogvideox_i2v": Family("comfy.ldm.cogvideo.model:CogVideoXTransformer3DModel", COGVIDEOX),
     "mochi": Family(

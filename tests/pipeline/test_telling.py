@@ -13,10 +13,11 @@ import torch
 from nodes_support import TINY, save_tiny
 
 from sora_core.errors import SoraError
+from sora_core.latents.space import ALONG
 from sora_core.media.clips import Clip
 from sora_core.pipeline import editing, make
 from sora_core.pipeline.own import OwnEngine
-from sora_core.pipeline.telling import TOLD, condition, cut
+from sora_core.pipeline.telling import condition, cut
 from sora_core.tasks.families import ModelKind
 
 PICTURE = torch.rand(1, 32, 32, 3, generator=torch.Generator().manual_seed(1))
@@ -82,7 +83,7 @@ def test_the_sampler_tells_a_model_by_itself(loaded, prompts, still):
     assert notes == [
         "Their Model is told what is kept beside its latents, and the sampler holds the kept latents at every step."
     ]
-    assert torch.equal(made["samples"][:, :, 0], still["samples"][:, :, 0]) and TOLD not in made
+    assert torch.equal(made["samples"][:, :, 0], still["samples"][:, :, 0]) and ALONG not in made
 
 
 def test_what_core_nodes_have_told_stays_as_it_is(loaded, prompts, still):
@@ -102,12 +103,12 @@ def test_a_reference_is_sampled_along_and_cut_off(loaded, prompts, still):
     told = condition(
         engine, loaded.model, prompts.positive, prompts.negative, still, picture=PICTURE.repeat(1, 2, 3, 1)
     )
-    assert told.latent["samples"].shape[2] == 4 and told.latent[TOLD] == (1, 0)
+    assert told.latent["samples"].shape[2] == 4 and told.latent[ALONG] == (1, 0)
     made = make.sample_latent(engine, loaded.model, told.latent, told.positive, told.negative, HOW)
     assert made["samples"].shape == still["samples"].shape and made["noise_mask"].shape[2] == 3
     assert torch.equal(made["samples"][:, :, 0], still["samples"][:, :, 0])
     # The latents of another sampler are cut as they are decoded.
-    frames = make.decode_video(engine, loaded.vae, {**still, "samples": told.latent["samples"], TOLD: (1, 0)})
+    frames = make.decode_video(engine, loaded.vae, {**still, "samples": told.latent["samples"], ALONG: (1, 0)})
     assert frames.shape[0] == 9 and torch.equal(frames[:1], PICTURE)
 
 
@@ -119,7 +120,7 @@ def test_a_run_in_two_parts_keeps_what_is_sampled_along_to_its_end(loaded, promp
     first = make.sample_latent(
         engine, loaded.model, told.latent, told.positive, told.negative, HOW, sigmas=sigmas[:3], **run
     )
-    assert first["samples"].shape[2] == 4 and first[TOLD] == (1, 0)
+    assert first["samples"].shape[2] == 4 and first[ALONG] == (1, 0)
     last = make.sample_latent(engine, loaded.model, first, told.positive, told.negative, HOW, sigmas=sigmas[2:], **run)
     assert last["samples"].shape[2] == 3
 

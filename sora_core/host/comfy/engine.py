@@ -20,7 +20,7 @@ from ...latents.decoding import encode
 from ...latents.masks import to_latent_grid
 from ...latents.patches import forward_flops
 from ...latents.previews import Preview, latent_preview
-from ...latents.space import SORA_MINI, LatentSpace
+from ...latents.space import ALONG, SORA_MINI, LatentSpace
 from ...latents.streaming import decode_with_history
 from ...loading import checkpoint
 from ...loading.lora import apply_lora, read_lora
@@ -30,9 +30,10 @@ from ...pipeline import progress
 from ...pipeline.engine import Conditioning, Latent, Loaded, Report, check_prompt_given
 from ...safety import gate
 from ...tasks.families import ModelKind
+from ...tasks.shots import Streams, direct, fit_prompts
 from . import sampler as sampling
 from .clip import make_clip
-from .families import check_text, model_kind, model_space, vae_space
+from .families import check_text, has_sound, model_kind, model_space, sampled, shots_form, streams_of, vae_space
 from .model import make_model
 from .previews import PreviewLoop
 from .vae import make_vae
@@ -84,6 +85,33 @@ class ComfyEngine:
                 setattr(both, layer, torch.cat(states, dim=-2))
         return both
 
+    def direct(
+        self,
+        prompts: Sequence[Conditioning],
+        latents: Sequence[int],
+        shape: Sequence[int],
+        model: Any = None,
+        clip: Any = None,
+    ) -> Conditioning:
+        """Make one CONDITIONING of the prompts of several shots, in the form that a MODEL reads.
+
+        Without a model, only our own text encoder says that it is one with our attention.
+        """
+        if model is not None:
+            return direct(prompts, latents, shots_form(model), streams_of(model, shape), model_space(model).name)
+        ours = clip is None or hasattr(clip.tokenizer, "unknown_words")
+        return direct(prompts, latents, "attention" if ours else "masks", Streams((tuple(shape),)), "the model")
+
+    def fit_shots(
+        self, model: Any, conditioning: Conditioning, latent: Latent, which: str = "positive"
+    ) -> Conditioning:
+        """Fit the conditions of a storyboard to a MODEL and to the LATENT it is to sample, sound or not.
+
+        which: of a node's inputs, for messages. Raises SoraError for what does not fit.
+        """
+        streams = sampled(model, latent["samples"], latent.get(ALONG, (0, 0)))
+        return fit_prompts(conditioning, shots_form(model), streams, which, model_space(model).name)
+
     def flops(self, model: Any) -> Callable[[int], float] | None:
         """Return the cost of one call of our model by number of tokens; None for others."""
         network = model.model.diffusion_model
@@ -127,6 +155,8 @@ class ComfyEngine:
         check_prompt_given(positive)
         space = model_space(model)
         fitted = self._checked(model, space, latent, positive, negative)
+        positive = self.fit_shots(model, positive, fitted)
+        negative = None if negative is None else self.fit_shots(model, negative, fitted, "negative")
         samples, mask = fitted["samples"], fitted.get("noise_mask")
         if mask is not None:
             mask = to_latent_grid(mask, samples.shape, space.temporal_ratio).float()
@@ -154,14 +184,14 @@ class ComfyEngine:
         self, model: Any, space: LatentSpace, latent: Latent, positive: Conditioning, negative: Conditioning | None
     ) -> Latent:
         """Fit a LATENT to the model, or refuse it and the prompts with an error that names both sides."""
+        check_text(model, positive, "positive")
+        check_text(model, negative, "negative")
         expect(
-            not getattr(latent["samples"], "is_nested", False),
-            "latent: sound and picture in one latent are sampled by ComfyUI's own nodes only. "
+            not (getattr(latent["samples"], "is_nested", False) or has_sound(model)),
+            f"latent: sound and picture in one latent are sampled by ComfyUI's own nodes only, with {space.name} too. "
             "Use SamplerCustomAdvanced.",
         )
         fitted = space.mark(space.fit_empty(latent, "the model"))
-        check_text(model, positive, "positive")
-        check_text(model, negative, "negative")
         if hasattr(model.model, "sora_name"):  # Core's models pad what does not divide.
             check_divisible(fitted["samples"].shape, space.patch_size)
         expect(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import itertools
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from operator import attrgetter
 from typing import Any
 
 import torch
@@ -12,6 +14,7 @@ import torch
 from ...errors import expect
 from ...latents.space import SORA, LatentSpace
 from ...tasks.families import ModelKind
+from ...tasks.shots import Form, Streams
 
 # By the class name of the latent format: see `LatentSpace`. A model that turns a mask into timesteps says so itself,
 # whatever its family does (Cosmos Predict 2 has Wan's latents).
@@ -43,13 +46,29 @@ VAES = {
     "comfy.ldm.wan.vae2_2": "Wan22",
 }
 
-# By the class of a model: where its network says how wide the text is that it reads.
-TEXT_WIDTHS = {
-    "HunyuanVideo": "params.context_in_dim",
-    "LTXV": "caption_channels",
-    "SoraModel": "config.text_dim",
-    "WAN21": "text_dim",
+# By the class of a model: how the prompts of several shots reach it, see `tasks.shots`.
+SHOTS_BY: dict[str, Form] = {"SoraModel": "attention", "SeedVR2": "none", "BaseModel": "masks"}
+
+# By the class of a latent format: the axis of time of the sound that is sampled along with the picture.
+SOUND_TIMES = {"LTXAV": 2, "MiniMaxH3AV": 3}
+
+# By the class of a model: where its network says how wide the text is that it reads, in all ways that it takes it.
+TEXT_WIDTHS: dict[str, Callable[[Any], Sequence[int]]] = {
+    "CosmosVideo": lambda net: [net.blocks["block0"].blocks[1].block.attn.to_k[0].in_features],
+    # As it is encoded, and with the picture's and the sound's part side by side, in two versions.
+    "LTXAV": lambda net: [
+        net.caption_channels * 2,
+        net.cross_attention_dim + net.audio_cross_attention_dim,
+        net.caption_channels,
+    ],
+    "SoraModel": lambda net: [net.config.text_dim],
 }
+# In all others, the first layer with a name like this reads the text.
+TEXT_LAYER = re.compile(r"text|txt|caption|t5|condition_proj|cross_attn\.k")
+
+
+# What a network that reads a prompt as a whole, beside its words, has for that.
+WHOLE_PROMPT = ("vector_in", "pooled_text_embeddings")
 
 # Where a network says how many channels it takes in, and what it has for CLIP's sight of a picture.
 CHANNELS_IN = ("in_dim", "in_channels")
@@ -147,19 +166,59 @@ def check_text(patcher: Any, conditioning: list[Any] | None, which: str) -> None
             f"{which}: {model_space(patcher).name} reads which tokens hold words (attention_mask), and this prompt "
             "was encoded without. Use the text encoder that goes with this model.",
         )
-    if getattr(model.diffusion_model, "vector_in", None) is not None:
+    if any(getattr(model.diffusion_model, name, None) is not None for name in WHOLE_PROMPT):
         expect(
             all(options.get("pooled_output") is not None for _, options in conditioning),
             f"{which}: {model_space(patcher).name} reads a prompt as a whole beside its words (pooled_output), and "
             "this one was encoded without. Use the text encoders that go with this model.",
         )
-    place = next((TEXT_WIDTHS[name] for name in ancestors(type(model)) if name in TEXT_WIDTHS), None)
-    if place is None:
-        return
-    width = attrgetter(place)(model.diffusion_model)
-    for context, *_ in conditioning:
+    widths = text_widths(model)
+    for context, *_ in conditioning if widths else ():
         expect(
-            context.shape[-1] == width,
-            f"{which}: the prompt is encoded {context.shape[-1]} wide, {model_space(patcher).name} reads {width}. Use "
-            "the text encoder that goes with this model.",
+            context.shape[-1] in widths,
+            f"{which}: the prompt is encoded {context.shape[-1]} wide, {model_space(patcher).name} reads {widths[0]}. "
+            "Use the text encoder that goes with this model.",
         )
+
+
+def text_widths(model: Any) -> Sequence[int]:
+    """List how wide the text may be that a model reads, the usual width first; nothing where that is not known."""
+    network, kinds = model.diffusion_model, ancestors(type(model))
+    find = next((TEXT_WIDTHS[name] for name in kinds if name in TEXT_WIDTHS), None)
+    if find is not None:
+        try:
+            return find(network)
+        except (AttributeError, LookupError):  # another version of ComfyUI's may hold it elsewhere
+            return ()
+    # Only in families of the table: what another network calls its layers is anybody's guess.
+    if not set(FAMILIES).intersection(ancestors(type(model.latent_format))):
+        return ()
+    layers = network.named_modules() if isinstance(network, torch.nn.Module) else ()
+    widths = (m.in_features for name, m in layers if TEXT_LAYER.search(name) and hasattr(m, "in_features"))
+    return list(itertools.islice(widths, 1))
+
+
+def shots_form(patcher: Any) -> Form:
+    """Tell in which form a MODEL reads the prompts of several shots."""
+    return next((SHOTS_BY[name] for name in ancestors(type(patcher.model)) if name in SHOTS_BY), "masks")
+
+
+def streams_of(patcher: Any, shape: Sequence[int]) -> Streams:
+    """Tell what a MODEL samples when it is given an empty video `[B,C,T,h,w]`: ComfyUI adds sound to some."""
+    fill = getattr(patcher.get_model_object("latent_format"), "fix_empty_latent", None)
+    return sampled(patcher, torch.zeros(*shape) if fill is None else fill(torch.zeros(*shape)))
+
+
+def has_sound(patcher: Any) -> bool:
+    """Tell whether a MODEL cannot make a video without its sound."""
+    return len(streams_of(patcher, (1, patcher.get_model_object("latent_format").latent_channels, 2, 2, 2)).shapes) > 1
+
+
+def sampled(patcher: Any, samples: Any, along: tuple[int, int] = (0, 0)) -> Streams:
+    """Tell what is in the samples of a LATENT. along: latents in front and behind that are no part of the video."""
+    if not getattr(samples, "is_nested", False):
+        return Streams((tuple(samples.shape),), along=along)
+    kinds = ancestors(type(patcher.get_model_object("latent_format")))
+    time = next((SOUND_TIMES[name] for name in kinds if name in SOUND_TIMES), 2)
+    shapes = tuple(tuple(part.shape) for part in samples.unbind())
+    return Streams(shapes, (2, *[time] * (len(shapes) - 1)), along)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor
 
 from ...errors import expect
 from ...media.sizes import check_rate
-from ..storyboard import Shot, plan_shots, shots_conditioning, shots_of_window
+from ..shots import join_prompts
+from ..storyboard import Shot, plan_shots, shots_of_window
 from .rolling import Conditioning, Roller, Rolling, SampleFn
 from .source import Source
 
@@ -22,16 +23,17 @@ class LongVideo:
     def __init__(
         self,
         shots: Sequence[Shot],
-        contexts: Sequence[Tensor],
+        prompts: Sequence[Conditioning],
         seconds: float,
         fps: float,
         ratio: int = 4,
         source: Source | None = None,
-        options: dict[str, Any] | None = None,
+        join: Callable[[Sequence[Conditioning], Sequence[int]], Conditioning] = join_prompts,
     ) -> None:
         """Plan the latents.
 
-        contexts: the encoded prompts, `[1,L,D]` of each shot. ratio: frames of one latent. options: of conditioning.
+        prompts: the CONDITIONING of each shot. ratio: frames of one latent. join: makes one of several, for so many
+        latents each, as the model reads them; see `tasks.shots`.
         """
         self.given = 0 if source is None else source.final.shape[2]  # latents of the source
         new = max(1, round(seconds * fps))
@@ -41,14 +43,12 @@ class LongVideo:
             self.total = 1 + max(0, round((new - 1) / ratio))
         counts = plan_shots(shots, fps, ratio)
         self.counts = [counts[0] + self.given, *counts[1:]]  # latents of each shot, the source's with the first
-        self.contexts, self.options = contexts, options
+        self.prompts, self.join = prompts, join
 
     def conditioning(self, first: int, length: int) -> Conditioning:
         """Return the CONDITIONING of the window of `length` latents from `first`."""
         numbers, lengths = shots_of_window(self.counts, first, length)
-        if len(numbers) == 1:
-            return [[self.contexts[numbers[0]], dict(self.options or {})]]
-        return shots_conditioning([self.contexts[n] for n in numbers], lengths, self.options)
+        return self.join([self.prompts[n] for n in numbers], lengths)
 
     def shot_of(self, latent: int) -> int:
         """Return the number of the shot that shows a latent."""

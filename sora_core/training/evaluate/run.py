@@ -17,7 +17,7 @@ from ...latents.decoding import decode, encode_stream
 from ...observer.network import Observer, shrink
 from ...observer.watch import Sight, watch_batch
 from ...pipeline.pipeline import Pipeline
-from ...tasks.storyboard import shots_conditioning
+from ...tasks.shots import shots_conditioning
 from .cases import ABILITIES, FIRST_SEED, Case, Draw
 from .judge import closely, judge, look_closely
 from .measures import proportion, speed
