@@ -23,9 +23,6 @@ from ..tasks.layout import GIVEN
 from .engine import Conditioning, Engine, Latent
 
 VAE = "sora_vae"  # key of a LATENT: the VAE that an edit was made with
-ALONG = (
-    "sora_told"  # key of a LATENT: the model was told of it; latents (in front, behind) that are no part of the video
-)
 
 
 @dataclass(frozen=True)
