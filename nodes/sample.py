@@ -51,6 +51,11 @@ class SoraSampler(io.ComfyNode):
                 io.Sigmas.Input(
                     "custom_sigmas", optional=True, tooltip="Used in place of steps, scheduler and denoise."
                 ),
+                io.Noise.Input(
+                    "noise",
+                    optional=True,
+                    tooltip="Used in place of the seed. Disable Noise goes on with what another sampler left off.",
+                ),
             ],
             outputs=[either_output("latent", "The sampled latent, or patches if patches went in.")],
         )
@@ -72,13 +77,14 @@ class SoraSampler(io.ComfyNode):
         negative: Any = None,
         custom_sampler: Any = None,
         custom_sigmas: Any = None,
+        noise: Any = None,
     ) -> io.NodeOutput:
         from sora_core.pipeline.make import Sampling, sample_latent
 
         name, options = chosen(sampler)
         how = Sampling(seed, steps, cfg, name, scheduler, denoise, (guidance_start, guidance_end), options)
         made = sample_latent(
-            engine(), model, latent, positive, negative, how, sampler=custom_sampler, sigmas=custom_sigmas
+            engine(), model, latent, positive, negative, how, sampler=custom_sampler, sigmas=custom_sigmas, noise=noise
         )
         return io.NodeOutput(made)
 

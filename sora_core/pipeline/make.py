@@ -116,6 +116,7 @@ def sample_latent(
     *,
     sampler: Any = None,
     sigmas: Tensor | None = None,
+    noise: Any = None,
 ) -> Latent: ...
 @overload
 def sample_latent(
@@ -128,6 +129,7 @@ def sample_latent(
     *,
     sampler: Any = None,
     sigmas: Tensor | None = None,
+    noise: Any = None,
 ) -> Patches: ...
 def sample_latent(
     engine: Engine,
@@ -139,10 +141,12 @@ def sample_latent(
     *,
     sampler: Any = None,
     sigmas: Tensor | None = None,
+    noise: Any = None,
 ) -> Latent | Patches:
     """Sample a LATENT, or each clip of SORA_PATCHES; the same kind comes back.
 
-    sampler: a SAMPLER in place of the one that `how` names; sigmas: in place of its steps, scheduler and denoise.
+    sampler: a SAMPLER in place of the one that `how` names; sigmas: in place of its steps, scheduler and denoise;
+    noise: a NOISE in place of its seed.
     """
     run = engine.make_sampler(how.sampler, how.options) if sampler is None else sampler
     if sigmas is None:
@@ -161,6 +165,7 @@ def sample_latent(
             seed=how.seed,
             cfg=how.cfg,
             interval=how.interval,
+            noise=noise,
         )
 
     return map_latents(latent, one) if isinstance(latent, Patches) else one(latent)

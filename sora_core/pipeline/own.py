@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..diffusion.experts import Expert, boundary_of, check_experts
 from ..diffusion.samplers import SAMPLERS, get_sampler
 from ..diffusion.sampling import DiffusionModel, sample
 from ..diffusion.schedules import SCHEDULERS, get_sigmas, ksampler_sigmas
@@ -90,6 +91,13 @@ class OwnEngine:
         bundle = load_model(path, PRECISIONS.get(dtype) or usual_dtype(device), device)
         return wrap(apply_lora(bundle, read_lora(lora), lora_strength) if lora else bundle)
 
+    def join_experts(self, high: DiffusionModel, low: DiffusionModel, boundary: float = 0.0) -> DiffusionModel:
+        """Make one MODEL of two experts: `high` for noise from `boundary` up, `low` below it."""
+        for name, model in (("high_noise", high), ("low_noise", low)):
+            expect(model.low_noise is None, f"{name}: {model.name} is two experts already. Use one of them.")
+        check_experts(*(Expert(model.space, model.space.vae, model.text_dim) for model in (high, low)))
+        return high.with_low_noise(low, boundary_of(boundary, high.name, picture=False))
+
     def encode_text(self, clip: ClipSocket, text: str) -> tuple[Conditioning, list[str]]:
         """Encode a prompt, and list the words of it that the model does not know."""
         return clip.encode(text), clip.unknown_words(text)
@@ -144,10 +152,24 @@ class OwnEngine:
         seed: int,
         cfg: float,
         interval: tuple[float, float] = (0.0, 1.0),
+        noise: Any = None,
     ) -> Latent:
-        """Sample a LATENT. interval: the part of the run, 0..1, in which guidance is on."""
+        """Sample a LATENT. interval: the part of the run, 0..1, in which guidance is on. noise: a NOISE."""
+        drawn = None
+        if noise is not None:
+            latent = model.space.fit_empty(latent, "the model")
+            seed, drawn = noise.seed, noise.generate_noise(latent)
         made, _ = self.run(
-            model, latent, positive, negative, sampler=sampler, sigmas=sigmas, seed=seed, cfg=cfg, interval=interval
+            model,
+            latent,
+            positive,
+            negative,
+            sampler=sampler,
+            sigmas=sigmas,
+            seed=seed,
+            cfg=cfg,
+            interval=interval,
+            noise=drawn,
         )
         return made
 

@@ -54,20 +54,23 @@ def ancestors(kind: type) -> list[str]:
     return [c.__name__ for c in kind.__mro__]
 
 
-def model_space(patcher: Any) -> LatentSpace:
-    """Describe the latents of a MODEL. Raises SoraError when it makes no video."""
+def model_space(patcher: Any, which: str = "model") -> LatentSpace:
+    """Describe the latents of a MODEL. Raises SoraError when it makes no video.
+
+    which: of the node's inputs, for messages.
+    """
     model = patcher.model
     layout = patcher.get_model_object("latent_format")
     kind = getattr(model, "sora_name", type(model).__name__)
     dimensions = getattr(layout, "latent_dimensions", 2)
     expect(
         dimensions == 3,
-        f"model: {kind} is not a video model (its latents have {dimensions} dimensions of space and time, a video's "
+        f"{which}: {kind} is not a video model (its latents have {dimensions} dimensions of space and time, a video's "
         "have 3). Load a video model.",
     )
     expect(
         not STILLS.intersection(ancestors(type(model))),
-        f"model: {kind} makes pictures, these nodes make video. Load a video model.",
+        f"{which}: {kind} makes pictures, these nodes make video. Load a video model.",
     )
     listed = next((FAMILIES[name] for name in ancestors(type(layout)) if name in FAMILIES), None)
     space = listed or LatentSpace(
@@ -111,6 +114,12 @@ def vae_space(vae: Any) -> LatentSpace:
     return LatentSpace(name, vae.latent_channels, ratio, int(upscale[-1]), causal=causal, vae=vae_name)
 
 
+def text_width(model: Any) -> int | None:
+    """Return how wide the text is that a model reads, None where that is not known."""
+    place = next((TEXT_WIDTHS[name] for name in ancestors(type(model)) if name in TEXT_WIDTHS), None)
+    return None if place is None else attrgetter(place)(model.diffusion_model)
+
+
 def check_text(patcher: Any, conditioning: list[Any] | None, which: str) -> None:
     """Refuse a prompt of another width than the model reads, where that is known, or one that lacks what it needs.
 
@@ -132,10 +141,9 @@ def check_text(patcher: Any, conditioning: list[Any] | None, which: str) -> None
             f"{which}: {model_space(patcher).name} reads a prompt as a whole beside its words (pooled_output), and "
             "this one was encoded without. Use the text encoders that go with this model.",
         )
-    place = next((TEXT_WIDTHS[name] for name in ancestors(type(model)) if name in TEXT_WIDTHS), None)
-    if place is None:
+    width = text_width(model)
+    if width is None:
         return
-    width = attrgetter(place)(model.diffusion_model)
     for context, *_ in conditioning:
         expect(
             context.shape[-1] == width,

@@ -127,6 +127,11 @@ class IntervalGuider(comfy.samplers.CFGGuider):
         return denoised
 
 
+def draw(latent: Mapping[str, Any], seed: int) -> tuple[int, Tensor]:
+    """Draw the noise of a LATENT as KSampler does; returns the seed with it."""
+    return seed, comfy.sample.prepare_noise(latent["samples"], seed, latent.get("batch_index"))
+
+
 def run(
     model: Any,
     samples: Tensor,
@@ -136,22 +141,25 @@ def run(
     *,
     sampler: Any,
     sigmas: Tensor,
+    noise: Tensor,
     seed: int,
     cfg: float,
     interval: tuple[float, float],
-    batch_index: list | None,
     callback: Callable[[int, Tensor], None],
 ) -> Tensor:
     """Sample `samples` `[B,C,T,H,W]` by ComfyUI's own guider. Kept latents come back as they were.
 
-    mask: `[B,1,T,H,W]` float, 1 = generate. callback: called after each step as `callback(steps done, x0)`. Raises
-    SoraError for guidance without a negative prompt, and for NaN.
+    mask: `[B,1,T,H,W]` float, 1 = generate. noise: like samples. seed: of noise that a sampler adds. callback: called after each step as `callback(steps done, x0)`. Raises
+    SoraError for guidance without a negative prompt, noise of another shape, and NaN.
     """
     expect(
         negative is not None or cfg == 1.0,
         f"cfg is {cfg} and there is no negative prompt. Connect one (it may be empty), or use cfg 1.",
     )
-    noise = comfy.sample.prepare_noise(samples, seed, batch_index)
+    expect(
+        noise.shape == samples.shape,
+        f"The noise is {tuple(noise.shape)}, the latent {tuple(samples.shape)}. Match them.",
+    )
     table = model.get_model_object("model_sampling")
     guider = IntervalGuider(model)
     # With cfg 1 the negative is not used, but a guider must have one.
