@@ -85,8 +85,8 @@ class SoraExperts(io.ComfyNode):
             "SoraExperts",
             display_name="Sora Experts",
             category="Sora/load",
-            description="Makes one model of two experts, as Wan 2.2 14B has them: one for high noise, one for low. Works "
-            "in every sampler; only the expert whose turn it is stays on the device.",
+            description="Makes one model of two experts, as Wan 2.2 14B has them: one for high noise, one for low. "
+            "Works in every sampler; only the expert whose turn it is stays on the device.",
             search_aliases=["wan 2.2", "high noise", "low noise", "moe", "two models", "model switch", "boundary"],
             inputs=[
                 io.Model.Input("high_noise", tooltip="The expert that begins. LoRAs before this node are its own."),
@@ -98,8 +98,8 @@ class SoraExperts(io.ComfyNode):
                     max=1.0,
                     step=0.005,
                     round=0.001,
-                    tooltip="Steps that begin at this noise level or above are high_noise's. 0 is the model's own: 0.875 "
-                    "for Wan 2.2 14B, 0.9 where it starts from a picture.",
+                    tooltip="Steps that begin at this noise level or above are high_noise's. 0 is the model's own: "
+                    "0.875 for Wan 2.2 14B, 0.9 where it starts from a picture.",
                 ),
             ],
             outputs=[io.Model.Output(display_name="model", tooltip="Both experts, for any sampler.")],

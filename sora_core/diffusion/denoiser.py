@@ -89,15 +89,14 @@ def make_denoiser(
     cfg_rescale: float = 0.0,
     shift: float = 1.0,
     wrappers: Sequence[Wrapper] = (),
-    low_noise: Network | None = None,
-    turns: Turns | None = None,
+    low_noise: tuple[Network, Turns] | None = None,
 ) -> Denoiser:
     """Put a denoiser together, see `velocity` for the stack.
 
     dit: the velocity network. positive, negative: CONDITIONING, or a context `[b,L,D]`; without `negative` there is no
     guidance. cfg, guidance_interval, cfg_rescale: see `Guidance`. mask, clean: bool `[B,1,T,H,W]` (True = generate) and
     the latent `[B,C,T,H,W]` to keep elsewhere. shift: the model's. wrappers: of the model call, the outermost first.
-    low_noise, turns: the network that takes turns with `dit`, and whose turn it is.
+    low_noise: the network that takes turns with `dit`, and whose turn it is.
     Raises SoraError for values out of range.
     """
     expect((mask is None) == (clean is None), "A mask needs the clean latent that it keeps, and the reverse.")
@@ -110,8 +109,9 @@ def make_denoiser(
     kept = None if mask is None or clean is None else Kept.of(mask, clean, dit.config.patch_size)
     high = ModelVelocity(dit, kept)
     velocity: Velocity = high
-    if low_noise is not None and turns is not None:
-        velocity = ExpertsVelocity(high, ModelVelocity(low_noise, kept), turns)
+    if low_noise is not None:
+        low, turns = low_noise
+        velocity = ExpertsVelocity(high, ModelVelocity(low, kept), turns)
     # From the inside out: the last of them is next to the model.
     for wrap in reversed(wrappers):
         velocity = wrap(velocity)

@@ -60,8 +60,8 @@ def check_experts(high: Expert, low: Expert) -> None:
     expect(high.flow == low.flow, f"{names}: only one of them is a rectified flow. {advice}")
 
 
-def boundary_of(boundary: float, family: str, picture: bool) -> float:
-    """Return the boundary as a fraction of the timesteps, 0..1; 0 asks for the family's own.
+def boundary_of(boundary: float, high: Expert, picture: bool = False) -> float:
+    """Return the boundary as a fraction of the timesteps, 0..1; 0 asks for that of the family of `high`.
 
     picture: whether the experts start from a picture. Raises SoraError for one out of range, and for a family that
     has none of its own.
@@ -72,12 +72,12 @@ def boundary_of(boundary: float, family: str, picture: bool) -> float:
     )
     if boundary:
         return boundary
-    if family not in BOUNDARIES:
+    if high.family not in BOUNDARIES:
         raise SoraError(
-            f"boundary is 0, the model's own, and none is known of {family}. Set one between 0 and 1 "
+            f"boundary is 0, the model's own, and none is known of {high.space.name}. Set one between 0 and 1 "
             f"({WAN} has {BOUNDARIES[WAN][0]}, from a picture {BOUNDARIES[WAN][1]})."
         )
-    return BOUNDARIES[family][picture]
+    return BOUNDARIES[high.family][picture]
 
 
 class Turns:

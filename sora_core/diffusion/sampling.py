@@ -68,13 +68,13 @@ class DiffusionModel:
         other.low_noise, other.boundary = low.dit, boundary
         return other
 
-    def turns(self, sigmas: Tensor, sampler: str) -> Turns | None:
-        """Plan whose turn it is in a run over `sigmas` `[n+1]`; None for a model that is one network."""
+    def turns(self, sigmas: Tensor, sampler: str) -> tuple[Network, Turns] | None:
+        """Return the low-noise network and whose turn it is over `sigmas` `[n+1]`; None for a model that is one."""
         if self.low_noise is None:
             # It may have been one of two experts before, and wait where it was put then.
             place(self.dit)
             return None
-        return Turns(sigmas.tolist(), self.boundary, sampler)
+        return self.low_noise, Turns(sigmas.tolist(), self.boundary, sampler)
 
 
 def check_seed(seed: int) -> None:
@@ -191,9 +191,8 @@ def sample(
     cfg, guidance_interval, cfg_rescale: see `guidance.Guidance`.
     noise: in place of `prepare_noise(samples, seed)`.
     callback: called once a step with the sampler's dict; an exception that it raises stops the run.
-    wrappers: of the model call, such as caches, the outermost first; `velocity` says where they stand and why.
-
-    Raises SoraError for input that does not fit the model, and for NaN, naming the step.
+    wrappers: of the model call, such as caches, the outermost first; `velocity` says where they stand and why. Raises
+        SoraError for input that does not fit the model, and for NaN, naming the step.
     """
     name, fn, settings = _resolve(sampler, options)
     original, device = latent_dict["samples"], model.device
@@ -218,8 +217,7 @@ def sample(
         cfg_rescale=cfg_rescale,
         shift=model.shift,
         wrappers=wrappers,
-        low_noise=model.low_noise,
-        turns=model.turns(sigmas, name),
+        low_noise=model.turns(sigmas, name),
     )
     watched = Watched(denoiser, sigmas, name)
     x = fn(watched, x, sigmas.to(device), extra_args={"seed": seed}, callback=callback, disable=True, **settings)

@@ -13,11 +13,13 @@ from torch import Tensor
 
 from ..diffusion.experts import Expert, boundary_of, check_experts
 from ..diffusion.samplers import SAMPLERS, get_sampler
-from ..diffusion.sampling import DiffusionModel, sample
+from ..diffusion.sampling import DiffusionModel, prepare_noise, sample
 from ..diffusion.schedules import SCHEDULERS, get_sigmas, ksampler_sigmas
 from ..diffusion.velocity import Wrapper
 from ..errors import expect
 from ..latents import decoding
+from ..latents.leftover import leave_noise, take_noise
+from ..latents.masks import to_latent_grid
 from ..latents.patches import forward_flops
 from ..latents.previews import Preview, latent_preview
 from ..latents.space import SORA, SORA_MINI, LatentSpace
@@ -95,8 +97,9 @@ class OwnEngine:
         """Make one MODEL of two experts: `high` for noise from `boundary` up, `low` below it."""
         for name, model in (("high_noise", high), ("low_noise", low)):
             expect(model.low_noise is None, f"{name}: {model.name} is two experts already. Use one of them.")
-        check_experts(*(Expert(model.space, model.space.vae, model.text_dim) for model in (high, low)))
-        return high.with_low_noise(low, boundary_of(boundary, high.name, picture=False))
+        sides = [Expert(model.space, model.space.vae, model.text_dim) for model in (high, low)]
+        check_experts(*sides)
+        return high.with_low_noise(low, boundary_of(boundary, sides[0]))
 
     def encode_text(self, clip: ClipSocket, text: str) -> tuple[Conditioning, list[str]]:
         """Encode a prompt, and list the words of it that the model does not know."""
@@ -155,13 +158,17 @@ class OwnEngine:
         noise: Any = None,
     ) -> Latent:
         """Sample a LATENT. interval: the part of the run, 0..1, in which guidance is on. noise: a NOISE."""
-        drawn = None
+        fitted = model.space.fit_empty(latent, "the model")
+        mask, drawn = None, None
         if noise is not None:
-            latent = model.space.fit_empty(latent, "the model")
-            seed, drawn = noise.seed, noise.generate_noise(latent)
+            seed, drawn = noise.seed, take_noise(fitted, noise.generate_noise(fitted))
+        if fitted.get("noise_mask") is not None and len(sigmas) and float(sigmas[-1]) > 0:
+            # Another run may go on from here, and wants the noise of what is kept.
+            mask = to_latent_grid(fitted["noise_mask"], fitted["samples"].shape, model.space.temporal_ratio)
+            drawn = prepare_noise(fitted["samples"], seed, fitted.get("batch_index")) if drawn is None else drawn
         made, _ = self.run(
             model,
-            latent,
+            fitted,
             positive,
             negative,
             sampler=sampler,
@@ -171,7 +178,7 @@ class OwnEngine:
             interval=interval,
             noise=drawn,
         )
-        return made
+        return leave_noise(made, mask, drawn)
 
     def run(
         self,

@@ -1,7 +1,7 @@
 """The pack inside a real ComfyUI, against this package on its own: latents, samplers, LoRA, core's models, refusals.
 
     python tests/benchmarks/comfyui.py --url http://127.0.0.1:8188 --comfyui FOLDER [--python ITS_PYTHON]
-        [--only workflows,samplers,lora,native,models,refusals] [--steps 4]
+        [--only workflows,samplers,lora,native,models,experts,refusals] [--steps 4]
 
 A ComfyUI with the pack and comfyui_words.py in custom_nodes must run at --url, from FOLDER; start it with --cpu to
 compare with the CPU here. Tiny models are written into FOLDER/models and removed again. --steps shortens the workflows;
@@ -189,12 +189,18 @@ def native(comfy: Comfy, host: Host, args: argparse.Namespace) -> dict:
     return native_nodes(comfy, args.steps or 6)
 
 
+def experts(comfy: Comfy, host: Host, args: argparse.Namespace) -> dict:
+    """Two experts of Wan in ComfyUI's own process, see comfyui_experts.py."""
+    return json.loads(in_its_python(args, "comfyui_experts.py"))
+
+
 SECTIONS = {
     "workflows": workflows,
     "samplers": samplers,
     "lora": lora,
     "native": native,
     "models": models,
+    "experts": experts,
     "refusals": refusals,
 }
 NEED_MODELS = {"lora", "models", "refusals"}
@@ -214,20 +220,58 @@ def missed(made: dict[str, Any]) -> list[str]:
         short += [
             f"{family}, {k}: {v}" for k, v in edits.items() if not (v["finite"] and v.get("kept_untouched", True))
         ]
+    short += missed_experts(made["experts"]) if "experts" in made else []
     for what, answer in made.get("refusals", {}).items():
         if isinstance(answer, dict) and not (answer.get("names_both") and not answer["sampled"]):
             short.append(f"{what}: {answer}")
     return short
 
 
-def write_models(args: argparse.Namespace) -> list[Path]:
-    """Run comfyui_models.py in ComfyUI's environment."""
+def missed_experts(found: dict[str, Any]) -> list[str]:
+    """Goals of comfyui_experts.py that are not met."""
+    short = []
+    for kind, samplers in found["equal"].items():
+        for sampler, ways in samplers.items():
+            for way, value in ways.items():
+                # Each expert alone must make something else, or equality says nothing.
+                good = value > 1000 * SAME_SAMPLER if way.endswith("alone") else value <= SAME_SAMPLER
+                short += [] if way.startswith("steps") or good else [f"experts, {kind}, {sampler}, {way}: {value}"]
+    for run in found["device"]["runs"]:
+        alone = run["most on the device"] == 1 and run["always the one that is called"]
+        short += [] if alone and run["switches"] == 1 and len(run["loads"]) == 2 else [f"experts, device: {run}"]
+    reached = {
+        "5 on high noise": [[[1.0], [0.0]], [[0.0], [0.0]]],
+        "6 on low noise": [[[0.0], [0.0]], [[0.0], [1.0]]],
+        "each its own": [[[1.0], [0.0]], [[0.0], [1.0]]],
+        "one behind the join": [[[1.0], [1.0]], [[0.0], [0.0]]],
+    }
+    for name, expected in reached.items():
+        lora = found["LoRAs"][name]
+        right = [lora["LoRA 5"], lora["LoRA 6"]] == expected and lora["difference from the pair"] <= SAME_SAMPLER
+        short += [] if right else [f"experts, LoRA {name}: {lora}"]
+    for what, asked in found["patches"].items():
+        whose = what.rpartition(" ")[2]
+        right = all((count > 0) == (whose in (by, "both")) for by, count in asked.items())
+        short += [] if right else [f"experts, {what}: {asked}"]
+    for what, value in found["further"].items():
+        good = value > 1000 * SAME_SAMPLER if what.endswith("changes") else value <= SAME_SAMPLER
+        short += [] if good else [f"experts, {what}: {value}"]
+    short += [f"experts, only {k}: {v}" for k, v in found["parts of a run"].items() if v != [k]]
+    return short + [f"experts, not refused: {what}" for what, said in found["refusals"].items() if not said]
+
+
+def in_its_python(args: argparse.Namespace, script: str) -> str:
+    """Run a script of this folder in ComfyUI's environment; returns the last line that it prints."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    script = Path(__file__).with_name("comfyui_models.py")
-    command = [args.python, str(script), str(args.comfyui)]
+    command = [args.python, str(Path(__file__).with_name(script)), str(args.comfyui)]
     settings = {**os.environ, "PYTHONPATH": path}
     done = subprocess.run(command, env=settings, stdout=subprocess.PIPE, text=True, check=True)
-    return [Path(p) for p in json.loads(done.stdout.splitlines()[-1])]
+    return done.stdout.splitlines()[-1]
+
+
+def write_models(args: argparse.Namespace) -> list[Path]:
+    """Run comfyui_models.py in ComfyUI's environment."""
+    return [Path(p) for p in json.loads(in_its_python(args, "comfyui_models.py"))]
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ...errors import expect
 from ...latents.decoding import encode
+from ...latents.leftover import leave_noise
 from ...latents.masks import to_latent_grid
 from ...latents.patches import forward_flops
 from ...latents.previews import Preview, latent_preview
@@ -119,7 +120,7 @@ class ComfyEngine:
         # No step to take, or nothing to make. What comes out has the model's shape all the same.
         if len(sigmas) < 2 or (mask is not None and not bool(mask.any())):
             return fitted
-        seed, drawn = sampling.draw(fitted, seed) if noise is None else (noise.seed, noise.generate_noise(fitted))
+        seed, drawn = sampling.draw(fitted, seed, noise)
         with self.wait(len(sigmas) - 1) as report:
             made = sampling.run(
                 model,
@@ -135,6 +136,7 @@ class ComfyEngine:
                 interval=interval,
                 callback=_previewing(model, report),
             )
+        fitted = leave_noise(fitted, mask if float(sigmas[-1]) > 0 else None, drawn)
         return {**fitted, "samples": made.to(management.intermediate_device())}
 
     def _checked(

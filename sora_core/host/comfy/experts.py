@@ -62,7 +62,7 @@ def join(high: Any, low: Any, boundary: float) -> Any:
     sides = _describe(high), _describe(low)
     check_experts(*sides)
     picture = _channels_in(high) > sides[0].space.channels
-    level = _sigma_of(high.get_model_object("model_sampling"), boundary_of(boundary, sides[0].family, picture))
+    level = _sigma_of(high.get_model_object("model_sampling"), boundary_of(boundary, sides[0], picture))
     joined = high.clone()
     joined.set_attachments(KEY, Experts(high, low, level))
     wrappers = joined.model_options.setdefault("transformer_options", {}).setdefault("wrappers", {})
@@ -127,9 +127,9 @@ def low_patcher(joined: Any, experts: Experts) -> Any:
             setattr(made, name, exchange(getattr(joined, name), getattr(high, name), getattr(low, name)))
     if sum(map(len, made.patches.values())) != sum(map(len, low.patches.values())):
         made.patches_uuid = uuid.uuid4()
-    for name in [name for name in made.object_patches if name.startswith(NETWORK)]:
-        if name not in low.object_patches:
-            del made.object_patches[name]
+    own = {name: patch for name, patch in low.object_patches.items() if name.startswith(NETWORK)}
+    shared = {name: patch for name, patch in made.object_patches.items() if not name.startswith(NETWORK)}
+    made.object_patches = shared | own
     return made
 
 
@@ -198,6 +198,8 @@ def outer_sample(
     """Sample with both experts, or with the one whose the whole run is."""
     guider = executor.class_obj
     experts = guider.model_patcher.get_attachment(KEY)
+    if experts is None:  # Somebody took them off.
+        return executor(noise, latent_image, sampler, sigmas, *args, **settings)
     name = getattr(getattr(sampler, "sampler_function", None), "__name__", "")
     turns = Turns(sigmas.tolist(), experts.boundary, name)
     everything = (noise, latent_image, sampler, sigmas, *args)
@@ -223,8 +225,9 @@ def outer_sample(
     # ComfyUI prepares the low-noise expert's guider as it did the first, and calls its wrappers around the rest.
     low.outer_sample = rest
     try:
-        return comfy.samplers.CFGGuider.sample(low, noise, latent_image, sampler, sigmas, seed=settings.get("seed"))
+        return comfy.samplers.CFGGuider.sample(low, noise, latent_image, sampler, sigmas, *args)
     finally:
+        del low.outer_sample  # It holds on to the guider that holds it.
         if hasattr(guider, RUN):
             delattr(guider, RUN)
 

@@ -17,6 +17,7 @@ from ...diffusion.denoiser import check_sampled
 from ...diffusion.samplers import SAMPLERS, get_sampler
 from ...diffusion.schedules import percent_to_sigma
 from ...errors import expect
+from ...latents.leftover import take_noise
 
 
 class FlowModel:
@@ -127,8 +128,10 @@ class IntervalGuider(comfy.samplers.CFGGuider):
         return denoised
 
 
-def draw(latent: Mapping[str, Any], seed: int) -> tuple[int, Tensor]:
-    """Draw the noise of a LATENT as KSampler does; returns the seed with it."""
+def draw(latent: Mapping[str, Any], seed: int, noise: Any = None) -> tuple[int, Tensor]:
+    """Draw noise for a LATENT as KSampler does, or by a NOISE; returns the seed of further noise with it."""
+    if noise is not None:
+        return noise.seed, take_noise(latent, noise.generate_noise(latent))
     return seed, comfy.sample.prepare_noise(latent["samples"], seed, latent.get("batch_index"))
 
 
@@ -149,8 +152,10 @@ def run(
 ) -> Tensor:
     """Sample `samples` `[B,C,T,H,W]` by ComfyUI's own guider. Kept latents come back as they were.
 
-    mask: `[B,1,T,H,W]` float, 1 = generate. noise: like samples. seed: of noise that a sampler adds. callback: called after each step as `callback(steps done, x0)`. Raises
-    SoraError for guidance without a negative prompt, noise of another shape, and NaN.
+    mask: `[B,1,T,H,W]` float, 1 = generate. noise: like samples. seed: of the noise that a sampler adds. callback:
+    called after each step as `callback(steps done, x0)`.
+
+    Raises SoraError for guidance without a negative prompt, noise of another shape, and NaN.
     """
     expect(
         negative is not None or cfg == 1.0,
