@@ -149,7 +149,8 @@ class Run:
 
     def __init__(self, guider: Any, low: Any, turns: Turns) -> None:
         self.guiders: dict[Turn, Any] = {"high": guider, "low": low}
-        self.turns, self.turn, self.encoded = turns, "high", False
+        self.turns, self.encoded = turns, False
+        self.turn: Turn = "high"
         self.settings: dict[str, Any] = {}  # what conditions are encoded from
 
     def predict(self, x: Tensor, timestep: Tensor, options: dict[str, Any], seed: int | None) -> Tensor | None:
