@@ -91,8 +91,9 @@ def counting(model, asked, whose, networks):
         return {whose: [count]}
 
     kinds = {
-        "outer_sample": lambda executor: executor.class_obj.model_patcher.model,
-        "predict_noise": lambda executor: executor.class_obj.inner_model,
+        "outer_sample": lambda executor: executor.class_obj.model_patcher.model.diffusion_model,
+        "predict_noise": lambda executor: executor.class_obj.inner_model.diffusion_model,
+        "diffusion_model": lambda executor: executor.class_obj,
     }
     wrappers = model.model_options["transformer_options"].setdefault("wrappers", {})
     for kind, network_of in kinds.items():
@@ -102,11 +103,11 @@ def counting(model, asked, whose, networks):
 
 def test_each_expert_has_patches_of_its_own_and_what_is_put_on_both_later(both):
     run, asked = Run(both[0], both[2]), set()
-    networks = {run.high.model: "high", run.low.model: "low"}
-    run.high, run.low = (counting(m, asked, networks[m.model], networks) for m in (run.high, run.low))
+    networks = {run.high.model.diffusion_model: "high", run.low.model.diffusion_model: "low"}
+    run.high, run.low = (counting(m, asked, networks[m.model.diffusion_model], networks) for m in (run.high, run.low))
     run(counting(run.join(), asked, "later", networks))
     expected = {("high", "high"), ("low", "low"), ("later", "high"), ("later", "low")}
-    assert asked == {(kind, *who) for kind in ("outer_sample", "predict_noise") for who in expected}
+    assert asked == {(kind, *who) for kind in ("outer_sample", "predict_noise", "diffusion_model") for who in expected}
 
 
 def test_one_expert_at_a_time_is_on_the_device(both):

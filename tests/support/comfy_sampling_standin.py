@@ -112,7 +112,8 @@ class CFGGuider:
 
     def predict_noise(self, x, timestep, model_options=None, seed=None):
         conds = [self.conds[name][0]["model_conds"] for name in ("positive", "negative")]
-        positive, negative = (self.inner_model.apply_model(x, timestep, c) for c in conds)
+        options = model_options["transformer_options"]
+        positive, negative = (self.inner_model.apply_model(x, timestep, c, options) for c in conds)
         return negative + self.cfg * (positive - negative)
 
     def sample(self, noise, latent, sampler, sigmas, denoise_mask=None, callback=None, disable_pbar=False, seed=None):

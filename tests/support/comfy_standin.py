@@ -73,11 +73,11 @@ class BaseModel(nn.Module):
     def scale_latent_inpaint(self, sigma, noise, latent_image, **kwargs):
         raise NotImplementedError
 
-    def apply_model(self, x, sigma, conds):
+    def apply_model(self, x, sigma, conds, transformer_options):
         extra = {name: cond.cond for name, cond in conds.items()}
         context = extra.pop("c_crossattn")
         t = self.process_timestep(sigma * 1000, x=x, **extra)
-        v = self.diffusion_model(x, t, context=context, control=None, transformer_options={}, **extra)
+        v = self.diffusion_model(x, t, context=context, control=None, transformer_options=transformer_options, **extra)
         return x - sigma.view(-1, 1, 1, 1, 1) * v
 
 
