@@ -33,75 +33,62 @@ def node(kind: str, **inputs) -> dict:
     return {"class_type": kind, "inputs": inputs}
 
 
+EDGE = 3  # sigmas of sora-mini: 1, 0.95, 0.88, then 0.77
+
+
 def graph(sampler: str) -> dict:
     """Both experts in core's pair of KSamplerAdvanced, in two Sora Samplers, and as one model in three samplers."""
-    prompts = {"positive": ["positive", 0], "negative": ["negative", 0]}
-    core = {"steps": STEPS, "cfg": CFG, "sampler_name": sampler, "scheduler": "simple", **prompts}
-    ours = {"seed": 99, "steps": STEPS, "cfg": CFG, "scheduler": "simple", "denoise": 1.0, "sampler": sampler}
-    ours |= {"guidance_start": 0.0, "guidance_end": 1.0, **prompts}
-    edge = 3  # sigmas of sora-mini: 1, 0.95, 0.88, then 0.77
     size = {"seconds": 0.7, "fps": 8.0, "width": 64, "height": 64, "aspect": "as set", "batch_size": 1}
+    model = {"model": "sora-mini", "precision": "fp32"}
     return {
-        "high": node("SoraLoadModel", model="sora-mini", precision="fp32"),
-        "low": node("SoraLoadModel", model="sora-mini", precision="fp32", lora="sora-mini-4step", lora_strength=1.0),
+        "high": node("SoraLoadModel", **model),
+        "low": node("SoraLoadModel", **model, lora="sora-mini-4step", lora_strength=1.0),
         "positive": node("SoraTextEncode", clip=["high", 1], text="a cat moving right on a beach"),
         "negative": node("SoraTextEncode", clip=["high", 1], text=""),
         "empty": node("SoraEmptyLatent", **size),
         "experts": node("SoraExperts", high_noise=["high", 0], low_noise=["low", 0], boundary=BOUNDARY),
         "sigmas": node("BasicScheduler", model=["high", 0], scheduler="simple", steps=STEPS, denoise=1.0),
-        "split": node("SplitSigmas", sigmas=["sigmas", 0], step=edge),
+        "split": node("SplitSigmas", sigmas=["sigmas", 0], step=EDGE),
         "noise": node("RandomNoise", noise_seed=SEED),
         "none": node("DisableNoise"),
-        "first half": node(
-            "KSamplerAdvanced",
-            model=["high", 0],
-            add_noise="enable",
-            noise_seed=SEED,
-            latent_image=["empty", 0],
-            start_at_step=0,
-            end_at_step=edge,
-            return_with_leftover_noise="enable",
-            **core,
-        ),
-        "pair": node(
-            "KSamplerAdvanced",
-            model=["low", 0],
-            add_noise="disable",
-            noise_seed=SEED,
-            latent_image=["first half", 0],
-            start_at_step=edge,
-            end_at_step=10000,
-            return_with_leftover_noise="disable",
-            **core,
-        ),
-        "our first": node(
-            "SoraSampler",
-            model=["high", 0],
-            latent=["empty", 0],
-            custom_sigmas=["split", 0],
-            noise=["noise", 0],
-            **ours,
-        ),
-        "our pair": node(
-            "SoraSampler",
-            model=["low", 0],
-            latent=["our first", 0],
-            custom_sigmas=["split", 1],
-            noise=["none", 0],
-            **ours,
-        ),
-        "core's": node("KSampler", model=["experts", 0], seed=SEED, latent_image=["empty", 0], denoise=1.0, **core),
-        "ours": node("SoraSampler", model=["experts", 0], latent=["empty", 0], **{**ours, "seed": SEED}),
-        "ours, split": node(
-            "SoraSampler",
-            model=["experts", 0],
-            latent=["our first", 0],
-            custom_sigmas=["split", 1],
-            noise=["none", 0],
-            **ours,
-        ),
-        "high alone": node("SoraSampler", model=["high", 0], latent=["empty", 0], **{**ours, "seed": SEED}),
-        "low alone": node("SoraSampler", model=["low", 0], latent=["empty", 0], **{**ours, "seed": SEED}),
+        **core_samplers(sampler),
+        **our_samplers(sampler),
+    }
+
+
+def core_samplers(sampler: str) -> dict:
+    prompts = {"positive": ["positive", 0], "negative": ["negative", 0]}
+    common = {"steps": STEPS, "cfg": CFG, "sampler_name": sampler, "scheduler": "simple", **prompts}
+
+    def half(model: str, latent: str, start: int, end: int, first: bool) -> dict:
+        yes = "enable" if first else "disable"
+        settings = {"add_noise": yes, "noise_seed": SEED, "start_at_step": start, "end_at_step": end}
+        settings["return_with_leftover_noise"] = yes
+        return node("KSamplerAdvanced", model=[model, 0], latent_image=[latent, 0], **settings, **common)
+
+    one = {"model": ["experts", 0], "seed": SEED, "denoise": 1.0, "latent_image": ["empty", 0]}
+    return {
+        "first half": half("high", "empty", 0, EDGE, True),
+        "pair": half("low", "first half", EDGE, 10000, False),
+        "core's": node("KSampler", **one, **common),
+    }
+
+
+def our_samplers(sampler: str) -> dict:
+    def ours(model: str, latent: str = "empty", **changes) -> dict:
+        settings = {"seed": SEED, "steps": STEPS, "cfg": CFG, "scheduler": "simple", "denoise": 1.0}
+        settings |= {"guidance_start": 0.0, "guidance_end": 1.0, "sampler": sampler, **changes}
+        prompts = {"positive": ["positive", 0], "negative": ["negative", 0]}
+        return node("SoraSampler", model=[model, 0], latent=[latent, 0], **prompts, **settings)
+
+    rest = {"custom_sigmas": ["split", 1], "noise": ["none", 0], "seed": 99}
+    return {
+        "our first": ours("high", custom_sigmas=["split", 0], noise=["noise", 0], seed=99),
+        "our pair": ours("low", "our first", **rest),
+        "ours": ours("experts"),
+        "ours, split": ours("experts", "our first", **rest),
+        "high alone": ours("high"),
+        "low alone": ours("low"),
     }
 
 
