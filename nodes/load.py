@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .api import desk, engine, io
 
 NONE = "none"
@@ -76,4 +78,36 @@ class SoraLoadModel(io.ComfyNode):
         return io.NodeOutput(loaded.model, loaded.clip, loaded.vae)
 
 
-NODES = [SoraLoadModel]
+class SoraExperts(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            "SoraExperts",
+            display_name="Sora Experts",
+            category="Sora/load",
+            description="Makes one model of two experts, as Wan 2.2 14B has them: one for high noise, one for low. "
+            "Works in every sampler; only the expert whose turn it is stays on the device.",
+            search_aliases=["wan 2.2", "high noise", "low noise", "moe", "two models", "model switch", "boundary"],
+            inputs=[
+                io.Model.Input("high_noise", tooltip="The expert that begins. LoRAs before this node are its own."),
+                io.Model.Input("low_noise", tooltip="The expert that takes over. LoRAs before this node are its own."),
+                io.Float.Input(
+                    "boundary",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.005,
+                    round=0.001,
+                    tooltip="Steps that begin at this noise level or above are high_noise's. 0 is the model's own: "
+                    "0.875 for Wan 2.2 14B, 0.9 where it starts from a picture.",
+                ),
+            ],
+            outputs=[io.Model.Output(display_name="model", tooltip="Both experts, for any sampler.")],
+        )
+
+    @classmethod
+    def execute(cls, high_noise: Any, low_noise: Any, boundary: float) -> io.NodeOutput:
+        return io.NodeOutput(engine().join_experts(high_noise, low_noise, boundary))
+
+
+NODES = [SoraLoadModel, SoraExperts]

@@ -51,6 +51,11 @@ class SoraSampler(io.ComfyNode):
                 io.Sigmas.Input(
                     "custom_sigmas", optional=True, tooltip="Used in place of steps, scheduler and denoise."
                 ),
+                io.Noise.Input(
+                    "noise",
+                    optional=True,
+                    tooltip="Used in place of the seed. Disable Noise goes on with what another sampler left off.",
+                ),
             ],
             outputs=[either_output("latent", "The sampled latent, or patches if patches went in.")],
             hidden=[io.Hidden.unique_id],
@@ -73,6 +78,7 @@ class SoraSampler(io.ComfyNode):
         negative: Any = None,
         custom_sampler: Any = None,
         custom_sigmas: Any = None,
+        noise: Any = None,
     ) -> io.NodeOutput:
         from sora_core.pipeline.make import Sampling, sample_latent
 
@@ -87,7 +93,16 @@ class SoraSampler(io.ComfyNode):
                 desk().show_text(cls.hidden.unique_id, "\n".join(notes))
 
         made = sample_latent(
-            engine(), model, latent, positive, negative, how, sampler=custom_sampler, sigmas=custom_sigmas, tell=tell
+            engine(),
+            model,
+            latent,
+            positive,
+            negative,
+            how,
+            sampler=custom_sampler,
+            sigmas=custom_sigmas,
+            noise=noise,
+            tell=tell,
         )
         return io.NodeOutput(made, ui={"text": ("\n".join(notes),)} if notes else None)
 

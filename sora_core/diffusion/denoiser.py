@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import SoraError, expect
+from .experts import ExpertsVelocity, Turns
 from .guidance import Guidance
 from .prompts import Conditioning, read_conditioning
 from .schedules import percent_to_sigma
@@ -88,12 +89,14 @@ def make_denoiser(
     cfg_rescale: float = 0.0,
     shift: float = 1.0,
     wrappers: Sequence[Wrapper] = (),
+    low_noise: tuple[Network, Turns] | None = None,
 ) -> Denoiser:
     """Put a denoiser together, see `velocity` for the stack.
 
     dit: the velocity network. positive, negative: CONDITIONING, or a context `[b,L,D]`; without `negative` there is no
     guidance. cfg, guidance_interval, cfg_rescale: see `Guidance`. mask, clean: bool `[B,1,T,H,W]` (True = generate) and
     the latent `[B,C,T,H,W]` to keep elsewhere. shift: the model's. wrappers: of the model call, the outermost first.
+    low_noise: the network that takes turns with `dit`, and whose turn it is.
     Raises SoraError for values out of range.
     """
     expect((mask is None) == (clean is None), "A mask needs the clean latent that it keeps, and the reverse.")
@@ -104,7 +107,11 @@ def make_denoiser(
     prompts = read_conditioning(positive, to_sigma, "positive")
     against = [] if negative is None else read_conditioning(negative, to_sigma, "negative")
     kept = None if mask is None or clean is None else Kept.of(mask, clean, dit.config.patch_size)
-    velocity: Velocity = ModelVelocity(dit, kept)
+    high = ModelVelocity(dit, kept)
+    velocity: Velocity = high
+    if low_noise is not None:
+        low, turns = low_noise
+        velocity = ExpertsVelocity(high, ModelVelocity(low, kept), turns)
     # From the inside out: the last of them is next to the model.
     for wrap in reversed(wrappers):
         velocity = wrap(velocity)

@@ -14,6 +14,7 @@ from ..latents.masks import to_latent_grid
 from ..latents.space import SORA, LatentSpace, check_channels, check_finite, check_rank
 from . import MAX_SEED
 from .denoiser import Watched, make_denoiser
+from .experts import Turns, device_of, place
 from .prompts import Conditioning, read_conditioning
 from .samplers import SamplerSpec, StepCallback, get_sampler
 from .schedules import percent_to_sigma
@@ -37,6 +38,9 @@ class DiffusionModel:
         self.space = space or LatentSpace(name, config.in_dim, patch_size=tuple(config.patch_size), vae=SORA)
         # For previews: "factors", rows of (r, g, b) for each channel of a latent, and perhaps "bias".
         self.latent_rgb: dict[str, Any] | None = None
+        # The network that takes over from `dit` below a sigma, see `experts`.
+        self.low_noise: Network | None = None
+        self.boundary = 0.0
 
     def clone(self) -> DiffusionModel:
         """Copy the model but for its weights: changing the copy's settings leaves this one alone."""
@@ -56,8 +60,21 @@ class DiffusionModel:
     @property
     def device(self) -> torch.device:
         """Where the weights are, and sampling happens."""
-        first = next(self.dit.parameters(), None) if isinstance(self.dit, torch.nn.Module) else None
-        return torch.device("cpu") if first is None else first.device
+        return device_of(self.dit)
+
+    def with_low_noise(self, low: DiffusionModel, boundary: float) -> DiffusionModel:
+        """Clone the model with another for sigmas below `boundary`, of the same latents and prompts."""
+        other = self.clone()
+        other.low_noise, other.boundary = low.dit, boundary
+        return other
+
+    def turns(self, sigmas: Tensor, sampler: str) -> tuple[Network, Turns] | None:
+        """Return the low-noise network and whose turn it is over `sigmas` `[n+1]`; None for a model that is one."""
+        if self.low_noise is None:
+            # It may have been one of two experts before, and wait where it was put then.
+            place(self.dit)
+            return None
+        return self.low_noise, Turns(sigmas.tolist(), self.boundary, sampler)
 
 
 def check_seed(seed: int) -> None:
@@ -174,9 +191,8 @@ def sample(
     cfg, guidance_interval, cfg_rescale: see `guidance.Guidance`.
     noise: in place of `prepare_noise(samples, seed)`.
     callback: called once a step with the sampler's dict; an exception that it raises stops the run.
-    wrappers: of the model call, such as caches, the outermost first; `velocity` says where they stand and why.
-
-    Raises SoraError for input that does not fit the model, and for NaN, naming the step.
+    wrappers: of the model call, such as caches, the outermost first; `velocity` says where they stand and why. Raises
+        SoraError for input that does not fit the model, and for NaN, naming the step.
     """
     name, fn, settings = _resolve(sampler, options)
     original, device = latent_dict["samples"], model.device
@@ -201,6 +217,7 @@ def sample(
         cfg_rescale=cfg_rescale,
         shift=model.shift,
         wrappers=wrappers,
+        low_noise=model.turns(sigmas, name),
     )
     watched = Watched(denoiser, sigmas, name)
     x = fn(watched, x, sigmas.to(device), extra_args={"seed": seed}, callback=callback, disable=True, **settings)

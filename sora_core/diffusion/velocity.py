@@ -8,6 +8,8 @@ The network predicts v = eps - x0 at time 1000 * sigma. Between it and a sampler
     a run's wrappers (x, sigma, prompts) -> [v]     whatever the caller of `sample` gives, in that order
     ModelVelocity    (x, sigma, prompts) -> [v]     one call of the network for all prompts
 
+A model of two experts has one such call of each, and `experts.ExpertsVelocity` in the place of both.
+
 A wrapper takes a `Velocity` and gives a `Velocity`. It stands below guidance, because there the velocities of the
 prompts are still apart: one that skips steps keeps each of them, whatever cfg and its interval make of them, and one
 that shares the work out among devices has a batch to share. It stands above the network, so that it sees the sampler's

@@ -52,6 +52,13 @@ class Engine(Protocol):
     def load_model(self, path: Path, dtype: str, lora: Path | None = None, lora_strength: float = 1.0) -> Loaded:
         """Load a checkpoint. dtype: "auto", "fp32", "bf16" or "fp16". lora: one to merge into the weights."""
 
+    def join_experts(self, high: Any, low: Any, boundary: float = 0.0) -> Any:
+        """Make one MODEL of two experts: `high` for noise from `boundary` up, `low` below it.
+
+        boundary: a fraction of the timesteps, 0..1; 0 is the family's own. Raises SoraError for two models that do not
+        belong together.
+        """
+
     def encode_text(self, clip: Any, text: str) -> tuple[Conditioning, list[str]]:
         """Encode a prompt, and list the words of it that the encoder does not know (none if it cannot say).
 
@@ -122,8 +129,12 @@ class Engine(Protocol):
         seed: int,
         cfg: float,
         interval: tuple[float, float] = (0.0, 1.0),
+        noise: Any = None,
     ) -> Latent:
-        """Sample a LATENT. interval: the part of the run, 0..1, in which guidance is on."""
+        """Sample a LATENT.
+
+        interval: the part of the run, 0..1, in which guidance is on. noise: a NOISE, in place of what the seed draws.
+        """
 
     def decode(self, vae: Any, latent: Latent) -> Tensor:
         """Decode a LATENT to IMAGE `[B*T,H,W,3]`, the clips of a batch one after the other."""

@@ -117,6 +117,7 @@ def sample_latent(
     *,
     sampler: Any = None,
     sigmas: Tensor | None = None,
+    noise: Any = None,
     tell: Callable[[str], None] | None = None,
 ) -> Latent: ...
 @overload
@@ -130,6 +131,7 @@ def sample_latent(
     *,
     sampler: Any = None,
     sigmas: Tensor | None = None,
+    noise: Any = None,
     tell: Callable[[str], None] | None = None,
 ) -> Patches: ...
 def sample_latent(
@@ -142,13 +144,14 @@ def sample_latent(
     *,
     sampler: Any = None,
     sigmas: Tensor | None = None,
+    noise: Any = None,
     tell: Callable[[str], None] | None = None,
 ) -> Latent | Patches:
     """Sample a LATENT, or each clip of SORA_PATCHES; the same kind comes back.
 
     The model is told what the LATENT keeps, in its own language, see `telling`. sampler: a SAMPLER in place of the one
-    that `how` names; sigmas: in place of its steps, scheduler and denoise. tell: called, before the first step, with
-    what the user should know of that.
+    that `how` names; sigmas: in place of its steps, scheduler and denoise; noise: a NOISE in place of its seed. tell:
+    called, before the first step, with what the user should know of what the model was told.
     """
     run = engine.make_sampler(how.sampler, how.options) if sampler is None else sampler
     if sigmas is None:
@@ -171,6 +174,7 @@ def sample_latent(
             seed=how.seed,
             cfg=how.cfg,
             interval=how.interval,
+            noise=noise,
         )
         # A run that stops before its end is gone on with: all that was sampled along is still needed.
         return made if len(sigmas) and float(sigmas[-1]) > 0 else cut(made)

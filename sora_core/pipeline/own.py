@@ -11,12 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..diffusion.experts import Expert, boundary_of, check_experts
 from ..diffusion.samplers import SAMPLERS, get_sampler
-from ..diffusion.sampling import DiffusionModel, sample
+from ..diffusion.sampling import DiffusionModel, prepare_noise, sample
 from ..diffusion.schedules import SCHEDULERS, get_sigmas, ksampler_sigmas
 from ..diffusion.velocity import Wrapper
 from ..errors import SoraError, expect
 from ..latents import decoding
+from ..latents.leftover import leave_noise, take_noise
+from ..latents.masks import to_latent_grid
 from ..latents.patches import forward_flops
 from ..latents.previews import Preview, latent_preview
 from ..latents.space import SORA, SORA_MINI, LatentSpace
@@ -91,6 +94,14 @@ class OwnEngine:
         device = usual_device()
         bundle = load_model(path, PRECISIONS.get(dtype) or usual_dtype(device), device)
         return wrap(apply_lora(bundle, read_lora(lora), lora_strength) if lora else bundle)
+
+    def join_experts(self, high: DiffusionModel, low: DiffusionModel, boundary: float = 0.0) -> DiffusionModel:
+        """Make one MODEL of two experts: `high` for noise from `boundary` up, `low` below it."""
+        for name, model in (("high_noise", high), ("low_noise", low)):
+            expect(model.low_noise is None, f"{name}: {model.name} is two experts already. Use one of them.")
+        sides = [Expert(model.space, model.space.vae, model.text_dim) for model in (high, low)]
+        check_experts(*sides)
+        return high.with_low_noise(low, boundary_of(boundary, sides[0]))
 
     def encode_text(self, clip: ClipSocket, text: str) -> tuple[Conditioning, list[str]]:
         """Encode a prompt, and list the words of it that the model does not know."""
@@ -171,12 +182,30 @@ class OwnEngine:
         seed: int,
         cfg: float,
         interval: tuple[float, float] = (0.0, 1.0),
+        noise: Any = None,
     ) -> Latent:
-        """Sample a LATENT. interval: the part of the run, 0..1, in which guidance is on."""
+        """Sample a LATENT. interval: the part of the run, 0..1, in which guidance is on. noise: a NOISE."""
+        fitted = model.space.fit_empty(latent, "the model")
+        mask, drawn = None, None
+        if noise is not None:
+            seed, drawn = noise.seed, take_noise(fitted, noise.generate_noise(fitted))
+        if fitted.get("noise_mask") is not None and len(sigmas) and float(sigmas[-1]) > 0:
+            # Another run may go on from here, and wants the noise of what is kept.
+            mask = to_latent_grid(fitted["noise_mask"], fitted["samples"].shape, model.space.temporal_ratio)
+            drawn = prepare_noise(fitted["samples"], seed, fitted.get("batch_index")) if drawn is None else drawn
         made, _ = self.run(
-            model, latent, positive, negative, sampler=sampler, sigmas=sigmas, seed=seed, cfg=cfg, interval=interval
+            model,
+            fitted,
+            positive,
+            negative,
+            sampler=sampler,
+            sigmas=sigmas,
+            seed=seed,
+            cfg=cfg,
+            interval=interval,
+            noise=drawn,
         )
-        return made
+        return leave_noise(made, mask, drawn)
 
     def run(
         self,

@@ -1,7 +1,7 @@
 """The pack inside a real ComfyUI, against this package on its own: latents, samplers, LoRA, core's models, refusals.
 
     python tests/benchmarks/comfyui.py --url http://127.0.0.1:8188 --comfyui FOLDER [--python ITS_PYTHON]
-        [--only workflows,samplers,lora,native,models,refusals,story] [--steps 4]
+        [--only workflows,samplers,lora,native,models,refusals,families,experts,story] [--steps 4]
 
 A ComfyUI with the pack and comfyui_words.py in custom_nodes must run at --url, from FOLDER; start it with --cpu to
 compare with the CPU here. Tiny models are written into FOLDER/models and removed again. --steps shortens the workflows;
@@ -17,11 +17,11 @@ import argparse
 import copy
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,8 @@ from _paths import ROOT
 from comfyui_client import NAME, Comfy, difference, named, node
 from comfyui_core import FAMILIES, family_in_our_nodes, ksampler
 from comfyui_core import refusals as core_refusals
+from comfyui_inside import MISSED, SCRIPTS, run_theirs
 from comfyui_native import native as native_nodes
-from comfyui_story import missed as story_missed
 
 from sora_core.diffusion.samplers import SAMPLERS
 from sora_core.host.desk.folders import Folders
@@ -191,9 +191,9 @@ def native(comfy: Comfy, host: Host, args: argparse.Namespace) -> dict:
     return native_nodes(comfy, args.steps or 6)
 
 
-def story(comfy: Comfy, host: Host, args: argparse.Namespace) -> dict:
-    """Storyboards on every video family of core's, see comfyui_story.py."""
-    return run_theirs(args, "comfyui_story.py")
+def inside(script: str) -> Callable[[Comfy, Host, argparse.Namespace], dict]:
+    """A part that a script measures in ComfyUI's own process."""
+    return lambda comfy, host, args: run_theirs(args, script)
 
 
 SECTIONS = {
@@ -203,7 +203,7 @@ SECTIONS = {
     "native": native,
     "models": models,
     "refusals": refusals,
-    "story": story,
+    **{name: inside(script) for name, script in SCRIPTS.items()},
 }
 NEED_MODELS = {"lora", "models", "refusals"}
 
@@ -225,16 +225,7 @@ def missed(made: dict[str, Any]) -> list[str]:
     for what, answer in made.get("refusals", {}).items():
         if isinstance(answer, dict) and not (answer.get("names_both") and not answer["sampled"]):
             short.append(f"{what}: {answer}")
-    return short + story_missed(made.get("story", {}))
-
-
-def run_theirs(args: argparse.Namespace, script: str) -> Any:
-    """Run a script of this folder in ComfyUI's environment, and read the JSON that it ends with."""
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    command = [args.python, str(Path(__file__).with_name(script)), str(args.comfyui)]
-    settings = {**os.environ, "PYTHONPATH": path}
-    done = subprocess.run(command, env=settings, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
+    return short + [goal for name, judge in MISSED.items() if name in made for goal in judge(made[name])]
 
 
 def write_models(args: argparse.Namespace) -> list[Path]:

@@ -83,7 +83,7 @@ def test_a_storyboard_and_wrappers_reach_the_forward_pass(hosts):
         results.append(made["samples"])
     assert torch.allclose(*results, atol=1e-5)
     dit = hosts[0].load_model(hosts[2], "fp32").model.model.diffusion_model
-    options = {"wrappers": [lambda run, *args, **kwargs: run(*args, **kwargs) * 0]}
+    options = {"wrappers": {"diffusion_model": {"nothing": [lambda run, *args, **kwargs: run(*args, **kwargs) * 0]}}}
     assert not dit(torch.randn(1, 16, 1, 2, 2), torch.ones(1), shots[0], transformer_options=options).any()
 
 

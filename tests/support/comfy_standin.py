@@ -10,6 +10,7 @@ import enum
 from types import ModuleType, SimpleNamespace
 
 import torch
+from comfy_sampling_standin import KSAMPLER, LOADED, SAMPLING, CFGGuider, KSampler, copied, process_conds
 from torch import nn
 
 from sora_core.diffusion.schedules import get_sigmas, percent_to_sigma, shift_sigma, sigma_table
@@ -21,16 +22,6 @@ class CONDRegular:
 
 
 class CONDConstant(CONDRegular): ...
-
-
-class Executor:
-    """Calls wrappers around a function; here, the one given in the options."""
-
-    def __init__(self, function, owner, wrappers):
-        self.function, self.wrappers = function, wrappers
-
-    def execute(self, *args, **kwargs):
-        return self.wrappers[0](self.function, *args, **kwargs) if self.wrappers else self.function(*args, **kwargs)
 
 
 class LatentFormat:
@@ -49,6 +40,8 @@ class CONST: ...
 
 
 class Flow(CONST):
+    sigma_max = 1.0
+
     def __init__(self, shift):
         self.shift, self.sigmas = shift, sigma_table(shift)
 
@@ -87,11 +80,11 @@ class BaseModel(nn.Module):
     def scale_latent_inpaint(self, sigma, noise, latent_image, **kwargs):
         raise NotImplementedError
 
-    def apply_model(self, x, sigma, conds):
+    def apply_model(self, x, sigma, conds, transformer_options):
         extra = {name: cond.cond for name, cond in conds.items()}
         context = extra.pop("c_crossattn")
         t = self.process_timestep(sigma * 1000, x=x, **extra)
-        v = self.diffusion_model(x, t, context=context, control=None, transformer_options={}, **extra)
+        v = self.diffusion_model(x, t, context=context, control=None, transformer_options=transformer_options, **extra)
         return x - sigma.view(-1, 1, 1, 1, 1) * v
 
 
@@ -111,10 +104,46 @@ class ClipTarget:
 class ModelPatcher:
     def __init__(self, model, load_device, offload_device):
         self.model, self.load_device = model, load_device
-        self.model_options = {}
+        self.model_options = {"transformer_options": {}}
+        self.patches, self.object_patches, self.wrappers, self.callbacks, self.injections = {}, {}, {}, {}, {}
+        self.attachments, self.running = {}, False
 
     def get_model_object(self, name):
-        return getattr(self.model, name)
+        return self.object_patches.get(name, getattr(self.model, name))
+
+    def clone(self):
+        other = ModelPatcher(self.model, self.load_device, None)
+        for name in (
+            "model_options",
+            "patches",
+            "object_patches",
+            "wrappers",
+            "callbacks",
+            "injections",
+            "attachments",
+        ):
+            setattr(other, name, copied(getattr(self, name)))
+        return other
+
+    def is_clone(self, other):
+        return self.model is other.model
+
+    def set_attachments(self, key, value):
+        self.attachments[key] = value
+
+    def get_attachment(self, key):
+        return self.attachments.get(key)
+
+    def model_dtype(self):
+        return torch.float32
+
+    def pre_run(self):
+        assert any(loaded.model is self for loaded in LOADED)
+        self.running = True
+
+    def cleanup(self):
+        assert self.running
+        self.running = False
 
 
 class CLIP:
@@ -154,59 +183,6 @@ class VAE:
         return latent
 
 
-class KSAMPLER:
-    def __init__(self, sampler_function, extra_options=None, inpaint_options=None):
-        self.sampler_function, self.extra_options = sampler_function, extra_options or {}
-
-
-class KSampler:
-    SAMPLERS, SCHEDULERS = ["euler", "theirs"], ["simple", "beta"]
-    DISCARD_PENULTIMATE_SIGMA_SAMPLERS = {"dpm_2"}
-
-
-class CFGGuider:
-    """Guidance and inpainting as ComfyUI does them, in a few lines."""
-
-    def __init__(self, model_patcher):
-        self.model_patcher, self.model_options = model_patcher, {}
-
-    def set_conds(self, positive, negative):
-        self.entries = {"positive": positive, "negative": negative}
-
-    def set_cfg(self, cfg):
-        self.cfg = cfg
-
-    def predict_noise(self, x, timestep, model_options=None, seed=None):
-        model = self.model_patcher.model
-        positive, negative = (model.apply_model(x, timestep, self.conds[k]) for k in ("positive", "negative"))
-        return negative + self.cfg * (positive - negative)
-
-    def sample(self, noise, latent, sampler, sigmas, denoise_mask=None, callback=None, disable_pbar=False, seed=None):
-        model = self.model_patcher.model
-        mask = None if denoise_mask is None else denoise_mask.repeat(1, latent.shape[1], 1, 1, 1)
-        self.conds = {
-            name: model.extra_conds(cross_attn=entries[0][0], **entries[0][1], denoise_mask=mask, device="cpu")
-            for name, entries in self.entries.items()
-        }
-
-        def denoiser(x, sigma, seed=None):
-            if mask is not None:
-                kept = model.scale_latent_inpaint(x=x, sigma=sigma, noise=noise, latent_image=latent, denoise_mask=mask)
-                x = x * mask + kept * (1 - mask)
-            out = self.predict_noise(x, sigma, {}, seed)
-            return out if mask is None else out * mask + latent * (1 - mask)
-
-        x = sigmas[0] * noise + (1 - sigmas[0]) * latent
-        return sampler.sampler_function(
-            denoiser,
-            x,
-            sigmas,
-            extra_args={"seed": seed},
-            callback=lambda s: callback(s["i"], s["denoised"], s["x"], len(sigmas) - 1),
-            **sampler.extra_options,
-        )
-
-
 class ProgressBar:
     updates: list = []
 
@@ -230,6 +206,7 @@ def contents(folder) -> dict[str, dict]:
     cpu, fp32 = torch.device("cpu"), torch.float32
     return {
         "comfy": {},
+        **SAMPLING,
         "comfy.conds": {"CONDRegular": CONDRegular, "CONDConstant": CONDConstant},
         "comfy.latent_formats": {"LatentFormat": LatentFormat},
         "comfy.model_base": {"BaseModel": BaseModel, "ModelType": ModelType},
@@ -249,13 +226,10 @@ def contents(folder) -> dict[str, dict]:
             "vae_dtype": lambda device, allowed: fp32,
             "dtype_size": lambda dtype: 4,
             "throw_exception_if_processing_interrupted": lambda: None,
+            "current_loaded_models": LOADED,
+            "soft_empty_cache": lambda: None,
         },
         "comfy.model_patcher": {"ModelPatcher": ModelPatcher},
-        "comfy.patcher_extension": {
-            "WrappersMP": SimpleNamespace(DIFFUSION_MODEL="diffusion_model"),
-            "WrapperExecutor": SimpleNamespace(new_class_executor=Executor),
-            "get_all_wrappers": lambda kind, options: options.get("wrappers", []),
-        },
         "comfy.model_sampling": {"CONST": CONST},
         "comfy.supported_models_base": {"BASE": BASE, "ClipTarget": ClipTarget},
         "comfy.sd": {"CLIP": CLIP, "VAE": VAE},
@@ -264,6 +238,8 @@ def contents(folder) -> dict[str, dict]:
             "KSAMPLER": KSAMPLER,
             "KSampler": KSampler,
             "CFGGuider": CFGGuider,
+            "process_conds": process_conds,
+            "cast_to_load_options": lambda options, device=None, dtype=None: None,
             "sampler_object": lambda name: KSAMPLER(their_sampler),
             "calculate_sigmas": lambda table, name, steps: get_sigmas(name, steps, shift=table.shift),
         },

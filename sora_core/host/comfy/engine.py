@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ...errors import expect
 from ...latents.decoding import encode
+from ...latents.leftover import leave_noise
 from ...latents.masks import to_latent_grid
 from ...latents.patches import forward_flops
 from ...latents.previews import Preview, latent_preview
@@ -33,6 +34,7 @@ from ...tasks.families import ModelKind
 from ...tasks.shots import Streams, direct, fit_prompts
 from . import sampler as sampling
 from .clip import make_clip
+from .experts import join
 from .families import check_text, has_sound, model_kind, model_space, sampled, shots_form, streams_of, vae_space
 from .model import make_model
 from .previews import PreviewLoop
@@ -53,6 +55,10 @@ class ComfyEngine:
         clip = make_clip(parts.text.config, parts.text.tokenizer.vocabulary, parts.text.state_dict())
         vae = make_vae(parts.vae.config, parts.vae.state_dict(), kind, model.model.sora_name)
         return Loaded(model, clip, vae, info)
+
+    def join_experts(self, high: Any, low: Any, boundary: float = 0.0) -> Any:
+        """Make one MODEL of two experts, for any sampler of ComfyUI's."""
+        return join(high, low, boundary)
 
     def encode_text(self, clip: Any, text: str) -> tuple[Conditioning, list[str]]:
         """Encode a prompt as CLIPTextEncode does, and list the words that our model does not know."""
@@ -150,6 +156,7 @@ class ComfyEngine:
         seed: int,
         cfg: float,
         interval: tuple[float, float] = (0.0, 1.0),
+        noise: Any = None,
     ) -> Latent:
         """Sample a LATENT with any video model. interval: the part of the run, 0..1, in which guidance is on."""
         check_prompt_given(positive)
@@ -163,6 +170,7 @@ class ComfyEngine:
         # No step to take, or nothing to make. What comes out has the model's shape all the same.
         if len(sigmas) < 2 or (mask is not None and not bool(mask.any())):
             return fitted
+        seed, drawn = sampling.draw(fitted, seed, noise)
         with self.wait(len(sigmas) - 1) as report:
             made = sampling.run(
                 model,
@@ -172,12 +180,13 @@ class ComfyEngine:
                 negative,
                 sampler=sampler,
                 sigmas=sigmas,
+                noise=drawn,
                 seed=seed,
                 cfg=cfg,
                 interval=interval,
-                batch_index=latent.get("batch_index"),
                 callback=_previewing(model, report),
             )
+        fitted = leave_noise(fitted, mask if float(sigmas[-1]) > 0 else None, drawn)
         return {**fitted, "samples": made.to(management.intermediate_device())}
 
     def _checked(

@@ -80,20 +80,23 @@ def ancestors(kind: type) -> list[str]:
     return [c.__name__ for c in kind.__mro__]
 
 
-def model_space(patcher: Any) -> LatentSpace:
-    """Describe the latents of a MODEL. Raises SoraError when it makes no video."""
+def model_space(patcher: Any, which: str = "model") -> LatentSpace:
+    """Describe the latents of a MODEL. Raises SoraError when it makes no video.
+
+    which: of the node's inputs, for messages.
+    """
     model = patcher.model
     layout = patcher.get_model_object("latent_format")
     kind = getattr(model, "sora_name", type(model).__name__)
     dimensions = getattr(layout, "latent_dimensions", 2)
     expect(
         dimensions == 3,
-        f"model: {kind} is not a video model (its latents have {dimensions} dimensions of space and time, a video's "
+        f"{which}: {kind} is not a video model (its latents have {dimensions} dimensions of space and time, a video's "
         "have 3). Load a video model.",
     )
     expect(
         not STILLS.intersection(ancestors(type(model))),
-        f"model: {kind} makes pictures, these nodes make video. Load a video model.",
+        f"{which}: {kind} makes pictures, these nodes make video. Load a video model.",
     )
     listed = next((FAMILIES[name] for name in ancestors(type(layout)) if name in FAMILIES), None)
     space = listed or LatentSpace(

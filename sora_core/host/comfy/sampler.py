@@ -17,6 +17,7 @@ from ...diffusion.denoiser import check_sampled
 from ...diffusion.samplers import SAMPLERS, get_sampler
 from ...diffusion.schedules import percent_to_sigma
 from ...errors import expect
+from ...latents.leftover import take_noise
 
 
 class FlowModel:
@@ -127,6 +128,13 @@ class IntervalGuider(comfy.samplers.CFGGuider):
         return denoised
 
 
+def draw(latent: Mapping[str, Any], seed: int, noise: Any = None) -> tuple[int, Tensor]:
+    """Draw noise for a LATENT as KSampler does, or by a NOISE; returns the seed of further noise with it."""
+    if noise is not None:
+        return noise.seed, take_noise(latent, noise.generate_noise(latent))
+    return seed, comfy.sample.prepare_noise(latent["samples"], seed, latent.get("batch_index"))
+
+
 def run(
     model: Any,
     samples: Tensor,
@@ -136,22 +144,27 @@ def run(
     *,
     sampler: Any,
     sigmas: Tensor,
+    noise: Tensor,
     seed: int,
     cfg: float,
     interval: tuple[float, float],
-    batch_index: list | None,
     callback: Callable[[int, Tensor], None],
 ) -> Tensor:
     """Sample `samples` `[B,C,T,H,W]` by ComfyUI's own guider. Kept latents come back as they were.
 
-    mask: `[B,1,T,H,W]` float, 1 = generate. callback: called after each step as `callback(steps done, x0)`. Raises
-    SoraError for guidance without a negative prompt, and for NaN.
+    mask: `[B,1,T,H,W]` float, 1 = generate. noise: like samples. seed: of the noise that a sampler adds. callback:
+    called after each step as `callback(steps done, x0)`.
+
+    Raises SoraError for guidance without a negative prompt, noise of another shape, and NaN.
     """
     expect(
         negative is not None or cfg == 1.0,
         f"cfg is {cfg} and there is no negative prompt. Connect one (it may be empty), or use cfg 1.",
     )
-    noise = comfy.sample.prepare_noise(samples, seed, batch_index)
+    expect(
+        noise.shape == samples.shape,
+        f"The noise is {tuple(noise.shape)}, the latent {tuple(samples.shape)}. Match them.",
+    )
     table = model.get_model_object("model_sampling")
     guider = IntervalGuider(model)
     # With cfg 1 the negative is not used, but a guider must have one.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from ...diffusion.samplers import SAMPLERS
 from ...diffusion.sampling import DiffusionModel
 from ...diffusion.schedules import SCHEDULERS
@@ -162,6 +164,22 @@ class BasicScheduler(io.ComfyNode):
         return io.NodeOutput(own_engine().make_sigmas(model, scheduler, steps, denoise))
 
 
+class SplitSigmas(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            "SplitSigmas",
+            display_name="SplitSigmas",
+            category="sampling/custom_sampling/sigmas",
+            inputs=[io.Sigmas.Input("sigmas"), io.Int.Input("step", default=0, min=0, max=10000)],
+            outputs=[io.Sigmas.Output(display_name="high_sigmas"), io.Sigmas.Output(display_name="low_sigmas")],
+        )
+
+    @classmethod
+    def execute(cls, sigmas: Tensor, step: int) -> io.NodeOutput:
+        return io.NodeOutput(sigmas[: step + 1], sigmas[step:])
+
+
 class ModelSamplingSD3(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -188,4 +206,4 @@ class ModelSamplingSD3(io.ComfyNode):
         return io.NodeOutput(model.with_shift(shift))
 
 
-NODES = [KSampler, KSamplerAdvanced, KSamplerSelect, BasicScheduler, ModelSamplingSD3]
+NODES = [KSampler, KSamplerAdvanced, KSamplerSelect, BasicScheduler, SplitSigmas, ModelSamplingSD3]

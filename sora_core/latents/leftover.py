@@ -1,0 +1,34 @@
+"""Noise of what is kept, for a run that goes on where another stopped.
+
+A LATENT that a run left before its end holds noise where it is generated, and is clean where it is kept. Many models
+see what is kept noised along with the rest: the next run, which draws no noise, needs the noise of the first there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+LEFTOVER = "sora_noise"  # key of a LATENT: noise `[B,C,T,h,w]` where it is kept, 0 where it is generated
+
+
+def leave_noise(latent: Mapping[str, Any], generate: Tensor | None, noise: Tensor | None) -> dict[str, Any]:
+    """Copy a LATENT with the `noise` of what a run kept of it, which ended above sigma 0.
+
+    generate: `[B,1,T,h,w]`, above 0.5 where the run generated; None for everywhere, or for a run that was finished.
+    """
+    rest = {key: value for key, value in latent.items() if key != LEFTOVER}
+    if generate is None or noise is None:
+        return rest
+    kept = generate.to(noise.device) <= 0.5
+    return {**rest, LEFTOVER: noise * kept}
+
+
+def take_noise(latent: Mapping[str, Any], noise: Tensor) -> Tensor:
+    """Return `noise` like the samples of a LATENT, or where it is none at all what the run before left there."""
+    left = latent.get(LEFTOVER)
+    if not isinstance(left, Tensor) or left.shape != noise.shape or bool(noise.any()):
+        return noise
+    return left.to(noise)
