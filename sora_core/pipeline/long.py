@@ -15,6 +15,7 @@ from ..media.clips import Clip
 from ..media.sizes import check_pixels, check_side
 from ..media.sound import join_audio
 from ..safety import gate
+from ..tasks.long.finished import usual_folder
 from ..tasks.long.render import Job, Progress, in_memory, render
 from ..tasks.long.rolling import Rolling, SampleFn
 from ..tasks.long.source import make_source
@@ -41,7 +42,7 @@ class LongPlan:
     width: int  # pixels
     height: int  # pixels
     parts: _Parts
-    notes: tuple[str, ...]
+    notes: list[str]  # what a person should know; a render adds what it kept of an earlier one
 
     def decode(self, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
         """Decode latents in pieces to frames in pieces, as one stream."""
@@ -57,10 +58,15 @@ class LongPlan:
         progress: Callable[[Progress], None] | None = None,
         metadata: dict[str, str] | None = None,
         keep_segments: bool = False,
+        reuse: bool = True,
     ) -> Path:
-        """Write the video as the mp4 `path`, or go on with a render that was stopped; see `tasks.long.render`."""
+        """Write the video as the mp4 `path`, or go on with a render that was stopped; see `tasks.long.render`.
+
+        reuse: shots that an earlier render has are kept from it.
+        """
 
         def tell(done: Progress) -> None:
+            self.parts.count = max(1, done.segments)
             self.parts.index = min(done.segment, done.segments - 1)
             if progress is not None:
                 progress(done)
@@ -74,6 +80,8 @@ class LongPlan:
             metadata=metadata,
             keep_segments=keep_segments,
             saving=saving,
+            finished=usual_folder() if reuse else None,
+            tell=self.notes.append,
         )
 
     @torch.no_grad()
@@ -130,13 +138,14 @@ def plan_long(
     story = LongVideo(shots, encoded.contexts, seconds, fps, codec.ratio, source, encoded.options)
     parts = _Parts()
     sample = _sampler_of(engine, loaded.model, off, how, parts)
-    settings = {"model": space.name, "contexts": encoded.contexts, "counts": story.counts, "negative": negative}
+    model = engine.identity(loaded.model)
+    settings = {"model": model, "contexts": encoded.contexts, "counts": story.counts, "negative": negative}
     settings |= _named(how)
     shape = (space.channels, *space.cells(height, width))
     roller = story.roller(sample, sigmas, shape, how.seed, rolling)
-    job = Job(roller, story.total, fps, settings, source, None if clip is None else clip.audio)
+    job = Job(roller, story.total, fps, settings, source, None if clip is None else clip.audio, story.spans())
     parts.count = job.segments
-    notes = (f"{story.total} latents in segments, {seconds:g} s made.", *unknown_note(encoded.unknown, others))
+    notes = [f"{story.total} latents in segments, {seconds:g} s made.", *unknown_note(encoded.unknown, others)]
     return LongPlan(engine, loaded.vae, job, width, height, parts, notes)
 
 

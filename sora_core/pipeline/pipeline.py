@@ -295,12 +295,14 @@ class Pipeline(LoadedModel):
         metadata: dict[str, str] | None = None,
         keep_segments: bool = False,
         notes: list[str] | None = None,
+        reuse: bool = True,
         **how: Unpack[SamplingSettings],
     ) -> Path:
         """Make a minute and more, streamed to the mp4 `path`; the same call goes on with a render that was stopped.
 
         prompt: one, or a storyboard, whose seconds add up unless `seconds` is given. video: to go on from. progress:
-        called after every segment. notes: a list that gets what a person should know.
+        called after every segment. notes: a list that gets what a person should know. reuse: where an earlier render
+        differs in some shots only, the others are kept from it, bit by bit; False makes them all anew.
         """
         sampling, _, negative = self.settings(how)
         check_sampling(self.engine, self.model, sampling)
@@ -328,7 +330,9 @@ class Pipeline(LoadedModel):
         )
         kind = None if video is None else "SoraLongVideo"
         saving = plan(of_call(self.bundle, kind, [video], "\n".join(shot.prompt for shot in listed)))
-        done = made.render(path, saving=saving, progress=progress, metadata=metadata, keep_segments=keep_segments)
+        done = made.render(
+            path, saving=saving, progress=progress, metadata=metadata, keep_segments=keep_segments, reuse=reuse
+        )
         if notes is not None:
             notes += [*made.notes, *saving.notes]
         return done

@@ -256,7 +256,7 @@ def test_follows_a_storyboard(pipe, tmp_path):
     latents = []
     for i, board in enumerate(boards):
         path = tmp_path / f"{i}.mp4"
-        pipe.long_video(board, path, keep_segments=True, **HOW)
+        pipe.long_video(board, path, keep_segments=True, reuse=False, **HOW)
         segments = [load_file(file) for file in sorted(segments_beside(path).glob("segment_*"))]
         parts = [segment["final"] for segment in segments] + [segments[-1]["tail"]]
         latents.append(torch.cat(parts, 2)[:, :, :9])

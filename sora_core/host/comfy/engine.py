@@ -22,6 +22,7 @@ from ...latents.previews import Preview, latent_preview
 from ...latents.space import SORA_MINI, LatentSpace
 from ...latents.streaming import decode_with_history
 from ...loading import checkpoint
+from ...loading.identity import identity
 from ...loading.lora import apply_lora, read_lora
 from ...model.dit import DiT
 from ...model.patch import check_divisible
@@ -31,6 +32,7 @@ from ...safety import gate
 from . import sampler as sampling
 from .clip import make_clip
 from .families import check_text, model_space, vae_space
+from .identity import described
 from .model import make_model
 from .previews import PreviewLoop
 from .vae import make_vae
@@ -71,6 +73,10 @@ class ComfyEngine:
             return None
         config, weights = network.config, sum(p.numel() for p in network.blocks.parameters())
         return lambda tokens: forward_flops(tokens, weights, config.dim, config.num_layers)
+
+    def identity(self, model: Any) -> str:
+        """Name what a MODEL computes: its weights, LoRAs and other patches, and its sampling settings."""
+        return identity(described(model))
 
     def sampler_names(self) -> list[str]:
         """List ComfyUI's samplers."""
