@@ -47,9 +47,11 @@ def _tell(value: Any, digest: Any, seen: dict[int, tuple[int, Any]], depth: int)
         digest.update("\x1f".join(map(str, words)).encode() + b"\x1e")
 
     if value is None or isinstance(value, (bool, int, float, complex, str, bytes, torch.dtype)):
-        return say(type(value).__name__, value)
+        say(type(value).__name__, value)
+        return
     if id(value) in seen:
-        return say("again", seen[id(value)][0])
+        say("again", seen[id(value)][0])
+        return
     seen[id(value)] = len(seen), value
     kind = f"{type(value).__module__}.{type(value).__qualname__}"
     if isinstance(value, Tensor):

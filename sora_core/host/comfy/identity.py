@@ -26,10 +26,7 @@ def described(model: Any) -> dict[str, Any]:
     """Describe a MODEL for `loading.identity`."""
     inner = model.model
     backup = getattr(model, "backup", {})
-    weights = {
-        key: backup[key].weight if key in backup else weight
-        for key, weight in inner.state_dict().items()
-    }
+    weights = {key: backup[key].weight if key in backup else weight for key, weight in inner.state_dict().items()}
     more = getattr(model, "additional_models", {})
     return {
         "kind": type(inner).__qualname__,

@@ -7,6 +7,7 @@ bytes and by age; a render without them is made from nothing, as it always was.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -125,7 +126,5 @@ def _stamp(path: Path) -> int:
 
 
 def _touch(path: Path) -> None:
-    try:
+    with contextlib.suppress(OSError):
         os.utime(path)
-    except OSError:
-        pass
