@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .api import either, either_output, engine, io
+from .api import either, either_output, engine, io, note
 from .inputs import cfg_input, chosen, denoise_input, sampler_input, scheduler_input, seed_input, steps_input
 
 
@@ -15,7 +15,8 @@ class SoraSampler(io.ComfyNode):
             "SoraSampler",
             display_name="Sora Sampler",
             category="Sora/sample",
-            description="Makes the video, as a latent or as patches. Works with every video model of the host.",
+            description="Makes the video, as a latent or as patches. Works with every video model of the host. Of a "
+            "storyboard that is sampled again with some shots changed, the other shots stay as they were.",
             search_aliases=["ksampler", "sampler", "denoise", "generate", "text to video"],
             inputs=[
                 io.Model.Input("model", tooltip="A video model."),
@@ -53,6 +54,7 @@ class SoraSampler(io.ComfyNode):
                 ),
             ],
             outputs=[either_output("latent", "The sampled latent, or patches if patches went in.")],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -77,10 +79,19 @@ class SoraSampler(io.ComfyNode):
 
         name, options = chosen(sampler)
         how = Sampling(seed, steps, cfg, name, scheduler, denoise, (guidance_start, guidance_end), options)
+        kept: list[str] = []
         made = sample_latent(
-            engine(), model, latent, positive, negative, how, sampler=custom_sampler, sigmas=custom_sigmas
+            engine(),
+            model,
+            latent,
+            positive,
+            negative,
+            how,
+            sampler=custom_sampler,
+            sigmas=custom_sigmas,
+            kept=kept.append,
         )
-        return io.NodeOutput(made)
+        return io.NodeOutput(made, ui=note(cls, "\n".join(kept))) if kept else io.NodeOutput(made)
 
 
 class SoraSamplerSelect(io.ComfyNode):

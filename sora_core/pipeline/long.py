@@ -52,8 +52,8 @@ class LongPlan:
     def render(
         self,
         path: str | Path,
-        *,
         saving: Saving | None = None,
+        *,
         folder: Callable[[str], Path] | None = None,
         progress: Callable[[Progress], None] | None = None,
         metadata: dict[str, str] | None = None,

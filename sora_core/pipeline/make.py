@@ -5,7 +5,7 @@ The nodes call these functions one by one, Python calls `make_video`, which call
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypedDict, overload
 
@@ -21,6 +21,7 @@ from ..media.sizes import check_pixels
 from ..safety import gate
 from ..tasks.finish.splice import finish
 from . import progress
+from .again import sample_shots
 from .engine import EMPTY_PROMPT, Conditioning, Engine, Latent, Loaded, unknown_note
 from .result import VideoResult
 
@@ -116,6 +117,7 @@ def sample_latent(
     *,
     sampler: Any = None,
     sigmas: Tensor | None = None,
+    kept: Callable[[str], None] | None = None,
 ) -> Latent: ...
 @overload
 def sample_latent(
@@ -128,6 +130,7 @@ def sample_latent(
     *,
     sampler: Any = None,
     sigmas: Tensor | None = None,
+    kept: Callable[[str], None] | None = None,
 ) -> Patches: ...
 def sample_latent(
     engine: Engine,
@@ -139,10 +142,12 @@ def sample_latent(
     *,
     sampler: Any = None,
     sigmas: Tensor | None = None,
+    kept: Callable[[str], None] | None = None,
 ) -> Latent | Patches:
     """Sample a LATENT, or each clip of SORA_PATCHES; the same kind comes back.
 
-    sampler: a SAMPLER in place of the one that `how` names; sigmas: in place of its steps, scheduler and denoise.
+    sampler: a SAMPLER in place of the one that `how` names; sigmas: in place of its steps, scheduler and denoise. kept:
+    if given, shots of a storyboard that an earlier call has made are kept from it, see `again`, and it is told which.
     """
     run = engine.make_sampler(how.sampler, how.options) if sampler is None else sampler
     if sigmas is None:
@@ -163,7 +168,12 @@ def sample_latent(
             interval=how.interval,
         )
 
-    return map_latents(latent, one) if isinstance(latent, Patches) else one(latent)
+    if isinstance(latent, Patches):
+        return map_latents(latent, one)
+    if kept is None:
+        return one(latent)
+    settings = [how.seed, how.cfg, how.interval, sigmas, run, negative]
+    return sample_shots(one, engine, model, latent, positive, settings, kept)
 
 
 def check_sampling(engine: Engine, model: Any, how: Sampling) -> None:
@@ -191,13 +201,16 @@ def make_video(
     audio: dict[str, Any] | None = None,
     notes: tuple[str, ...] = (),
     steps: progress.Steps | None = None,
+    reuse: bool = False,
 ) -> VideoResult:
     """Sample, decode and finish a LATENT, under the policy in force.
 
     steps: called as `steps(done, total)` after every step of the sampler; what it raises stops the run. notes: said
-    before those of the prompts.
+    before those of the prompts. reuse: keep shots that an earlier call has made, see `sample_latent`.
     """
+    said = [*notes, *prompts.notes]
+    kept = said.append if reuse else None
     with progress.listening(steps):
-        made = sample_latent(engine, loaded.model, latent, prompts.positive, prompts.negative, how)
+        made = sample_latent(engine, loaded.model, latent, prompts.positive, prompts.negative, how, kept=kept)
     frames = gate.check_frames(decode_video(engine, loaded.vae, made))
-    return VideoResult(frames, fps, made["samples"], how.seed, audio=audio, notes=[*notes, *prompts.notes])
+    return VideoResult(frames, fps, made["samples"], how.seed, audio=audio, notes=said)

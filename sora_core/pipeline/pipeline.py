@@ -60,7 +60,8 @@ class Pipeline(LoadedModel):
     options: the sampler's own.
     progress: `progress(step, steps)` is called after every step; what it raises stops the run.
 
-    `(word:1.3)` in a prompt stresses a word. The calls raise SoraError for input that cannot be worked on, before any
+    `(word:1.3)` in a prompt stresses a word. Where shots of a storyboard or a long video differ in part from those of an
+    earlier call, the others are kept from it; `reuse=False` makes all of them anew. The calls raise SoraError for input that cannot be worked on, before any
     work starts, and for what the policy in force forbids.
     """
 
@@ -264,6 +265,7 @@ class Pipeline(LoadedModel):
         fps: float | None = None,
         width: int | None = None,
         height: int | None = None,
+        reuse: bool = True,
         **how: Unpack[CallSettings],
     ) -> VideoResult:
         """Make two to eight shots in one video: lines of "2s: a cat on a beach", or (prompt, seconds) pairs."""
@@ -278,7 +280,7 @@ class Pipeline(LoadedModel):
         against = "\n".join(shot.prompt for shot in listed)
         off, unknown = encode_negative(self.engine, self.loaded.clip, negative, against, sampling.cfg)
         prompts = Prompts(story.positive, off, (*story.notes, *unknown_note(unknown)))
-        return make_video(self.engine, self.loaded, story.latent, prompts, sampling, fps=fps, steps=steps)
+        return make_video(self.engine, self.loaded, story.latent, prompts, sampling, fps=fps, steps=steps, reuse=reuse)
 
     def long_video(
         self,
@@ -301,8 +303,7 @@ class Pipeline(LoadedModel):
         """Make a minute and more, streamed to the mp4 `path`; the same call goes on with a render that was stopped.
 
         prompt: one, or a storyboard, whose seconds add up unless `seconds` is given. video: to go on from. progress:
-        called after every segment. notes: a list that gets what a person should know. reuse: where an earlier render
-        differs in some shots only, the others are kept from it, bit by bit; False makes them all anew.
+        called after every segment. notes: a list that gets what a person should know.
         """
         sampling, _, negative = self.settings(how)
         check_sampling(self.engine, self.model, sampling)
@@ -330,9 +331,7 @@ class Pipeline(LoadedModel):
         )
         kind = None if video is None else "SoraLongVideo"
         saving = plan(of_call(self.bundle, kind, [video], "\n".join(shot.prompt for shot in listed)))
-        done = made.render(
-            path, saving=saving, progress=progress, metadata=metadata, keep_segments=keep_segments, reuse=reuse
-        )
+        done = made.render(path, saving, progress=progress, metadata=metadata, keep_segments=keep_segments, reuse=reuse)
         if notes is not None:
             notes += [*made.notes, *saving.notes]
         return done
