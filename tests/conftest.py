@@ -9,6 +9,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import gc
+import sys
 
 import pytest
 
@@ -27,6 +28,14 @@ def own_folders(tmp_path_factory):
         for name in ("SORA_C2PA_CERTIFICATE", "SORA_C2PA_KEY", "SORA_WATERMARK_KEY", "SORA_POLICY"):
             patch.delenv(name, raising=False)
         yield
+
+
+@pytest.fixture(autouse=True)
+def no_earlier_storyboard():
+    """No storyboard keeps shots that another test has made."""
+    again = sys.modules.get("sora_core.pipeline.again")
+    if again is not None:
+        again.forget()
 
 
 @pytest.fixture()

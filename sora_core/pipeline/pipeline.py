@@ -60,9 +60,9 @@ class Pipeline(LoadedModel):
     options: the sampler's own.
     progress: `progress(step, steps)` is called after every step; what it raises stops the run.
 
-    `(word:1.3)` in a prompt stresses a word. Where shots of a storyboard or a long video differ in part from those of an
-    earlier call, the others are kept from it; `reuse=False` makes all of them anew. The calls raise SoraError for input that cannot be worked on, before any
-    work starts, and for what the policy in force forbids.
+    `(word:1.3)` in a prompt stresses a word. Where a storyboard or a long video differs in some shots from one that was
+    made before, the others are kept from it; `reuse=False` makes them all. The calls raise SoraError for input that
+    cannot be worked on, before any work starts, and for what the policy in force forbids.
     """
 
     def with_lora(self, path: str | Path, strength: float = 1.0) -> Pipeline:
