@@ -101,7 +101,7 @@ FIVE = spans(("a", 5), ("b", 4), ("c", 4), ("d", 4), ("e", 4))
         (
             spans(("a", 5), ("b", 4), ("d", 4), ("e", 4)),
             [0, 1, 2, 3, 4, 5, 6, 7, *"..", 14, 15, 16, 17, 18, 19, 20],
-            [(8, 10, 2, 0)],
+            [(8, 10, 1, 1)],
             "Shots 1, 2, 3, 4 kept from the earlier render; 1 join made.",
         ),
         (
@@ -289,6 +289,8 @@ def test_a_stopped_rerender_goes_on_as_it_began(pipe, store, tmp_path):
     path = tmp_path / "part.mp4"
     with pytest.raises(Stop):
         pipe.long_video(longer, path, progress=stop_after(2), **HOW)
+    with pytest.raises(sora_core.SoraError, match="keeps shots of an earlier"):
+        pipe.long_video(longer, path, reuse=False, **HOW)
     # What it was begun from is no longer there, and something else is.
     earlier.unlink()
     Render(pipe, store, tmp_path / "b.mp4", CHANGED)
@@ -337,6 +339,15 @@ def test_a_broken_or_forbidden_store_costs_no_video(pipe, store, tmp_path, monke
     assert same_video(alone, made.path)
 
 
+def test_few_steps_make_what_comes_after_a_cut_from_noise(pipe, store, tmp_path):
+    """They have no step at which an overlap could join in."""
+    first = Render(pipe, store, tmp_path / "a.mp4", BOARD, steps=2)
+    gone = Render(pipe, store, tmp_path / "b.mp4", [*BOARD[:2], *BOARD[3:]], steps=2)
+    assert same(first.latents[:, :, :9], gone.latents[:, :, :9]) == "=" * 9
+    assert same(first.latents[:, :, 13:], gone.latents[:, :, 9:]) == "x" + "=" * 7
+    assert gone.segments == 1
+
+
 def test_goes_on_from_a_video_with_the_first_shot_changed(pipe, store, tmp_path):
     frames = torch.linspace(0, 1, 17)[:, None, None, None].expand(-1, 32, 32, 3).contiguous()
     how = {"video": frames, "width": None, "height": None}
@@ -367,10 +378,17 @@ def test_names_of_models_go_by_content():
     assert identity(loop) == identity(loop)
 
 
+def test_many_shots_are_told_in_few_words():
+    board = spans(*((str(i), 4) for i in range(30)))
+    changed = spans(*(("new" if i == 9 else str(i), 4) for i in range(30)))
+    told = keep(numbered(120), board, changed, 1).told()
+    assert told == "Shots 1 to 9, 11 to 30 kept from the earlier render; shot 10 and 2 joins made."
+
+
 @pytest.mark.slow
 def test_sora_mini_keeps_four_shots_of_five(store, tmp_path):
     pipe = sora_core.load(device="cpu")
-    how = {"steps": 4, "width": 64, "height": 64, "cfg": 4.0}
+    how = {"steps": 8, "width": 64, "height": 64, "cfg": 4.0}
     first = Render(pipe, store, tmp_path / "a.mp4", BOARD, **how)
     again = Render(pipe, store, tmp_path / "b.mp4", CHANGED, **how)
     assert same(first.latents, again.latents) == "=" * 8 + "x" * 6 + "=" * 7

@@ -59,7 +59,8 @@ class Filling:
         """Start with what is kept. source: the segment of the user's own video, where there is one."""
         self.again, self.roller, self.source = again, roller, source
         self.latents, total = again.latents.clone(), again.kept.shape[0]
-        gaps = again.gaps()
+        # Where no overlap is finished again, what follows a new cut is made from noise: it came after another shot.
+        gaps = [gap if roller.split is not None else replace(gap, after=0) for gap in again.gaps()]
         self.steps = [step for gap in gaps for step in _steps_of(gap, total, roller.rolling, self._known(gap))]
 
     def put(self, step: Step, segment: Segment) -> None:

@@ -32,6 +32,7 @@ from .spans import Again, Span
 if TYPE_CHECKING:
     from ...provenance import Saving
 
+FINISH = "Finish that one, delete the folder, or choose another name."
 OF_SHOTS = ("contexts", "counts")  # settings that belong to single shots
 Decode = Callable[[Iterable[Tensor]], Iterable[Tensor]]  # see `render`
 
@@ -134,10 +135,13 @@ def render(
     kept = Finished(finished) if finished is not None and job.spans else None
     where = folder(fingerprint) if folder else segments_beside(path)
     again = _begin(job, where, fingerprint, kept)
-    filling = None if again is None else Filling(again, job.roller, job.start())
-    store = SegmentFolder(where, fingerprint, job.segments if filling is None else len(filling.steps))
-    if again is not None and tell is not None:
-        tell(again.told())
+    store = SegmentFolder(where, fingerprint, job.segments)
+    filling = None
+    if again is not None:
+        filling = Filling(again, job.roller, job.start())
+        store.segments = len(filling.steps)
+        if tell is not None:
+            tell(again.told())
     if filling is None:
         _finish_segments(job, store, decode, progress)
         latents = store.latents(job.total)
@@ -158,10 +162,18 @@ def render(
 def _begin(job: Job, where: Path, fingerprint: str, kept: Finished | None) -> Again | None:
     """Find what an earlier render leaves to be made. A render goes on as it began, whatever was finished since."""
     begun = where / "again.safetensors"
+    if (where / "plan.json").exists() and begun.exists():
+        expect(kept is not None, f"{where} holds an unfinished render that keeps shots of an earlier one. {FINISH}")
+        again = read_again(begun)
+        expect(again is not None, f"{begun} is broken. Delete {where} and start the render again.")
+        return again
     if (where / "plan.json").exists():
-        return read_again(begun)
-    found = kept.find(fingerprint, job.family(), job.spans, job.roller.rolling.overlap) if kept is not None else None
-    begun.unlink(missing_ok=True)
+        return None
+    if begun.exists():
+        begun.unlink()  # left where a render was killed before it had a plan
+    if kept is None:
+        return None
+    found = kept.find(fingerprint, job.family(), job.spans, job.roller.rolling.overlap)
     if found is not None:
         ensure_writable(where)
         write_again(begun, found)

@@ -184,6 +184,12 @@ class Roller:
             final, history[:, :, -self.rolling.context :], tail, mean, std, places, before.made + final.shape[2], shot
         )
 
+    @property
+    def split(self) -> int | None:
+        """The step at which an overlap joins in; None where it stays as it is: few steps have none so late."""
+        split = int((self.sigmas > self.rolling.renoise).sum())
+        return None if split >= len(self.sigmas) - 1 or self.rolling.renoise == 0 else split
+
     def sample_window(
         self,
         samples: Tensor,
@@ -198,10 +204,9 @@ class Roller:
         The first run stops at `renoise` with the overlap kept; the second goes on from there and makes it again.
         after: latents of an overlap and of a context behind the new ones.
         """
-        seed, sigmas = segment_seed(self.seed, index), self.sigmas
-        split = int((sigmas > self.rolling.renoise).sum())
+        seed, sigmas, split = segment_seed(self.seed, index), self.sigmas, self.split
         begin, end = known + overlap, samples.shape[2] - sum(after)
-        if overlap + after[0] == 0 or split >= len(sigmas) - 1 or self.rolling.renoise == 0:
+        if overlap + after[0] == 0 or split is None:
             return self._keeping(samples, begin, end, prompt, sigmas, seed)
         if split > 0 and begin < end:
             rough = self._keeping(samples, begin, end, prompt, sigmas[: split + 1], seed)

@@ -59,7 +59,8 @@ class Again:
                 begin += 1
                 continue
             end = next((i for i in range(begin, total) if kept[i]), total)
-            before = next((i for i in range(begin, end) if not known[i]), end) - begin
+            cut = next((span.begin for span in self.spans if span.begin > begin), total)
+            before = next((i for i in range(begin, min(end, cut)) if not known[i]), min(end, cut)) - begin
             after = next((i for i in range(end, begin + before, -1) if not known[i - 1]), begin + before)
             found.append(Gap(begin, end, before, end - after if end < total else 0))
             begin = end
@@ -83,8 +84,15 @@ class Again:
 
 
 def _named(numbers: Sequence[int]) -> str:
-    """Write "shot 3", or "shots 1, 2, 4"."""
-    return f"shot{'s' * (len(numbers) != 1)} {', '.join(map(str, numbers))}"
+    """Write "shot 3", "shots 1, 2, 4", or of many "shots 1 to 9, 11"."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1 and len(numbers) > 8:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    texts = [str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs]
+    return f"shot{'s' * (len(numbers) != 1)} {', '.join(texts)}"
 
 
 def keep(latents: Tensor, earlier: Sequence[Span], now: Sequence[Span], overlap: int) -> Again | None:
