@@ -50,7 +50,7 @@ def test_a_first_storyboard_is_what_it_was_and_other_settings_keep_nothing(pipe)
     assert torch.equal(pipe.storyboard(BOARD, **HOW).latent, plain.latent)
     # A word in the middle of a long negative prompt counts.
     words = [*["and a cat on a beach"] * 6]
-    negatives = [" ".join(words), " ".join([*words[:3], "and a car in a desert", *words[4:]])]
+    negatives = [" ".join(words), " ".join([words[0], "and a car in a desert", *words[2:]])]
     changes = [{"seed": 1}, {"steps": 5}, {"cfg": 3.0}, {"sampler": "heun"}, {"width": 48}, {"interval": (0, 0.5)}]
     for change in [*changes, *({"negative": text} for text in negatives)]:
         assert kept(pipe.storyboard(CHANGED, **(HOW | change))) == ""

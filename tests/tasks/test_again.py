@@ -141,6 +141,12 @@ FIVE = spans(("a", 5), ("b", 4), ("c", 4), ("d", 4), ("e", 4))
             [(0, 6, 0, 1)],
             "Shots 2, 3, 4, 5, 6 kept from the earlier render; shot 1 and 1 join made.",
         ),
+        (
+            spans(("new", 5), ("a", 5), ("b", 4), ("c", 4), ("d", 4), ("e", 4)),
+            [*"......", 1, 2, 3, 4, *range(5, 21)],
+            [(0, 6, 0, 0)],
+            "Shots 2, 3, 4, 5, 6 kept from the earlier render; shot 1 and 1 join made.",
+        ),
         # A cut that is rounded to another latent leaves the shot one short: its end is made with the join.
         (
             spans(("a", 5), ("b", 5), ("c", 4), ("d", 4), ("e", 4)),
@@ -373,6 +379,9 @@ def test_names_of_models_go_by_content():
     assert identity(model(0)) == identity(model(0)) != identity(model(1e-4))
     assert identity(around(1.0)) == identity(around(1.0)) != identity(around(2.0))
     assert identity({"a": [1, 2]}) != identity({"a": [1, 3]})
+    words = torch.zeros(1, 100, 32)
+    words[0, 10, 5] = 1
+    assert identity([words], whole=True) != identity([torch.zeros(1, 100, 32)], whole=True)
     loop: list = [1]
     loop.append(loop)
     assert identity(loop) == identity(loop)

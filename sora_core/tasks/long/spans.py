@@ -78,9 +78,10 @@ class Again:
         return f"{text}; {' and '.join(parts)} made." if parts else f"{text}; nothing had to be made."
 
     def _joins(self, gap: Gap) -> int:
-        """Count the cuts in a gap where what is kept meets something else."""
-        cuts = [span.begin for span in self.spans[1:] if gap.begin <= span.begin <= gap.end]
-        return sum(1 for cut in cuts if self.known[cut - 1] or self.known[cut])
+        """Count the cuts in a gap where a shot that is kept meets something else."""
+        pairs = zip(self.spans, self.spans[1:], strict=False)
+        cuts = [(a, b) for a, b in pairs if gap.begin <= b.begin <= gap.end]
+        return sum(1 for pair in cuts if any(bool(self.kept[span.begin : span.end].any()) for span in pair))
 
 
 def _named(numbers: Sequence[int]) -> str:
