@@ -32,7 +32,8 @@ class SoraLongVideo(io.ComfyNode):
             category="Sora/edit",
             is_output_node=True,
             description="A minute and more, made in segments and written to disk as it goes. Stopped or killed, the "
-            "same node goes on after the last finished segment.",
+            "same node goes on after the last finished segment. Run again with some shots changed, it keeps the others "
+            "as they were; another seed makes all of them anew.",
             search_aliases=["long video", "infinite", "autoregressive", "extend many times", "minute", "movie"],
             inputs=[
                 io.Model.Input("model", tooltip="A video model."),

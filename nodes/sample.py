@@ -15,7 +15,8 @@ class SoraSampler(io.ComfyNode):
             "SoraSampler",
             display_name="Sora Sampler",
             category="Sora/sample",
-            description="Makes the video, as a latent or as patches. Works with every video model of the host.",
+            description="Makes the video, as a latent or as patches. Works with every video model of the host. Of a "
+            "storyboard that is sampled again with some shots changed, the other shots stay as they were.",
             search_aliases=["ksampler", "sampler", "denoise", "generate", "text to video"],
             inputs=[
                 io.Model.Input("model", tooltip="A video model."),
@@ -103,6 +104,7 @@ class SoraSampler(io.ComfyNode):
             sigmas=custom_sigmas,
             noise=noise,
             tell=tell,
+            reuse=True,
         )
         return io.NodeOutput(made, ui={"text": ("\n".join(notes),)} if notes else None)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,6 +48,13 @@ VIDEOS, PICTURES, SOUNDS = tuple(VIDEO_TYPES), tuple(PICTURE_TYPES), tuple(SOUND
 COMMON_PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 # What phones make. ComfyUI may read them; Pillow only where it was built so.
 PHONE_PICTURE_TYPES = {".avif": "image/avif", ".heic": "image/heic"}
+
+
+def user_cache() -> Path:
+    """Return the user's folder for what can be made again: XDG_CACHE_HOME/sora, on Windows LOCALAPPDATA/Sora."""
+    if sys.platform == "win32" and "XDG_CACHE_HOME" not in os.environ:
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData/Local")) / "Sora"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sora"
 
 
 def ensure_writable(folder: Path) -> None:

@@ -9,6 +9,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import gc
+import sys
 
 import pytest
 
@@ -23,9 +24,18 @@ def own_folders(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        patch.setenv("SORA_KEPT_RENDERS", "")  # no render should depend on which tests ran before
         for name in ("SORA_C2PA_CERTIFICATE", "SORA_C2PA_KEY", "SORA_WATERMARK_KEY", "SORA_POLICY"):
             patch.delenv(name, raising=False)
         yield
+
+
+@pytest.fixture(autouse=True)
+def no_earlier_storyboard():
+    """No storyboard keeps shots that another test has made."""
+    again = sys.modules.get("sora_core.pipeline.again")
+    if again is not None:
+        again.forget()
 
 
 @pytest.fixture()

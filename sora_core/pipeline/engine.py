@@ -100,6 +100,9 @@ class Engine(Protocol):
     def flops(self, model: Any) -> Callable[[int], float] | None:
         """Return the cost of one model call by number of tokens, or None where it is not known."""
 
+    def identity(self, model: Any) -> str:
+        """Name what a MODEL computes: its weights, what patches them, its settings. The same in another process."""
+
     def sampler_names(self) -> list[str]:
         """List the samplers that the host has besides ours."""
 

@@ -15,7 +15,8 @@ from ..media.clips import Clip
 from ..media.sizes import check_pixels, check_side
 from ..media.sound import join_audio
 from ..safety import gate
-from ..tasks.families import Encoder, family_of, notes_of
+from ..tasks.families import Encoder, ModelKind, family_of, notes_of
+from ..tasks.long.finished import usual_folder
 from ..tasks.long.render import Job, Progress, in_memory, render
 from ..tasks.long.rolling import Rolling, SampleFn
 from ..tasks.long.source import make_source
@@ -43,7 +44,7 @@ class LongPlan:
     width: int  # pixels
     height: int  # pixels
     parts: _Parts
-    notes: tuple[str, ...]  # what a person should know, in sentences
+    notes: list[str]  # what a person should know; a render adds what it kept of an earlier one
 
     def decode(self, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
         """Decode latents in pieces to frames in pieces, as one stream."""
@@ -53,16 +54,21 @@ class LongPlan:
     def render(
         self,
         path: str | Path,
-        *,
         saving: Saving | None = None,
+        *,
         folder: Callable[[str], Path] | None = None,
         progress: Callable[[Progress], None] | None = None,
         metadata: dict[str, str] | None = None,
         keep_segments: bool = False,
+        reuse: bool = True,
     ) -> Path:
-        """Write the video as the mp4 `path`, or go on with a render that was stopped; see `tasks.long.render`."""
+        """Write the video as the mp4 `path`, or go on with a render that was stopped; see `tasks.long.render`.
+
+        reuse: shots that an earlier render has are kept from it.
+        """
 
         def tell(done: Progress) -> None:
+            self.parts.count = max(1, done.segments)
             self.parts.index = min(done.segment, done.segments - 1)
             if progress is not None:
                 progress(done)
@@ -76,6 +82,8 @@ class LongPlan:
             metadata=metadata,
             keep_segments=keep_segments,
             saving=saving,
+            finished=usual_folder() if reuse else None,
+            tell=self.notes.append,
         )
 
     @torch.no_grad()
@@ -133,30 +141,33 @@ def plan_long(
     off, others = encode_negative(engine, loaded.clip, negative, against, how.cfg)
     sigmas = engine.make_sigmas(loaded.model, how.scheduler, how.steps, how.denoise, how.sampler)
     shape = (space.channels, *space.cells(height, width))
+    story = LongVideo(shots, encoded.each, seconds, fps, codec.ratio, source, _joining(engine, loaded, shape))
+    parts, kind = _Parts(), engine.model_kind(loaded.model)
+    sight = None if clip is None or vision is None else look(engine, kind, vision, [clip.frames[-1]])
+    tell = _Telling(encoder(engine, loaded.vae), picture, sight)
+    sample = _sampler_of(engine, loaded, off, how, parts, tell)
+    model = engine.identity(loaded.model)
+    settings = {"model": model, "contexts": encoded.contexts, "counts": story.counts, "negative": negative}
+    settings |= _named(how) | tell.named()
+    roller = story.roller(sample, sigmas, shape, how.seed, rolling)
+    job = Job(roller, story.total, fps, settings, source, None if clip is None else clip.audio, story.spans())
+    parts.count = job.segments
+    made = f"{story.total} latents in segments, {seconds:g} s made."
+    notes = [*(clip.notes if clip else ()), made, *unknown_note(encoded.unknown, others), *tell.notes(kind)]
+    notes += ["clip_vision: there is no video whose end it could see."] if vision is not None and clip is None else []
+    return LongPlan(engine, loaded.vae, job, width, height, parts, notes)
+
+
+def _joining(
+    engine: Engine, loaded: Loaded, shape: tuple[int, int, int]
+) -> Callable[[Sequence[Conditioning], Sequence[int]], Conditioning]:
+    """Bind what makes one CONDITIONING of the prompts that a window shows. shape: `(C, h, w)` of a latent."""
 
     def join(prompts: Sequence[Conditioning], latents: Sequence[int]) -> Conditioning:
         window = (1, shape[0], sum(latents), *shape[1:])
         return engine.direct(prompts, latents, window, loaded.model, loaded.clip)
 
-    story = LongVideo(shots, encoded.each, seconds, fps, codec.ratio, source, join)
-    parts = _Parts()
-    kind = engine.model_kind(loaded.model)
-    sight = None if clip is None or vision is None else look(engine, kind, vision, [clip.frames[-1]])
-    tell = _Telling(encoder(engine, loaded.vae), picture, sight)
-    sample = _sampler_of(engine, loaded, off, how, parts, tell)
-    settings = {"model": space.name, "contexts": encoded.contexts, "counts": story.counts, "negative": negative}
-    settings |= _named(how) | tell.named()
-    roller = story.roller(sample, sigmas, shape, how.seed, rolling)
-    job = Job(roller, story.total, fps, settings, source, None if clip is None else clip.audio)
-    parts.count = job.segments
-    notes = (
-        *(() if clip is None else clip.notes),
-        f"{story.total} latents in segments, {seconds:g} s made.",
-        *unknown_note(encoded.unknown, others),
-        *notes_of(family_of(kind), space.name, True),
-        *(("clip_vision: there is no video whose end it could see.",) if vision is not None and clip is None else ()),
-    )
-    return LongPlan(engine, loaded.vae, job, width, height, parts, notes)
+    return join
 
 
 @dataclass(frozen=True)
@@ -171,6 +182,10 @@ class _Telling:
         """Name what decides a render, where it is used, so that renders of before can go on."""
         given = {"picture": self.picture, "vision": None if self.sight is None else True}
         return {name: value for name, value in given.items() if value is not None}
+
+    def notes(self, kind: ModelKind) -> tuple[str, ...]:
+        """Say what a model sees of what is kept of the segment before."""
+        return notes_of(family_of(kind), kind.space.name, True)
 
 
 def _sampler_of(

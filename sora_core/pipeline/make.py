@@ -21,6 +21,7 @@ from ..media.sizes import check_pixels
 from ..safety import gate
 from ..tasks.finish.splice import finish
 from . import progress
+from .again import sample_shots
 from .engine import EMPTY_PROMPT, Conditioning, Engine, Latent, Loaded, unknown_note
 from .result import VideoResult
 from .telling import condition, cut
@@ -119,6 +120,7 @@ def sample_latent(
     sigmas: Tensor | None = None,
     noise: Any = None,
     tell: Callable[[str], None] | None = None,
+    reuse: bool = False,
 ) -> Latent: ...
 @overload
 def sample_latent(
@@ -133,6 +135,7 @@ def sample_latent(
     sigmas: Tensor | None = None,
     noise: Any = None,
     tell: Callable[[str], None] | None = None,
+    reuse: bool = False,
 ) -> Patches: ...
 def sample_latent(
     engine: Engine,
@@ -146,12 +149,14 @@ def sample_latent(
     sigmas: Tensor | None = None,
     noise: Any = None,
     tell: Callable[[str], None] | None = None,
+    reuse: bool = False,
 ) -> Latent | Patches:
     """Sample a LATENT, or each clip of SORA_PATCHES; the same kind comes back.
 
     The model is told what the LATENT keeps, in its own language, see `telling`. sampler: a SAMPLER in place of the one
     that `how` names; sigmas: in place of its steps, scheduler and denoise; noise: a NOISE in place of its seed. tell:
-    called, before the first step, with what the user should know of what the model was told.
+    called, before the first step, with what the user should know of what the model was told. reuse: keep shots of a
+    storyboard that an earlier call has made, see `again`, which is told too.
     """
     run = engine.make_sampler(how.sampler, how.options) if sampler is None else sampler
     if sigmas is None:
@@ -179,7 +184,13 @@ def sample_latent(
         # A run that stops before its end is gone on with: all that was sampled along is still needed.
         return made if len(sigmas) and float(sigmas[-1]) > 0 else cut(made)
 
-    return map_latents(latent, one) if isinstance(latent, Patches) else one(latent)
+    if isinstance(latent, Patches):
+        return map_latents(latent, one)
+    # A NOISE says nothing of what it is made of.
+    if not reuse or noise is not None:
+        return one(latent)
+    settings = [how.seed, how.cfg, how.interval, sigmas, run, negative]
+    return sample_shots(one, engine, model, latent, positive, settings, tell or (lambda text: None))
 
 
 def check_sampling(engine: Engine, model: Any, how: Sampling) -> None:
@@ -208,23 +219,20 @@ def make_video(
     audio: dict[str, Any] | None = None,
     notes: tuple[str, ...] = (),
     steps: progress.Steps | None = None,
+    reuse: bool = False,
 ) -> VideoResult:
     """Sample, decode and finish a LATENT, under the policy in force.
 
     steps: called as `steps(done, total)` after every step of the sampler; what it raises stops the run. notes: said
-    before those of the prompts.
+    before those of the prompts. reuse: keep shots that an earlier call has made, see `sample_latent`.
     """
-    told: list[str] = []
+    said = [*notes, *prompts.notes]
     with progress.listening(steps):
-        made = sample_latent(engine, loaded.model, latent, prompts.positive, prompts.negative, how, tell=told.append)
+        made = sample_latent(
+            engine, loaded.model, latent, prompts.positive, prompts.negative, how, tell=said.append, reuse=reuse
+        )
     decoded = decode_video(engine, loaded.vae, made)
     frames = gate.check_frames(decoded)
     return VideoResult(
-        frames,
-        fps,
-        made["samples"],
-        how.seed,
-        audio=audio,
-        notes=[*notes, *prompts.notes, *told],
-        faithful=torch.equal(frames, decoded),
+        frames, fps, made["samples"], how.seed, audio=audio, notes=said, faithful=torch.equal(frames, decoded)
     )

@@ -25,6 +25,7 @@ from ..latents.previews import Preview, latent_preview
 from ..latents.space import SORA, SORA_MINI, LatentSpace
 from ..latents.streaming import decode_pieces
 from ..loading.checkpoint import PRECISIONS, ModelBundle, load_model
+from ..loading.identity import identity
 from ..loading.lora import apply_lora, read_lora
 from ..model.dit import DiT
 from ..model.text.concepts import TextEncoder
@@ -147,6 +148,10 @@ class OwnEngine:
             return None
         config, weights = model.dit.config, sum(p.numel() for p in model.dit.blocks.parameters())
         return lambda tokens: forward_flops(tokens, weights, config.dim, config.num_layers)
+
+    def identity(self, model: DiffusionModel) -> str:
+        """Name what a MODEL computes: its weights, LoRAs among them, its shift, and what stands around its calls."""
+        return identity([model.space.name, model.dit, model.shift, self.wrappers])
 
     def sampler_names(self) -> list[str]:
         """There are none besides ours."""

@@ -62,8 +62,9 @@ class Pipeline(LoadedModel):
     options: the sampler's own.
     progress: `progress(step, steps)` is called after every step; what it raises stops the run.
 
-    `(word:1.3)` in a prompt stresses a word. The calls raise SoraError for input that cannot be worked on, before any
-    work starts, and for what the policy in force forbids.
+    `(word:1.3)` in a prompt stresses a word. Where a storyboard or a long video differs in some shots from one that was
+    made before, the others are kept from it; `reuse=False` makes them all. The calls raise SoraError for input that
+    cannot be worked on, before any work starts, and for what the policy in force forbids.
     """
 
     def with_lora(self, path: str | Path, strength: float = 1.0) -> Pipeline:
@@ -266,6 +267,7 @@ class Pipeline(LoadedModel):
         fps: float | None = None,
         width: int | None = None,
         height: int | None = None,
+        reuse: bool = True,
         **how: Unpack[CallSettings],
     ) -> VideoResult:
         """Make two to eight shots in one video: lines of "2s: a cat on a beach", or (prompt, seconds) pairs."""
@@ -280,7 +282,7 @@ class Pipeline(LoadedModel):
         against = "\n".join(shot.prompt for shot in listed)
         off, unknown = encode_negative(self.engine, self.loaded.clip, negative, against, sampling.cfg)
         prompts = Prompts(story.positive, off, (*story.notes, *unknown_note(unknown)))
-        return make_video(self.engine, self.loaded, story.latent, prompts, sampling, fps=fps, steps=steps)
+        return make_video(self.engine, self.loaded, story.latent, prompts, sampling, fps=fps, steps=steps, reuse=reuse)
 
     def long_video(
         self,
@@ -297,6 +299,7 @@ class Pipeline(LoadedModel):
         metadata: dict[str, str] | None = None,
         keep_segments: bool = False,
         notes: list[str] | None = None,
+        reuse: bool = True,
         **how: Unpack[SamplingSettings],
     ) -> Path:
         """Make a minute and more, streamed to the mp4 `path`; the same call goes on with a render that was stopped.
@@ -331,7 +334,7 @@ class Pipeline(LoadedModel):
             )
         kind = None if video is None else "SoraLongVideo"
         saving = plan(of_call(self.bundle, kind, [video], "\n".join(shot.prompt for shot in listed)))
-        done = made.render(path, saving=saving, progress=progress, metadata=metadata, keep_segments=keep_segments)
+        done = made.render(path, saving, progress=progress, metadata=metadata, keep_segments=keep_segments, reuse=reuse)
         if notes is not None:
             notes += [*made.notes, *saving.notes]
         return done

@@ -191,6 +191,18 @@ LONG = {
 }
 
 
+def test_a_storyboard_keeps_the_shots_that_have_not_changed(host):
+    shown = []
+    for last in ("a dog", "a zeppelin"):
+        made = graph("SoraStoryboard")
+        shots = f"1s: a cat on a beach\n1s: a cat\n1s: {last}"
+        made["edit"]["inputs"] = {"clip": ["load", 1], "shots": shots, "fps": 8.0, "width": 32, "height": 32}
+        made["sample"]["inputs"] |= {"positive": ["edit", 0], "latent": ["edit", 1]}
+        made["save"]["inputs"]["fps"] = ["edit", 2]
+        shown.append(str(host.run(made).outputs.get("sample")))
+    assert shown[0] == "None" and "Shots 1, 2 kept from the earlier render; shot 3 and 1 join made." in shown[1]
+
+
 def long_graph(**changes) -> dict:
     made = {"load": graph("SoraLoop")["load"], "a": graph("SoraLoop")["a"]}
     return made | {"long": {"class_type": "SoraLongVideo", "inputs": LONG | changes}}
@@ -218,6 +230,26 @@ def test_long_video_goes_on_after_a_stop(host, tmp_path):
     (again,) = host.run(long_graph()).files
     assert torch.equal(read_video(again)[0], read_video(whole)[0])
     assert not list(tmp_path.glob("output/**/*.segments"))
+
+
+def test_long_video_keeps_the_shots_that_have_not_changed(host, tmp_path, monkeypatch):
+    monkeypatch.setenv("SORA_KEPT_RENDERS", str(tmp_path / "renders"))
+    board = ["2s: a cat on a beach", "2s: a dog in a forest", "2s: a cat"]
+    told: list[str] = []
+
+    def listen(event, data):
+        if event == "progress_text":
+            told.append(data["text"])
+
+    (first,) = host.run(long_graph(shots="\n".join(board)), listener=listen).files
+    assert "kept" not in told[-1]
+    host.run(long_graph(shots="\n".join([*board[:2], "2s: a dog"])), listener=listen)
+    assert "Shots 1, 2 kept from the earlier render; shot 3 and 1 join made." in told[-1]
+    # Another name is no other video.
+    run = host.run(long_graph(shots="\n".join(board[:2]), filename_prefix="another"), listener=listen)
+    assert "Shots 1, 2 kept from the earlier render; nothing had to be made." in told[-1]
+    frames = [read_video(path)[0][:20] for path in (first, *run.files)]
+    assert (frames[0] - frames[1]).abs().mean() < 0.01
 
 
 def test_long_video_goes_on_from_a_file(host):

@@ -10,9 +10,9 @@ import sys
 import time
 from pathlib import Path
 
-import av
 import pytest
 import torch
+from long_support import Stop, same_video, stop_after, toy_roller
 from pipeline_support import tiny_pipeline
 from safetensors.torch import load_file
 
@@ -33,34 +33,6 @@ HOW = {"steps": 2, "cfg": 1.0, "width": 32, "height": 32}
 @pytest.fixture(scope="module")
 def pipe():
     return tiny_pipeline()
-
-
-class Stop(Exception):
-    pass
-
-
-def stop_after(segments: int):
-    def tell(progress):
-        if progress.segment >= segments:
-            raise Stop
-
-    return tell
-
-
-def toy_roller(rolling: Rolling, drift: float = 0.0, seen: list | None = None) -> Roller:
-    """A sampler that goes on from the last kept latent, a little brighter each time, with noise on top."""
-
-    def sample(latent, conditioning, sigmas, seed):
-        samples, mask = latent["samples"], latent.get("noise_mask")
-        if seen is not None:
-            seen.append((latent, sigmas))
-        noise = torch.randn(samples.shape, generator=torch.Generator().manual_seed(seed % 2**63))
-        last = samples[:, :, :1] * 0 if mask is None else samples[:, :, int((mask[0, 0, :, 0, 0] == 0).sum()) - 1, None]
-        made = 0.9 * noise + last.mean((2, 3, 4), keepdim=True) + drift
-        return made if mask is None else torch.where(mask > 0, made, samples)
-
-    sigmas = torch.tensor([1.0, 0.8, 0.5, 0.2, 0.0])
-    return Roller(sample, lambda first, length: [], sigmas, (4, 6, 6), 7, rolling)
 
 
 def test_segments_join_without_gaps_and_kept_latents_are_handed_over():
@@ -195,16 +167,6 @@ def test_a_source_is_seen_in_its_last_shot_and_costs_no_more_when_it_is_long():
     assert make_source(codec, frames[:2], Rolling()).reference.shape[2] == 1
 
 
-def same_video(a: Path, b: Path) -> bool:
-    """Whether two files hold the same pictures, bit by bit; a signature has a time and an id of its own."""
-
-    def packets(path: Path) -> list[bytes]:
-        with av.open(str(path)) as container:
-            return [bytes(packet) for packet in container.demux(video=0)]
-
-    return packets(a) == packets(b)
-
-
 def test_a_stopped_render_goes_on_and_gives_the_same_video(pipe, tmp_path):
     seen = []
     whole = pipe.long_video("a cat", tmp_path / "whole.mp4", seconds=6, progress=seen.append, **HOW)
@@ -256,7 +218,7 @@ def test_follows_a_storyboard(pipe, tmp_path):
     latents = []
     for i, board in enumerate(boards):
         path = tmp_path / f"{i}.mp4"
-        pipe.long_video(board, path, keep_segments=True, **HOW)
+        pipe.long_video(board, path, keep_segments=True, reuse=False, **HOW)
         segments = [load_file(file) for file in sorted(segments_beside(path).glob("segment_*"))]
         parts = [segment["final"] for segment in segments] + [segments[-1]["tail"]]
         latents.append(torch.cat(parts, 2)[:, :, :9])
@@ -275,6 +237,7 @@ def test_memory_does_not_grow(pipe, tmp_path):
 
 SCRIPT = """
 import json, sys
+from long_support import Stop, same_video, stop_after, toy_roller
 from pipeline_support import tiny_pipeline
 tell = lambda p: print(p.segment, flush=True)
 tiny_pipeline().long_video("a cat", sys.argv[1], progress=tell, **json.loads(sys.argv[2]))

@@ -24,6 +24,7 @@ from ...latents.previews import Preview, latent_preview
 from ...latents.space import ALONG, SORA_MINI, LatentSpace
 from ...latents.streaming import decode_with_history
 from ...loading import checkpoint
+from ...loading.identity import identity
 from ...loading.lora import apply_lora, read_lora
 from ...model.dit import DiT
 from ...model.patch import check_divisible
@@ -36,6 +37,7 @@ from . import sampler as sampling
 from .clip import make_clip
 from .experts import join
 from .families import check_text, has_sound, model_kind, model_space, sampled, shots_form, streams_of, vae_space
+from .identity import described
 from .model import make_model
 from .previews import PreviewLoop
 from .vae import make_vae
@@ -125,6 +127,10 @@ class ComfyEngine:
             return None
         config, weights = network.config, sum(p.numel() for p in network.blocks.parameters())
         return lambda tokens: forward_flops(tokens, weights, config.dim, config.num_layers)
+
+    def identity(self, model: Any) -> str:
+        """Name what a MODEL computes: its weights, LoRAs and other patches, and its sampling settings."""
+        return identity(described(model))
 
     def sampler_names(self) -> list[str]:
         """List ComfyUI's samplers."""

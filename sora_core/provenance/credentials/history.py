@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ...errors import SoraError
-from ...files import PHONE_PICTURE_TYPES, PICTURES, SOUNDS, VIDEOS, written_beside
+from ...files import PHONE_PICTURE_TYPES, PICTURES, SOUNDS, VIDEOS, user_cache, written_beside
 
 SOURCES = (*VIDEOS, *PICTURES, *PHONE_PICTURE_TYPES, *SOUNDS)
 WEIGHTS = (".safetensors", ".sft", ".gguf", ".ckpt", ".pt", ".pth", ".bin")
@@ -139,10 +137,8 @@ def _upstream(prompt: Mapping[str, Any], node: str) -> Iterator[tuple[str, dict]
 
 # -- hashes that are known -------------------------------------------------------------------------------
 def _cache_file() -> Path:
-    """Return where hashes are remembered: XDG_CACHE_HOME/sora, on Windows LOCALAPPDATA/Sora."""
-    if sys.platform == "win32" and "XDG_CACHE_HOME" not in os.environ:
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData/Local")) / "Sora" / "hashes.json"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sora" / "hashes.json"
+    """Return where hashes are remembered."""
+    return user_cache() / "hashes.json"
 
 
 def _read_cache() -> dict[str, str]:

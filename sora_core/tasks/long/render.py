@@ -22,13 +22,18 @@ from ...errors import SoraError, expect
 from ...files import ensure_mp4, ensure_writable
 from ...media.write import SAVED_CRF, write_video
 from ...safety.gate import check_pieces
-from .rolling import Roller, join, roll, segments_needed
+from .finished import Finished, read_again, write_again
+from .joins import Filling
+from .rolling import Roller, Segment, join, roll, segments_needed
 from .segments import SegmentFolder, digest, segments_beside
 from .source import Source, after_source
+from .spans import Again, Span
 
 if TYPE_CHECKING:
     from ...provenance import Saving
 
+FINISH = "Finish that one, delete the folder, or choose another name."
+OF_SHOTS = ("contexts", "counts")  # settings that belong to single shots
 Decode = Callable[[Iterable[Tensor]], Iterable[Tensor]]  # see `render`
 
 
@@ -61,6 +66,7 @@ class Job:
     settings: Mapping[str, Any]  # all that decides the result and is not in `roller`: prompts, sampler, model ...
     source: Source | None = None  # a video to go on from
     audio: dict[str, Any] | None = None  # the source's sound
+    spans: tuple[Span, ...] = ()  # where its shots lie, for a render that keeps some of them
 
     @property
     def given(self) -> int:
@@ -74,20 +80,28 @@ class Job:
 
     def fingerprint(self) -> str:
         """Name everything that decides the result."""
+        return digest({**self._shared(), **self.settings, "total": self.total})
+
+    def family(self) -> str:
+        """Name what all shots share: what decides the result, but for the shots themselves."""
+        return digest({**self._shared(), **{k: v for k, v in self.settings.items() if k not in OF_SHOTS}})
+
+    def _shared(self) -> dict[str, Any]:
         roller, source = self.roller, self.source
-        return digest(
-            {
-                **self.settings,
-                "rolling": asdict(roller.rolling),
-                "sigmas": roller.sigmas,
-                "seed": roller.seed,
-                "shape": roller.shape,
-                "still": False,  # a setting that is gone: renders of before it went can go on
-                "total": self.total,
-                "fps": float(self.fps),
-                "source": None if source is None else [source.final, source.context, source.reference],
-            }
-        )
+        return {
+            "rolling": asdict(roller.rolling),
+            "sigmas": roller.sigmas,
+            "seed": roller.seed,
+            "shape": roller.shape,
+            "still": False,  # a setting that is gone: renders of before it went can go on
+            "fps": float(self.fps),
+            "source": None if source is None else [source.final, source.context, source.reference],
+        }
+
+    def start(self) -> Segment | None:
+        """Make the segment of the source, where there is one."""
+        source = self.source
+        return None if source is None else self.roller.start(source.final, source.context, source.reference)
 
 
 def render(
@@ -101,12 +115,15 @@ def render(
     crf: float = SAVED_CRF,
     keep_segments: bool = False,
     saving: Saving | None = None,
+    finished: Path | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Path:
     """Make a long video in segments and write it as the mp4 `path`; go on where an earlier call stopped.
 
     decode: latents `[1,C,n,h,w]` in pieces -> frames `[t,H,W,3]` in pieces, as one stream. folder: (fingerprint) ->
     where the segments go; by default beside `path`. progress: called after every segment; what it raises stops the
-    render, and the finished segments stay. saving: the watermark and the credentials.
+    render, and the finished segments stay. saving: the watermark and the credentials. finished: the folder of finished
+    renders, see `finished`; shots that one of them has are kept from it, and `tell` is called with what was.
 
     Raises SoraError for a folder of another render, a full disk, and whatever sampling raises; before any segment is
     made, for a name that is no mp4's and a place that cannot be written to.
@@ -118,14 +135,52 @@ def render(
         job.total > job.given, f"{job.total} latents are asked for and {job.given} are given: make the video longer."
     )
     fingerprint = job.fingerprint()
-    store = SegmentFolder(folder(fingerprint) if folder else segments_beside(path), fingerprint, job.segments)
-    _finish_segments(job, store, decode, progress)
-    pieces = decode(store.latents(job.total))
+    kept = Finished(finished) if finished is not None and job.spans else None
+    where = folder(fingerprint) if folder else segments_beside(path)
+    again = _begin(job, where, fingerprint, kept)
+    store = SegmentFolder(where, fingerprint, job.segments)
+    filling = None
+    if again is not None:
+        filling = Filling(again, job.roller, job.start())
+        store.segments = len(filling.steps)
+        if tell is not None:
+            tell(again.told())
+    if filling is None:
+        _finish_segments(job, store, decode, progress)
+        latents = store.latents(job.total)
+    else:
+        _finish_gaps(filling, store, decode, progress)
+        latents = filling.pieces()
+    pieces = decode(latents)
     frames = pieces if job.source is None else after_source(pieces, job.source)
     write_video(path, frames, job.fps, metadata=metadata, crf=crf, audio=job.audio, saving=saving)
+    if kept is not None and kept.takes(job.total, job.roller.shape):
+        made = torch.cat(list(store.latents(job.total)), 2) if filling is None else filling.latents
+        kept.add(fingerprint, job.family(), job.spans, made, filling is not None)
     if not keep_segments:
         store.remove()
     return path
+
+
+def _begin(job: Job, where: Path, fingerprint: str, kept: Finished | None) -> Again | None:
+    """Find what an earlier render leaves to be made. A render goes on as it began, whatever was finished since."""
+    begun = where / "again.safetensors"
+    if (where / "plan.json").exists() and begun.exists():
+        expect(kept is not None, f"{where} holds an unfinished render that keeps shots of an earlier one. {FINISH}")
+        again = read_again(begun)
+        expect(again is not None, f"{begun} is broken. Delete {where} and start the render again.")
+        return again
+    if (where / "plan.json").exists():
+        return None
+    if begun.exists():
+        begun.unlink()  # left where a render was killed before it had a plan
+    if kept is None:
+        return None
+    found = kept.find(fingerprint, job.family(), job.spans, job.roller.rolling.overlap)
+    if found is not None:
+        ensure_writable(where)
+        write_again(begun, found)
+    return found
 
 
 def _finish_segments(
@@ -135,17 +190,31 @@ def _finish_segments(
     done = store.finished()
     report = _Clock(job.segments, done, progress)
     start = store.read(done - 1) if done else None
-    if start is None and job.source is not None:
-        start = job.roller.start(job.source.final, job.source.context, job.source.reference)
+    if start is None and (start := job.start()) is not None:
         store.write(0, start)
         done = 1
         report(0)
     if done < job.segments:
         for index, segment in enumerate(roll(job.roller, job.total, start, max(done - 1, 0)), done):
-            # A segment that the policy does not let through does not reach the disk, not even as latents.
-            check_pieces(decode([torch.cat((segment.final, segment.tail), 2)]))
-            store.write(index, segment)
+            _write(store, index, segment, decode)
             report(index)
+
+
+def _finish_gaps(
+    filling: Filling, store: SegmentFolder, decode: Decode, progress: Callable[[Progress], None] | None
+) -> None:
+    """Make the segments between what is kept that are not in the folder yet."""
+    done = store.finished()
+    report = _Clock(store.segments, done, progress)
+    for index, segment in enumerate(filling.make(done, store.read), done):
+        _write(store, index, segment, decode)
+        report(index)
+
+
+def _write(store: SegmentFolder, index: int, segment: Segment, decode: Decode) -> None:
+    # A segment that the policy does not let through does not reach the disk, not even as latents.
+    check_pieces(decode([torch.cat((segment.final, segment.tail), 2)]))
+    store.write(index, segment)
 
 
 class _Clock:
@@ -173,10 +242,10 @@ def in_memory(job: Job, decode: Decode, progress: Callable[[int, int], None] | N
     progress: called with (latents made, latents to make) after every segment. Raises SoraError for a job without a
     source.
     """
-    source = job.source
-    if source is None:
+    source, start = job.source, job.start()
+    if source is None or start is None:
         raise SoraError("There is no video to go on from.")
-    segments = [job.roller.start(source.final, source.context, source.reference)]
+    segments = [start]
     for segment in roll(job.roller, job.total, segments[0]):
         segments.append(segment)
         if progress is not None:

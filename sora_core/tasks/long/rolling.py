@@ -75,6 +75,14 @@ class Segment:
     stream: bool = False  # whether the context begins with a single frame, as a clip does
 
 
+@dataclass(frozen=True)
+class Ahead:
+    """What a segment leads to, where that is finished already."""
+
+    overlap: Tensor  # [1,C,n,h,w]: latents that are finished together with the segment
+    context: Tensor  # [1,C,m,h,w]: latents after them, which it sees and keeps
+
+
 def segment_seed(seed: int, index: int, phase: int = 0) -> int:
     """Derive the seed of a segment, unrelated to those of its neighbours and of neighbouring seeds."""
     return int.from_bytes(hashlib.sha256(f"{seed}/{index}/{phase}".encode()).digest()[:8], "big")
@@ -139,17 +147,23 @@ class Roller:
         made, tail = final.shape[2], final[:, :, :0]
         return Segment(final, context, tail, *compare(first, last), made, self.shot_of(made), True)
 
-    def next(self, before: Segment, index: int) -> Segment:
-        """Make segment `index`, after `before`."""
+    def next(self, before: Segment, index: int, fresh: int | None = None, ahead: Ahead | None = None) -> Segment:
+        """Make segment `index`, after `before`.
+
+        fresh: how many latents are new, `rolling.new` of them where it is not said. ahead: what the segment leads to;
+        then it ends with that overlap, and has no tail.
+        """
         context, tail = before.context, before.tail
-        known, overlap, fresh = context.shape[2], tail.shape[2], self.rolling.new
+        known, overlap, fresh = context.shape[2], tail.shape[2], self.rolling.new if fresh is None else fresh
         first = before.made - known
-        prompt = self.conditioning(first, known + overlap + fresh)
         new = tail.new_zeros(*tail.shape[:2], fresh, *tail.shape[3:])
-        samples = torch.cat((context, tail, new), 2)
-        made = self.sample_window(samples, known, overlap, prompt, index)
+        parts = [context, tail, new, *(() if ahead is None else (ahead.overlap, ahead.context))]
+        samples = torch.cat(parts, 2)
+        prompt = self.conditioning(first, samples.shape[2])
+        after = (0, 0) if ahead is None else (ahead.overlap.shape[2], ahead.context.shape[2])
+        made = self.sample_window(samples, known, overlap, prompt, index, after)
         # The overlap is held too: it was when it was new, and has been made again since.
-        ready = made[:, :, known:]
+        ready = made[:, :, known : known + overlap + fresh]
         begin = before.made + overlap
         shot, mean, std, places = self.shot_of(begin + fresh - 1), before.mean, before.std, before.places
         if shot == before.shot:
@@ -158,39 +172,65 @@ class Roller:
         else:
             own = self._of_shot(ready[:, :, overlap:], begin, shot)
             (mean, std), places = statistics(own), settled(own)
-        final, tail = ready.split((ready.shape[2] - self.rolling.overlap, self.rolling.overlap), 2)
+        if ahead is None:
+            left = min(self.rolling.overlap, ready.shape[2])
+            final, tail = ready.split((ready.shape[2] - left, left), 2)
+        else:
+            # What was there before belongs to another shot, and is not held to this one's looks.
+            end = samples.shape[2] - after[1]
+            final, tail = torch.cat((ready, made[:, :, end - after[0] : end]), 2), made[:, :, :0]
         history = torch.cat((before.context, final), 2)
         return Segment(
             final, history[:, :, -self.rolling.context :], tail, mean, std, places, before.made + final.shape[2], shot
         )
 
-    def sample_window(self, samples: Tensor, known: int, overlap: int, prompt: Conditioning, index: int) -> Tensor:
+    @property
+    def split(self) -> int | None:
+        """The step at which an overlap joins in; None where it stays as it is: few steps have none so late."""
+        split = int((self.sigmas > self.rolling.renoise).sum())
+        return None if split >= len(self.sigmas) - 1 or self.rolling.renoise == 0 else split
+
+    def sample_window(
+        self,
+        samples: Tensor,
+        known: int,
+        overlap: int,
+        prompt: Conditioning,
+        index: int,
+        after: tuple[int, int] = (0, 0),
+    ) -> Tensor:
         """Sample the window `[1,C,known+overlap+new,h,w]` of segment `index`: new latents alone, then with the overlap.
 
         The first run stops at `renoise` with the overlap kept; the second goes on from there and makes it again.
+        after: latents of an overlap and of a context behind the new ones.
         """
-        seed, sigmas = segment_seed(self.seed, index), self.sigmas
-        split = int((sigmas > self.rolling.renoise).sum())
-        if overlap == 0 or split >= len(sigmas) - 1 or self.rolling.renoise == 0:
-            return self._keeping(samples, known + overlap, prompt, sigmas, seed)
-        if split > 0:
-            rough = self._keeping(samples, known + overlap, prompt, sigmas[: split + 1], seed)
+        seed, sigmas, split = segment_seed(self.seed, index), self.sigmas, self.split
+        begin, end = known + overlap, samples.shape[2] - sum(after)
+        if overlap + after[0] == 0 or split is None:
+            return self._keeping(samples, begin, end, prompt, sigmas, seed)
+        if split > 0 and begin < end:
+            rough = self._keeping(samples, begin, end, prompt, sigmas[: split + 1], seed)
             # Where a run stops at sigma it gives x / (1 - sigma), and where one starts it makes
             # (1 - sigma) samples + sigma noise: without that noise, the new latents go on where they were.
             sigma = float(sigmas[split])
             seed = segment_seed(self.seed, index, 1)
             carried = rough - sigma / (1 - sigma) * prepare_noise(samples, seed).to(rough)
-            samples = torch.cat((samples[:, :, : known + overlap], carried[:, :, known + overlap :]), 2)
-        return self._keeping(samples, known, prompt, sigmas[split:], seed)
+            samples = torch.cat((samples[:, :, :begin], carried[:, :, begin:end], samples[:, :, end:]), 2)
+        return self._keeping(samples, known, samples.shape[2] - after[1], prompt, sigmas[split:], seed)
 
-    def _keeping(self, samples: Tensor, keep: int, prompt: Conditioning, sigmas: Tensor, seed: int) -> Tensor:
-        """Sample all but the first `keep` latents, which come back bit by bit."""
+    def _keeping(
+        self, samples: Tensor, begin: int, end: int, prompt: Conditioning, sigmas: Tensor, seed: int
+    ) -> Tensor:
+        """Sample the latents from `begin` up to `end`; the others come back bit by bit."""
+        if begin >= end:
+            return samples
         mask = samples.new_ones(samples.shape[0], 1, *samples.shape[2:])
-        mask[:, :, :keep] = 0
+        mask[:, :, :begin] = 0
+        mask[:, :, end:] = 0
         made = self.sample({"samples": samples, "noise_mask": mask}, prompt, sigmas, seed).to(samples)
         if made.shape != samples.shape:
             raise SoraError(f"The sampler returned {list(made.shape)} for {list(samples.shape)}.")
-        return torch.cat((samples[:, :, :keep], made[:, :, keep:]), 2)
+        return torch.cat((samples[:, :, :begin], made[:, :, begin:end], samples[:, :, end:]), 2)
 
     def _of_shot(self, latents: Tensor, begin: int, shot: int) -> Tensor:
         """Pick those of `latents`, the first of which is number `begin`, that belong to `shot`.

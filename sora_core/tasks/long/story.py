@@ -12,7 +12,9 @@ from ...media.sizes import check_rate
 from ..shots import join_prompts
 from ..storyboard import Shot, plan_shots, shots_of_window
 from .rolling import Conditioning, Roller, Rolling, SampleFn
+from .segments import digest
 from .source import Source
+from .spans import SOURCE, Span
 
 MAX_SECONDS = 3600.0
 
@@ -43,7 +45,7 @@ class LongVideo:
             self.total = 1 + max(0, round((new - 1) / ratio))
         counts = plan_shots(shots, fps, ratio)
         self.counts = [counts[0] + self.given, *counts[1:]]  # latents of each shot, the source's with the first
-        self.prompts, self.join = prompts, join
+        self.shots, self.prompts, self.join = shots, prompts, join
 
     def conditioning(self, first: int, length: int) -> Conditioning:
         """Return the CONDITIONING of the window of `length` latents from `first`."""
@@ -53,6 +55,22 @@ class LongVideo:
     def shot_of(self, latent: int) -> int:
         """Return the number of the shot that shows a latent."""
         return shots_of_window(self.counts, latent, 1)[0][0]
+
+    def spans(self) -> tuple[Span, ...]:
+        """List where the source and the shots lie, each named by its prompt and how long it lasts."""
+        found = [Span(SOURCE, 0, self.given)] if self.given else []
+        begin = self.given
+        for number, (shot, count) in enumerate(zip(self.shots, self.counts, strict=True)):
+            planned = begin + count - (self.given if number == 0 else 0)
+            end = self.total if number == len(self.counts) - 1 else min(planned, self.total)
+            if begin < end:
+                # Cuts are rounded to latents, so a shot that has moved may be one longer. One that the video's end cuts
+                # short, or that fills it, lasts as long as it does.
+                lasts = float(shot.seconds) if abs(end - planned) <= 1 else f"{end - begin} latents"
+                prompt = self.conditioning(begin, 1)
+                found.append(Span(digest({"prompt": prompt, "lasts": lasts}), begin, end))
+            begin = end
+        return tuple(found)
 
     def roller(
         self, sample: SampleFn, sigmas: Tensor, shape: tuple[int, int, int], seed: int, rolling: Rolling

@@ -1,0 +1,78 @@
+"""A storyboard of one window that is made again with some shots changed: the others stay as they were, bit by bit."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from pipeline_support import tiny_pipeline
+
+import sora_core
+from sora_core.pipeline import again
+
+pytestmark = pytest.mark.usefixtures("unmarked")
+BOARD = [("a cat on a beach", 1.0), ("a dog in a forest", 1.5), ("a car in a desert", 1.0), ("a cat", 1.5)]
+CHANGED = [*BOARD[:2], ("a small red tree in a field", 1.0), BOARD[3]]
+HOW = {"steps": 4, "cfg": 2.0, "width": 32, "height": 32, "fps": 8}
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    return tiny_pipeline()
+
+
+def same(a: torch.Tensor, b: torch.Tensor) -> str:
+    return "".join("=" if torch.equal(x, y) else "x" for x, y in zip(a.unbind(2), b.unbind(2), strict=True))
+
+
+def kept(result) -> str:
+    return " ".join(note for note in result.notes if "earlier render" in note)
+
+
+def test_a_changed_shot_and_its_joins_are_made(pipe):
+    first = pipe.storyboard(BOARD, **HOW)
+    changed = pipe.storyboard(CHANGED, **HOW)
+    assert first.latent.shape[2] == 3 + 3 + 2 + 3
+    assert same(first.latent, changed.latent) == "=====xxxx=="
+    assert kept(changed) == "Shots 1, 2, 4 kept from the earlier render; shot 3 and 2 joins made."
+    # Another duration moves what comes after.
+    longer = pipe.storyboard([*BOARD[:2], (BOARD[2][0], 1.5), BOARD[3]], **HOW)
+    assert same(first.latent[:, :, :5], longer.latent[:, :, :5]) == "====="
+    assert same(first.latent[:, :, -3:], longer.latent[:, :, -3:]) == "x=="
+    # As it was: the same as before, whether it was made from nothing or not.
+    assert torch.equal(pipe.storyboard(BOARD, **HOW).latent, first.latent)
+    assert torch.equal(pipe.storyboard(CHANGED, **HOW).latent, changed.latent)
+    anew = pipe.storyboard(CHANGED, **HOW, reuse=False)
+    assert kept(anew) == "" and "=" not in same(anew.latent, changed.latent)
+
+
+def test_a_first_storyboard_is_what_it_was_and_other_settings_keep_nothing(pipe):
+    plain = pipe.storyboard(BOARD, **HOW, reuse=False)
+    assert torch.equal(pipe.storyboard(BOARD, **HOW).latent, plain.latent)
+    # A word in the middle of a long negative prompt counts.
+    words = [*["and a cat on a beach"] * 6]
+    negatives = [" ".join(words), " ".join([words[0], "and a car in a desert", *words[2:]])]
+    changes = [{"seed": 1}, {"steps": 5}, {"cfg": 3.0}, {"sampler": "heun"}, {"width": 48}, {"interval": (0, 0.5)}]
+    for change in [*changes, *({"negative": text} for text in negatives)]:
+        assert kept(pipe.storyboard(CHANGED, **(HOW | change))) == ""
+    other = tiny_pipeline()
+    with torch.no_grad():
+        next(other.bundle.dit.parameters()).add_(0.01)
+    assert kept(other.storyboard(CHANGED, **HOW)) == ""
+    assert kept(pipe.storyboard([("a tree", 1.0), ("a dog", 1.0), *BOARD[3:]], **HOW)) == ""
+
+
+def test_results_in_memory_are_few(pipe, monkeypatch):
+    made = pipe.storyboard(BOARD, **HOW)
+    monkeypatch.setattr(again, "LIMIT", 2 * made.latent.nbytes)
+    for seed in range(1, 5):
+        pipe.storyboard(BOARD, **HOW, seed=seed)
+    assert len(again._results) == 2
+    assert kept(pipe.storyboard(CHANGED, **HOW)) == "" and kept(pipe.storyboard(CHANGED, **HOW, seed=4)) != ""
+
+
+@pytest.mark.slow
+def test_sora_mini_keeps_three_shots_of_four():
+    pipe = sora_core.load(device="cpu")
+    how = HOW | {"width": 64, "height": 64}
+    first, changed = (pipe.storyboard(board, **how) for board in (BOARD, CHANGED))
+    assert same(first.latent, changed.latent) == "=====xxxx=="

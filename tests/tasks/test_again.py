@@ -1,0 +1,412 @@
+"""A long video that is rendered again with some shots changed: the others are kept, but for their joins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from long_support import Stop, same_video, stop_after, toy_roller
+from pipeline_support import tiny_pipeline
+from safetensors.torch import save_file
+
+import sora_core
+from sora_core.loading.identity import identity
+from sora_core.tasks.long import finished
+from sora_core.tasks.long.finished import Finished, read_again, usual_folder
+from sora_core.tasks.long.joins import Filling
+from sora_core.tasks.long.rolling import Rolling, segments_needed
+from sora_core.tasks.long.spans import SOURCE, Span, keep
+
+pytestmark = pytest.mark.usefixtures("unmarked")
+HOW = {"steps": 4, "cfg": 1.0, "width": 32, "height": 32}
+BOARD = [
+    ("a cat on a beach", 2.0),
+    ("a dog in a forest", 2.0),
+    ("a car in a desert", 2.0),
+    ("a cat", 2.0),
+    ("a dog", 2.0),
+]
+CHANGED = [*BOARD[:2], ("a tree in a field", 2.0), *BOARD[3:]]
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    return tiny_pipeline()
+
+
+@pytest.fixture()
+def store(tmp_path, monkeypatch) -> Path:
+    folder = tmp_path / "renders"
+    monkeypatch.setenv("SORA_KEPT_RENDERS", str(folder))
+    return folder
+
+
+class Render:
+    """A long video, and what one can know of how it was made."""
+
+    def __init__(self, pipe, store: Path, path: Path, shots, **how) -> None:
+        self.notes: list[str] = []
+        seen: list = []
+        before = set(store.glob("*")) if store.exists() else set()
+        self.path = pipe.long_video(shots, path, notes=self.notes, progress=seen.append, **(HOW | how))
+        self.segments = seen[-1].segments
+        new = set(store.glob("*")) - before if store.exists() else set()
+        self.kept = read_again(max(new or store.glob("*"), key=lambda file: file.stat().st_mtime_ns))
+        self.latents = self.kept.latents
+
+    @property
+    def note(self) -> str:
+        return " ".join(note for note in self.notes if "earlier render" in note)
+
+
+def spans(*shots: tuple[str, int]) -> list[Span]:
+    found, begin = [], 0
+    for key, count in shots:
+        found.append(Span(key, begin, begin + count))
+        begin += count
+    return found
+
+
+def same(a: torch.Tensor, b: torch.Tensor) -> str:
+    """One letter a latent: '=' where both are the same bit by bit."""
+    pairs = zip(a.unbind(2), b.unbind(2), strict=True)
+    return "".join("=" if torch.equal(x, y) else "x" for x, y in pairs)
+
+
+def numbered(count: int) -> torch.Tensor:
+    """A latent whose values are its own number."""
+    return torch.arange(count).float().view(1, 1, -1, 1, 1).expand(1, 4, -1, 6, 6).contiguous()
+
+
+FIVE = spans(("a", 5), ("b", 4), ("c", 4), ("d", 4), ("e", 4))
+
+
+@pytest.mark.parametrize(
+    ("now", "kept", "gaps", "told"),
+    [
+        # Its number of before for each latent that is kept. Gaps: begin, end, overlap before, overlap after.
+        (
+            spans(("a", 5), ("b", 4), ("x", 4), ("d", 4), ("e", 4)),
+            [0, 1, 2, 3, 4, 5, 6, 7, *"......", 14, 15, 16, 17, 18, 19, 20],
+            [(8, 14, 1, 1)],
+            "Shots 1, 2, 4, 5 kept from the earlier render; shot 3 and 2 joins made.",
+        ),
+        (
+            spans(("a", 5), ("b", 4), ("c longer", 6), ("d", 4), ("e", 4)),
+            [0, 1, 2, 3, 4, 5, 6, 7, *"........", 14, 15, 16, 17, 18, 19, 20],
+            [(8, 16, 1, 1)],
+            "Shots 1, 2, 4, 5 kept from the earlier render; shot 3 and 2 joins made.",
+        ),
+        (
+            spans(("a", 5), ("b", 4), ("d", 4), ("e", 4)),
+            [0, 1, 2, 3, 4, 5, 6, 7, *"..", 14, 15, 16, 17, 18, 19, 20],
+            [(8, 10, 1, 1)],
+            "Shots 1, 2, 3, 4 kept from the earlier render; 1 join made.",
+        ),
+        (
+            spans(("a", 5), ("b", 4), ("new", 1), ("c", 4), ("d", 4), ("e", 4)),
+            [0, 1, 2, 3, 4, 5, 6, 7, *"...", 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20],
+            [(8, 11, 1, 1)],
+            "Shots 1, 2, 4, 5, 6 kept from the earlier render; shot 3 and 2 joins made.",
+        ),
+        (
+            spans(("x", 5), ("b", 4), ("c", 4), ("d", 4), ("e", 4)),
+            [*"......", *range(6, 21)],
+            [(0, 6, 0, 1)],
+            "Shots 2, 3, 4, 5 kept from the earlier render; shot 1 and 1 join made.",
+        ),
+        (
+            spans(("a", 5), ("b", 4), ("c", 4), ("d", 4), ("x", 4)),
+            [*range(16), *"....."],
+            [(16, 21, 1, 0)],
+            "Shots 1, 2, 3, 4 kept from the earlier render; shot 5 and 1 join made.",
+        ),
+        (
+            spans(("a", 5), ("x", 4), ("c", 4), ("y", 3), ("e", 4)),
+            [0, 1, 2, 3, *"......", 10, 11, *"......"[:5], 18, 19, 20],
+            [(4, 10, 1, 1), (12, 17, 1, 1)],
+            "Shots 1, 3, 5 kept from the earlier render; shots 2, 4 and 4 joins made.",
+        ),
+        # The first latent of a video is a single frame: what becomes the first is made, what was it is not used.
+        (
+            spans(("b", 5), ("c", 4), ("d", 4), ("e", 4)),
+            [*"..", *range(6, 21)],
+            [(0, 2, 0, 1)],
+            "Shots 1, 2, 3, 4 kept from the earlier render; nothing had to be made.",
+        ),
+        (
+            spans(("new", 5), ("a", 4), ("b", 4), ("c", 4), ("d", 4), ("e", 4)),
+            [*"......", 2, 3, 4, *range(5, 21)],
+            [(0, 6, 0, 1)],
+            "Shots 2, 3, 4, 5, 6 kept from the earlier render; shot 1 and 1 join made.",
+        ),
+        (
+            spans(("new", 5), ("a", 5), ("b", 4), ("c", 4), ("d", 4), ("e", 4)),
+            [*"......", 1, 2, 3, 4, *range(5, 21)],
+            [(0, 6, 0, 0)],
+            "Shots 2, 3, 4, 5, 6 kept from the earlier render; shot 1 and 1 join made.",
+        ),
+        # A cut that is rounded to another latent leaves the shot one short: its end is made with the join.
+        (
+            spans(("a", 5), ("b", 5), ("c", 4), ("d", 4), ("e", 4)),
+            [*range(8), *"...", *range(10, 21)],
+            [(8, 11, 1, 1)],
+            "Shots 1, 2, 3, 4, 5 kept from the earlier render; 1 join made.",
+        ),
+        (
+            spans(("a", 5), ("b", 4), ("c", 4), ("d", 4), ("e", 4), ("new", 4)),
+            [*range(20), *"....."],
+            [(20, 25, 1, 0)],
+            "Shots 1, 2, 3, 4, 5 kept from the earlier render; shot 6 and 1 join made.",
+        ),
+    ],
+)
+def test_what_is_kept_and_what_is_a_join(now, kept, gaps, told):
+    again = keep(numbered(21), FIVE, now, overlap=1)
+    values = again.latents[0, 0, :, 0, 0].int().tolist()
+    assert [v if k else "." for v, k in zip(values, again.kept.tolist(), strict=True)] == kept
+    assert [(g.begin, g.end, g.before, g.after) for g in again.gaps()] == gaps
+    assert again.told() == told
+
+
+def test_another_video_is_not_taken_for_an_earlier_one():
+    assert keep(numbered(21), FIVE, spans(("a", 5), ("x", 4), ("y", 4), ("z", 4), ("e", 4)), 1) is None
+    assert keep(numbered(21), FIVE, spans(("x", 5), ("y", 4)), 1) is None
+    # Nothing but joins would be left of a shot of two latents.
+    board = spans(("x", 5), ("d", 2), ("y", 4))
+    assert keep(numbered(11), spans(("a", 5), ("d", 2), ("c", 4)), board, 1) is None
+
+
+def test_the_users_own_video_is_never_made_again():
+    board = spans((SOURCE, 4), ("a", 4), ("b", 4), ("c", 4))
+    changed = spans((SOURCE, 4), ("x", 4), ("b", 4), ("c", 4))
+    again = keep(numbered(16), board, changed, 1)
+    assert again.kept[:4].all() and [(g.begin, g.end, g.before) for g in again.gaps()] == [(4, 9, 0)]
+    assert "Shots 2, 3 kept" in again.told() and "shot 1 and 2 joins" in again.told()
+
+
+@pytest.mark.parametrize("rolling", [Rolling(), Rolling(3, 1, 0), Rolling(3), Rolling(8, 2, 2), Rolling(21, 2, 3)])
+@pytest.mark.parametrize("length", [1, 2, 3, 5, 9, 30])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_gaps_of_any_length_are_filled_and_the_rest_is_untouched(rolling, length, place):
+    """Each window knows what is kept around it, and the last one of a gap knows both sides."""
+    names = ["a", "b", "c"]
+    before = spans(*((name, 9) for name in names))
+    names[place] = "new"
+    now = spans(*((name, length if name == "new" else 9) for name in names))
+    again = keep(numbered(27) + 100, before, now, rolling.overlap)
+    seen: list = []
+    roller = toy_roller(rolling, seen=seen)
+    roller.shot_of = lambda latent: next((i for i, s in enumerate(now) if s.begin <= latent < s.end), 2)
+    filling = Filling(again, roller)
+    (gap,) = again.gaps()
+    for segment in filling.make(0, lambda index: None):
+        assert torch.isfinite(segment.final).all()
+    video = torch.cat(list(filling.pieces()), 2)
+    assert video.shape[2] == now[-1].end and torch.equal(video[:, :, again.kept], again.latents[:, :, again.kept])
+    assert all((video[0, :, i] != again.latents[0, :, i]).any() for i in range(gap.begin, gap.end))
+    fewest = rolling.context * 2 + rolling.overlap + max(1, rolling.overlap) + 1
+    assert all(latent["samples"].shape[2] <= max(rolling.window, fewest) for latent, _ in seen)
+    first, last = (seen[i][0]["noise_mask"][0, 0, :, 0, 0].tolist() for i in (0, -1))
+    assert (first[0] == 0) == (place > 0) and (last[-1] == 0) == (place < 2)
+
+
+def test_only_the_changed_shot_and_its_joins_are_made(pipe, store, tmp_path):
+    first = Render(pipe, store, tmp_path / "a.mp4", BOARD)
+    assert first.note == "" and first.segments == segments_needed(21, Rolling())
+    again = Render(pipe, store, tmp_path / "b.mp4", CHANGED)
+    assert same(first.latents, again.latents) == "=" * 8 + "x" * 6 + "=" * 7
+    assert again.note == "Shots 1, 2, 4, 5 kept from the earlier render; shot 3 and 2 joins made."
+    assert again.segments == 2
+    # Back as it was: what the first render gives, bit by bit.
+    back = Render(pipe, store, tmp_path / "c.mp4", BOARD)
+    assert same_video(back.path, first.path) and back.note == ""
+    # And the changed one once more: nothing is made, and nothing differs.
+    once_more = Render(pipe, store, tmp_path / "d.mp4", CHANGED)
+    assert once_more.segments == 0 and same_video(once_more.path, again.path)
+    assert "nothing had to be made" in once_more.note
+    alone = Render(pipe, store, tmp_path / "e.mp4", CHANGED, reuse=False)
+    assert alone.note == "" and alone.segments == first.segments
+
+
+def test_a_shot_that_lasts_longer_moves_the_others(pipe, store, tmp_path):
+    first = Render(pipe, store, tmp_path / "a.mp4", BOARD)
+    longer = [*BOARD[:2], (BOARD[2][0], 3.0), *BOARD[3:]]
+    again = Render(pipe, store, tmp_path / "b.mp4", longer)
+    assert again.latents.shape[2] == 23 and again.segments == 3
+    assert same(first.latents[:, :, :9], again.latents[:, :, :9]) == "=" * 8 + "x"
+    assert same(first.latents[:, :, 9:], again.latents[:, :, 11:]) == "xxxxx" + "=" * 7
+
+
+def test_a_render_without_an_earlier_one_is_what_it_was(pipe, store, tmp_path, monkeypatch):
+    kept = Render(pipe, store, tmp_path / "a.mp4", BOARD)
+    monkeypatch.setenv("SORA_KEPT_RENDERS", "")
+    assert usual_folder() is None
+    alone = pipe.long_video(BOARD, tmp_path / "b.mp4", **HOW)
+    assert same_video(kept.path, alone)
+    monkeypatch.delenv("SORA_KEPT_RENDERS")
+    assert usual_folder().name == "renders"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"seed": 1}, {"steps": 5}, {"cfg": 2.0}, {"width": 48}, {"sampler": "heun"}, {"scheduler": "beta"}, {"fps": 6},
+     {"negative": "a dog", "cfg": 3.0}, {"rolling": Rolling(hold=0.5)}],
+    ids=lambda change: "-".join(change),
+)  # fmt: skip
+def test_other_settings_keep_nothing(pipe, store, tmp_path, change):
+    Render(pipe, store, tmp_path / "a.mp4", BOARD[:3])
+    assert Render(pipe, store, tmp_path / "b.mp4", CHANGED[:3], **change).note == ""
+    assert "kept" in Render(pipe, store, tmp_path / "c.mp4", CHANGED[:3]).note
+
+
+def lora_of(pipe, path: Path) -> Path:
+    name, weight = next((n, w) for n, w in pipe.bundle.dit.named_parameters() if n.endswith("self_attn.q.weight"))
+    stem = f"diffusion_model.{name.removesuffix('.weight')}"
+    down, up = torch.randn(2, weight.shape[1]), torch.randn(weight.shape[0], 2)
+    save_file({f"{stem}.lora_A.weight": down, f"{stem}.lora_B.weight": up}, path)
+    return path
+
+
+def test_another_lora_keeps_nothing_and_does_not_go_on(pipe, store, tmp_path):
+    other = pipe.with_lora(lora_of(pipe, tmp_path / "a.safetensors"))
+    Render(pipe, store, tmp_path / "a.mp4", BOARD[:3])
+    assert Render(other, store, tmp_path / "b.mp4", CHANGED[:3]).note == ""
+    names = [pipe, other, other.with_lora(tmp_path / "a.safetensors", 0.5), tiny_pipeline()]
+    found = [p.engine.identity(p.model) for p in names]
+    assert len(set(found)) == 3 and found[0] == found[3]
+    with pytest.raises(Stop):
+        pipe.long_video(BOARD, tmp_path / "c.mp4", progress=stop_after(2), **HOW)
+    with pytest.raises(sora_core.SoraError, match="other settings"):
+        other.long_video(BOARD, tmp_path / "c.mp4", **HOW)
+
+
+def test_a_stopped_rerender_goes_on_as_it_began(pipe, store, tmp_path):
+    longer = [*BOARD[:2], ("a tree in a field", 5.0), *BOARD[3:]]
+    Render(pipe, store, tmp_path / "a.mp4", BOARD)
+    earlier = next(store.glob("*"))
+    saved = earlier.read_bytes()
+    whole = Render(pipe, store, tmp_path / "whole.mp4", longer)
+    assert whole.segments == 4
+    for file in store.glob("*"):
+        file.unlink()
+    earlier.write_bytes(saved)
+    path = tmp_path / "part.mp4"
+    with pytest.raises(Stop):
+        pipe.long_video(longer, path, progress=stop_after(2), **HOW)
+    with pytest.raises(sora_core.SoraError, match="keeps shots of an earlier"):
+        pipe.long_video(longer, path, reuse=False, **HOW)
+    # What it was begun from is no longer there, and something else is.
+    earlier.unlink()
+    Render(pipe, store, tmp_path / "b.mp4", CHANGED)
+    seen: list = []
+    pipe.long_video(longer, path, progress=seen.append, **HOW)
+    assert seen[0].segment == 2 and same_video(path, whole.path)
+    assert not list(tmp_path.glob(".*.segments"))
+
+
+def test_a_first_render_that_was_stopped_goes_on_without_another(pipe, store, tmp_path):
+    whole = pipe.long_video(CHANGED, tmp_path / "whole.mp4", reuse=False, **HOW)
+    path = tmp_path / "part.mp4"
+    with pytest.raises(Stop):
+        pipe.long_video(CHANGED, path, progress=stop_after(3), reuse=False, **HOW)
+    Render(pipe, store, tmp_path / "a.mp4", BOARD)
+    seen: list = []
+    pipe.long_video(CHANGED, path, progress=seen.append, **HOW)
+    assert seen[0].segment == 3 and same_video(path, whole)
+
+
+def test_what_is_kept_stays_small_and_nothing_breaks_without_it(pipe, store, tmp_path, monkeypatch):
+    first = Render(pipe, store, tmp_path / "a.mp4", BOARD)
+    (file,) = store.glob("*")
+    size = file.stat().st_size
+    assert size < first.latents.nbytes + 4096
+    monkeypatch.setattr(finished, "LIMIT", 2 * size + 4096)
+    for seed in range(1, 4):
+        pipe.long_video(BOARD, tmp_path / "b.mp4", **HOW, seed=seed)
+    assert len(list(store.glob("*"))) == 2 and not file.exists()
+    monkeypatch.setattr(finished, "DAYS", -1)
+    pipe.long_video(BOARD, tmp_path / "b.mp4", **HOW)
+    assert not list(store.glob("*"))
+    monkeypatch.undo()
+    assert not Finished(store).takes(10**6, (16, 60, 104))
+
+
+def test_a_broken_or_forbidden_store_costs_no_video(pipe, store, tmp_path, monkeypatch):
+    Render(pipe, store, tmp_path / "a.mp4", BOARD)
+    (file,) = store.glob("*")
+    file.write_bytes(file.read_bytes()[:300])
+    made = Render(pipe, store, tmp_path / "b.mp4", CHANGED)
+    assert made.note == "" and made.segments == 7
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("SORA_KEPT_RENDERS", str(tmp_path / "file"))
+    alone = pipe.long_video(CHANGED, tmp_path / "c.mp4", **HOW)
+    assert same_video(alone, made.path)
+
+
+def test_few_steps_make_what_comes_after_a_cut_from_noise(pipe, store, tmp_path):
+    """They have no step at which an overlap could join in."""
+    first = Render(pipe, store, tmp_path / "a.mp4", BOARD, steps=2)
+    gone = Render(pipe, store, tmp_path / "b.mp4", [*BOARD[:2], *BOARD[3:]], steps=2)
+    assert same(first.latents[:, :, :9], gone.latents[:, :, :9]) == "=" * 9
+    assert same(first.latents[:, :, 13:], gone.latents[:, :, 9:]) == "x" + "=" * 7
+    assert gone.segments == 1
+
+
+def test_goes_on_from_a_video_with_the_first_shot_changed(pipe, store, tmp_path):
+    frames = torch.linspace(0, 1, 17)[:, None, None, None].expand(-1, 32, 32, 3).contiguous()
+    how = {"video": frames, "width": None, "height": None}
+    first = Render(pipe, store, tmp_path / "a.mp4", BOARD[:3], **how)
+    again = Render(pipe, store, tmp_path / "b.mp4", [CHANGED[2], *BOARD[1:3]], **how)
+    assert same(first.latents, again.latents) == "=" * 5 + "x" * 6 + "=" * 6
+    assert again.note.startswith("Shots 2, 3 kept")
+    gone = Render(pipe, store, tmp_path / "c.mp4", BOARD[1:3], **how)
+    assert same(first.latents[:, :, :5], gone.latents[:, :, :5]) == "=" * 5
+    assert same(first.latents[:, :, 10:14], gone.latents[:, :, 5:9]) == "x==x" and "2 joins made" in gone.note
+
+
+def test_names_of_models_go_by_content():
+    def model(value: float) -> torch.nn.Module:
+        torch.manual_seed(0)
+        made = torch.nn.Sequential(torch.nn.Linear(40, 40), torch.nn.Linear(40, 2))
+        made[0].weight.data += value
+        return made
+
+    def around(strength: float):
+        return lambda x: x * strength
+
+    assert identity(model(0)) == identity(model(0)) != identity(model(1e-4))
+    assert identity(around(1.0)) == identity(around(1.0)) != identity(around(2.0))
+    assert identity({"a": [1, 2]}) != identity({"a": [1, 3]})
+    words = torch.zeros(1, 100, 32)
+    words[0, 10, 5] = 1
+    assert identity([words], whole=True) != identity([torch.zeros(1, 100, 32)], whole=True)
+    loop: list = [1]
+    loop.append(loop)
+    assert identity(loop) == identity(loop)
+
+
+def test_many_shots_are_told_in_few_words():
+    board = spans(*((str(i), 4) for i in range(30)))
+    changed = spans(*(("new" if i == 9 else str(i), 4) for i in range(30)))
+    told = keep(numbered(120), board, changed, 1).told()
+    assert told == "Shots 1 to 9, 11 to 30 kept from the earlier render; shot 10 and 2 joins made."
+
+
+@pytest.mark.slow
+def test_sora_mini_keeps_four_shots_of_five(store, tmp_path):
+    pipe = sora_core.load(device="cpu")
+    how = {"steps": 8, "width": 64, "height": 64, "cfg": 4.0}
+    first = Render(pipe, store, tmp_path / "a.mp4", BOARD, **how)
+    again = Render(pipe, store, tmp_path / "b.mp4", CHANGED, **how)
+    assert same(first.latents, again.latents) == "=" * 8 + "x" * 6 + "=" * 7
+    assert (first.segments, again.segments) == (7, 2)
+    shorter = [*BOARD[:2], (BOARD[2][0], 1.5), *BOARD[3:]]
+    short = Render(pipe, store, tmp_path / "c.mp4", shorter, **how)
+    assert same(first.latents[:, :, :8], short.latents[:, :, :8]) == "=" * 8 and short.segments == 2
+    assert same(first.latents[:, :, 14:], short.latents[:, :, 13:]) == "=" * 7
+    for change in ({"seed": 1}, {"steps": 3}):
+        assert Render(pipe, store, tmp_path / "d.mp4", CHANGED, **(how | change)).segments == 7
+    other = pipe.with_lora(lora_of(pipe, tmp_path / "a.safetensors"), 0.1)
+    assert Render(other, store, tmp_path / "e.mp4", CHANGED, **how).segments == 7
