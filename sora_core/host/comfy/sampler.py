@@ -17,6 +17,7 @@ from ...diffusion.denoiser import check_sampled
 from ...diffusion.samplers import SAMPLERS, get_sampler
 from ...diffusion.schedules import percent_to_sigma
 from ...errors import expect
+from ...latents.streams import is_nested
 
 
 class FlowModel:
@@ -129,8 +130,8 @@ class IntervalGuider(comfy.samplers.CFGGuider):
 
 def run(
     model: Any,
-    samples: Tensor,
-    mask: Tensor | None,
+    samples: Any,
+    mask: Any,
     positive: list,
     negative: list | None,
     *,
@@ -141,10 +142,11 @@ def run(
     interval: tuple[float, float],
     batch_index: list | None,
     callback: Callable[[int, Tensor], None],
-) -> Tensor:
-    """Sample `samples` `[B,C,T,H,W]` by ComfyUI's own guider. Kept latents come back as they were.
+) -> Any:
+    """Sample `samples` `[B,C,T,H,W]` by ComfyUI's own guider. Kept latents of a picture come back as they were.
 
-    mask: `[B,1,T,H,W]` float, 1 = generate. callback: called after each step as `callback(steps done, x0)`. Raises
+    Samples, and what comes out, may be nested: picture and sound. mask: `[B,1,T,H,W]` float, 1 = generate; nested where
+    the samples are. callback: called after each step as `callback(steps done, x0)`. Raises
     SoraError for guidance without a negative prompt, and for NaN.
     """
     expect(
@@ -167,7 +169,16 @@ def run(
         denoise_mask=mask,
         disable_pbar=True,
         seed=seed,
-        callback=lambda step, x0, x, total: callback(step + 1, x0),
+        callback=lambda step, x0, x, total: callback(step + 1, streams_of(x0)[0]),
     ).to(samples.device)
+    if mask is None:
+        return made
     # A sampler leaves rounding errors on what it blends in: kept latents must come back bit by bit.
-    return made if mask is None else torch.where(mask.to(samples.device) > 0.5, made, samples)
+    shown, *sounds = streams_of(made)
+    shown = torch.where(streams_of(mask)[0].to(shown.device) > 0.5, shown, streams_of(samples)[0])
+    return type(samples)([shown, *sounds]) if is_nested(samples) else shown
+
+
+def streams_of(samples: Any) -> list[Tensor]:
+    """List the streams of samples: the picture, then its sound if there is some."""
+    return list(samples.unbind()) if is_nested(samples) else [samples]

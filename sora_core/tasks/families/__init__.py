@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ...errors import expect
-from . import cogvideox, hunyuan, kandinsky, tokens, wan_i2v, wan_vace
+from . import cogvideox, hunyuan, kandinsky, ltx, minimax, tokens, wan_i2v, wan_vace
 from .known import Encoder, Known, ModelKind, Tell, Told
 
 __all__ = ["Encoder", "Family", "Known", "ModelKind", "Told", "family_of", "notes_of", "tell"]
@@ -33,6 +33,8 @@ FAMILIES = (
     Family("Wan VACE", ("WAN21_Vace",), wan_vace.tell, pixels=True, picture=True, keys=("vace_frames",)),
     Family("Wan I2V", ("WAN21",), wan_i2v.tell, extra=(20,), pixels=True, begins=True, keys=("concat_latent_image",)),
     Family("timesteps by token", ("SoraModel", "WAN22", "CosmosPredict2"), tokens.tell, beside=False),
+    Family("LTX", ("LTXV", "LTXAV"), ltx.tell, beside=False, keys=("keyframe_idxs",)),
+    Family("MiniMax H3", ("MiniMaxH3",), minimax.tell, keys=("minimax_keyframes",)),
     Family(
         "HunyuanVideo I2V",
         ("HunyuanVideoI2V", "HunyuanVideoSkyreelsI2V"),
