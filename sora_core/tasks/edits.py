@@ -174,7 +174,7 @@ def _check_extended(codec: VAECodec, length: int, direction: str) -> None:
     )
     expect(
         direction != "both",
-        f"direction is both: {space.name} is told of one clip at a time. Extend forwards, then the result backwards.",
+        f"direction is both: {space.name} goes with a model that is told of one clip. Extend forwards, then backwards.",
     )
 
 

@@ -123,8 +123,8 @@ def check_even(codec: VAECodec, task: str) -> None:
     space, (first, step) = codec.space, codec.space.lengths
     expect(
         not space.pattern,
-        f"{space.name} makes videos of {first} + {step}k frames, in groups that are not alike: {task} is not possible "
-        "with it. Use Sora Image to Video or Sora Extend, or another model.",
+        f"vae: {space.name} makes videos of {first} + {step}k frames, in groups that are not alike: {task} is not "
+        "possible with it. Use Sora Image to Video or Sora Extend, or another model.",
     )
 
 

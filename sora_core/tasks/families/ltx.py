@@ -22,11 +22,11 @@ def tell(known: Known, encode: Encoder) -> Told:
     Raises SoraError where the clips of a batch keep different frames of such latents.
     """
     defaults = {} if known.fps is None else {"frame_rate": known.fps}
-    places = guided(known)
-    if not places:
+    chosen = guided(known)
+    if known.frames is None or not any(chosen):
         return Told(known.samples, known.hold(), defaults=defaults)
     known.expect_alike()
-    assert known.frames is not None
+    places = chosen[0]
     guides = torch.cat([torch.cat([encode(video[at : at + 1]) for at in places], 2) for video in known.frames])
     cells = known.samples.shape[3:]
     positions = torch.cat([place_of(at, cells, known.kind.space.spatial_ratio) for at in places], 1)
@@ -46,22 +46,24 @@ def tell(known: Known, encode: Encoder) -> Told:
     )
 
 
-def guided(known: Known) -> list[int]:
-    """List the frames that become guides: the ends of each run of known frames in a latent that is not known in full.
+def guided(known: Known) -> list[list[int]]:
+    """List the frames that become guides, of each video of the batch.
+
+    They are the ends of each run of known frames in a latent that is not known in full.
 
     Of masks in space there are none: a frame of which a part is kept is no picture.
     """
     if known.frames is None or known.shown is None or known.shown.shape[2] > 1:
         return []
-    shown, whole = known.shown.flatten(2).all(2).any(0).tolist(), known.known_latents().all(0).tolist()
-    places: list[int] = []
-    for latent, full in enumerate(whole):
-        frames = known.kind.space.frames_of(latent)
-        for at in () if full else frames:
-            ends = not (at - 1 in frames and shown[at - 1] and at + 1 in frames and shown[at + 1])
-            if shown[at] and ends:
-                places.append(at)
-    return places
+    made = []
+    for shown, whole in zip(known.shown.flatten(1).tolist(), known.known_latents().tolist(), strict=True):
+        places: list[int] = []
+        for latent in (at for at, full in enumerate(whole) if not full):
+            frames = known.kind.space.frames_of(latent)
+            inner = [at for at in frames if all(n in frames and shown[n] for n in (at - 1, at + 1))]
+            places += [at for at in frames if shown[at] and at not in inner]
+        made.append(places)
+    return made
 
 
 def place_of(frame: int, cells: tuple[int, int] | torch.Size, ratio: int) -> Tensor:
