@@ -35,7 +35,7 @@ def tell(known: Known, encode: Encoder) -> Told:
     )
     hold = known.hold()
     notes = [] if known.fps in (None, FPS) else [f"{name} makes {FPS} frames a second, this edit has {known.fps:g}."]
-    if frames and told:
+    if frames and any(keyframe["latent"].shape[2] == 1 for keyframe in told):
         notes.append(
             f"{name} can read the picture with the prompt too, which MiniMaxH3ImageToVideo encodes and Sora Text "
             "Encode does not."
