@@ -32,8 +32,9 @@ def with_picture(latent: Mapping[str, Any], picture: Mapping[str, Any]) -> dict[
         return dict(picture)
     sounds, shown, mask = list(samples.unbind())[1:], picture["samples"], picture.get("noise_mask")
     made = {**picture, "samples": type(samples)([shown, *sounds])}
-    if mask is not None or is_nested(given):
+    heard = list(given.unbind())[1:] if given is not None and is_nested(given) else None
+    if mask is not None or heard is not None:
         own = torch.ones_like(shown[:, :1]) if mask is None else mask
-        masks = list(given.unbind())[1:] if is_nested(given) else [torch.ones_like(sound) for sound in sounds]
+        masks = [torch.ones_like(sound) for sound in sounds] if heard is None else heard
         made["noise_mask"] = type(samples)([own, *masks])
     return made

@@ -10,7 +10,7 @@ from sora_core.latents.space import LatentSpace
 from sora_core.media.sizes import crop_frames, nearest_length, plan_clip
 from sora_core.tasks import edits
 from sora_core.tasks.finish.splice import SPLICE
-from sora_core.tasks.layout import VAECodec
+from sora_core.tasks.layout import VAECodec, encode_kept
 
 SPACE = LatentSpace("the VAE of H3", 1, 4, 1, pattern=(1, 4, 4, 4, 4), tail=2)
 FRAMES = (torch.arange(1.0, 61) / 100).view(-1, 1, 1, 1).expand(-1, 2, 2, 3)
@@ -41,6 +41,12 @@ def test_pictures_hold_the_latent_that_they_stand_in():
     for frames in (1, 17, 23):
         with pytest.raises(SoraError, match=rf"{frames} frames cannot be made .* Use 5 \+ 17k of them, at least 5"):
             edits.animate(CODEC, {0: FRAMES[0]}, frames)
+
+
+def test_a_run_that_begins_within_a_pattern_is_encoded_after_a_still():
+    keep = torch.tensor([False, False, True, True, False, False, False])
+    made = encode_kept(CODEC, FRAMES[:22], keep)[0, 0, :, 0, 0] * 100 - 1
+    assert made[2:4].tolist() == pytest.approx([6.5, 10.5])  # frames 5 to 8, and 9 to 12
 
 
 def test_a_clip_goes_on_by_whole_patterns():
