@@ -35,7 +35,7 @@ def known(kind, length, shown, *, fps=None, batch=1):
     latents, cells = kind.space.latent_frames(length), kind.space.cells(height, width)
     mask = torch.stack([torch.stack([~part.any() for part in k.split(kind.space.frame_counts(latents))]) for k in keep])
     mask = mask[:, None, :, None, None].expand(-1, 1, -1, *cells)
-    return Known(kind, torch.full((batch, 2, latents, *cells), 7.0), mask, frames, keep, fps)
+    return Known(kind, torch.full((batch, 2, latents, *cells), 7.0), mask, frames, keep, fps=fps)
 
 
 def flat(mask):
