@@ -69,7 +69,8 @@ class SoraEmptyLatent(io.ComfyNode):
         from sora_core.pipeline.make import empty_latent
 
         space = engine().latent_space(model=model)
-        size = plan_clip(seconds, fps, width, height, aspect, space.temporal_ratio, space.multiple)
+        first, step = space.lengths
+        size = plan_clip(seconds, fps, width, height, aspect, step, space.multiple, first)
         latent = empty_latent(space, size.frames, size.width, size.height, batch_size)
         text = f"{size.frames} frames of {size.width}x{size.height} at {size.fps:g} fps, {size.seconds:.2f} s"
         shown = note(cls, "\n".join([text, *size.notes]))
@@ -106,9 +107,11 @@ class SoraPatchify(io.ComfyNode):
 
     @classmethod
     def execute(cls, latent: Any, patches: Any = None, model: Any = None, frames: Any = None) -> io.NodeOutput:
+        from sora_core.errors import expect
         from sora_core.latents.patches import describe, draw_grid, patchify_latents, unpatchify_latents
 
         space = engine().latent_space(model=model)
+        expect(not space.pattern, f"model: {space.name} samples sound along, which has no patches. Sample the latent.")
         # Packed anew from the latents: each LATENT stays one of its own when it is unpacked.
         before = unpatchify_latents(patches) if patches is not None else []
         made = patchify_latents([*before, latent], space.patch_size, space.temporal_ratio)

@@ -75,7 +75,8 @@ class SoraVAEEncode(io.ComfyNode):
         text = f"{images.shape[0]} frames of {images.shape[2]}x{images.shape[1]}"
         if fit == "crop":
             # A VAE that is not causal takes any number of frames.
-            cut = crop_frames(images, space.temporal_ratio if space.causal else 1, space.multiple)
+            first, step = space.lengths
+            cut = crop_frames(images, step if space.causal else 1, space.multiple, first)
             if cut.shape != images.shape:
                 text += f", cut to {cut.shape[0]} of {cut.shape[2]}x{cut.shape[1]}"
             images = cut

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from ..errors import SoraError, expect
-from ..latents.masks import to_latent_grid
 from ..latents.space import SORA, LatentSpace, check_channels, check_finite, check_rank
 from . import MAX_SEED
 from .denoiser import Watched, make_denoiser
@@ -230,7 +229,7 @@ def _mask_of(model: DiffusionModel, latent: Mapping[str, Any]) -> Tensor | None:
     mask = latent.get("noise_mask")
     if mask is None:
         return None
-    return to_latent_grid(mask, latent["samples"].shape, model.space.temporal_ratio).to(model.device)
+    return model.space.mask_of(mask, latent["samples"].shape).to(model.device)
 
 
 def _check_prompts(model: DiffusionModel, positive: Conditioning, negative: Conditioning | None, cfg: float) -> None:

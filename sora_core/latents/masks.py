@@ -13,12 +13,13 @@ from ..errors import SoraError, expect
 Patch = tuple[int, int, int]  # latents (t, y, x) of one token
 
 
-def to_latent_grid(mask: Tensor, shape: Sequence[int], temporal_ratio: int = 4) -> Tensor:
+def to_latent_grid(mask: Tensor, shape: Sequence[int], frames_of: int | Sequence[int] = 4) -> Tensor:
     """Turn a `noise_mask` into bool `[B,1,T,H,W]` for a latent of `shape` `[B,C,T,H,W]`.
 
     mask: `[B,C or 1,T,H,W]`, or what core nodes make: `[H,W]`, `[T,H,W]`, `[T,1,H,W]` with T the number of latents, of
-        video frames (1 + ratio * (T - 1)), or 1 for all of them. H and W may be pixels. Above 0.5 is generate. A latent
-        is generated if any part of what it covers is.
+        video frames, or 1 for all of them. H and W may be pixels. Above 0.5 is generate. A latent is generated if any
+        part of what it covers is.
+    frames_of: video frames of each latent; or of each but the first, which is one frame.
 
     Raises SoraError when the number of frames or the batch does not fit.
     """
@@ -34,15 +35,14 @@ def to_latent_grid(mask: Tensor, shape: Sequence[int], temporal_ratio: int = 4) 
     mask = (mask > 0.5).float().amax(dim=1, keepdim=True)
     length = mask.shape[2]
     if length not in (1, frames):
-        pixels = 1 + temporal_ratio * (frames - 1)
+        counts = [1] + [frames_of] * (frames - 1) if isinstance(frames_of, int) else list(frames_of)
+        pixels = sum(counts)
         if length != pixels:
             raise SoraError(
                 f"The noise mask covers {length} frames, the latent {frames} ({pixels} video frames). "
                 "Make the mask and the latent for the same length."
             )
-        # The first latent is one frame, every later one `temporal_ratio` of them.
-        rest = mask[:, :, 1:].unflatten(2, (frames - 1, temporal_ratio)).amax(dim=3)
-        mask = torch.cat([mask[:, :, :1], rest], dim=2)
+        mask = torch.stack([part.amax(dim=2) for part in mask.split(counts, dim=2)], dim=2)
     # A mask in pixels shrinks to the cells, and a still's or a smaller one grows: the maximum serves for both.
     mask = F.adaptive_max_pool3d(mask, (mask.shape[2], height, width))
     return mask.bool().expand(batch, 1, frames, height, width)

@@ -16,6 +16,7 @@ from torch import Tensor
 from ..errors import expect
 from ..model.patch import Grid, PackedPatches, pack, unpack
 from .masks import to_latent_grid, token_mask
+from .streams import is_nested
 
 KEPT = torch.tensor([0.15, 0.35, 0.85])  # colour of the tint, (r, g, b)
 LINE = 0.85  # how much of white a grid line is, and of what is below it the rest
@@ -43,6 +44,7 @@ def patchify_latents(latents: Sequence[dict[str, Any]], patch: Grid = (1, 2, 2),
     singles, masks, rests, counts = [], [], [], []
     for latent in latents:
         samples = latent["samples"]
+        expect(not is_nested(samples), "Sound and picture in one latent have no patches. Sample it as it is.")
         expect(samples.ndim == 5, f"A latent has shape {list(samples.shape)}: video latents are [B,C,T,H,W].")
         mask = latent.get("noise_mask")
         if mask is None:

@@ -57,11 +57,13 @@ def plan_clip(
     aspect: str = "as set",
     temporal_ratio: int = 4,
     multiple: int = 16,
+    first: int = 1,
 ) -> ClipSize:
     """Plan the clip that is nearest to what was asked for.
 
     aspect: a key of `ASPECTS`; other than "as set" it keeps the area width * height and changes the sides.
-    multiple: of pixels, that both sides must be: the VAE's ratio times the patch.
+    multiple: of pixels, that both sides must be: the VAE's ratio times the patch. first: frames of the shortest clip,
+    others are longer by multiples of the ratio.
 
     Raises SoraError for values out of range, and for sides that are no multiple. Those are never rounded silently,
     because a picture that goes with the clip would no longer fit.
@@ -79,15 +81,15 @@ def plan_clip(
         if any(abs(side - got) > 0.5 for side, got in zip(wanted, (width, height), strict=True)):
             notes.append(f"{aspect} rounded to {width}x{height}, multiples of {multiple}.")
     asked = seconds * fps
-    frames = nearest_length(asked, temporal_ratio)
-    return ClipSize(frames, width, height, fps, (*notes, *rounded_length(asked, frames, fps, temporal_ratio)))
+    frames = nearest_length(asked, temporal_ratio, first)
+    return ClipSize(frames, width, height, fps, (*notes, *rounded_length(asked, frames, fps, temporal_ratio, first)))
 
 
-def rounded_length(asked: float, frames: int, fps: float, temporal_ratio: int = 4) -> tuple[str, ...]:
-    """Say that `asked` frames became `frames`, if they did."""
+def rounded_length(asked: float, frames: int, fps: float, temporal_ratio: int = 4, first: int = 1) -> tuple[str, ...]:
+    """Say that `asked` frames became `frames`, if they did. first: frames of the shortest clip."""
     if abs(asked - frames) <= 1e-6:
         return ()
-    return (f"{asked:g} frames rounded to {frames} (1 + {temporal_ratio}k), {frames / fps:.2f} s.",)
+    return (f"{asked:g} frames rounded to {frames} ({first} + {temporal_ratio}k), {frames / fps:.2f} s.",)
 
 
 def plan_frames(seconds: float, fps: float, ratio: int = 4) -> int:
@@ -106,9 +108,9 @@ def plan_frames(seconds: float, fps: float, ratio: int = 4) -> int:
     return frames
 
 
-def nearest_length(frames: float, temporal_ratio: int = 4) -> int:
-    """Round `frames` to the nearest 1 + ratio * k, at least 1. Between two it is the longer one."""
-    return 1 + temporal_ratio * max(0, math.floor((frames - 1) / temporal_ratio + 0.5))
+def nearest_length(frames: float, temporal_ratio: int = 4, first: int = 1) -> int:
+    """Round `frames` to the nearest first + ratio * k, at least the first. Between two it is the longer one."""
+    return first + temporal_ratio * max(0, math.floor((frames - first) / temporal_ratio + 0.5))
 
 
 def check_seconds(seconds: float, most: float = math.inf) -> None:
@@ -151,10 +153,10 @@ def frame_bytes(width: int, height: int) -> int:
     return width * height * 3 * 4
 
 
-def crop_frames(images: Tensor, temporal_ratio: int = 4, multiple: int = 16) -> Tensor:
-    """Cut IMAGE `[T,H,W,C]` to 1 + ratio * k frames and to sides that are multiples.
+def crop_frames(images: Tensor, temporal_ratio: int = 4, multiple: int = 16, first: int = 1) -> Tensor:
+    """Cut IMAGE `[T,H,W,C]` to first + ratio * k frames and to sides that are multiples.
 
-    Frames are cut from the end, sides about the centre.
+    Frames are cut from the end, sides about the centre. What is shorter than the first length becomes a still.
 
     Raises SoraError when there are no frames, or a side is shorter than one multiple.
     """
@@ -163,5 +165,5 @@ def crop_frames(images: Tensor, temporal_ratio: int = 4, multiple: int = 16) -> 
     for name, side in (("width", width), ("height", height)):
         expect(side >= multiple, f"The frames' {name} is {side}: it must be at least {multiple}.")
     top, left = height % multiple // 2, width % multiple // 2
-    frames = 1 + (frames - 1) // temporal_ratio * temporal_ratio
+    frames = first + (frames - first) // temporal_ratio * temporal_ratio if frames >= first else 1
     return images[:frames, top : top + height // multiple * multiple, left : left + width // multiple * multiple]

@@ -80,14 +80,15 @@ def animate(
 ) -> Edit:
     """Make pictures frames of a video: {frame: picture}, 0 is the first, -1 the last.
 
-    The first picture decides the size where none is given. frames: 1 + ratio * k, in place of seconds. Raises SoraError
-    where the video does not fit into memory.
+    The first picture decides the size where none is given. frames: 1 + ratio * k, see `LatentSpace.lengths`, in
+    place of seconds. Raises SoraError where the video does not fit into memory.
     """
     codec = codec_of(engine, vae, window)
     notes: list[str] = []
     if frames is None:
-        frames = max(1 + codec.ratio, nearest_length(seconds * fps, codec.ratio))
-        notes += rounded_length(seconds * fps, frames, fps, codec.ratio)
+        first, step = codec.space.lengths
+        frames = max(first if first > 1 else first + step, nearest_length(seconds * fps, step, first))
+        notes += rounded_length(seconds * fps, frames, fps, step, first)
     multiple = engine.latent_space(vae=vae).multiple
     stills: dict[int, Tensor] = {}
     for index, picture in images.items():
@@ -248,6 +249,7 @@ def storyboard(
     Raises SoraError for sizes out of range, and where the video does not fit into memory.
     """
     space = engine.latent_space(model=model)
+    expect(not space.pattern, f"{space.name} makes one shot at a time. Use Sora Text Encode, or another model.")
     for name, side in (("width", width), ("height", height)):
         check_side(name, side, space.multiple)
     counts = plan_shots(shots, fps, space.temporal_ratio)

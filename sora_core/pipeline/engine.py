@@ -71,6 +71,12 @@ class Engine(Protocol):
     def model_kind(self, model: Any) -> ModelKind:
         """Tell what decides in which language a MODEL is told of an edit. Raises SoraError for no video."""
 
+    def with_sound(self, model: Any, latent: Latent) -> Latent:
+        """Put empty sound beside the picture of a LATENT that has none, for a model that never makes one without.
+
+        Raises SoraError for sound that does not go with the model.
+        """
+
     def look(self, vision: Any, pictures: Sequence[Tensor]) -> Any:
         """See one or two pictures `[H,W,3]` float 0..1 through a CLIP_VISION, for the option clip_vision_output."""
 

@@ -16,6 +16,7 @@ from ..media.sizes import check_pixels, check_side
 from ..media.sound import join_audio
 from ..safety import gate
 from ..tasks.families import Encoder, ModelKind, family_of, notes_of
+from ..tasks.layout import check_even
 from ..tasks.long.finished import usual_folder
 from ..tasks.long.render import Job, Progress, in_memory, render
 from ..tasks.long.rolling import Rolling, SampleFn
@@ -128,6 +129,7 @@ def plan_long(
     space = engine.latent_space(model=loaded.model)
     expect(space.masks != "none", f"{space.name} cannot keep parts of a video, which long videos need.")
     codec, source = codec_of(engine, loaded.vae, rolling.window), None
+    check_even(codec, "a long video in segments")
     if clip is not None:
         height, width = clip.frames.shape[1:3]
     for name, side in (("width", width), ("height", height)):

@@ -121,6 +121,10 @@ class OwnEngine:
         """Tell what decides in which language the model is told of an edit: timesteps by token."""
         return ModelKind("SoraModel", model.space)
 
+    def with_sound(self, model: DiffusionModel, latent: Latent) -> Latent:
+        """Return the LATENT: our models make no sound."""
+        return latent
+
     def look(self, vision: Any, pictures: Sequence[Tensor]) -> Any:
         """Refuse: no model of ours reads CLIP vision."""
         raise SoraError("clip_vision: sora-mini does not read it. Disconnect it.")

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from ..errors import expect
-from ..latents.masks import to_latent_grid
 from ..latents.space import ALONG, LatentSpace
+from ..latents.streams import picture_of, with_picture
 from ..media.frames import fit_frames
 from ..tasks.families import Encoder, Known, ModelKind, Told, family_of, tell
 from ..tasks.finish.splice import SPLICE, Splice
@@ -36,13 +36,19 @@ class Conditioned:
 
 
 def with_options(
-    conditioning: Conditioning, options: Mapping[str, Any], lists: Mapping[str, Sequence[Any]]
+    conditioning: Conditioning,
+    options: Mapping[str, Any],
+    lists: Mapping[str, Sequence[Any]],
+    defaults: Mapping[str, Any] | None = None,
 ) -> Conditioning:
-    """Copy a CONDITIONING with options set in each of its conditions, and others put behind what is listed there."""
+    """Copy a CONDITIONING with options set in each of its conditions, and others put behind what is listed there.
+
+    defaults: options for conditions that have none of that name.
+    """
     made = []
     for context, given in conditioning:
         longer = {key: [*given.get(key, ()), *values] for key, values in lists.items()}
-        made.append([context, {**given, **options, **longer}])
+        made.append([context, {**(defaults or {}), **given, **options, **longer}])
     return made
 
 
@@ -70,6 +76,7 @@ def condition(
     picture or sight that the model cannot take, and for what does not fit.
     """
     kind = engine.model_kind(model)
+    latent = engine.with_sound(model, latent)
     family, who = family_of(kind), kind.space.name
     if vision is not None:
         check_sight(kind)
@@ -88,32 +95,40 @@ def condition(
     if family.pixels and source is None and encode is None:
         note = f"{who} does not see what is kept: put Sora Condition before the sampler, with its VAE connected."
         return Conditioned(positive, negative, latent, (note,))
-    known = _known(kind, cut(latent), splice, picture, strength)
+    known = _known(kind, picture_of(cut(latent)), splice, picture, strength)
     told = tell(known, encode or encoder(engine, source))
     options = {**told.options, **_seen(engine, known, vision, sight)}
     notes = (*told.notes, *(_unseen(kind, known, options) if vision is None else ()))
     made = _told(latent, known, told)
-    both = [None if c is None else with_options(c, options, told.lists) for c in (positive, negative)]
+    on = with_options(positive, {**options, **told.positive}, told.lists, told.defaults)
+    off = None if negative is None else with_options(negative, options, told.lists, told.defaults)
     # Core's samplers cannot fit a storyboard to sound beside the picture; ours does it again, to the same.
-    on, off = (None if c is None else engine.fit_shots(model, c, made) for c in both)
-    return Conditioned(on or [], off, made, notes)
+    on, off = engine.fit_shots(model, on, made), None if off is None else engine.fit_shots(model, off, made)
+    return Conditioned(on, off, made, notes)
 
 
 def _told(latent: Latent, known: Known, told: Told) -> Latent:
     """Copy a LATENT as it is sampled: with the latents that are sampled along, and with what is held."""
-    if told.mask is known.mask and told.samples is latent["samples"]:
+    given = picture_of(latent)["samples"]
+    if told.mask is known.mask and told.samples is given:
         return latent
     # One that comes from the first part of a run has them already.
-    samples = latent["samples"] if ALONG in latent else told.samples
+    samples = given if ALONG in latent else told.samples
     made = {**latent, "samples": samples, "noise_mask": told.mask.float(), ALONG: (told.front, told.back)}
     if bool(told.mask.all()):
         del made["noise_mask"]
-    return made
+    return with_picture(latent, made)
 
 
 def encoder(engine: Engine, vae: Any) -> Encoder:
-    """Make the `Encoder` of a VAE."""
-    return Encoder(lambda frames: engine.encode(vae, frames)["samples"])
+    """Make the `Encoder` of a VAE. It raises SoraError when it is used and there is none."""
+
+    def encode(frames: Tensor) -> Tensor:
+        expect(vae is not None, "vae: the frames that are kept have to be encoded. Connect the VAE to Sora Condition.")
+        samples: Tensor = engine.encode(vae, frames)["samples"]
+        return samples
+
+    return Encoder(encode)
 
 
 def cut(latent: Latent) -> Latent:
@@ -122,11 +137,12 @@ def cut(latent: Latent) -> Latent:
     rest = {key: value for key, value in latent.items() if key != ALONG}
     if not (front or back):
         return rest
-    samples, mask = latent["samples"], latent.get("noise_mask")
-    rest["samples"] = samples[:, :, front : samples.shape[2] - back]
+    picture = picture_of(rest)
+    samples, mask = picture["samples"], picture.get("noise_mask")
+    picture["samples"] = samples[:, :, front : samples.shape[2] - back]
     if mask is not None:
-        rest["noise_mask"] = mask[:, :, front : mask.shape[2] - back]
-    return rest
+        picture["noise_mask"] = mask[:, :, front : mask.shape[2] - back]
+    return with_picture(rest, picture)
 
 
 def _known(kind: ModelKind, latent: Latent, splice: Splice | None, picture: Tensor | None, strength: float) -> Known:
@@ -136,7 +152,7 @@ def _known(kind: ModelKind, latent: Latent, splice: Splice | None, picture: Tens
     mask = latent.get("noise_mask")
     if mask is None:
         mask = torch.ones(samples.shape[0], 1, *samples.shape[2:])
-    mask = to_latent_grid(mask, samples.shape, space.temporal_ratio)
+    mask = space.mask_of(mask, samples.shape)
     if kind.zero is not None:
         # What an edit leaves empty is empty to the model too, which counts where noise does not drown it.
         empty = mask & (samples == 0).all(1, keepdim=True)

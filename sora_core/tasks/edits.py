@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..errors import SoraError, expect
 from .finish.splice import SPLICE, Splice
-from .layout import VAECodec, Window, encode_kept, places_up_to, to_latent, with_last_held
+from .layout import VAECodec, Window, check_even, encode_kept, places_up_to, to_latent, with_last_held
 
 MAX_NEW = 480  # frames: a minute at 8 frames per second
 # Of the spread of a shot's colours, see `Splice.hold`. Without it, ten extensions of two seconds drift by 54/255; with
@@ -34,10 +34,10 @@ def _check_frames(frames: Tensor, what: str) -> None:
     expect(bool(torch.isfinite(frames).all()), f"{what} holds NaN or infinite values.")
 
 
-def _check_new(count: int, ratio: int) -> int:
+def _check_new(codec: VAECodec, count: int) -> int:
     """Count the latents of `count` new frames. Raises SoraError for too many or none."""
     expect(1 <= count <= MAX_NEW, f"{count} new frames: use 1 to {MAX_NEW}.")
-    return -(-count // ratio)
+    return codec.new_latents(count)
 
 
 def context_latents(codec: VAECodec, new: int, sides: int = 1) -> int:
@@ -47,12 +47,13 @@ def context_latents(codec: VAECodec, new: int, sides: int = 1) -> int:
 
 def _tail(codec: VAECodec, frames: Tensor, latents: int) -> Tensor:
     """Take the end of a video as a stream of its own, of `latents` latents or as many as there are."""
-    count = 1 + codec.ratio * (min(max(latents, 1), 1 + (frames.shape[0] - 1) // codec.ratio) - 1)
-    return frames[-count:]
+    return frames[-codec.whole_within(frames.shape[0], latents) :]
 
 
 def _head(codec: VAECodec, frames: Tensor, latents: int) -> Tensor:
     """Take the start of a video in whole groups of frames, `latents` of them or as many as there are."""
+    if codec.space.pattern:
+        return frames[: codec.whole_within(frames.shape[0], latents)]
     count = codec.ratio * max(1, min(latents, frames.shape[0] // codec.ratio))
     return frames[:count]
 
@@ -63,16 +64,18 @@ def _bridge(codec: VAECodec, before: Tensor | None, new: int, after: Tensor | No
     Returns its frames, zeros where they are made, and which latents are kept, bool.
     """
     given = next(part for part in (before, after) if part is not None)
-    made = codec.ratio * new
+    # Without what is before, latent 0 is made too.
+    made = codec.space.video_frames(new) if before is None else codec.new_frames(new)
     parts, keep = [], []
     if before is not None:
         parts.append(before)
         keep += [True] * codec.latents(before.shape[0])
-    else:
-        made -= codec.ratio - 1  # latent 0 is one frame
     parts.append(given.new_zeros(made, *given.shape[1:]))
     keep += [False] * new
-    if after is not None:
+    if after is not None and codec.space.pattern:
+        parts.append(after)
+        keep += [True] * codec.latents(after.shape[0])
+    elif after is not None:
         groups = max(1, after.shape[0] // codec.ratio)
         parts.append(with_last_held(after[: groups * codec.ratio], groups * codec.ratio))
         keep += [True] * groups
@@ -95,11 +98,12 @@ def animate(codec: VAECodec, images: Mapping[int, Tensor], frames: int, fps: flo
     it stands in is encoded from it alone. Raises SoraError for pictures of different sizes, out of range, or two that
     share a latent.
     """
-    ratio = codec.ratio
+    base, step = codec.space.lengths
+    least = base if base > 1 else base + step
     expect(bool(images), "There is no picture to animate.")
     expect(
-        frames >= 1 + ratio and (frames - 1) % ratio == 0,
-        f"{frames} frames cannot be made from a picture. Use 1 + {ratio}k of them, at least {1 + ratio}.",
+        frames >= least and (frames - base) % step == 0,
+        f"{frames} frames cannot be made from a picture. Use {base} + {step}k of them, at least {least}.",
     )
     first = next(iter(images.values()))
     video = first.new_zeros(frames, *first.shape)
@@ -111,9 +115,10 @@ def animate(codec: VAECodec, images: Mapping[int, Tensor], frames: int, fps: flo
         _check_frames(image[None], f"The picture at frame {index}")
         expect(image.shape == first.shape, "The pictures have different sizes. Fit them to one.")
         group = codec.space.latent_of(at)
-        expect(not kept[group], f"Two pictures are within {ratio} frames of frame {at}. Put them further apart.")
+        expect(not kept[group], f"Two pictures are within {codec.ratio} frames of frame {at}. Put them further apart.")
         kept[group] = keep[at] = True
-        video[max(0, ratio * (group - 1) + 1) : ratio * group + 1] = image
+        shown = codec.space.frames_of(group)
+        video[shown.start : shown.stop] = image
     return to_latent(codec, [Window(video, kept, torch.arange(frames))], video, keep, fps)
 
 
@@ -134,18 +139,20 @@ def extend(
     _check_frames(frames, "The video")
     expect(direction in DIRECTIONS, f"direction is {direction!r}: use one of {', '.join(DIRECTIONS)}.")
     expect(0 <= hold <= 1, f"hold is {hold}: use 0 to 1.")
-    ratio, length = codec.ratio, frames.shape[0]
-    count = _check_new(new, ratio)
+    length = frames.shape[0]
+    count = _check_new(codec, new)
+    _check_extended(codec, length, direction)
     forwards, backwards = direction != "backwards", direction != "forwards"
     # The first latent of a clip is one frame, so going back may take one latent more.
-    back = codec.latents(new) if backwards else 0
-    lead = ratio * (back - 1) + 1 if backwards else 0
+    first = count if codec.space.pattern else codec.latents(new)
+    back = first if backwards else 0
+    lead = codec.space.video_frames(back) if backwards else 0
     groups = context_latents(codec, max(count, back))
     head = _head(codec, frames, groups)
     # One batch has one length: in both directions the tail shows as many latents as the head, and a latent that
     # is too many is made and not shown.
-    tail = _tail(codec, frames, max(1, head.shape[0] // ratio) if backwards else groups)
-    after = ratio * count if forwards else 0
+    tail = _tail(codec, frames, max(1, head.shape[0] // codec.ratio) if backwards else groups)
+    after = codec.new_frames(count) if forwards else 0
     total = lead + length + after
     video = frames.new_zeros(total, *frames.shape[1:])
     video[lead : lead + length] = frames
@@ -155,14 +162,28 @@ def extend(
     if forwards:
         inner, kept = _bridge(codec, tail, max(count, back), None)
         place = torch.arange(inner.shape[0]) + lead + length - tail.shape[0]
-        shown = 1 + (tail.shape[0] - 1) // ratio
-        given = None if latent is None or backwards else latent[:, :, -shown:]
+        given = None if latent is None or backwards else latent[:, :, -codec.latents(tail.shape[0]) :]
         windows.append(Window(inner, kept, places_up_to(place, total), given))
     if backwards:
         inner, kept = _bridge(codec, None, back, head)
         shown = min(head.shape[0], length)
         windows.append(Window(inner, kept, _places((0, lead + shown, inner.shape[0]))))
     return to_latent(codec, windows, video, keep, fps, hold)
+
+
+def _check_extended(codec: VAECodec, length: int, direction: str) -> None:
+    """Raise SoraError where latents follow a pattern, and the video or the direction does not fit it."""
+    space, (least, _) = codec.space, codec.space.lengths
+    if not space.pattern:
+        return
+    expect(
+        length >= least,
+        f"The video has {length} frames, {space.name} goes on from {least} at least. Use Sora Image to Video.",
+    )
+    expect(
+        direction != "both",
+        f"direction is both: {space.name} goes with a model that is told of one clip. Extend forwards, then backwards.",
+    )
 
 
 def connect(codec: VAECodec, first: Tensor, second: Tensor, new: int, fps: float = 8.0) -> dict[str, Any]:
@@ -177,7 +198,8 @@ def connect(codec: VAECodec, first: Tensor, second: Tensor, new: int, fps: float
         f"The first video is {first.shape[2]}x{first.shape[1]}, the second {second.shape[2]}x{second.shape[1]}. "
         "Fit them to one size.",
     )
-    count = _check_new(new, codec.ratio)
+    check_even(codec, "connecting videos")
+    count = _check_new(codec, new)
     gap = first.new_zeros(codec.ratio * count, *first.shape[1:])
     video = torch.cat((first, gap, second))
     keep = torch.ones(video.shape[0], dtype=torch.bool)
@@ -215,7 +237,8 @@ def _between(
 def loop(codec: VAECodec, frames: Tensor, new: int, fps: float = 8.0) -> dict[str, Any]:
     """Add `new` frames that lead from the end of `frames` `[T,H,W,3]` back to their start, to play round and round."""
     _check_frames(frames, "The video")
-    count = _check_new(new, codec.ratio)
+    check_even(codec, "a loop")
+    count = _check_new(codec, new)
     gap = frames.new_zeros(codec.ratio * count, *frames.shape[1:])
     video = torch.cat((frames, gap))
     keep = torch.ones(video.shape[0], dtype=torch.bool)
@@ -245,6 +268,7 @@ def infill(
     Raises SoraError for frames out of range, a region of another length, and when nothing is hidden or kept.
     """
     _check_frames(frames, "The video")
+    check_even(codec, "an infill")
     if hidden is not None and region is None:
         return _infill_frames(codec, frames, hidden, fps)
     if region is not None and hidden is None:

@@ -39,7 +39,26 @@ class VAECodec:
 
     def fits(self, new: int) -> bool:
         """Tell whether the model can make `new` frames at once, with at least one latent of what they go on from."""
-        return -(-new // self.ratio) < self.window
+        return self.new_latents(new) < self.window
+
+    def new_latents(self, frames: int) -> int:
+        """Count the latents that `frames` frames more make of a whole clip."""
+        latents, step = self.space.step
+        return latents * -(-frames // step)
+
+    def new_frames(self, latents: int) -> int:
+        """Count the frames of `latents` latents behind a whole clip, see `new_latents`."""
+        step, frames = self.space.step
+        return latents // step * frames
+
+    def whole_within(self, frames: int, latents: int) -> int:
+        """Return the length of the longest whole clip among `frames` frames, of at most `latents` latents.
+
+        It is the shortest there is where even that is longer. Lengths are those of videos, stills do not count.
+        """
+        first, step = self.space.lengths
+        shortest, each = self.space.latent_frames(first), self.space.step[0]
+        return first + step * max(0, min((latents - shortest) // each, (frames - first) // step))
 
     def latents(self, frames: int) -> int:
         """Count the latents that cover `frames` frames from a clip's first on."""
@@ -83,11 +102,32 @@ def _runs(keep: Tensor) -> list[tuple[int, int]]:
 
 def _encode_run(codec: VAECodec, frames: Tensor, first: int, end: int) -> Tensor:
     """Encode latents `first` to `end` of a window by themselves."""
+    if codec.space.pattern:
+        return _encode_in_pattern(codec, frames, first, end)
     last = 1 + codec.ratio * (end - 1)
     if first == 0:
         return codec.encode(frames[:last])
     begin = 1 + codec.ratio * (first - 1)
     return codec.encode(torch.cat((frames[begin : begin + 1], frames[begin:last])))[:, :, 1:]
+
+
+def _encode_in_pattern(codec: VAECodec, frames: Tensor, first: int, end: int) -> Tensor:
+    """Encode latents `first` to `end` where their frames follow a pattern: from where it begins, after a still."""
+    space = codec.space
+    lead = first % len(space.pattern)
+    shown = frames[space.video_frames(first) : space.video_frames(end)]
+    clip = torch.cat((shown[:1].expand(space.video_frames(lead), -1, -1, -1), shown))
+    return codec.encode(with_last_held(clip, codec.whole(len(clip))))[:, :, lead : lead + end - first]
+
+
+def check_even(codec: VAECodec, task: str) -> None:
+    """Raise SoraError for a task that needs latents of the same number of frames each."""
+    space, (first, step) = codec.space, codec.space.lengths
+    expect(
+        not space.pattern,
+        f"vae: {space.name} makes videos of {first} + {step}k frames, in groups that are not alike: {task} is not "
+        "possible with it. Use Sora Image to Video or Sora Extend, or another model.",
+    )
 
 
 def to_latent(

@@ -56,3 +56,26 @@ def test_a_latent_of_another_family_names_both_sides(latent, words):
 def test_a_latent_carries_whose_it_is():
     assert SORA_MINI.mark({"note": 1}) == {"note": 1, SPACE: SORA}
     assert STILLS.mark({"note": 1}) == {"note": 1}
+
+
+H3 = LatentSpace("H3", 24, 4, 16, pattern=(1, 4, 4, 4, 4), tail=2)
+
+
+def test_latents_of_a_pattern():
+    frames = [frame for latent in range(12) for frame in [latent] * (1 if latent % 5 == 0 else 4)]
+    assert len(frames) == 39 and [H3.latent_of(at) for at in range(39)] == frames
+    assert [H3.video_frames(n) for n in (0, 1, 2, 5, 6, 7, 12)] == [0, 1, 5, 17, 18, 22, 39]
+    # A whole video is patterns and two latents more; a still is one.
+    assert [H3.latent_frames(n) for n in (1, 2, 5, 6, 22, 23)] == [1, 2, 2, 7, 7, 12]
+    assert [H3.clip_within(n) for n in (4, 5, 21, 22, 40)] == [0, 5, 5, 22, 39]
+    assert H3.frame_counts(7) == [1, 4, 4, 4, 4, 1, 4] and H3.frames_of(6) == range(18, 22)
+    assert (H3.lengths, H3.step) == ((5, 17), (5, 17)) and (SORA_MINI.lengths, SORA_MINI.step) == ((1, 4), (1, 4))
+    assert SORA_MINI.frame_counts(3) == [1, 4, 4] and STILLS.frame_counts(2) == [1, 1]
+
+
+def test_a_mask_of_frames_follows_the_pattern():
+    mask = torch.zeros(22, 2, 2)
+    mask[[0, 19]] = 1
+    assert H3.mask_of(mask, (1, 24, 7, 2, 2))[0, 0, :, 0, 0].tolist() == [True, *[False] * 5, True]
+    with pytest.raises(SoraError, match=r"covers 21 frames, the latent 7 \(22 video frames\)"):
+        H3.mask_of(mask[1:], (1, 24, 7, 2, 2))

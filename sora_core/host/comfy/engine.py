@@ -18,11 +18,11 @@ from torch import Tensor
 from ...errors import expect
 from ...latents.decoding import encode
 from ...latents.leftover import leave_noise
-from ...latents.masks import to_latent_grid
 from ...latents.patches import forward_flops
 from ...latents.previews import Preview, latent_preview
 from ...latents.space import ALONG, SORA_MINI, LatentSpace
 from ...latents.streaming import decode_with_history
+from ...latents.streams import is_nested, picture_of, with_picture
 from ...loading import checkpoint
 from ...loading.identity import identity
 from ...loading.lora import apply_lora, read_lora
@@ -36,10 +36,11 @@ from ...tasks.shots import Streams, direct, fit_prompts
 from . import sampler as sampling
 from .clip import make_clip
 from .experts import join
-from .families import check_text, has_sound, model_kind, model_space, sampled, shots_form, streams_of, vae_space
+from .families import check_text, model_kind, model_space, sampled, shots_form, streams_of, vae_space
 from .identity import described
 from .model import make_model
 from .previews import PreviewLoop
+from .sound import with_sound
 from .vae import make_vae
 
 
@@ -78,6 +79,13 @@ class ComfyEngine:
     def model_kind(self, model: Any) -> ModelKind:
         """Tell what decides in which language a MODEL is told of an edit."""
         return model_kind(model)
+
+    def with_sound(self, model: Any, latent: Latent) -> Latent:
+        """Put empty sound beside the picture of a LATENT that has none, for a model that never makes one without.
+
+        Raises SoraError for sound alone, and for sound that does not go with the model.
+        """
+        return with_sound(model, model_space(model), latent)
 
     def look(self, vision: Any, pictures: Sequence[Tensor]) -> Any:
         """See pictures `[H,W,3]` through a CLIP_VISION: a CLIP_VISION_OUTPUT, of two with their tokens in a row."""
@@ -164,24 +172,29 @@ class ComfyEngine:
         interval: tuple[float, float] = (0.0, 1.0),
         noise: Any = None,
     ) -> Latent:
-        """Sample a LATENT with any video model. interval: the part of the run, 0..1, in which guidance is on."""
+        """Sample a LATENT with any video model, sound along with the picture where there is some.
+
+        interval: the part of the run, 0..1, in which guidance is on.
+        """
         check_prompt_given(positive)
         space = model_space(model)
-        fitted = self._checked(model, space, latent, positive, negative)
+        latent = with_sound(model, space, latent)
+        picture = self._checked(model, space, picture_of(latent), positive, negative)
+        if picture.get("noise_mask") is not None:
+            picture["noise_mask"] = space.mask_of(picture["noise_mask"], picture["samples"].shape).float()
+        fitted = with_picture(latent, picture)
         positive = self.fit_shots(model, positive, fitted)
         negative = None if negative is None else self.fit_shots(model, negative, fitted, "negative")
-        samples, mask = fitted["samples"], fitted.get("noise_mask")
-        if mask is not None:
-            mask = to_latent_grid(mask, samples.shape, space.temporal_ratio).float()
+        mask = picture.get("noise_mask")
         # No step to take, or nothing to make. What comes out has the model's shape all the same.
-        if len(sigmas) < 2 or (mask is not None and not bool(mask.any())):
+        if len(sigmas) < 2 or (mask is not None and fitted["samples"] is picture["samples"] and not bool(mask.any())):
             return fitted
         seed, drawn = sampling.draw(fitted, seed, noise)
         with self.wait(len(sigmas) - 1) as report:
             made = sampling.run(
                 model,
-                samples,
-                mask,
+                fitted["samples"],
+                fitted.get("noise_mask"),
                 positive,
                 negative,
                 sampler=sampler,
@@ -192,7 +205,9 @@ class ComfyEngine:
                 interval=interval,
                 callback=_previewing(model, report),
             )
-        fitted = leave_noise(fitted, mask if float(sigmas[-1]) > 0 else None, drawn)
+        # With sound beside the picture none is left: what takes it knows one stream.
+        left = mask if float(sigmas[-1]) > 0 and not is_nested(drawn) else None
+        fitted = leave_noise(fitted, left, drawn)
         return {**fitted, "samples": made.to(management.intermediate_device())}
 
     def _checked(
@@ -201,11 +216,6 @@ class ComfyEngine:
         """Fit a LATENT to the model, or refuse it and the prompts with an error that names both sides."""
         check_text(model, positive, "positive")
         check_text(model, negative, "negative")
-        expect(
-            not (getattr(latent["samples"], "is_nested", False) or has_sound(model)),
-            f"latent: sound and picture in one latent are sampled by ComfyUI's own nodes only, with {space.name} too. "
-            "Use SamplerCustomAdvanced.",
-        )
         fitted = space.mark(space.fit_empty(latent, "the model"))
         if hasattr(model.model, "sora_name"):  # Core's models pad what does not divide.
             check_divisible(fitted["samples"].shape, space.patch_size)

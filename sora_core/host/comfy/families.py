@@ -27,7 +27,7 @@ FAMILIES: dict[str, LatentSpace] = {
     "Mochi": LatentSpace("Mochi", 12, 6, 8, masks="blend"),
     "Cosmos1CV8x8x8": LatentSpace("Cosmos 1", 16, 8, 8, masks="blend"),
     "CogVideoX": LatentSpace("CogVideoX", 16, masks="blend"),
-    "MiniMaxH3Video": LatentSpace("MiniMax H3", 24, 4, 16, masks="blend"),
+    "MiniMaxH3Video": LatentSpace("MiniMax H3", 24, 4, 16, pattern=(1, 4, 4, 4, 4), tail=2),
     # A restorer: it reads the whole video as its condition, there is nothing to keep.
     "SeedVR2": LatentSpace("SeedVR2", 16, masks="none"),
 }
@@ -41,6 +41,7 @@ VAES = {
     "comfy.ldm.genmo.vae.model": "Mochi",
     "comfy.ldm.lightricks.vae.causal_video_autoencoder": "LTXV",
     "comfy.ldm.lightricks.vae.na_diffusion_decoder": "LTXV",
+    "comfy.ldm.minimax.vae": "MiniMaxH3Video",
     "comfy.ldm.seedvr.vae": "SeedVR2",
     "comfy.ldm.wan.vae": "Wan21",
     "comfy.ldm.wan.vae2_2": "Wan22",
@@ -116,7 +117,8 @@ def model_space(patcher: Any, which: str = "model") -> LatentSpace:
     return replace(
         space,
         name=f"{space.name} ({kind})" if space.name != kind else kind,
-        channels=layout.latent_channels,
+        # A format of several streams names the channels of the widest.
+        channels=space.channels if space.pattern else layout.latent_channels,
         vae=SORA if hasattr(model, "sora_name") else listed.name if listed else "",
     )
 
@@ -144,6 +146,8 @@ def vae_space(vae: Any) -> LatentSpace:
     listed = FAMILIES.get(VAES.get(type(vae.first_stage_model).__module__, ""))
     vae_name = SORA if hasattr(vae, "sora_name") else listed.name if listed else ""
     name = f"the VAE of {getattr(vae, 'sora_name', vae_name)}" if vae_name else "video VAE"
+    if listed and listed.pattern:
+        return replace(listed, name=name, vae=vae_name)
     upscale = vae.upscale_ratio
     if not isinstance(upscale, tuple):
         return LatentSpace(name, vae.latent_channels, 1, int(upscale), causal=False, vae=vae_name)

@@ -18,6 +18,7 @@ from ...diffusion.samplers import SAMPLERS, get_sampler
 from ...diffusion.schedules import percent_to_sigma
 from ...errors import expect
 from ...latents.leftover import take_noise
+from ...latents.streams import is_nested
 
 
 class FlowModel:
@@ -128,7 +129,7 @@ class IntervalGuider(comfy.samplers.CFGGuider):
         return denoised
 
 
-def draw(latent: Mapping[str, Any], seed: int, noise: Any = None) -> tuple[int, Tensor]:
+def draw(latent: Mapping[str, Any], seed: int, noise: Any = None) -> tuple[int, Any]:
     """Draw noise for a LATENT as KSampler does, or by a NOISE; returns the seed of further noise with it."""
     if noise is not None:
         return noise.seed, take_noise(latent, noise.generate_noise(latent))
@@ -137,23 +138,24 @@ def draw(latent: Mapping[str, Any], seed: int, noise: Any = None) -> tuple[int, 
 
 def run(
     model: Any,
-    samples: Tensor,
-    mask: Tensor | None,
+    samples: Any,
+    mask: Any,
     positive: list,
     negative: list | None,
     *,
     sampler: Any,
     sigmas: Tensor,
-    noise: Tensor,
+    noise: Any,
     seed: int,
     cfg: float,
     interval: tuple[float, float],
     callback: Callable[[int, Tensor], None],
-) -> Tensor:
-    """Sample `samples` `[B,C,T,H,W]` by ComfyUI's own guider. Kept latents come back as they were.
+) -> Any:
+    """Sample `samples` `[B,C,T,H,W]` by ComfyUI's own guider. Kept latents of a picture come back as they were.
 
-    mask: `[B,1,T,H,W]` float, 1 = generate. noise: like samples. seed: of the noise that a sampler adds. callback:
-    called after each step as `callback(steps done, x0)`.
+    Samples, and what comes out, may be nested: picture and sound. mask: `[B,1,T,H,W]` float, 1 = generate; nested where
+    the samples are. noise: like samples. seed: of the noise that a sampler adds. callback: called after each step as
+    `callback(steps done, x0)`.
 
     Raises SoraError for guidance without a negative prompt, noise of another shape, and NaN.
     """
@@ -161,9 +163,10 @@ def run(
         negative is not None or cfg == 1.0,
         f"cfg is {cfg} and there is no negative prompt. Connect one (it may be empty), or use cfg 1.",
     )
+    drawn, given = ([tuple(stream.shape) for stream in streams_of(x)] for x in (noise, samples))
     expect(
-        noise.shape == samples.shape,
-        f"The noise is {tuple(noise.shape)}, the latent {tuple(samples.shape)}. Match them.",
+        drawn == given,
+        f"The noise is {' and '.join(map(str, drawn))}, the latent {' and '.join(map(str, given))}. Match them.",
     )
     table = model.get_model_object("model_sampling")
     guider = IntervalGuider(model)
@@ -180,7 +183,16 @@ def run(
         denoise_mask=mask,
         disable_pbar=True,
         seed=seed,
-        callback=lambda step, x0, x, total: callback(step + 1, x0),
+        callback=lambda step, x0, x, total: callback(step + 1, streams_of(x0)[0]),
     ).to(samples.device)
+    if mask is None:
+        return made
     # A sampler leaves rounding errors on what it blends in: kept latents must come back bit by bit.
-    return made if mask is None else torch.where(mask.to(samples.device) > 0.5, made, samples)
+    shown, *sounds = streams_of(made)
+    shown = torch.where(streams_of(mask)[0].to(shown.device) > 0.5, shown, streams_of(samples)[0])
+    return type(samples)([shown, *sounds]) if is_nested(samples) else shown
+
+
+def streams_of(samples: Any) -> list[Tensor]:
+    """List the streams of samples: the picture, then its sound if there is some."""
+    return list(samples.unbind()) if is_nested(samples) else [samples]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ...errors import expect
-from . import cogvideox, cosmos, hunyuan, kandinsky, tokens, wan_i2v, wan_vace
+from . import cogvideox, cosmos, hunyuan, kandinsky, ltx, minimax, tokens, wan_i2v, wan_vace
 from .known import Encoder, Known, ModelKind, Tell, Told
 
 __all__ = ["Encoder", "Family", "Known", "ModelKind", "Told", "family_of", "notes_of", "tell"]
@@ -44,6 +44,8 @@ FAMILIES = (
     ),
     Family("timesteps by token", ("SoraModel", "WAN22"), tokens.tell, beside=False),
     Family("Cosmos Predict 2", ("CosmosPredict2",), cosmos.tell, beside=False),
+    Family("LTX", ("LTXV", "LTXAV"), ltx.tell, beside=False, keys=("keyframe_idxs",)),
+    Family("MiniMax H3", ("MiniMaxH3",), minimax.tell, keys=("minimax_keyframes",)),
     Family(
         "HunyuanVideo I2V",
         ("HunyuanVideoI2V", "HunyuanVideoSkyreelsI2V"),

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...errors import expect
 from ...latents.space import LatentSpace
 
 GREY = 0.5  # of a pixel, 0..1, that is not known
@@ -70,6 +71,11 @@ class Known:
         return self.kind.space.video_frames(self.samples.shape[2])
 
     @property
+    def counts(self) -> list[int]:
+        """Frames of each latent."""
+        return self.kind.space.frame_counts(self.samples.shape[2])
+
+    @property
     def sides(self) -> tuple[int, int]:
         """Height and width in pixels."""
         ratio = self.kind.space.spatial_ratio
@@ -78,6 +84,15 @@ class Known:
     def kept(self) -> Tensor:
         """Tell which latents are kept as a whole, bool `[B,T]`."""
         return ~self.mask.flatten(3).any(3)[:, 0]
+
+    def expect_alike(self) -> None:
+        """Raise SoraError unless all videos of the batch keep the same frames."""
+        kept = self.mask if self.shown is None else self.shown
+        expect(
+            bool((kept == kept[:1]).all()),
+            f"The videos of this batch keep different frames, and {self.kind.space.name} is told of one choice only: "
+            "make them one by one (extend forwards, then backwards).",
+        )
 
     def filled(self) -> Tensor:
         """Return the frames `[B,t,H,W,3]` with grey where they are not known."""
@@ -91,19 +106,14 @@ class Known:
         """
         cells = self.samples.shape[3:]
         if self.shown is None:
-            ratio, space = self.kind.space.temporal_ratio, self.kind.space
-            of_latents = (~self.kept()).float().repeat_interleave(ratio, 1)
-            # The first latent is a single frame.
-            frames = of_latents[:, ratio - 1 :] if space.causal else of_latents
+            frames = (~self.kept()).float().repeat_interleave(torch.tensor(self.counts), 1)
             return frames[:, :, None, None].expand(-1, -1, *cells)
         return F.adaptive_max_pool2d((~self.shown).float().expand(-1, -1, *self.sides), cells)
 
     def known_latents(self) -> Tensor:
         """Tell of which latents every frame is known, in all of its pixels, bool `[B,T]`."""
         whole = self.unknown().flatten(2).amax(2) == 0
-        ratio = self.kind.space.temporal_ratio
-        first = torch.cat((whole[:, :1].expand(-1, ratio - 1), whole), 1) if self.kind.space.causal else whole
-        return first.unflatten(1, (-1, ratio)).all(2)
+        return torch.stack([part.all(1) for part in whole.split(self.counts, 1)], 1)
 
     def latents(self, encode: Encoder) -> Tensor:
         """Return the latents `[B,C,T,h,w]` of the video as far as it is known, and grey elsewhere.
@@ -134,6 +144,8 @@ class Told:
     samples: Tensor  # [B,C,T',h,w]
     mask: Tensor  # bool [B,1,T',h,w], True = made: what the sampler holds at every step is False
     options: Mapping[str, Any] = field(default_factory=dict)  # of every condition, positive and negative
+    positive: Mapping[str, Any] = field(default_factory=dict)  # of positive ones only
+    defaults: Mapping[str, Any] = field(default_factory=dict)  # of those that have none of their own
     lists: Mapping[str, list[Any]] = field(default_factory=dict)  # of the same, behind what is there already
     # Latents that are sampled along and are no part of the video: they are cut off afterwards.
     front: int = 0

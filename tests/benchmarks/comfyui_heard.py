@@ -1,0 +1,199 @@
+"""What the network of a model hears when it is sampled by Sora Nodes, and when it is by ComfyUI's own nodes.
+
+Needs ComfyUI on the path, started, see `comfyui_tiny.start`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import comfyui_tiny as tiny
+import torch
+from torch import Tensor
+
+SEED, STEPS, CFG = 3, 2, 3.0
+Calls = list[dict[str, Any]]
+
+
+@contextmanager
+def heard(model: Any) -> Iterator[Calls]:
+    """List what the network of a MODEL is called with."""
+    network, calls = model.model.diffusion_model, []
+    forward = network.forward
+
+    def listen(x: Any, timestep: Any, context: Any = None, **kwargs: Any) -> Any:
+        told = {key: value for key, value in kwargs.items() if key not in ("transformer_options", "control")}
+        calls.append({"x": x, "timestep": timestep, "context": context, **told})
+        return forward(x, timestep, context=context, **kwargs)
+
+    network.forward = listen
+    try:
+        yield calls
+    finally:
+        del network.forward
+
+
+def apart(a: Any, b: Any) -> float:
+    """Measure the largest difference of two values, tensors or whatever holds some; infinite for another shape."""
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        if a.shape != b.shape:
+            return math.inf
+        return float((a.double() - b.double()).abs().max()) if a.numel() else 0.0
+    if isinstance(a, dict) and isinstance(b, dict):
+        return math.inf if set(a) != set(b) else max((apart(a[key], b[key]) for key in a), default=0.0)
+    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
+        return math.inf if len(a) != len(b) else max((apart(x, y) for x, y in zip(a, b, strict=True)), default=0.0)
+    if hasattr(a, "unbind") and hasattr(b, "unbind"):
+        return apart(a.unbind(), b.unbind())
+    if hasattr(a, "__dict__") and type(a) is type(b):
+        return apart(vars(a), vars(b))
+    return 0.0 if a == b else math.inf
+
+
+def calls_apart(ours: Calls, theirs: Calls) -> float:
+    """Measure how far two runs' calls are apart; their latents in the first call only, steps may round otherwise."""
+    if len(ours) != len(theirs):
+        return math.inf
+    later = [[{k: v for k, v in call.items() if k != "x"} for call in calls[1:]] for calls in (ours, theirs)]
+    return max(apart(ours[:1], theirs[:1]), apart(*later))
+
+
+class Words:
+    """Stands for a text encoder: any prompt is the tiny family's own."""
+
+    def __init__(self, encoded: list[Any]) -> None:
+        self.encoded = encoded
+
+    tokenizer = None
+
+    def tokenize(self, text: str, **options: Any) -> None:
+        """Take no notice."""
+
+    def encode_from_tokens_scheduled(self, tokens: None) -> list[Any]:
+        """Give the prompt."""
+        return [[context, dict(options)] for context, options in self.encoded]
+
+
+class Bench:
+    """One model with its VAE, and what its tasks are made of."""
+
+    length = 25  # frames of a video
+
+    def __init__(self, name: str, vae: str, size: tuple[int, int], fps: float) -> None:
+        from sora_core.host.comfy.engine import ComfyEngine
+
+        self.engine, self.model, self.vae, self.fps = ComfyEngine(), tiny.model(name), tiny.vae(vae), fps
+        self.width, self.height = size
+        self.positive, self.negative = tiny.prompt(name, 1), tiny.prompt(name, 2)
+        # Whole bytes: some of core's nodes take pictures through 8 bits.
+        generator = torch.Generator().manual_seed(5)
+        self.pixels = torch.randint(0, 256, (60, self.height, self.width, 3), generator=generator) / 255
+
+    def clip(self, frames: int) -> Any:
+        """Take the first frames as a clip of the user's."""
+        from sora_core.media.clips import Clip
+
+        return Clip(self.pixels[:frames], self.fps)
+
+    def ours(self, latent: Any, denoise: float = 1.0) -> tuple[Any, Calls, list[str]]:
+        """Sample a LATENT as Sora Sampler does, and list what the network hears and what the node says."""
+        from sora_core.pipeline.make import Sampling, sample_latent
+
+        notes: list[str] = []
+        how = Sampling(SEED, STEPS, CFG, "euler", "simple", denoise)
+        with heard(self.model) as calls:
+            made = sample_latent(self.engine, self.model, latent, self.positive, self.negative, how, tell=notes.append)
+        return made, calls, notes
+
+    def theirs(
+        self, latent: Any, positive: Any = None, negative: Any = None, denoise: float = 1.0
+    ) -> tuple[Any, Calls]:
+        """Sample a LATENT as core's KSampler does."""
+        import nodes
+
+        with heard(self.model) as calls:
+            (made,) = nodes.KSampler().sample(
+                self.model,
+                SEED,
+                STEPS,
+                CFG,
+                "euler",
+                "simple",
+                positive or self.positive,
+                negative or self.negative,
+                latent,
+                denoise,
+            )
+        return made, calls
+
+    def compare(self, latent: Any, made: Any, calls: Calls, theirs: tuple[Any, Calls] | None) -> dict[str, Any]:
+        """Say how far a run is from core's, and its kept latents and pixels from what they were."""
+        from sora_core.latents.streams import picture_of
+        from sora_core.pipeline.make import decode_video
+        from sora_core.tasks.finish.splice import SPLICE
+
+        result: dict[str, Any] = {"works": True} if theirs is None else {"equal": calls_apart(calls, theirs[1])}
+        if theirs is not None:
+            result["result"] = apart(made["samples"], theirs[0]["samples"])
+        before, after = picture_of(latent), picture_of(made)
+        result["finite"] = bool(torch.isfinite(after["samples"]).all())
+        mask = after.get("noise_mask")
+        if mask is not None and before["samples"].shape == after["samples"].shape:
+            kept = (mask < 0.5).expand_as(after["samples"])
+            result["latents"] = apart(before["samples"][kept], after["samples"][kept])
+            result["held"] = float((mask < 0.5).float().mean())
+        frames = decode_video(self.engine, self.vae, made)
+        splice = latent.get(SPLICE)
+        if splice is not None and splice.keep.any():
+            result["pixels"] = apart(frames[splice.keep], splice.frames[splice.keep])
+        result["frames"] = len(frames)
+        return result
+
+    def pictures(self, *places: int) -> Any:
+        """Make frames of the pixels frames of a video of `length`."""
+        from sora_core.pipeline import editing
+
+        images = {at: self.pixels[at % self.length][None] for at in places}
+        return editing.animate(self.engine, self.vae, images, frames=self.length, fps=self.fps)
+
+    def by_core(self, latent: Any, calls: Calls) -> float:
+        """Sample by core's KSampler what Sora Condition gives, and say how far that is from Sora Sampler."""
+        from sora_core.pipeline.telling import condition
+
+        told = condition(self.engine, self.model, self.positive, self.negative, latent)
+        return calls_apart(calls, self.theirs(told.latent, told.positive, told.negative)[1])
+
+    def long_video(self) -> dict[str, Any]:
+        """Make a long video in segments."""
+        from sora_core.pipeline.engine import Loaded
+        from sora_core.pipeline.long import plan_long
+        from sora_core.pipeline.make import Sampling
+        from sora_core.tasks.storyboard import Shot
+
+        loaded = Loaded(self.model, Words(self.positive), self.vae)
+        how = Sampling(SEED, STEPS, CFG)
+        shots = [Shot("a cat", 2.0)]
+        plan = plan_long(
+            self.engine, loaded, shots, how, fps=self.fps, width=self.width, height=self.height, clip=self.clip(17)
+        )
+        frames, _ = plan.in_memory(None)
+        return {"works": bool(torch.isfinite(frames).all()), "frames": len(frames)}
+
+
+def refused(call: Callable[[], Any]) -> dict[str, Any]:
+    """Give the words that a task is refused with."""
+    from sora_core.errors import SoraError
+
+    try:
+        call()
+    except SoraError as error:
+        return {"refused": str(error)}
+    return {"works": True}
+
+
+def out(node: Any) -> tuple[Any, ...]:
+    """Take what a V3 node returned."""
+    return tuple(node.result)
