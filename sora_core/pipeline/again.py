@@ -19,7 +19,9 @@ from ..tasks.long.spans import Again, Span, keep
 from .engine import Conditioning, Engine, Latent
 
 LIMIT = 128 * 2**20  # bytes of all results
-JOIN = 1  # latents at a border that are made again with what is new
+# Latents at the end of a shot that are made again when another one follows. None: all is sampled at once, so they would
+# be from noise, and what came before a cut need not change. The first one after a new cut is made, see `spans`.
+JOIN = 0
 
 _results: OrderedDict[tuple[str, tuple[Span, ...]], tuple[Tensor, bool]] = OrderedDict()  # the newest last
 
