@@ -92,8 +92,7 @@ class Pipeline(LoadedModel):
 
         frames: 1 + ratio * k of them, in place of seconds. shift: of the noise schedule, see `schedules.shift_sigma`.
         """
-        info, space = self.info, self.space
-        fps = self._rate(fps)
+        info, space, fps = self.info, self.space, self._rate(fps)
         notes: tuple[str, ...] = ()
         width, height = self._size(width, height)
         if frames is None and seconds is not None:
@@ -106,8 +105,7 @@ class Pipeline(LoadedModel):
             f"{nearest_length(max(1, min(frames, MAX_FRAMES)), space.temporal_ratio)}, for example.",
         )
         loaded = self.loaded
-        if shift is not None:
-            loaded = replace(loaded, model=loaded.model.with_shift(shift))
+        loaded = loaded if shift is None else replace(loaded, model=loaded.model.with_shift(shift))
         ready = self.ready(prompt, how)
         latent = empty_latent(space, frames, width, height)
         return make_video(

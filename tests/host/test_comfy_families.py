@@ -234,17 +234,6 @@ def test_a_model_that_makes_sound_along_has_its_shots_masked_in_both(hosts):
     latent = {"samples": Nested(torch.zeros(1, 16, 5, 2, 2), torch.zeros(1, 3, 10, 2))}
     fitted = native.fit_shots(core_model("LTXAV", "LTXAV"), plain, latent)[1][1]["mask"]
     assert fitted[:, -60:].view(3, 10, 2)[2, :, 1].tolist() == [0] * 6 + [1] * 4
-    with pytest.raises(SoraError, match="sound and picture.*ComfyUI's own nodes"):
-        native.sample(
-            model,
-            {"samples": torch.zeros(1, 16, 5, 2, 2)},
-            [[torch.zeros(1, 6, 8), {}]],
-            None,
-            sampler=None,
-            sigmas=torch.tensor([1.0, 0.0]),
-            seed=0,
-            cfg=1.0,
-        )
 
 
 def test_the_vae_table_names_families_of_the_table(hosts):
