@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .api import desk, engine, io
+from .api import desk, engine, essential, io
 
 NONE = "none"
 
@@ -16,6 +16,7 @@ class SoraLoadModel(io.ComfyNode):
             category="Sora/load",
             description="Loads a video model with its text encoder and VAE. sora-mini comes with the pack.",
             search_aliases=["sora", "checkpoint loader", "load video model", "text to video", "unet loader"],
+            **essential("Basics"),
             inputs=[
                 io.Combo.Input(
                     "model",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .api import desk, engine, io, said, saved_video
+from .api import desk, engine, essential, io, said, saved_video
 from .inputs import (
     cfg_input,
     chosen,
@@ -15,6 +15,7 @@ from .inputs import (
     side_inputs,
     steps_input,
     taken,
+    video_input,
     window_input,
 )
 
@@ -30,6 +31,7 @@ class SoraLongVideo(io.ComfyNode):
             description="A minute and more, made in segments and written to disk as it goes. Stopped or killed, the "
             "same node goes on after the last finished segment.",
             search_aliases=["long video", "infinite", "autoregressive", "extend many times", "minute", "movie"],
+            **essential("Video Generation"),
             inputs=[
                 io.Model.Input("model", tooltip="A video model."),
                 io.Clip.Input("clip", tooltip="Its text encoder."),
@@ -94,7 +96,7 @@ class SoraLongVideo(io.ComfyNode):
                     "drifts. 0: not at all.",
                 ),
                 sampler_input(),
-                io.Video.Input("video", optional=True, tooltip="A video to go on from. It comes back untouched."),
+                video_input("video", "A video to go on from. It comes back untouched.", optional=True),
             ],
             outputs=[io.Video.Output(display_name="video", tooltip="The saved file.")],
             hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo, io.Hidden.unique_id],
