@@ -37,6 +37,8 @@ FLAGS = [
 # Widgets of the frontend's own, which the pack does not name; what only displays is not saved.
 BUTTONS, DISPLAYS = {"control_after_generate", "upload"}, {"video-preview", "$$canvas-image-preview"}
 NODES_WRONG = ("missing", "not frozen", "red", "moved", "not the default")
+NOTES = ["Note", "MarkdownNote"]  # the frontend's own nodes, which no server knows
+TOURS = ["Comfy.OnboardingCoachmarks.Seen", ["appMode", "firstRun"]]
 PICTURED = 8  # nodes on one picture
 READY = "() => window.app?.graph && window.LiteGraph?.registered_node_types?.['SoraSampler']"
 # A node is red when its type is not the server's, or an error was noted.
@@ -85,6 +87,14 @@ def open_frontend(page: Page, url: str) -> None:
     page.wait_for_timeout(2000)
 
 
+def past_the_welcome(page: Page) -> None:
+    """Leave the dialogs of a first start behind."""
+    page.evaluate("([name, seen]) => app.extensionManager.setting.set(name, seen)", TOURS)
+    for _ in range(3):
+        page.keyboard.press("Escape")
+        page.wait_for_timeout(400)
+
+
 def red(page: Page, state: list[dict]) -> list[str]:
     """Nodes that are red or missing, and what the frontend itself complains of."""
     complaints = page.locator("text=/missing (node|model|input)|failed to load|not installed/i").all_inner_texts()
@@ -103,7 +113,7 @@ def shown_widgets(node: dict) -> list:
 def look(page: Page) -> list[dict]:
     """What is on the canvas."""
     known = page.evaluate("() => fetch('/object_info').then(r => r.json()).then(Object.keys)")
-    return page.evaluate(STATE, known)
+    return page.evaluate(STATE, [*known, *NOTES])
 
 
 def frozen_widgets(node: dict) -> list[str]:
@@ -119,6 +129,7 @@ def frozen_widgets(node: dict) -> list[str]:
 def all_nodes(page: Page, url: str, out: Path) -> dict[str, Any]:
     """The pack's nodes as the frontend knows them, one of each on the canvas."""
     open_frontend(page, url)
+    past_the_welcome(page)
     known = page.evaluate("() => Object.keys(LiteGraph.registered_node_types)")
     python = page.evaluate("() => fetch('/object_info').then(r => r.json())")
     ours = sorted(n for n, info in python.items() if n.startswith("Sora") and n in FROZEN)
