@@ -30,6 +30,7 @@ from comfyui_client import NAME, Comfy, difference, named, node
 from comfyui_core import FAMILIES, family_in_our_nodes, ksampler
 from comfyui_core import refusals as core_refusals
 from comfyui_native import native as native_nodes
+from make_workflows import bundled
 
 from sora_core.diffusion.samplers import SAMPLERS
 from sora_core.host.desk.folders import Folders
@@ -120,7 +121,7 @@ def workflows(comfy: Comfy, host: Host, args: argparse.Namespace) -> dict:
     for path in filter(Path.is_file, (WORKFLOWS / "inputs").iterdir()):
         comfy.upload(path)
     made = {}
-    for path in sorted(WORKFLOWS.glob("*.json")):
+    for path in bundled():
         graph = api_graph(host, path, args.steps)
         sampler = named(graph, "SoraSampler")
         if sampler is None:

@@ -46,14 +46,9 @@ HASTEN = """steps => {
         if (node.type === 'SoraLongVideo' && widget.name === 'seconds') widget.value = 1;
     }
 }"""
-# As the button Run does it: the graph as the frontend makes it, by its own call.
-QUEUE = """async () => {
-    const {output, workflow} = await app.graphToPrompt();
-    const body = {client_id: 'home', prompt: output, extra_data: {extra_pnginfo: {workflow}}};
-    const headers = {'Content-Type': 'application/json'};
-    const answer = await fetch('/api/prompt', {method: 'POST', headers, body: JSON.stringify(body)});
-    return [answer.status, await answer.json()];
-}"""
+# As the button Run does it.
+QUEUE = "async () => (await app.queuePrompt(0, 1)) ? null : JSON.stringify(app.lastNodeErrors)"
+TEXT_HOWEVER_SMALL = "() => app.extensionManager.setting.set('LiteGraph.Canvas.MinFontSizeForLOD', 0)"
 SAYS = "text => document.querySelector('.node-help-content')?.innerText.includes(text)"
 # A blueprint between a loader and a saver, as somebody would wire it.
 WIRE = """() => {
@@ -110,12 +105,12 @@ def fresh_comfyui(folder: Path, python: str) -> Iterator[tuple[str, Path]]:
 
 def finish(page: Page, comfy: Comfy) -> list[str]:
     """Queue what is on the canvas and wait for its end: what went wrong, in words."""
-    status, answer = page.evaluate(QUEUE)
-    if status != 200:
-        return [json.dumps(answer)[:600]]
-    while not (history := json.loads(comfy.get(f"/history/{answer['prompt_id']}"))):
+    before = set(json.loads(comfy.get("/history")))
+    if refused := page.evaluate(QUEUE):
+        return [refused[:600]]
+    while not (made := set(history := json.loads(comfy.get("/history"))) - before):
         time.sleep(0.5)
-    (entry,) = history.values()
+    entry = history[made.pop()]
     saved = [name for output in entry["outputs"].values() for name in output.get("images", [])]
     failed = [data["exception_message"] for kind, data in entry["status"]["messages"] if kind == "execution_error"]
     return failed or ([] if any(file["filename"].endswith(".mp4") for file in saved) else ["no video was saved"])
@@ -267,6 +262,7 @@ def main() -> None:
         page.set_default_timeout(60_000)
         open_frontend(page, url)
         past_the_welcome(page)
+        page.evaluate(TEXT_HOWEVER_SMALL)
         made["templates"] = templates(page, comfy, args.out, args.steps)
         made["a missing clip is seen"] = control(page)
         made["help pages missing"] = every_help_page(page)

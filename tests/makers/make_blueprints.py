@@ -9,19 +9,23 @@ from __future__ import annotations
 
 import json
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from frontend_format import Outside, instance, lay_out, make_id, subgraph
 from make_workflows import INPUTS, PROMPT, ROOT, SAMPLER, STORY, schemas_of
-from model_workflows import WAN_NEGATIVE, WAN_TEXT, with_vae
+from model_workflows import HUB, WAN_NEGATIVE, WAN_TEXT, File, wan, with_vae
 
 from sora_core.host.desk.folders import Folders
 from sora_core.host.host import Host
 
 BLUEPRINTS = ROOT / "subgraphs"
 CATEGORY = "Sora"
-WAN_I2V, WAN_VAE = "wan2.1_i2v_480p_14B_fp16.safetensors", "wan_2.1_vae.safetensors"
+REPACKAGED, I2V = "Comfy-Org/Wan_2.1_ComfyUI_repackaged", "wan2.1_i2v_480p_14B_fp16.safetensors"
+WAN_I2V = File(
+    "unet_name", I2V, "diffusion_models", f"{HUB}{REPACKAGED}/resolve/main/split_files/diffusion_models/{I2V}"
+)
+WAN_VAE = wan("vae_name", "wan_2.1_vae.safetensors", "vae")
 VIDEO_OUT = {"video": ("video", 0)}
 
 
@@ -34,6 +38,7 @@ class Blueprint:
     graph: dict[str, tuple[str, dict]]
     labels: dict[str, str]  # of what goes in, in their order: name -> what people read
     outputs: dict[str, tuple[str, int]]
+    files: dict[str, File] = field(default_factory=dict)  # node -> the file that it reads, for ComfyUI to offer
 
 
 def sampling(model: tuple, latent: tuple, **more) -> dict:
@@ -63,9 +68,9 @@ def extend_wan() -> Blueprint:
         "model, its text encoder and its VAE in ComfyUI's models folder.",
         ("continue video", "longer", "wan i2v", "video extension", "outpaint in time"),
         {
-            "unet": ("UNETLoader", {"unet_name": Outside("model", WAN_I2V)}),
+            "unet": ("UNETLoader", {"unet_name": Outside("model", WAN_I2V.name)}),
             "clip": ("CLIPLoader", {"type": "wan", "clip_name": Outside("text_encoder", WAN_TEXT.name)}),
-            "vae": ("VAELoader", {"vae_name": Outside("vae", WAN_VAE)}),
+            "vae": ("VAELoader", {"vae_name": Outside("vae", WAN_VAE.name)}),
             "shift": ("ModelSamplingSD3", {"model": ("unet", 0), "shift": 8.0}),
             **prompts(("clip", 0), "The scene goes on in one take, steady camera.", WAN_NEGATIVE),
             "edit": (
@@ -99,6 +104,7 @@ def extend_wan() -> Blueprint:
             "vae": "VAE",
         },
         VIDEO_OUT,
+        {"unet": WAN_I2V, "clip": WAN_TEXT, "vae": WAN_VAE},
     )
 
 
@@ -188,9 +194,9 @@ def restyle() -> Blueprint:
 
 def sign() -> Blueprint:
     return Blueprint(
-        "Saves a finished video with signed Content Credentials and an invisible mark: whoever gets it can see that a "
-        "model made it.",
-        ("content credentials", "c2pa", "watermark", "provenance", "sign video", "ai label"),
+        "Saves a finished video with signed Content Credentials: what it was made of, by what, and that nobody changed "
+        "it since. Credentials that came with it are kept.",
+        ("content credentials", "c2pa", "provenance", "sign video", "ai label"),
         {
             "parts": ("GetVideoComponents", {"video": Outside("video")}),
             "save": (
@@ -201,16 +207,16 @@ def sign() -> Blueprint:
                     "fps": ("parts", 2),
                     "filename_prefix": Outside("filename_prefix", "video/signed"),
                     "credentials": "on",
-                    "watermark": Outside("watermark", "on"),
                     "prompt_in_credentials": Outside("prompt_in_credentials", "policy"),
+                    "keep_workflow": Outside("keep_workflow", True),
                 },
             ),
         },
         {
             "video": "video",
             "filename_prefix": "filename prefix",
-            "watermark": "watermark",
             "prompt_in_credentials": "prompt in credentials",
+            "keep_workflow": "keep workflow",
         },
         {"video": ("save", 0)},
     )
@@ -235,6 +241,8 @@ def save_as_frontend(name: str, blueprint: Blueprint, schemas: dict) -> dict:
     laid = lay_out(
         graph, schemas, tuple(blueprint.labels), titles={"positive": "Prompt", "negative": "Negative prompt"}
     )
+    for node, file in blueprint.files.items():
+        laid.nodes[laid.number[node] - 1]["properties"]["models"] = [file.model]
     about = {"description": blueprint.about, "category": CATEGORY, "essentials_category": "Video Tools"}
     definition = subgraph(laid, name, blueprint.outputs, blueprint.labels, about)
     return {

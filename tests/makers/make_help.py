@@ -59,10 +59,14 @@ WORDS = {
     "en": {
         "use": "Typical use",
         "graph": "A typical graph",
-        "inputs": ("Inputs", "Input", "Type", "Default", "Range", "What it does"),
-        "outputs": ("Outputs", "Output", "Type", "What it is"),
+        "inputs": ("Inputs", "Input", "What it does"),
+        "outputs": ("Outputs", "Output", "What it is"),
         "options": "Options of {}",
         "optional": "optional",
+        "default": "default {}",
+        "one of": "one of {}",
+        "stop": ".",
+        "comma": ", ",
         "step": "steps of {}",
         "to": "{} to {}",
         "between": " ",
@@ -70,10 +74,14 @@ WORDS = {
     "zh": {
         "use": "典型用法",
         "graph": "典型工作流",
-        "inputs": ("输入", "输入", "类型", "默认值", "范围", "作用"),
-        "outputs": ("输出", "输出", "类型", "说明"),
+        "inputs": ("输入", "输入", "作用"),
+        "outputs": ("输出", "输出", "说明"),
         "options": "{}的选项",
         "optional": "可选",
+        "default": "默认 {}",
+        "one of": "可选 {}",
+        "stop": "。",
+        "comma": "，",
         "step": "步长 {}",
         "to": "{} 到 {}",
         "between": "",
@@ -117,24 +125,33 @@ def range_of(entry: Any, words: dict) -> str:
     if isinstance(widget, BooleanInput) or widget is None:
         return ""
     if isinstance(widget, (ComboInput, DynamicCombo.Input)):
-        return "" if entry.id in LISTED else ", ".join(f"`{choice}`" for choice in widget.choices)
+        listed = words["comma"].join(f"`{choice}`" for choice in widget.choices)
+        return "" if entry.id in LISTED else words["one of"].format(listed)
     least, most, step = (getattr(widget, name, None) for name in ("min", "max", "step"))
     if least is None:
         return ""
     # A seed's limit has twenty digits, of which `g` would keep six.
     numbers = [str(n) if isinstance(n, int) else f"{n:g}" for n in (least, most)]
     parts = [words["to"].format(*numbers)] + ([words["step"].format(f"{step:g}")] if step and step != 1 else [])
-    return ", ".join(parts)
+    return words["comma"].join(parts)
 
 
 def row(*cells: str) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
+def facts(words: dict, *said: str) -> str:
+    """What the schema says of an input or output, in one sentence and no columns: the frontend's panel is narrow."""
+    return "*" + words["comma"].join(filter(None, said)) + words["stop"] + "*"
+
+
 def input_row(entry: Any, told: dict, more: str, words: dict) -> str:
-    name = f"**{told['name']}**" + (f" ({words['optional']})" if entry.optional and widget_of(entry) is None else "")
-    text = words["between"].join(filter(None, [told["tooltip"], more]))
-    return row(name, type_of(entry), shown(default_of(entry)), range_of(entry, words), text.replace("|", "\\|"))
+    default = shown(default_of(entry))
+    text = words["between"].join(filter(None, [told["tooltip"], more])).replace("|", "\\|")
+    optional = words["optional"] if entry.optional and widget_of(entry) is None else ""
+    default = words["default"].format(default) if default else ""
+    known = facts(words, type_of(entry), optional, default, range_of(entry, words))
+    return row(f"**{told['name']}**", f"{text} {known}")
 
 
 def input_tables(schema: Any, text: dict, more: dict, words: dict) -> list[str]:
@@ -156,7 +173,7 @@ def output_table(schema: Any, text: dict, words: dict) -> list[str]:
     lines = [f"## {title}", "", row(*columns), row(*["---"] * len(columns))]
     for i, output in enumerate(schema.outputs):
         told = text["outputs"][str(i)]
-        lines.append(row(f"**{told['name']}**", type_of(output), told["tooltip"]))
+        lines.append(row(f"**{told['name']}**", f"{told['tooltip']} {facts(words, type_of(output))}"))
     return lines
 
 
