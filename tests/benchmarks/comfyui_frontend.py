@@ -62,6 +62,10 @@ PLACE = """([ids, first]) => {
 }"""
 # As the dialog of templates does it.
 OPEN = """([url, name]) => fetch(url).then(r => r.json()).then(graph => app.loadGraphData(graph, true, true, name))"""
+# Out of app mode, in which the shared workflows open.
+TO_GRAPH = """async () => {
+    if (!app.canvas.canvas.checkVisibility()) await app.extensionManager.command.execute('Comfy.ToggleLinear');
+}"""
 # On a canvas that shows all of the graph.
 SHOW_ALL = """() => {
     const nodes = app.graph._nodes, ds = app.canvas.ds, box = app.canvas.canvas.getBoundingClientRect();
@@ -76,6 +80,7 @@ SHOW_ALL = """() => {
 
 def photograph(page: Page, path: Path) -> None:
     page.keyboard.press("Escape")
+    page.evaluate(TO_GRAPH)
     page.evaluate(SHOW_ALL)
     page.wait_for_timeout(1500)
     page.screenshot(path=path)
@@ -162,6 +167,19 @@ def all_nodes(page: Page, url: str, out: Path) -> dict[str, Any]:
     }
 
 
+def loaders(path: Path) -> set[str]:
+    """Nodes of a workflow that read a file which somebody has to fetch, as `red` names them."""
+    nodes = json.loads(path.read_text(encoding="utf-8"))["nodes"]
+    return {f"{node['type']} ({node['id']})" for node in nodes if node["properties"].get("models")}
+
+
+def red_in(page: Page, state: list[dict], path: Path) -> list[str]:
+    """What is red in a workflow, but for loaders whose files are missing."""
+    seen, fetch = red(page, state), loaders(path)
+    # What the frontend says of missing models is right there.
+    return [what for what in seen if what.endswith(")") and what not in fetch] if fetch else seen
+
+
 def workflow(page: Page, pack: str, path: Path, out: Path) -> dict[str, Any]:
     """One workflow, opened as a template of the pack."""
     page.evaluate(OPEN, [f"/api/workflow_templates/{pack}/{path.stem}.json", path.stem])
@@ -175,7 +193,7 @@ def workflow(page: Page, pack: str, path: Path, out: Path) -> dict[str, Any]:
         if shown_widgets(node) != saved[str(node["id"])]
     }
     loose = {f"{node['type']} ({node['id']})": node["loose"] for node in state if node["loose"]}
-    return {"nodes": len(state), "red": red(page, state), "not connected": loose, "changed": changed}
+    return {"nodes": len(state), "red": red_in(page, state, path), "not connected": loose, "changed": changed}
 
 
 def control(page: Page, out: Path) -> list[str]:

@@ -30,12 +30,12 @@ from typing import TYPE_CHECKING, Any
 
 from _paths import ROOT
 from comfyui_client import Comfy
-from comfyui_frontend import FLAGS, OPEN, PLACE, SHOW_ALL, look, open_frontend, past_the_welcome, red
+from comfyui_frontend import FLAGS, OPEN, PLACE, SHOW_ALL, loaders, look, open_frontend, past_the_welcome, red, red_in
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-PACK = "sora_nodes"
+PACK, SHOWN_AS = "sora_nodes", "Sora Nodes"  # its folder; its name in the dialog of templates
 HELP = {"en": ("SoraExtend", "Typical use"), "zh": ("SoraSampler", "典型用法")}
 APP = "extend"
 # Few steps, a short long video; inside subgraphs too.
@@ -123,24 +123,13 @@ def shoot(page: Page, path: Path, whole_graph: bool = True) -> None:
     page.screenshot(path=path)
 
 
-def loaders(path: Path) -> set[str]:
-    """Nodes of a workflow that read a file which somebody has to fetch, as `red` names them."""
-    nodes = json.loads(path.read_text(encoding="utf-8"))["nodes"]
-    return {f"{node['type']} ({node['id']})" for node in nodes if node["properties"].get("models")}
-
-
 def templates(page: Page, comfy: Comfy, out: Path, steps: int) -> dict[str, Any]:
     made = {}
     for path in sorted((ROOT / "workflows").glob("*.json")):
         page.evaluate(OPEN, [f"/api/workflow_templates/{PACK}/{path.stem}.json", path.stem])
         page.wait_for_timeout(2000)
-        fetch = loaders(path)
-        state = look(page)
-        seen = red(page, state)
-        if fetch:
-            # What the frontend says of missing models is right there; of the nodes only these loaders may be red.
-            seen = [what for what in seen if what.endswith(")") and what not in fetch]
-        entry: dict[str, Any] = {"nodes": len(state), "red": seen}
+        fetch, state = loaders(path), look(page)
+        entry: dict[str, Any] = {"nodes": len(state), "red": red_in(page, state, path)}
         if fetch:
             entry["to fetch"] = sorted(fetch)
             shoot(page, out / f"template_{path.stem}.png")
@@ -154,6 +143,19 @@ def templates(page: Page, comfy: Comfy, out: Path, steps: int) -> dict[str, Any]
         made[path.stem] = entry
         print(path.stem, entry, file=sys.stderr, flush=True)
     return made
+
+
+def dialog(page: Page, out: Path) -> str:
+    """The dialog of templates, at the pack's own: what it calls the pack."""
+    page.evaluate("() => app.extensionManager.command.execute('Comfy.BrowseTemplates')")
+    entry = page.locator(f"text=/^({PACK}|{SHOWN_AS})$/").last
+    entry.click()
+    page.wait_for_timeout(3000)
+    shoot(page, out / "templates.png", whole_graph=False)
+    name = entry.inner_text()
+    page.keyboard.press("Escape")
+    page.wait_for_timeout(500)
+    return name
 
 
 def control(page: Page) -> list[str]:
@@ -237,6 +239,8 @@ def wrong(made: dict[str, Any]) -> list[str]:
     found += [f"{k}: {v}" for k, v in made["blueprints"].items() if v["changed"] or v.get("failed") or v["inside"] < 2]
     found += [f"help {k}: {v}" for k, v in made["help"].items() if not (v["picture"] and v["rows"] > 5)]
     found += [f"no page {path}" for path in made["help pages missing"]]
+    if made["the pack is called"] != SHOWN_AS:
+        found.append(f"the pack is called {made['the pack is called']}")
     if not made["a missing clip is seen"]:
         found.append("a missing clip is not seen")
     return found
@@ -264,6 +268,7 @@ def main() -> None:
         past_the_welcome(page)
         page.evaluate(TEXT_HOWEVER_SMALL)
         made["templates"] = templates(page, comfy, args.out, args.steps)
+        made["the pack is called"] = dialog(page, args.out)
         made["a missing clip is seen"] = control(page)
         made["help pages missing"] = every_help_page(page)
         made["blueprints"] = {
