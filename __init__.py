@@ -22,8 +22,11 @@ def _register_core() -> None:
 
 _register_core()
 
+# Help pages: ComfyUI serves this folder, and its frontend looks for `docs/NODE/LANGUAGE.md` in it.
+WEB_DIRECTORY = "./web"
+
 # A test runner that collects this file as a plain module has no package to import from.
 if __package__:
     from .nodes import comfy_entrypoint
 
-    __all__ = ["comfy_entrypoint"]
+    __all__ = ["WEB_DIRECTORY", "comfy_entrypoint"]

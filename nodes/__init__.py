@@ -5,7 +5,14 @@
 
 from __future__ import annotations
 
+import logging
+from pathlib import Path
+
+from sora_core.host.current import desk, in_comfyui
+
 from .api import ComfyExtension, io
+
+SAMPLES = Path(__file__).resolve().parents[1] / "workflows" / "inputs"
 
 
 class SoraExtension(ComfyExtension):
@@ -26,5 +33,12 @@ class SoraExtension(ComfyExtension):
 
 
 async def comfy_entrypoint() -> SoraExtension:
-    """Return the pack."""
+    """Return the pack, with the inputs of its workflows where ComfyUI looks for them."""
+    # Here and not in `on_load`, which ComfyUI 0.3.64 never calls.
+    if in_comfyui():
+        from sora_core.host.desk.samples import bring_samples
+
+        problem = bring_samples(SAMPLES, desk().folders().input)
+        if problem:
+            logging.warning("Sora Nodes: %s", problem)
     return SoraExtension()

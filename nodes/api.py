@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 try:
@@ -18,6 +19,7 @@ __all__ = [
     "either",
     "either_output",
     "engine",
+    "essential",
     "io",
     "note",
     "said",
@@ -26,6 +28,13 @@ __all__ = [
 ]
 
 Patches = io.Custom("SORA_PATCHES")
+
+
+def essential(category: str) -> dict[str, Any]:
+    """Make the argument of a schema that puts its node among the frontend's essentials, under one of its categories."""
+    # An older ComfyUI does not take it, and one argument that it does not know loses it the whole pack.
+    known = "essentials_category" in inspect.signature(io.Schema).parameters
+    return {"essentials_category": category} if known else {}
 
 
 def note(cls: type[io.ComfyNode], text: str, images: Any = None) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .api import engine, io, note, said
+from .api import engine, essential, io, note, said
 from .inputs import (
     edit_outputs,
     fps_input,
@@ -13,6 +13,7 @@ from .inputs import (
     seconds_input,
     size_inputs,
     taken,
+    video_input,
     wanted_size,
     working_inputs,
 )
@@ -47,6 +48,7 @@ class SoraImageToVideo(io.ComfyNode):
             "Sora Image to Video",
             description="A picture as the first frame of a video, the last, or any other; or two as both ends.",
             search_aliases=["animate", "i2v", "image to video", "first last frame", "keyframe", "start image"],
+            **essential("Video Tools"),
             inputs=[
                 io.Image.Input("image", tooltip="The picture. It comes back untouched."),
                 io.Vae.Input("vae", tooltip="The VAE of the model."),
@@ -115,8 +117,9 @@ class SoraExtend(EditsVideo):
             description="More of a video, after it, before it or on both sides. Its own frames come back untouched. "
             "For much more than a second use Sora Long Video.",
             search_aliases=["extend video", "continue", "outpaint in time", "prequel", "longer"],
+            **essential("Video Tools"),
             inputs=[
-                io.Video.Input("video", tooltip="The video to go on from."),
+                video_input("video", "The video to go on from."),
                 io.Vae.Input("vae", tooltip="The VAE of the model."),
                 seconds_input("to add on a side"),
                 io.Combo.Input(
@@ -152,8 +155,9 @@ class SoraInfill(EditsVideo):
             "Sora Infill",
             description="Makes some frames of a video anew, or what a mask covers. All else comes back untouched.",
             search_aliases=["inpaint video", "missing frames", "interpolate", "remove object", "fill", "mask"],
+            **essential("Video Tools"),
             inputs=[
-                io.Video.Input("video", tooltip="The video."),
+                video_input("video", "The video."),
                 io.Vae.Input("vae", tooltip="The VAE of the model."),
                 io.String.Input(
                     "frames",
@@ -194,9 +198,10 @@ class SoraConnect(io.ComfyNode):
             description="Two videos in one: makes what leads from the end of the first to the start of the second. "
             "The second is brought to the size and frame rate of the first.",
             search_aliases=["transition", "blend videos", "connect", "morph", "join"],
+            **essential("Video Tools"),
             inputs=[
-                io.Video.Input("first", tooltip="The video that comes first."),
-                io.Video.Input("second", tooltip="The video that it leads to."),
+                video_input("first", "The video that comes first."),
+                video_input("second", "The video that it leads to."),
                 io.Vae.Input("vae", tooltip="The VAE of the model."),
                 seconds_input("there is between the two"),
                 *working_inputs(),
@@ -224,8 +229,9 @@ class SoraLoop(EditsVideo):
             "Sora Loop",
             description="Makes what leads from the end of a video back to its start, so that it plays for ever.",
             search_aliases=["perfect loop", "seamless loop", "cinemagraph", "gif loop"],
+            **essential("Video Tools"),
             inputs=[
-                io.Video.Input("video", tooltip="The video."),
+                video_input("video", "The video."),
                 io.Vae.Input("vae", tooltip="The VAE of the model."),
                 seconds_input("leads back to the start"),
                 *working_inputs(),
@@ -247,8 +253,9 @@ class SoraRemix(io.ComfyNode):
             "Sora Remix",
             description="A video to be restyled after the sampler's prompt (SDEdit). Connect denoise to the sampler.",
             search_aliases=["restyle", "video to video", "v2v", "sdedit", "style transfer", "remix"],
+            **essential("Video Tools"),
             inputs=[
-                io.Video.Input("video", tooltip="The video."),
+                video_input("video", "The video."),
                 io.Vae.Input("vae", tooltip="The VAE of the model."),
                 io.Float.Input(
                     "strength",

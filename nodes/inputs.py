@@ -24,7 +24,8 @@ def working_inputs(window: bool = True) -> list[io.Input]:
             min=0.0,
             max=120.0,
             step=1.0,
-            tooltip="Frames per second to work at (sora-mini: 8). 0 keeps the video's own.",
+            tooltip="Frames per second to work at (sora-mini: 8). 0 keeps the video's own. Of images it is their rate; "
+            "0 takes them for 8.",
         ),
         *size_inputs(),
     ]
@@ -95,6 +96,13 @@ def wanted_size(width: int, height: int) -> tuple[int, int] | None:
 
 
 # -- videos --------------------------------------------------------------------------------------------------
+def video_input(name: str, tooltip: str, optional: bool = False) -> io.Input:
+    """Ask for a video: a VIDEO, or its frames as an IMAGE, whose rate the node's `fps` is (0: 8 frames per second)."""
+    if not hasattr(io, "MultiType"):
+        return io.Video.Input(name, optional=optional, tooltip=tooltip)
+    return io.MultiType.Input(name, [io.Video, io.Image], optional=optional, tooltip=tooltip)
+
+
 def edit_outputs() -> list[io.Output]:
     """Return the outputs that every edit node has."""
     return [
@@ -114,9 +122,9 @@ def made_latent_input() -> io.Input:
 
 
 def taken(video: Any, vae: Any, fps: float, size: tuple[int, int] | None, latent: Any = None) -> Clip:
-    """Read a VIDEO for `vae`, at `fps` (0: its own). What is too long or too large is refused before it is decoded.
+    """Read a VIDEO, or frames `[T,H,W,C]` of the rate `fps`, for `vae`, at `fps` (0: its own).
 
-    latent: see `made_latent_input`.
+    What is too long or too large is refused before it is decoded. latent: see `made_latent_input`.
     """
     from dataclasses import replace
 

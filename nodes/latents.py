@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .api import Patches, engine, io, note, said
+from .api import Patches, engine, essential, io, note, said
 from .inputs import fps_input, side_inputs
 
 
@@ -19,6 +19,7 @@ class SoraEmptyLatent(io.ComfyNode):
             category="Sora/latents",
             description="The canvas of a new video: how long, how large, in what shape. Says what it had to round.",
             search_aliases=["empty video latent", "duration", "seconds", "resolution", "aspect ratio", "size"],
+            **essential("Video Generation"),
             inputs=[
                 io.Float.Input(
                     "seconds",

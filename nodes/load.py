@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .api import desk, engine, io
+from .api import desk, engine, essential, io
 
 NONE = "none"
 
@@ -18,6 +18,7 @@ class SoraLoadModel(io.ComfyNode):
             category="Sora/load",
             description="Loads a video model with its text encoder and VAE. sora-mini comes with the pack.",
             search_aliases=["sora", "checkpoint loader", "load video model", "text to video", "unet loader"],
+            **essential("Basics"),
             inputs=[
                 io.Combo.Input(
                     "model",

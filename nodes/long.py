@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .api import desk, engine, io, said, saved_video
+from .api import desk, engine, essential, io, said, saved_video
 from .inputs import (
     cfg_input,
     chosen,
@@ -16,6 +16,7 @@ from .inputs import (
     side_inputs,
     steps_input,
     taken,
+    video_input,
     window_input,
 )
 
@@ -35,6 +36,7 @@ class SoraLongVideo(io.ComfyNode):
             "same node goes on after the last finished segment. Run again with some shots changed, it keeps the others "
             "as they were; another seed makes all of them anew.",
             search_aliases=["long video", "infinite", "autoregressive", "extend many times", "minute", "movie"],
+            **essential("Video Generation"),
             inputs=[
                 io.Model.Input("model", tooltip="A video model."),
                 io.Clip.Input("clip", tooltip="Its text encoder."),
@@ -99,7 +101,7 @@ class SoraLongVideo(io.ComfyNode):
                     "drifts. 0: not at all.",
                 ),
                 sampler_input(),
-                io.Video.Input("video", optional=True, tooltip="A video to go on from. It comes back untouched."),
+                video_input("video", "A video to go on from. It comes back untouched.", optional=True),
                 io.ClipVision.Input(
                     "clip_vision", optional=True, tooltip="Sees the last frame of the video, for Wan 2.1 I2V."
                 ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .api import desk, io, said, saved_video
+from .api import desk, essential, io, said, saved_video
 
 CHOICES = {"policy": None, "on": True, "off": False}  # "policy", the default: what the policy in force says
 
@@ -20,6 +20,7 @@ class SoraSaveVideo(io.ComfyNode):
             description="Writes an mp4 that carries its workflow: drop it on the canvas and the graph comes back. "
             "Signs it with Content Credentials and marks its frames as made by a model.",
             search_aliases=["save video", "mp4", "video combine", "export", "output", "c2pa", "watermark"],
+            **essential("Basics"),
             inputs=[
                 io.Image.Input("images", tooltip="The frames."),
                 io.Float.Input("fps", default=8.0, min=0.1, max=240.0, step=1.0, tooltip="Frames per second."),

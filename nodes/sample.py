@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .api import desk, either, either_output, engine, io
+from .api import desk, either, either_output, engine, essential, io
 from .inputs import cfg_input, chosen, denoise_input, sampler_input, scheduler_input, seed_input, steps_input
 
 
@@ -18,6 +18,7 @@ class SoraSampler(io.ComfyNode):
             description="Makes the video, as a latent or as patches. Works with every video model of the host. Of a "
             "storyboard that is sampled again with some shots changed, the other shots stay as they were.",
             search_aliases=["ksampler", "sampler", "denoise", "generate", "text to video"],
+            **essential("Video Generation"),
             inputs=[
                 io.Model.Input("model", tooltip="A video model."),
                 io.Conditioning.Input("positive", tooltip="What the video should show."),

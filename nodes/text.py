@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from .api import engine, io, note, said
+from .api import engine, essential, io, note, said
 from .inputs import fps_input, seed_input, side_inputs, watched
 
 DOUBTFUL = 0.6  # confidence below which a fact is named as in doubt
@@ -21,6 +21,7 @@ class SoraTextEncode(io.ComfyNode):
             category="Sora/text",
             description="Encodes a prompt, and says which of its words the model does not know.",
             search_aliases=["prompt", "clip text encode", "conditioning", "positive", "negative", "text"],
+            **essential("Video Generation"),
             inputs=[
                 io.Clip.Input("clip", tooltip="The text encoder of the model."),
                 io.String.Input(
@@ -123,6 +124,7 @@ class SoraStoryboard(io.ComfyNode):
             description="Two to eight shots in one video, made together: each follows its own prompt, with hard cuts "
             "between them, and a subject that is named again is the same one.",
             search_aliases=["shots", "multi prompt", "scenes", "prompt travel", "storyboard", "cut"],
+            **essential("Video Generation"),
             inputs=[
                 io.Clip.Input("clip", tooltip="The text encoder of the model."),
                 io.String.Input(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .api import engine, io, note
+from .api import engine, essential, io, note
 
 
 class SoraVAEDecode(io.ComfyNode):
@@ -17,6 +17,7 @@ class SoraVAEDecode(io.ComfyNode):
             description="Turns a latent into frames. Works through long videos piece by piece, and in tiles when "
             "memory runs out.",
             search_aliases=["vae decode", "latent to image", "latent to video", "decode"],
+            **essential("Video Generation"),
             inputs=[
                 io.Latent.Input("latent", tooltip="From a sampler."),
                 io.Vae.Input("vae", tooltip="The VAE of the model that made the latent."),

@@ -161,4 +161,8 @@ def test_what_the_nodes_use_is_in_the_package():
     lines = (ROOT / ".comfyignore").read_text().splitlines()
     left_out = [line.strip("/") for line in lines if line and not line.startswith("#")]
     assert all((ROOT / name).exists() or name == ".github" for name in left_out)
-    assert not {"nodes", "sora_core", "workflows", "locales", "__init__.py", "requirements.txt"} & set(left_out)
+    needed = {"nodes", "sora_core", "workflows", "locales", "subgraphs", "web", "__init__.py", "requirements.txt"}
+    assert not needed & set(left_out)
+    # A wheel has what ComfyUI looks for in the pack's folder.
+    wheel = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    assert needed - {"sora_core", "requirements.txt"} == set(wheel)

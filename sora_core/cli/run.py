@@ -115,12 +115,22 @@ def shared_workflows(pack: Path | None) -> dict[str, Path]:
 
 
 def list_workflows(shared: dict[str, Path]) -> None:
-    """Print a line for each workflow: its name, and what it does where its file says so."""
+    """Print a line for each workflow that runs here: its name, and what it does where its file says so."""
+    shared = {name: path for name, path in shared.items() if not needs_comfyui(path)}
     width = max(map(len, shared), default=0)
     for name, path in shared.items():
         print(f"{name:{width}}  {about(path)}".rstrip())
     hint = "Run one by its name" if shared else "No workflows came with the package: give the path of one"
     print(f"{hint}, for example: sora run {next(iter(shared), 'workflow.json')}", file=sys.stderr)
+
+
+def needs_comfyui(path: Path) -> bool:
+    """Return whether a workflow names models that ComfyUI's own loaders load, which are not ours."""
+    try:
+        nodes = json.loads(path.read_text(encoding="utf-8")).get("nodes") or []
+        return any((node.get("properties") or {}).get("models") for node in nodes)
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def about(path: Path) -> str:

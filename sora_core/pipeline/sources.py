@@ -38,7 +38,8 @@ def take_clip(
         return read_clip(source, fps=fps, size=size, multiple=multiple)
     if isinstance(source, Tensor):
         rate = fps or usual_fps
-        return _fitted(Clip(source, rate), multiple, rate, size)
+        notes = () if fps else (f"Images have no rate of their own: taken for {rate:g} frames per second.",)
+        return _fitted(Clip(source, rate, notes=notes), multiple, rate, size)
     if isinstance(source, VideoResult):
         remember_made(source.frames)
         source = source.clip()

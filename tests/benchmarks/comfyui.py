@@ -32,6 +32,7 @@ from comfyui_core import FAMILIES, family_in_our_nodes, ksampler
 from comfyui_core import refusals as core_refusals
 from comfyui_inside import MISSED, SCRIPTS, run_theirs
 from comfyui_native import native as native_nodes
+from make_workflows import bundled
 
 from sora_core.diffusion.samplers import SAMPLERS
 from sora_core.host.desk.folders import Folders
@@ -122,7 +123,7 @@ def workflows(comfy: Comfy, host: Host, args: argparse.Namespace) -> dict:
     for path in filter(Path.is_file, (WORKFLOWS / "inputs").iterdir()):
         comfy.upload(path)
     made = {}
-    for path in sorted(WORKFLOWS.glob("*.json")):
+    for path in bundled():
         graph = api_graph(host, path, args.steps)
         sampler = named(graph, "SoraSampler")
         if sampler is None:

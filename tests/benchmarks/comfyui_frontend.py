@@ -37,6 +37,8 @@ FLAGS = [
 # Widgets of the frontend's own, which the pack does not name; what only displays is not saved.
 BUTTONS, DISPLAYS = {"control_after_generate", "upload"}, {"video-preview", "$$canvas-image-preview"}
 NODES_WRONG = ("missing", "not frozen", "red", "moved", "not the default")
+NOTES = ["Note", "MarkdownNote"]  # the frontend's own nodes, which no server knows
+TOURS = ["Comfy.OnboardingCoachmarks.Seen", ["appMode", "firstRun"]]
 PICTURED = 8  # nodes on one picture
 READY = "() => window.app?.graph && window.LiteGraph?.registered_node_types?.['SoraSampler']"
 # A node is red when its type is not the server's, or an error was noted.
@@ -60,6 +62,10 @@ PLACE = """([ids, first]) => {
 }"""
 # As the dialog of templates does it.
 OPEN = """([url, name]) => fetch(url).then(r => r.json()).then(graph => app.loadGraphData(graph, true, true, name))"""
+# Out of app mode, in which the shared workflows open.
+TO_GRAPH = """async () => {
+    if (!app.canvas.canvas.checkVisibility()) await app.extensionManager.command.execute('Comfy.ToggleLinear');
+}"""
 # On a canvas that shows all of the graph.
 SHOW_ALL = """() => {
     const nodes = app.graph._nodes, ds = app.canvas.ds, box = app.canvas.canvas.getBoundingClientRect();
@@ -74,6 +80,7 @@ SHOW_ALL = """() => {
 
 def photograph(page: Page, path: Path) -> None:
     page.keyboard.press("Escape")
+    page.evaluate(TO_GRAPH)
     page.evaluate(SHOW_ALL)
     page.wait_for_timeout(1500)
     page.screenshot(path=path)
@@ -83,6 +90,14 @@ def open_frontend(page: Page, url: str) -> None:
     page.goto(url)
     page.wait_for_function(READY, timeout=120_000)
     page.wait_for_timeout(2000)
+
+
+def past_the_welcome(page: Page) -> None:
+    """Leave the dialogs of a first start behind."""
+    page.evaluate("([name, seen]) => app.extensionManager.setting.set(name, seen)", TOURS)
+    for _ in range(3):
+        page.keyboard.press("Escape")
+        page.wait_for_timeout(400)
 
 
 def red(page: Page, state: list[dict]) -> list[str]:
@@ -103,7 +118,7 @@ def shown_widgets(node: dict) -> list:
 def look(page: Page) -> list[dict]:
     """What is on the canvas."""
     known = page.evaluate("() => fetch('/object_info').then(r => r.json()).then(Object.keys)")
-    return page.evaluate(STATE, known)
+    return page.evaluate(STATE, [*known, *NOTES])
 
 
 def frozen_widgets(node: dict) -> list[str]:
@@ -119,6 +134,7 @@ def frozen_widgets(node: dict) -> list[str]:
 def all_nodes(page: Page, url: str, out: Path) -> dict[str, Any]:
     """The pack's nodes as the frontend knows them, one of each on the canvas."""
     open_frontend(page, url)
+    past_the_welcome(page)
     known = page.evaluate("() => Object.keys(LiteGraph.registered_node_types)")
     python = page.evaluate("() => fetch('/object_info').then(r => r.json())")
     ours = sorted(n for n, info in python.items() if n.startswith("Sora") and n in FROZEN)
@@ -151,6 +167,19 @@ def all_nodes(page: Page, url: str, out: Path) -> dict[str, Any]:
     }
 
 
+def loaders(path: Path) -> set[str]:
+    """Nodes of a workflow that read a file which somebody has to fetch, as `red` names them."""
+    nodes = json.loads(path.read_text(encoding="utf-8"))["nodes"]
+    return {f"{node['type']} ({node['id']})" for node in nodes if node["properties"].get("models")}
+
+
+def red_in(page: Page, state: list[dict], path: Path) -> list[str]:
+    """What is red in a workflow, but for loaders whose files are missing."""
+    seen, fetch = red(page, state), loaders(path)
+    # What the frontend says of missing models is right there.
+    return [what for what in seen if what.endswith(")") and what not in fetch] if fetch else seen
+
+
 def workflow(page: Page, pack: str, path: Path, out: Path) -> dict[str, Any]:
     """One workflow, opened as a template of the pack."""
     page.evaluate(OPEN, [f"/api/workflow_templates/{pack}/{path.stem}.json", path.stem])
@@ -164,7 +193,7 @@ def workflow(page: Page, pack: str, path: Path, out: Path) -> dict[str, Any]:
         if shown_widgets(node) != saved[str(node["id"])]
     }
     loose = {f"{node['type']} ({node['id']})": node["loose"] for node in state if node["loose"]}
-    return {"nodes": len(state), "red": red(page, state), "not connected": loose, "changed": changed}
+    return {"nodes": len(state), "red": red_in(page, state, path), "not connected": loose, "changed": changed}
 
 
 def control(page: Page, out: Path) -> list[str]:

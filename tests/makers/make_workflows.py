@@ -1,9 +1,10 @@
-"""Writes the editing workflows of `workflows/`, the stills and clips that they start from, and their pictures.
+"""Writes the shared workflows of `workflows/`, the stills and clips that they start from, and their pictures.
 
     python tests/makers/make_workflows.py [--inputs] [--pictures] [--sprites FOLDER]
 
 The workflows are saved as the frontend saves them. --inputs draws the stills and clips anew. A picture is the
-workflow's own result, run on the embedded host, so `--pictures` takes a while.
+workflow's own result, run on the embedded host, so `--pictures` takes a while. Workflows for models of other makers
+(`model_workflows.py`) have no result here: theirs are drawn by `draw_help.py`.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ import json
 import tempfile
 from pathlib import Path
 
-from sora_core.host.api.dynamic import DynamicCombo
+from core_schemas import CORE_SCHEMAS
+from frontend_format import add_note, lay_out, workflow
+from model_workflows import MODEL_WORKFLOWS, where_files_go, with_files
+
 from sora_core.host.desk.folders import Folders
-from sora_core.host.graph.widgets import default_of, widget_of
 from sora_core.host.host import Host
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,7 +40,7 @@ EDITS: dict[str, tuple[str, dict, str]] = {
     "loop": ("SoraLoop", VIDEO, PROMPT),
     "remix": ("SoraRemix", VIDEO, "a cat moving right in the snowy mountains"),
 }
-# What a workflow says of itself, where the frontend keeps it: name and description.
+# What a workflow says of itself, in the file and in a note on the canvas: its name and what it does.
 ABOUT = {
     "text_to_video": ("Text to video", "A prompt becomes a video of two seconds."),
     "text_to_video_4step": ("Text to video, quick", "The same in four steps, by the LoRA that comes with the pack."),
@@ -49,9 +52,57 @@ ABOUT = {
     "remix": ("Restyle", "A clip is made anew after a prompt, and keeps its motion."),
     "storyboard": ("Storyboard", "Three shots in one video, with the same character."),
     "long_video": ("Long video", "A video of any length, made in segments; the same run goes on after a stop."),
+    "wan22_5b_extend": (
+        "Extend with Wan 2.2 5B",
+        "In ComfyUI, with files of your own: a clip goes on for two seconds.",
+    ),
+    "wan22_14b_image_to_video": (
+        "Image to video with Wan 2.2 14B",
+        "In ComfyUI, with files of your own: a picture becomes a video, by both experts in one run.",
+    ),
+    "ltx_image_to_video": (
+        "Image to video with LTX-Video",
+        "In ComfyUI, with files of your own: a picture becomes a video of four seconds.",
+    ),
+}
+ABOUT_ZH = {
+    "text_to_video": ("文生视频", "由提示词生成两秒的视频。"),
+    "text_to_video_4step": ("文生视频（快速）", "同样的内容只用四步，靠节点包附带的 LoRA。"),
+    "image_to_video": ("图生视频", "一张静止的图片作为视频的第一帧。"),
+    "extend": ("延长", "把一段视频再延长一秒；原有的帧保持不变。"),
+    "infill": ("补全", "重新生成视频中间的若干帧。"),
+    "connect": ("连接", "把两段视频连成一段，中间一秒由模型生成。"),
+    "loop": ("循环", "让视频回到开头，可以无限循环播放。"),
+    "remix": ("重绘", "按提示词重新生成视频，并保留其运动。"),
+    "storyboard": ("分镜", "一个视频里有三个镜头，主角是同一个。"),
+    "long_video": ("长视频", "任意长度的视频，分段生成；中断后再次运行会接着做。"),
+    "wan22_5b_extend": ("用 Wan 2.2 5B 延长", "在 ComfyUI 中使用您自己的模型文件：把一段视频延长两秒。"),
+    "wan22_14b_image_to_video": (
+        "用 Wan 2.2 14B 图生视频",
+        "在 ComfyUI 中使用您自己的模型文件：两个专家模型一次运行，由图片生成视频。",
+    ),
+    "ltx_image_to_video": ("用 LTX-Video 图生视频", "在 ComfyUI 中使用您自己的模型文件：由图片生成四秒的视频。"),
 }
 # Two nodes of one type: titles tell them apart, to people and to `sora run --set "Prompt.text=..."`.
-TITLES = {"positive": "Prompt", "negative": "Negative prompt"}
+TITLES = {"positive": "Prompt", "negative": "Negative prompt", "high": "High noise", "low": "Low noise"}
+# What app mode asks for: the widgets that an artist changes; tall ones hold a text.
+ASKED = {
+    "LoadImage": ["image"],
+    "LoadVideo": ["file"],
+    "SoraTextEncode": ["text"],
+    "SoraStoryboard": ["shots"],
+    "SoraEmptyLatent": ["seconds", "width", "height"],
+    "SoraImageToVideo": ["seconds"],
+    "SoraExtend": ["seconds", "direction"],
+    "SoraInfill": ["frames"],
+    "SoraConnect": ["seconds"],
+    "SoraLoop": ["seconds"],
+    "SoraRemix": ["strength"],
+    "SoraSampler": ["seed", "steps"],
+    "SoraLongVideo": ["shots", "seconds", "seed"],
+}
+TALL = ("text", "shots")
+APP_MODE = True  # a workflow opens as an app, its graph one click away; not where the graph names files to fetch
 SHOWN = "a penguin walks left in the snowy mountains"
 STORY = "\n".join(f"2s: a penguin moving left {place}" for place in ("on a beach", "in the forest", "in the desert"))
 
@@ -87,7 +138,11 @@ def edit_graph(kind: str, inputs: dict, prompt: str) -> dict:
 
 
 def graphs() -> dict[str, dict]:
-    made = {name: edit_graph(*edit) for name, edit in EDITS.items()}
+    """The workflows that run on what comes with the pack."""
+    text = edit_graph("SoraImageToVideo", {}, SHOWN)
+    text["edit"] = ("SoraEmptyLatent", {})
+    text["sample"][1]["seed"] = 7
+    made = {"text_to_video": text} | {name: edit_graph(*edit) for name, edit in EDITS.items()}
     for name in BETWEEN:
         made[name]["sample"][1]["cfg"] = 2.0
     story = edit_graph("SoraImageToVideo", {}, "")
@@ -109,84 +164,52 @@ def graphs() -> dict[str, dict]:
     return made
 
 
-def depths(graph: dict) -> dict[str, int]:
-    """How many nodes lie, at most, before each node."""
-    depth: dict[str, int] = {}
-    for name, (_, inputs) in graph.items():
-        sources = [depth[value[0]] for value in inputs.values() if isinstance(value, tuple)]
-        depth[name] = max(sources, default=-1) + 1
-    return depth
-
-
-def save_as_frontend(graph: dict, schemas: dict, workflow: str) -> dict:
-    """The graph in the UI format: nodes left to right by depth, every widget with its value."""
-    depth = depths(graph)
-    number = {name: i for i, name in enumerate(graph, 1)}
-    nodes, links, rows = [], [], {}
-    outgoing: dict[tuple[str, int], list[int]] = {}
-    for name, (kind, given) in graph.items():
-        schema = schemas[kind]
-        sockets, widgets = [], []
-        for entry in schema.inputs:
-            value, widget = given.get(entry.id), widget_of(entry)
-            if widget is not None:
-                widgets += widget_values(entry, value)
-            if not isinstance(value, tuple) and widget is not None:
-                continue
-            link = None
-            if isinstance(value, tuple):
-                link = len(links) + 1
-                output = schemas[graph[value[0]][0]].outputs[value[1]]
-                links.append([link, number[value[0]], value[1], number[name], len(sockets), output.get_io_type()])
-                outgoing.setdefault(value, []).append(link)
-            socket = {"name": entry.id, "type": entry.get_io_type(), "link": link}
-            if widget is not None:
-                socket["widget"] = {"name": entry.id}
-            sockets.append(socket)
-        if kind in ("LoadImage", "LoadVideo"):
-            widgets.append("image")  # the upload button
-        row = rows[depth[name]] = rows.get(depth[name], -1) + 1
-        nodes.append(
-            {
-                "id": number[name],
-                "type": kind,
-                "pos": [40 + 380 * depth[name], 60 + 280 * row],
-                "size": [330, 120 + 24 * len(widgets)],
-                "flags": {},
-                "order": len(nodes),
-                "mode": 0,
-                "inputs": sockets,
-                "outputs": [],
-                "properties": {"Node name for S&R": kind},
-                "widgets_values": widgets,
-                **({"title": TITLES[name]} if name in TITLES else {}),
-            }
-        )
-    for node, (name, (kind, _)) in zip(nodes, graph.items(), strict=True):
-        node["outputs"] = [
-            {"name": o.display_name or o.get_io_type(), "type": o.get_io_type(), "links": outgoing.get((name, i), [])}
-            for i, o in enumerate(schemas[kind].outputs)
-        ]
+def model_graphs(schemas: dict) -> dict[str, dict]:
+    """The workflows for models of other makers, but for those that want a node which the pack has not."""
     return {
-        "last_node_id": len(nodes),
-        "last_link_id": len(links),
-        "nodes": nodes,
-        "links": links,
-        "groups": [],
-        "config": {},
-        "extra": {"info": dict(zip(("name", "description"), ABOUT[workflow], strict=True))},
-        "version": 0.4,
+        name: with_files(entry, schemas)
+        for name, entry in MODEL_WORKFLOWS.items()
+        if all(node in schemas for node in entry.needs)
     }
 
 
-def widget_values(entry, value) -> list:
-    """What the frontend stores for the widget of `entry`."""
-    value = default_of(entry, guess=True) if value is None or isinstance(value, tuple) else value
-    if isinstance(entry, DynamicCombo.Input):
-        chosen = next(option for option in entry.options if option.key == value)
-        return [value, *(item for sub in chosen.inputs for item in widget_values(sub, None))]
-    after = getattr(entry, "control_after_generate", None)
-    return [value, "fixed"] if after else [value]
+def bundled() -> list[Path]:
+    """The files of the workflows that run without any file of somebody else's."""
+    return [WORKFLOWS / f"{name}.json" for name in sorted(graphs())]
+
+
+def schemas_of(host: Host) -> dict:
+    return CORE_SCHEMAS | {kind: node.GET_SCHEMA() for kind, node in host.registry.nodes.items()}
+
+
+def note_of(name: str) -> str:
+    """What a workflow says of itself on the canvas, and which files it wants."""
+    text = "\n\n".join(f"## {title}\n\n{told}" for title, told in (ABOUT[name], ABOUT_ZH[name]))
+    if name in MODEL_WORKFLOWS:
+        text += f"\n\n**Files / 文件**\n\n{where_files_go(MODEL_WORKFLOWS[name])}"
+    return text
+
+
+def save_as_frontend(graph: dict, schemas: dict, name: str) -> dict:
+    """The graph in the UI format, with a note, app mode, and for each loader where its file is to be had."""
+    laid = lay_out(graph, schemas, titles=TITLES)
+    by_number = {node["id"]: node for node in laid.nodes}
+    for loader, file in MODEL_WORKFLOWS[name].files.items() if name in MODEL_WORKFLOWS else ():
+        by_number[laid.number[loader]]["properties"]["models"] = [file.model]
+    add_note(laid, note_of(name), 480 if name in MODEL_WORKFLOWS else 260)
+    inputs = [
+        [laid.number[entry], widget, *([{"height": 120}] if widget in TALL else [])]
+        for entry, (kind, _) in graph.items()
+        for widget in ASKED.get(kind, ())
+        if entry != "negative"
+    ]
+    outputs = [laid.number[entry] for entry, (kind, _) in graph.items() if schemas[kind].is_output_node]
+    extra = {
+        "info": dict(zip(("name", "description"), ABOUT[name], strict=True)),
+        "linearMode": APP_MODE and name not in MODEL_WORKFLOWS,
+        "linearData": {"inputs": inputs, "outputs": outputs},
+    }
+    return workflow(laid, extra)
 
 
 def make_inputs(sprites: Path | None) -> None:
@@ -230,11 +253,11 @@ def main() -> None:
         make_inputs(args.sprites)
     with tempfile.TemporaryDirectory() as folder:
         host = Host(Folders(INPUTS, Path(folder) / "output", Path(folder) / "temp"))
-        schemas = {kind: node.GET_SCHEMA() for kind, node in host.registry.nodes.items()}
-        for name, graph in graphs().items():
+        schemas = schemas_of(host)
+        for name, graph in (graphs() | model_graphs(schemas)).items():
             text = json.dumps(save_as_frontend(graph, schemas, name), indent=1, ensure_ascii=False)
             (WORKFLOWS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
-            if args.pictures:
+            if args.pictures and name in graphs():
                 make_picture(host, name, ["SoraLongVideo.seconds=6"] if name == "long_video" else [])
 
 

@@ -281,3 +281,20 @@ def test_bad_input_is_named(host, kind, inputs, words):
 def test_bad_storyboards_stop_before_anything_runs(host):
     with pytest.raises(SoraError, match="Line 2.*no prompt"):
         host.run(long_graph(shots="2s: a cat\n2s:"))
+
+
+@pytest.mark.parametrize("fps", [8.0, 0.0])
+def test_images_go_where_a_video_goes(host, fps):
+    """At the rate that the node is given; what a graph wrote with a VIDEO there stays valid."""
+    made = {}
+    for kind, source in (("video", ["a", 0]), ("images", ["parts", 0])):
+        nodes = graph("SoraExtend", video=source, seconds=0.5, direction="forwards", fps=fps)
+        nodes["parts"] = {"class_type": "GetVideoComponents", "inputs": {"video": ["a", 0]}}
+        result = host.run(nodes)
+        made[kind] = read_video(result.files[0])[0]
+        (text,) = result.outputs["edit"]["text"]
+        assert ("taken for 8 frames per second" in text) == (kind == "images" and not fps)
+    assert torch.equal(made["video"], made["images"])
+    nodes["edit"]["inputs"]["video"] = ["load", 2]
+    with pytest.raises(SoraError, match="takes VIDEO,IMAGE, but output 2 of .* is VAE"):
+        host.run(nodes)

@@ -10,7 +10,10 @@ import torch
 from marks import SLOW_WORKFLOWS, with_slow
 from nodes_support import TINY, make_host, save_tiny
 
+from sora_core.host.api.sockets import MatchType
 from sora_core.host.desk.folders import Folders
+from sora_core.host.graph.validate import fits, input_type
+from sora_core.host.graph.widgets import widget_of
 from sora_core.host.host import Host
 from sora_core.loading.checkpoint import WEIGHTS
 from sora_core.media.clips import read_clip
@@ -19,6 +22,7 @@ from sora_core.media.video import probe
 TEXT_TO_VIDEO = make_workflows.WORKFLOWS / "text_to_video.json"
 
 FRAMES = {
+    "text_to_video": 17,
     "image_to_video": 17,
     "extend": 25,
     "infill": 17,
@@ -39,9 +43,12 @@ def host(tmp_path, monkeypatch):
 
 
 def test_workflows_are_up_to_date(host):
-    schemas = {kind: node.GET_SCHEMA() for kind, node in host.registry.nodes.items()}
-    graphs = make_workflows.graphs()
-    assert set(graphs) == set(FRAMES)
+    """Run `python tests/makers/make_workflows.py` after a change of a schema, or where a node came that one wants."""
+    schemas = make_workflows.schemas_of(host)
+    graphs = make_workflows.graphs() | make_workflows.model_graphs(schemas)
+    assert set(make_workflows.graphs()) == set(FRAMES) and len(FRAMES) == 10
+    assert set(graphs) == {path.stem for path in make_workflows.WORKFLOWS.glob("*.json")}
+    assert set(graphs) == {path.stem for path in make_workflows.WORKFLOWS.glob("*.jpg")}
     for name, graph in graphs.items():
         saved = json.loads((make_workflows.WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))
         made = json.loads(json.dumps(make_workflows.save_as_frontend(graph, schemas, name)))
@@ -49,7 +56,47 @@ def test_workflows_are_up_to_date(host):
         for node in [*saved["nodes"], *made["nodes"]]:
             node.pop("pos"), node.pop("size")
         assert saved["nodes"] == made["nodes"] and saved["links"] == made["links"], name
-        assert saved["extra"]["info"] == made["extra"]["info"]
+        assert saved["extra"] == made["extra"]
+
+
+def test_app_mode_shows_what_an_artist_changes(host):
+    """Each widget that it names is there, and what comes out is a saved video."""
+    schemas = make_workflows.schemas_of(host)
+    for path in sorted(make_workflows.WORKFLOWS.glob("*.json")):
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        data, kinds = saved["extra"]["linearData"], {node["id"]: node["type"] for node in saved["nodes"]}
+        # As an app, but for those whose note says which files to fetch.
+        assert saved["extra"]["linearMode"] == (path.stem in FRAMES)
+        assert [kinds[number] for number in data["outputs"]] in (["SoraSaveVideo"], ["SoraLongVideo"])
+        for number, widget, *_ in data["inputs"]:
+            (entry,) = [e for e in schemas[kinds[number]].inputs if e.id == widget]
+            assert widget_of(entry) is not None, (path.stem, widget)
+        asked = {widget for _, widget, *_ in data["inputs"]}
+        assert asked & {"text", "shots"} and "seed" in asked, path.stem
+
+
+def test_workflows_for_other_models_name_their_files(host):
+    """In a note, on the loaders, and where ComfyUI looks for what it can fetch; and their links lead on."""
+    schemas = make_workflows.schemas_of(host)
+    for name in make_workflows.model_graphs(schemas):
+        saved = json.loads((make_workflows.WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))
+        (note,) = [node for node in saved["nodes"] if node["type"] == "MarkdownNote"]
+        wanted = make_workflows.MODEL_WORKFLOWS[name].files.values()
+        loaders = [node for node in saved["nodes"] if node["properties"].get("models")]
+        assert len(loaders) == len(wanted) >= 2
+        for file in wanted:
+            assert all(
+                part in note["widgets_values"][0] for part in (f"    {file.folder}/\n", f"        {file.name}\n")
+            )
+            assert file.url.startswith("https://") and file.url.endswith(f"/{file.name}")
+            assert any(node["widgets_values"][0] == file.name for node in loaders)
+        nodes = {node["id"]: node for node in saved["nodes"]}
+        for _, start, slot, end, place, kind in saved["links"]:
+            name_in = nodes[end]["inputs"][place]["name"]
+            (entry,) = [e for e in schemas[nodes[end]["type"]].inputs if e.id == name_in]
+            assert nodes[start]["outputs"][slot]["type"] == kind
+            # What our sampler gives is what went in.
+            assert kind == MatchType.io_type or fits(kind, input_type(entry)), (name, name_in)
 
 
 @pytest.mark.parametrize("name", with_slow(FRAMES, SLOW_WORKFLOWS))

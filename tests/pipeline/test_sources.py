@@ -130,3 +130,12 @@ def test_progress_ends_at_its_total(pipe, seconds):
     told = []
     pipe.extend(BYTES, "a cat", seconds=seconds, progress=lambda done, total: told.append((done, total)), **HOW)
     assert told[-1][0] == told[-1][1] and all(done <= total for done, total in told)
+
+
+def test_frames_that_a_graph_made_become_a_clip():
+    """A rate that nobody gave is told."""
+    frames = torch.rand(5, 32, 48, 3)
+    guessed, given = take_clip(frames, 16), take_clip(frames, 16, fps=24)
+    assert torch.equal(guessed.frames, frames) and torch.equal(given.frames, guessed.frames)
+    assert (guessed.fps, given.fps, given.notes) == (8, 24, ())
+    assert "no rate of their own: taken for 8 frames per second" in guessed.notes[0]

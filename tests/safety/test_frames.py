@@ -210,7 +210,7 @@ def load_quick(host: Host, path):
 def shared_workflows() -> list:
     import make_workflows
 
-    return sorted(make_workflows.WORKFLOWS.glob("*.json"))
+    return make_workflows.bundled()
 
 
 @pytest.mark.parametrize("name", with_slow([p.stem for p in shared_workflows()], SLOW_WORKFLOWS))
