@@ -16,6 +16,7 @@ from torch import Tensor
 from ..diffusion.prompts import SHOTS
 from ..loading.identity import identity
 from ..tasks.long.spans import Again, Span, keep
+from ..tasks.shots import SHOT
 from .engine import Conditioning, Engine, Latent
 
 LIMIT = 128 * 2**20  # bytes of all results
@@ -40,10 +41,10 @@ def sample_shots(
     sample: samples a LATENT. settings: all that decides the result besides model, latent and positive prompt. tell:
     called with what was kept.
     """
-    spans = _spans_of(latent, positive)
+    shots, options = _shots_of(positive)
+    spans = _spans_of(latent, shots)
     if spans is None or engine.latent_space(model=model).masks == "none":
         return sample(latent)
-    options = {key: value for key, value in positive[0][1].items() if key != SHOTS}
     rest = {key: value for key, value in latent.items() if key != "samples"}
     family = identity([engine.identity(model), [*latent["samples"].shape[3:]], rest, options, settings], whole=True)
     again = _find(family, spans)
@@ -62,19 +63,38 @@ def forget() -> None:
     _results.clear()
 
 
-def _spans_of(latent: Latent, positive: Conditioning) -> tuple[Span, ...] | None:
-    """Read where the shots of a storyboard lie; None for what is none, or does not start from an empty latent."""
+def _shots_of(positive: Conditioning) -> tuple[list[tuple[int, Any]], dict[str, Any]]:
+    """Read the shots of a storyboard in either form, see `tasks.shots`: (latents, prompt) each, and what all share.
+
+    There are none where the conditioning is no storyboard's.
+    """
+    if len(positive) == 1 and SHOTS in positive[0][1]:
+        (context, options), counts = positive[0], positive[0][1][SHOTS]
+        if context.shape[1] % len(counts):
+            return [], {}
+        # Prompts are padded to the longest one, which may have changed.
+        parts = [_unpadded(part) for part in context.chunk(len(counts), 1)]
+        shared = {key: value for key, value in options.items() if key != SHOTS}
+        return list(zip(counts, parts, strict=True)), shared
+    prompts: dict[tuple[int, int, int], list[Any]] = {}
+    for context, options in positive:
+        if SHOT not in options:
+            return [], {}
+        own = {key: value for key, value in options.items() if key not in (SHOT, "mask")}
+        prompts.setdefault(options[SHOT], []).append([context, own])
+    return [(count, prompt) for (_, count, _), prompt in sorted(prompts.items(), key=lambda item: item[0])], {}
+
+
+def _spans_of(latent: Latent, shots: list[tuple[int, Any]]) -> tuple[Span, ...] | None:
+    """Tell where the shots of a storyboard lie; None for what is none, or does not start from an empty latent."""
     samples = latent["samples"]
-    counts = positive[0][1].get(SHOTS) if len(positive) == 1 else None
-    if counts is None or len(counts) < 2 or samples.ndim != 5 or samples.shape[0] != 1 or "noise_mask" in latent:
+    if len(shots) < 2 or not isinstance(samples, Tensor) or samples.ndim != 5 or samples.shape[0] != 1:
         return None
-    context = positive[0][0]
-    if sum(counts) != samples.shape[2] or context.shape[1] % len(counts) or bool(samples.any()):
+    if "noise_mask" in latent or sum(count for count, _ in shots) != samples.shape[2] or bool(samples.any()):
         return None
     spans, begin = [], 0
-    for count, part in zip(counts, context.chunk(len(counts), 1), strict=True):
-        # Prompts are padded to the longest one, which may have changed.
-        spans.append(Span(identity([_unpadded(part), count], whole=True), begin, begin + count))
+    for count, prompt in shots:
+        spans.append(Span(identity([prompt, count], whole=True), begin, begin + count))
         begin += count
     return tuple(spans)
 

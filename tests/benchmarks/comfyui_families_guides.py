@@ -255,12 +255,6 @@ def bad() -> dict[str, Any]:
     return {name: refused(lambda b=bench, given=latent: b.ours(given)) for name, (bench, latent) in cases.items()}
 
 
-@torch.no_grad()
-def run() -> Result:
-    """Compare all families and tasks. ComfyUI has to be started, see `comfyui_tiny.start`."""
-    return {name: family() for name, family in FAMILIES.items()}
-
-
 FAMILIES: dict[str, Callable[[], dict[str, Any]]] = {
     "LTX-Video": lambda: Ltx("ltxv", sound=False).run(),
     "LTX-2": lambda: Ltx("ltxav", sound=False).run(),
@@ -273,6 +267,9 @@ FAMILIES: dict[str, Callable[[], dict[str, Any]]] = {
 if __name__ == "__main__":
     asked = sys.argv[2:]
     tiny.start(Path(sys.argv[1]))
+    found: Result = {}
     with torch.no_grad():
         for name in asked or FAMILIES:
-            print(json.dumps({name: FAMILIES[name]()}, indent=1), flush=True)
+            found[name] = FAMILIES[name]()
+            print(f"{name}: {json.dumps(found[name])}", file=sys.stderr, flush=True)
+    print(json.dumps(found))

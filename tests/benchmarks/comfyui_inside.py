@@ -14,7 +14,12 @@ from comfyui_story import missed as missed_story
 
 SAME_SAMPLER = 1e-4  # largest difference of two ways to sample the same
 SAME_CONDITION = 1e-6  # of what reaches a network by our nodes and by core's
-SCRIPTS = {"families": "comfyui_families.py", "experts": "comfyui_experts.py", "story": "comfyui_story.py"}
+SCRIPTS = {
+    "families": "comfyui_families.py",
+    "guides": "comfyui_families_guides.py",
+    "experts": "comfyui_experts.py",
+    "story": "comfyui_story.py",
+}
 
 
 def run_theirs(args: argparse.Namespace, script: str) -> Any:

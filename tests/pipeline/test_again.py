@@ -8,6 +8,7 @@ from pipeline_support import tiny_pipeline
 
 import sora_core
 from sora_core.pipeline import again
+from sora_core.tasks.shots import Streams, mask_prompts
 
 pytestmark = pytest.mark.usefixtures("unmarked")
 BOARD = [("a cat on a beach", 1.0), ("a dog in a forest", 1.5), ("a car in a desert", 1.0), ("a cat", 1.5)]
@@ -65,6 +66,28 @@ def test_results_in_memory_are_few(pipe, monkeypatch):
         pipe.storyboard(BOARD, **HOW, seed=seed)
     assert len(again._results) == 2
     assert kept(pipe.storyboard(CHANGED, **HOW)) == "" and kept(pipe.storyboard(CHANGED, **HOW, seed=4)) != ""
+
+
+def test_shots_that_are_conditions_of_their_own_are_kept_too(pipe):
+    """The form of models that read one prompt at a time. Ours reads no masks, so noise stands for what is sampled."""
+    contexts = {name: torch.randn(1, 3, 4, generator=torch.Generator().manual_seed(i)) for i, name in enumerate("abcd")}
+    streams, noted = Streams(((1, 16, 7, 4, 4),)), []
+
+    def made(names: str, seed: int) -> torch.Tensor:
+        board = mask_prompts([[[contexts[name], {"guidance": 6.0}]] for name in names], (3, 2, 2), streams)
+
+        def sample(latent: dict) -> dict:
+            noise = torch.randn(1, 16, 7, 4, 4, generator=torch.Generator().manual_seed(seed))
+            mask = latent.get("noise_mask", torch.ones(1, 1, 7, 4, 4))
+            return {**latent, "samples": torch.where(mask > 0.5, noise, latent["samples"])}
+
+        latent = {"samples": torch.zeros(1, 16, 7, 4, 4)}
+        model = pipe.loaded.model
+        return again.sample_shots(sample, pipe.engine, model, latent, board, ["the same"], noted.append)["samples"]
+
+    first = made("abc", 1)
+    assert noted == [] and same(first, made("adc", 2)) == "===xxx="
+    assert noted == ["Shots 1, 3 kept from the earlier render; shot 2 and 2 joins made."]
 
 
 @pytest.mark.slow
