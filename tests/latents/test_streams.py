@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from sora_core.latents.leftover import leave_noise, take_noise
 from sora_core.latents.space import ALONG
 from sora_core.latents.streams import is_nested, picture_of, with_picture
 from sora_core.pipeline.telling import cut
@@ -56,3 +57,14 @@ def test_what_was_sampled_along_is_cut_off_the_picture():
     shown, sound = made["samples"].unbind()
     assert torch.equal(shown, PICTURE[:, :, :1]) and sound is SOUND and ALONG not in made
     assert made["noise_mask"].unbind()[0].shape == (1, 1, 1, 2, 2)
+
+
+def test_noise_of_what_is_kept_is_left_in_the_picture():
+    mask = torch.tensor([0.0, 1, 1]).view(1, 1, 3, 1, 1)
+    noise, none = Nested([PICTURE, SOUND]), Nested([torch.zeros_like(PICTURE), torch.zeros_like(SOUND)])
+    left = leave_noise({"samples": noise}, mask, noise)
+    shown, sound = take_noise(left, none).unbind()
+    assert torch.equal(shown[:, :, 0], PICTURE[:, :, 0]) and not shown[:, :, 1:].any() and sound is none.unbind()[1]
+    # Noise that is drawn counts, in any stream.
+    drawn = Nested([torch.zeros_like(PICTURE), SOUND])
+    assert take_noise(left, drawn) is drawn

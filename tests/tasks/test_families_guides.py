@@ -153,6 +153,15 @@ def test_minimax_is_handed_kept_latents_as_they_are():
     assert not tell(inner, Encoder(encoded)).positive
 
 
+def test_minimax_is_handed_the_latents_that_came_with_a_clip():
+    given = replace(known(H3, 39, range(22)), given=torch.arange(12)[None] < 7)
+    given.samples[:] = torch.arange(12.0)[:, None, None]
+    assert keyframes(tell(given, Encoder(lambda frames: pytest.fail("encoded")))) == [(0, [0.0, 1, 2, 3, 4, 5, 6])]
+    # Latents are a clip only where its pattern begins with them.
+    elsewhere = replace(given, shown=known(H3, 39, range(25)).shown)
+    assert keyframes(tell(elsewhere, Encoder(encoded)))[0][1][0] == pytest.approx(0.03)
+
+
 def test_minimax_refuses_what_it_cannot_be_told():
     with pytest.raises(SoraError, match="H3 cannot keep a part of a frame"):
         tell(replace(known(H3, 5, [0]), shown=torch.rand(1, 5, 32, 48) > 0.5), Encoder(encoded))

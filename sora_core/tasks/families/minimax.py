@@ -55,10 +55,21 @@ def _of_frames(known: Known, encode: Encoder) -> list[dict[str, Any]]:
         if count:
             # Next to what is made: the end of a run that frames follow, the start of any other.
             begin = end - count if end < len(video) else first
-            told.append(_keyframe(begin, encode(video[begin : begin + count])))
+            told.append(_keyframe(begin, _clip(known, encode, begin, count)))
         else:
             told += [_keyframe(at, encode(video[at : at + 1])) for at in dict.fromkeys((first, end - 1))]
     return told
+
+
+def _clip(known: Known, encode: Encoder, begin: int, count: int) -> Tensor:
+    """Return the latents of a whole clip from frame `begin` on: those that were handed over with it, if it was."""
+    assert known.frames is not None
+    space = known.kind.space
+    first = space.latent_of(begin)
+    end = first + space.latent_frames(count)
+    if known.given is not None and space.video_frames(first) == begin and bool(known.given[0, first:end].all()):
+        return known.samples[:1, :, first:end]
+    return encode(known.frames[0, begin : begin + count])
 
 
 def _of_latents(known: Known) -> list[dict[str, Any]]:
