@@ -22,7 +22,7 @@ from ...latents.patches import forward_flops
 from ...latents.previews import Preview, latent_preview
 from ...latents.space import ALONG, SORA_MINI, LatentSpace
 from ...latents.streaming import decode_with_history
-from ...latents.streams import is_nested, picture_of, with_picture
+from ...latents.streams import picture_of, with_picture
 from ...loading import checkpoint
 from ...loading.identity import identity
 from ...loading.lora import apply_lora, read_lora
@@ -205,9 +205,7 @@ class ComfyEngine:
                 interval=interval,
                 callback=_previewing(model, report),
             )
-        # With sound beside the picture none is left: what takes it knows one stream.
-        left = mask if float(sigmas[-1]) > 0 and not is_nested(drawn) else None
-        fitted = leave_noise(fitted, left, drawn)
+        fitted = leave_noise(fitted, mask if float(sigmas[-1]) > 0 else None, drawn)
         return {**fitted, "samples": made.to(management.intermediate_device())}
 
     def _checked(

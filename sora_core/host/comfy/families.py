@@ -216,11 +216,6 @@ def streams_of(patcher: Any, shape: Sequence[int]) -> Streams:
     return sampled(patcher, torch.zeros(*shape) if fill is None else fill(torch.zeros(*shape)))
 
 
-def has_sound(patcher: Any) -> bool:
-    """Tell whether a MODEL cannot make a video without its sound."""
-    return len(streams_of(patcher, (1, patcher.get_model_object("latent_format").latent_channels, 2, 2, 2)).shapes) > 1
-
-
 def sampled(patcher: Any, samples: Any, along: tuple[int, int] = (0, 0)) -> Streams:
     """Tell what is in the samples of a LATENT. along: latents in front and behind that are no part of the video."""
     if not getattr(samples, "is_nested", False):
