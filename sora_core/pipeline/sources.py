@@ -36,9 +36,10 @@ def take_clip(
         return read_clip(source, fps=fps, size=size, multiple=multiple)
     if isinstance(source, Tensor):
         rate = fps or usual_fps
-        # Frames that a graph made may carry transparency, which no model takes.
         notes = () if fps else (f"Images have no rate of their own: taken for {rate:g} frames per second.",)
-        return _fitted(Clip(source[..., :3], rate, notes=notes), multiple, rate, size)
+        # Frames that a graph made may carry transparency, which no model takes.
+        frames = source[..., :3] if source.shape[-1] > 3 else source
+        return _fitted(Clip(frames, rate, notes=notes), multiple, rate, size)
     if isinstance(source, Clip):
         return _fitted(source, multiple, fps, size)
     kind = type(source).__name__
