@@ -68,7 +68,7 @@ WORDS = {
         "optional": "optional",
         "default": "default {}",
         "one of": "one of {}",
-        "stop": ".",
+        "facts": " *{}.*",
         "comma": ", ",
         "step": "steps of {}",
         "to": "{} to {}",
@@ -83,7 +83,7 @@ WORDS = {
         "optional": "可选",
         "default": "默认 {}",
         "one of": "可选 {}",
-        "stop": "。",
+        "facts": "（{}）",  # there are no italics in Chinese
         "comma": "，",
         "step": "步长 {}",
         "to": "{} 到 {}",
@@ -145,7 +145,7 @@ def row(*cells: str) -> str:
 
 def facts(words: dict, *said: str) -> str:
     """What the schema says of an input or output, in one sentence and no columns: the frontend's panel is narrow."""
-    return "*" + words["comma"].join(filter(None, said)) + words["stop"] + "*"
+    return words["facts"].format(words["comma"].join(filter(None, said)))
 
 
 def input_row(entry: Any, told: dict, more: str, words: dict) -> str:
@@ -154,7 +154,7 @@ def input_row(entry: Any, told: dict, more: str, words: dict) -> str:
     optional = words["optional"] if entry.optional and widget_of(entry) is None else ""
     default = words["default"].format(default) if default else ""
     known = facts(words, type_of(entry), optional, default, range_of(entry, words))
-    return row(f"**{told['name']}**", f"{text} {known}")
+    return row(f"**{told['name']}**", text + known)
 
 
 def input_tables(schema: Any, text: dict, more: dict, words: dict) -> list[str]:
@@ -176,7 +176,7 @@ def output_table(schema: Any, text: dict, words: dict) -> list[str]:
     lines = [f"## {title}", "", row(*columns), row(*["---"] * len(columns))]
     for i, output in enumerate(schema.outputs):
         told = text["outputs"][str(i)]
-        lines.append(row(f"**{told['name']}**", f"{told['tooltip']} {facts(words, type_of(output))}"))
+        lines.append(row(f"**{told['name']}**", told["tooltip"] + facts(words, type_of(output))))
     return lines
 
 
