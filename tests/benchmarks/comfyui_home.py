@@ -182,8 +182,8 @@ def help_page(page: Page, url: str, language: str, node: str, heading: str, out:
     shoot(page, out / f"help_{language}.png", whole_graph=False)
     image = page.locator(".node-help-content img").first
     wide = image.evaluate("image => image.naturalWidth")
-    image.scroll_into_view_if_needed()
-    shoot(page, out / f"help_{language}_picture.png", whole_graph=False)
+    page.locator(".node-help-content tr").nth(6).scroll_into_view_if_needed()
+    shoot(page, out / f"help_{language}_inputs.png", whole_graph=False)
     return {"node": node, "picture": wide, "rows": page.locator(".node-help-content tr").count()}
 
 

@@ -72,7 +72,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         schemas = schemas_of(Host(Folders(INPUTS, Path(folder) / "output", Path(folder) / "temp")))
     others = model_graphs(schemas)
-    wanted = {name: graph for name, graph in (graphs() | help_graphs()).items() if name in PICTURES.values()} | others
+    shown = {PICTURES[node_id] for node_id in schemas if node_id in PICTURES}
+    wanted = {name: graph for name, graph in (graphs() | help_graphs()).items() if name in shown} | others
     chosen = set(filter(None, args.only.split(","))) or set(wanted)
     (PAGES / "pictures").mkdir(parents=True, exist_ok=True)
     with sync_playwright() as driver:
@@ -89,7 +90,7 @@ def main() -> None:
             picture = draw(page, graph)
             if name in others:
                 picture.resize((640, round(640 * picture.height / picture.width))).save(WORKFLOWS / f"{name}.jpg")
-            else:
+            if name in shown:
                 few = picture.quantize(COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
                 few.save(PAGES / "pictures" / f"{name}.png", optimize=True)
         browser.close()

@@ -24,6 +24,22 @@ def help_graphs() -> dict[str, dict]:
     given = {**text["sample"][1], "custom_sampler": ("select", 0), "custom_sigmas": ("levels", 0)}
     custom["sample"] = ("SoraSampler", given)
     made["custom_sampling"] = custom
+    told = {name: text[name] for name in ("load", "positive", "negative")}
+    told["still"] = ("LoadImage", {"image": "sora_still.png"})
+    told["edit"] = ("SoraImageToVideo", {"image": ("still", 0), "vae": ("load", 2)})
+    prompts = {"positive": ("positive", 0), "negative": ("negative", 0)}
+    told["condition"] = ("SoraCondition", {"model": ("load", 0), **prompts, "latent": ("edit", 0), "vae": ("load", 2)})
+    told["sample"] = (
+        "KSampler",
+        {
+            "model": ("condition", 0),
+            "positive": ("condition", 1),
+            "negative": ("condition", 2),
+            "latent_image": ("condition", 3),
+        },
+    )
+    told["decode"] = ("SoraVAEDecode", {"latent": ("sample", 0), "vae": ("load", 2)})
+    made["condition"] = told
     encode = {"load": LOAD, "clip": CLIP, "positive": text["positive"], "negative": text["negative"]}
     encode["parts"] = ("GetVideoComponents", {"video": ("clip", 0)})
     encode["encode"] = ("SoraVAEEncode", {"images": ("parts", 0), "vae": ("load", 2)})

@@ -17,6 +17,7 @@ from sora_core.host.graph.widgets import widget_of
 from sora_core.host.packs import import_pack
 
 ROOT = Path(__file__).resolve().parents[2]
+VIDEOS = ("video", "first", "second")
 FROZEN = ROOT / "tests" / "frozen_nodes.json"
 
 
@@ -168,6 +169,17 @@ def test_beginners_find_what_they_need(nodes, monkeypatch):
     api = importlib.import_module(f"{import_pack(ROOT).__name__}.nodes.api")
     monkeypatch.setattr(api, "io", SimpleNamespace(Schema=lambda node_id, description=None: None))
     assert api.essential("Basics") == {}
+
+
+def test_images_go_where_a_video_goes_and_an_older_api_takes_videos(nodes, monkeypatch):
+    taken = {
+        node_id: [e.get_io_type() for e in n.GET_SCHEMA().inputs if e.id in VIDEOS] for node_id, n in nodes.items()
+    }
+    examined = ("SoraCaption", "SoraDetect")  # which have a socket of their own for images
+    assert {kind for node_id, kinds in taken.items() if node_id not in examined for kind in kinds} == {"VIDEO,IMAGE"}
+    inputs = importlib.import_module(f"{import_pack(ROOT).__name__}.nodes.inputs")
+    monkeypatch.setattr(inputs, "io", SimpleNamespace(Video=inputs.io.Video))
+    assert inputs.video_input("video", "A video.").get_io_type() == "VIDEO"
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
