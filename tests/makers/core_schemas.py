@@ -29,6 +29,7 @@ CORE_SCHEMAS = {
             ],
             outputs=[io.Clip.Output()],
         ),
+        io.Schema("CLIPVisionLoader", inputs=[_file("clip_name")], outputs=[io.ClipVision.Output()]),
         io.Schema("VAELoader", inputs=[_file("vae_name")], outputs=[io.Vae.Output()]),
         io.Schema(
             "CheckpointLoaderSimple",

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from frontend_format import Outside, instance, lay_out, make_id, subgraph
 from make_workflows import INPUTS, PROMPT, ROOT, SAMPLER, STORY, schemas_of
-from model_workflows import HUB, WAN_NEGATIVE, WAN_TEXT, File, wan, with_vae
+from model_workflows import HUB, WAN_NEGATIVE, WAN_TEXT, File, wan
 
 from sora_core.host.desk.folders import Folders
 from sora_core.host.host import Host
@@ -25,6 +25,8 @@ REPACKAGED, I2V = "Comfy-Org/Wan_2.1_ComfyUI_repackaged", "wan2.1_i2v_480p_14B_f
 WAN_I2V = File(
     "unet_name", I2V, "diffusion_models", f"{HUB}{REPACKAGED}/resolve/main/split_files/diffusion_models/{I2V}"
 )
+SIGHT = "clip_vision_h.safetensors"
+WAN_SIGHT = File("clip_name", SIGHT, "clip_vision", f"{HUB}{REPACKAGED}/resolve/main/split_files/clip_vision/{SIGHT}")
 WAN_VAE = wan("vae_name", "wan_2.1_vae.safetensors", "vae")
 VIDEO_OUT = {"video": ("video", 0)}
 
@@ -65,7 +67,7 @@ def prompts(clip: tuple, text: str, negative: str = "") -> dict:
 def extend_wan() -> Blueprint:
     return Blueprint(
         "A clip goes on, made by a Wan image-to-video model; its own frames come back untouched. Wants a Wan I2V "
-        "model, its text encoder and its VAE in ComfyUI's models folder.",
+        "model, its text encoder, its VAE and its CLIP vision in ComfyUI's models folder.",
         ("continue video", "longer", "wan i2v", "video extension", "outpaint in time"),
         {
             "unet": ("UNETLoader", {"unet_name": Outside("model", WAN_I2V.name)}),
@@ -86,7 +88,27 @@ def extend_wan() -> Blueprint:
                     "window": 21,
                 },
             ),
-            **sampling(("shift", 0), ("edit", 0), steps=Outside("steps", 20), cfg=5.0, sampler="uni_pc"),
+            "sight": ("CLIPVisionLoader", {"clip_name": Outside("clip_vision", WAN_SIGHT.name)}),
+            "told": (
+                "SoraCondition",
+                {
+                    "model": ("shift", 0),
+                    "positive": ("positive", 0),
+                    "negative": ("negative", 0),
+                    "latent": ("edit", 0),
+                    "vae": ("vae", 0),
+                    "clip_vision": ("sight", 0),
+                },
+            ),
+            **sampling(
+                ("told", 0),
+                ("told", 3),
+                positive=("told", 1),
+                negative=("told", 2),
+                steps=Outside("steps", 20),
+                cfg=5.0,
+                sampler="uni_pc",
+            ),
             **video(("vae", 0), ("edit", 1), ("edit", 2)),
         },
         {
@@ -102,9 +124,10 @@ def extend_wan() -> Blueprint:
             "model": "Wan I2V model",
             "text_encoder": "text encoder",
             "vae": "VAE",
+            "clip_vision": "CLIP vision",
         },
         VIDEO_OUT,
-        {"unet": WAN_I2V, "clip": WAN_TEXT, "vae": WAN_VAE},
+        {"unet": WAN_I2V, "clip": WAN_TEXT, "vae": WAN_VAE, "sight": WAN_SIGHT},
     )
 
 
@@ -236,8 +259,6 @@ def blueprints() -> dict[str, Blueprint]:
 def save_as_frontend(name: str, blueprint: Blueprint, schemas: dict) -> dict:
     """A blueprint as the frontend publishes it: one node, and the subgraph that it stands for."""
     graph = blueprint.graph
-    if "sample" in graph:
-        graph = with_vae(graph, schemas, graph["decode"][1]["vae"])
     laid = lay_out(
         graph, schemas, tuple(blueprint.labels), titles={"positive": "Prompt", "negative": "Negative prompt"}
     )

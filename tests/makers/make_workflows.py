@@ -167,7 +167,7 @@ def graphs() -> dict[str, dict]:
 def model_graphs(schemas: dict) -> dict[str, dict]:
     """The workflows for models of other makers, but for those that want a node which the pack has not."""
     return {
-        name: with_files(entry, schemas)
+        name: with_files(entry)
         for name, entry in MODEL_WORKFLOWS.items()
         if all(node in schemas for node in entry.needs)
     }

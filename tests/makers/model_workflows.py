@@ -167,21 +167,13 @@ LTX_2B = ModelWorkflow(
 MODEL_WORKFLOWS = {"wan22_5b_extend": WAN_5B, "wan22_14b_image_to_video": WAN_14B, "ltx_image_to_video": LTX_2B}
 
 
-def with_vae(graph: dict, schemas: dict, vae: tuple[str, int]) -> dict:
-    """Hand the VAE to a sampler that takes one, to tell a model in its own language what is kept."""
-    kind, given = graph["sample"]
-    if any(entry.id == "vae" for entry in schemas[kind].inputs):
-        graph = {**graph, "sample": (kind, {**given, "vae": vae})}
-    return graph
-
-
-def with_files(workflow: ModelWorkflow, schemas: dict) -> dict:
+def with_files(workflow: ModelWorkflow) -> dict:
     """The graph with the names of its files on their widgets."""
     graph = dict(workflow.graph)
     for loader, file in workflow.files.items():
         kind, given = graph[loader]
         graph[loader] = (kind, {**given, file.widget: file.name})
-    return with_vae(graph, schemas, graph["edit"][1]["vae"])
+    return graph
 
 
 def where_files_go(workflow: ModelWorkflow) -> str:
