@@ -25,7 +25,7 @@ from ..latents.previews import Preview, latent_preview
 from ..latents.space import SORA, SORA_MINI, LatentSpace
 from ..latents.streaming import decode_pieces
 from ..loading.checkpoint import PRECISIONS, ModelBundle, load_model
-from ..loading.identity import identity
+from ..loading.fingerprint import fingerprint
 from ..loading.lora import apply_lora, read_lora
 from ..model.dit import DiT
 from ..model.text.concepts import TextEncoder
@@ -125,11 +125,11 @@ class OwnEngine:
         """Return the LATENT: our models make no sound."""
         return latent
 
-    def look(self, vision: Any, pictures: Sequence[Tensor]) -> Any:
+    def encode_vision(self, vision: Any, pictures: Sequence[Tensor]) -> Any:
         """Refuse: no model of ours reads CLIP vision."""
         raise SoraError("clip_vision: sora-mini does not read it. Disconnect it.")
 
-    def direct(
+    def join_shots(
         self,
         prompts: Sequence[Conditioning],
         latents: Sequence[int],
@@ -153,9 +153,9 @@ class OwnEngine:
         config, weights = model.dit.config, sum(p.numel() for p in model.dit.blocks.parameters())
         return lambda tokens: forward_flops(tokens, weights, config.dim, config.num_layers)
 
-    def identity(self, model: DiffusionModel) -> str:
+    def fingerprint(self, model: DiffusionModel) -> str:
         """Name what a MODEL computes: its weights, LoRAs among them, its shift, and what stands around its calls."""
-        return identity([model.space.name, model.dit, model.shift, self.wrappers])
+        return fingerprint([model.space.name, model.dit, model.shift, self.wrappers])
 
     def sampler_names(self) -> list[str]:
         """There are none besides ours."""

@@ -107,7 +107,7 @@ def compared(ours: dict[str, Any], theirs: dict[str, Any], channels: int, both_m
 def one_task(engine: Any, name: str, model: Any, vae: Any, task: Task) -> dict[str, Any]:
     """What reaches the network by our nodes, against core's."""
     import nodes
-    from sora_core.pipeline import make, telling
+    from sora_core.pipeline import conditioning, make
 
     oracle = ORACLES.get(name)
     cfg = oracle.cfg if oracle else 3.0
@@ -115,7 +115,9 @@ def one_task(engine: Any, name: str, model: Any, vae: Any, task: Task) -> dict[s
     how = make.Sampling(seed=SEED, steps=STEPS, cfg=cfg)
     edit = task.edit(engine, vae)
     sees = Sight() if oracle and oracle.sees else None
-    told = telling.condition(engine, model, positive, negative, edit.latent, vae=vae, vision=sees, picture=task.picture)
+    told = conditioning.condition(
+        engine, model, positive, negative, edit.latent, vae=vae, vision=sees, picture=task.picture
+    )
     with Calls(model) as calls:
         made = make.sample_latent(engine, model, told.latent, told.positive, told.negative, how)
     held = told.latent.get("noise_mask")
@@ -147,10 +149,10 @@ def words(family: str, seed: int) -> Any:
 
 def kept(engine: Any, vae: Any, edit: Any, told: Any, made: dict[str, Any]) -> bool:
     """Whether held latents and the user's own pixels came back as they were."""
-    from sora_core.pipeline import make, telling
+    from sora_core.pipeline import conditioning, make
     from sora_core.tasks import SPLICE
 
-    clean = telling.cut(told.latent)
+    clean = conditioning.trim(told.latent)
     mask = clean.get("noise_mask")
     same = True
     if mask is not None:

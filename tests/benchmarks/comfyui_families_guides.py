@@ -18,7 +18,7 @@ from typing import Any
 import _paths  # noqa: F401  (the repository's root on the path)
 import comfyui_tiny as tiny
 import torch
-from comfyui_heard import Bench, Words, out, refused
+from comfyui_calls import Bench, Words, out, refused
 from torch import Tensor
 
 Result = dict[str, dict[str, Any]]

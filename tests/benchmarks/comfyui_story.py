@@ -135,7 +135,7 @@ def taken_apart(engine: Any, name: str) -> dict[str, Any]:
     latent, negative = engine.latent_space(model=model).empty(LATENTS, 128, 128), tiny.prompt(name, 3)
     try:
         made = by_ours(engine, model, latent, join_prompts(prompts, counts), negative)
-        wanted = by_ours(engine, model, latent, engine.direct(prompts, counts, latent.shape, model), negative)
+        wanted = by_ours(engine, model, latent, engine.join_shots(prompts, counts, latent.shape, model), negative)
     except SoraError as error:
         return {"refused": str(error)}
     return {"difference": float((made - wanted).abs().max())}

@@ -71,9 +71,9 @@ TEXT_LAYER = re.compile(r"text|txt|caption|t5|condition_proj|cross_attn\.k")
 # What a network that reads a prompt as a whole, beside its words, has for that.
 WHOLE_PROMPT = ("vector_in", "pooled_text_embeddings")
 
-# Where a network says how many channels it takes in, and what it has for CLIP's sight of a picture.
+# Where a network says how many channels it takes in, and what it has for CLIP vision's.
 CHANNELS_IN = ("in_dim", "in_channels")
-SIGHTS = ("img_emb", "vision_in")
+VISION_IN = ("img_emb", "vision_in")
 
 
 def ancestors(kind: type) -> list[str]:
@@ -132,7 +132,7 @@ def model_kind(patcher: Any) -> ModelKind:
         type(patcher.model).__name__,
         space,
         taken - space.channels,
-        any(getattr(network, name, None) is not None for name in SIGHTS),
+        any(getattr(network, name, None) is not None for name in VISION_IN),
         zero if bool(zero.any()) else None,
     )
 

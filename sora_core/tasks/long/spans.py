@@ -42,7 +42,7 @@ class Gap:
 
 
 @dataclass(frozen=True)
-class Again:
+class Reuse:
     """What an earlier render leaves to be made."""
 
     latents: Tensor  # [1,C,total,h,w]: the earlier render's in their new places, 0 where it has none
@@ -66,7 +66,7 @@ class Again:
             begin = end
         return found
 
-    def told(self) -> str:
+    def note(self) -> str:
         """Say in a sentence which shots are kept and what is made."""
         shots = [span for span in self.spans if span.key != SOURCE]
         kept = [i for i, span in enumerate(shots, 1) if self.kept[span.begin : span.end].any()]
@@ -96,7 +96,7 @@ def _named(numbers: Sequence[int]) -> str:
     return f"shot{'s' * (len(numbers) != 1)} {', '.join(texts)}"
 
 
-def keep(latents: Tensor, earlier: Sequence[Span], now: Sequence[Span], overlap: int) -> Again | None:
+def keep(latents: Tensor, earlier: Sequence[Span], now: Sequence[Span], overlap: int) -> Reuse | None:
     """Find what of an earlier render `latents` `[1,C,n,h,w]` can be kept; None where that is too little.
 
     overlap: latents at a border that belong to the join. Too little is less than half of the shots: that is another
@@ -121,7 +121,7 @@ def keep(latents: Tensor, earlier: Sequence[Span], now: Sequence[Span], overlap:
     known = (place >= 0) & ((place == 0) == (torch.arange(len(place)) == 0))
     moved = latents.new_zeros(*latents.shape[:2], len(place), *latents.shape[3:])
     moved[:, :, known] = latents[:, :, place[known]]
-    return Again(moved, kept, known, tuple(now))
+    return Reuse(moved, kept, known, tuple(now))
 
 
 def _without_joins(place: Tensor, now: Sequence[Span], overlap: int) -> Tensor:

@@ -105,7 +105,7 @@ class Bench:
         notes: list[str] = []
         how = Sampling(SEED, STEPS, CFG, "euler", "simple", denoise)
         with heard(self.model) as calls:
-            made = sample_latent(self.engine, self.model, latent, self.positive, self.negative, how, tell=notes.append)
+            made = sample_latent(self.engine, self.model, latent, self.positive, self.negative, how, note=notes.append)
         return made, calls, notes
 
     def theirs(
@@ -161,7 +161,7 @@ class Bench:
 
     def by_core(self, latent: Any, calls: Calls) -> float:
         """Sample by core's KSampler what Sora Condition gives, and say how far that is from Sora Sampler."""
-        from sora_core.pipeline.telling import condition
+        from sora_core.pipeline.conditioning import condition
 
         told = condition(self.engine, self.model, self.positive, self.negative, latent)
         return calls_apart(calls, self.theirs(told.latent, told.positive, told.negative)[1])

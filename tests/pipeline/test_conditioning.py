@@ -16,8 +16,8 @@ from sora_core.errors import SoraError
 from sora_core.latents.space import ALONG
 from sora_core.media.clips import Clip
 from sora_core.pipeline import editing, make
+from sora_core.pipeline.conditioning import condition, trim
 from sora_core.pipeline.own import OwnEngine
-from sora_core.pipeline.telling import condition, cut
 from sora_core.tasks.families import ModelKind
 
 PICTURE = torch.rand(1, 32, 32, 3, generator=torch.Generator().manual_seed(1))
@@ -36,7 +36,7 @@ class Foreign(OwnEngine):
         space = replace(model.space, name="Their Model")
         return ModelKind(self.name, space, self.extra, self.vision)
 
-    def look(self, vision, pictures):
+    def encode_vision(self, vision, pictures):
         return [vision, *(float(p.mean()) for p in pictures)]
 
     def sample(self, model, latent, positive, negative, **settings):
@@ -63,7 +63,7 @@ def still(loaded):
 
 def told_by(engine, loaded, prompts, latent, how=HOW):
     notes = []
-    made = make.sample_latent(engine, loaded.model, latent, prompts.positive, prompts.negative, how, tell=notes.append)
+    made = make.sample_latent(engine, loaded.model, latent, prompts.positive, prompts.negative, how, note=notes.append)
     return made, notes
 
 
@@ -167,7 +167,7 @@ def test_an_edit_for_another_length_is_refused(loaded, prompts, still):
 
 
 def test_cutting_leaves_a_latent_without_additions_alone(still):
-    assert cut(still).keys() == still.keys() and torch.equal(cut(still)["samples"], still["samples"])
+    assert trim(still).keys() == still.keys() and torch.equal(trim(still)["samples"], still["samples"])
 
 
 def test_segments_of_a_long_video_hand_their_latents_on(loaded):
