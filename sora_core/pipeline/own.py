@@ -19,7 +19,6 @@ from ..diffusion.velocity import Wrapper
 from ..errors import SoraError, expect
 from ..latents import decoding
 from ..latents.leftover import leave_noise, take_noise
-from ..latents.masks import to_latent_grid
 from ..latents.patches import forward_flops
 from ..latents.previews import Preview, latent_preview
 from ..latents.space import SORA, SORA_MINI, LatentSpace
@@ -200,7 +199,7 @@ class OwnEngine:
             seed, drawn = noise.seed, take_noise(fitted, noise.generate_noise(fitted))
         if fitted.get("noise_mask") is not None and len(sigmas) and float(sigmas[-1]) > 0:
             # Another run may go on from here, and wants the noise of what is kept.
-            mask = to_latent_grid(fitted["noise_mask"], fitted["samples"].shape, model.space.temporal_ratio)
+            mask = model.space.mask_of(fitted["noise_mask"], fitted["samples"].shape)
             drawn = prepare_noise(fitted["samples"], seed, fitted.get("batch_index")) if drawn is None else drawn
         made, _ = self.run(
             model,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import comfy_standin
 import pytest
 import torch
+from nested import Nested
 
 from sora_core.errors import SoraError
 
@@ -204,23 +205,11 @@ def test_a_storyboard_of_another_length_stops_before_the_model_runs(hosts, ours)
         )
 
 
-class Nested:
-    """Picture and sound in one latent, as ComfyUI holds them."""
-
-    is_nested = True
-
-    def __init__(self, *parts):
-        self.parts = parts
-
-    def unbind(self):
-        return self.parts
-
-
 def test_a_model_that_makes_sound_along_has_its_shots_masked_in_both(hosts):
     """ComfyUI packs the streams one behind the other, so the masks are packed too."""
 
     def fill(self, latent):
-        return Nested(latent, torch.zeros(1, 3, 2, 2 * latent.shape[2]))
+        return Nested([latent, torch.zeros(1, 3, 2, 2 * latent.shape[2])])
 
     native, _, _ = hosts
     model = core_model("MiniMaxH3", "MiniMaxH3AV", fill)
@@ -231,7 +220,7 @@ def test_a_model_that_makes_sound_along_has_its_shots_masked_in_both(hosts):
     assert (first[1]["mask"] + second[1]["mask"]).eq(1).all()
     # A latent that got its sound later, as LTX-2's does.
     plain = native.join_shots(shots_of_two(), (3, 2), (1, 16, 5, 2, 2), core_model("LTXAV", "LTXAV"))
-    latent = {"samples": Nested(torch.zeros(1, 16, 5, 2, 2), torch.zeros(1, 3, 10, 2))}
+    latent = {"samples": Nested([torch.zeros(1, 16, 5, 2, 2), torch.zeros(1, 3, 10, 2)])}
     fitted = native.fit_shots(core_model("LTXAV", "LTXAV"), plain, latent)[1][1]["mask"]
     assert fitted[:, -60:].view(3, 10, 2)[2, :, 1].tolist() == [0] * 6 + [1] * 4
 

@@ -4,24 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from nested import Nested
 
 from sora_core.latents.leftover import leave_noise, take_noise
 from sora_core.latents.space import ALONG
 from sora_core.latents.streams import is_nested, picture_of, with_picture
 from sora_core.pipeline.conditioning import trim
-
-
-class Nested:
-    """As ComfyUI's nested tensor: tensors in a list."""
-
-    is_nested = True
-
-    def __init__(self, tensors):
-        self.tensors = list(tensors)
-
-    def unbind(self):
-        return self.tensors
-
 
 PICTURE, SOUND = torch.rand(1, 4, 3, 2, 2), torch.rand(1, 8, 5, 3)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from nested import Nested
 from pipeline_support import tiny_pipeline
 
 import sora_core
@@ -88,6 +89,19 @@ def test_shots_that_are_conditions_of_their_own_are_kept_too(pipe):
     first = made("abc", 1)
     assert noted == [] and same(first, made("adc", 2)) == "===xxx="
     assert noted == ["Shots 1, 3 kept from the earlier render; shot 2 and 2 joins made."]
+
+
+def test_what_a_model_puts_sound_beside_is_not_kept(pipe):
+    board = mask_prompts([[[torch.rand(1, 3, 4), {}]] for _ in range(2)], (1, 1), Streams(((1, 16, 2, 4, 4),)))
+    latent, noted = {"samples": torch.zeros(1, 16, 2, 4, 4)}, []
+
+    def sample(latent: dict) -> dict:
+        return {**latent, "samples": Nested([latent["samples"], torch.zeros(1, 8, 5)])}
+
+    for _ in range(2):
+        made = reuse.sample_shots(sample, pipe.engine, pipe.loaded.model, latent, board, [], noted.append)
+        assert len(made["samples"].unbind()) == 2
+    assert noted == [] and not reuse._results
 
 
 @pytest.mark.slow

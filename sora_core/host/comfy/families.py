@@ -13,6 +13,7 @@ import torch
 
 from ...errors import expect
 from ...latents.space import SORA, LatentSpace
+from ...latents.streams import is_nested, parts_of
 from ...tasks.families import ModelKind
 from ...tasks.shots import Form, Streams
 
@@ -218,9 +219,9 @@ def streams_of(patcher: Any, shape: Sequence[int]) -> Streams:
 
 def sampled(patcher: Any, samples: Any, along: tuple[int, int] = (0, 0)) -> Streams:
     """Tell what is in the samples of a LATENT. along: latents in front and behind that are no part of the video."""
-    if not getattr(samples, "is_nested", False):
+    if not is_nested(samples):
         return Streams((tuple(samples.shape),), along=along)
     kinds = ancestors(type(patcher.get_model_object("latent_format")))
     time = next((SOUND_TIMES[name] for name in kinds if name in SOUND_TIMES), 2)
-    shapes = tuple(tuple(part.shape) for part in samples.unbind())
+    shapes = tuple(tuple(part.shape) for part in parts_of(samples))
     return Streams(shapes, (2, *[time] * (len(shapes) - 1)), along)
