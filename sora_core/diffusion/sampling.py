@@ -190,8 +190,9 @@ def sample(
     cfg, guidance_interval, cfg_rescale: see `guidance.Guidance`.
     noise: in place of `prepare_noise(samples, seed)`.
     callback: called once a step with the sampler's dict; an exception that it raises stops the run.
-    wrappers: of the model call, such as caches, the outermost first; `velocity` says where they stand and why. Raises
-        SoraError for input that does not fit the model, and for NaN, naming the step.
+    wrappers: of the model call, such as caches, the outermost first; `velocity` says where they stand and why.
+
+    Raises SoraError for input that does not fit the model, and for NaN, naming the step.
     """
     name, fn, settings = _resolve(sampler, options)
     original, device = latent_dict["samples"], model.device

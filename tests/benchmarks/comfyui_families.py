@@ -23,6 +23,7 @@ from typing import Any
 
 import comfyui_tiny as tiny
 import torch
+from comfyui_calls import apart, recorded, said
 from comfyui_oracles import FPS, ORACLES, SIDE, Sight, Task, drawn, tasks
 from torch import Tensor
 
@@ -44,56 +45,7 @@ VAE_OF = {
 }
 
 
-# -- calls of the network ------------------------------------------------------------------------------------
-class Calls:
-    """Records what a network is called with."""
-
-    def __init__(self, model: Any) -> None:
-        self.network = model.model.diffusion_model
-        self.made: list[dict[str, Any]] = []
-
-    def __enter__(self) -> Calls:
-        forward = type(self.network).forward
-
-        def record(x: Tensor, timestep: Tensor, context: Any = None, **kwargs: Any) -> Any:
-            kept = {k: v for k, v in kwargs.items() if k not in ("transformer_options", "control")}
-            self.made.append({"x": copied(x), "timestep": copied(timestep), "context": copied(context), **copied(kept)})
-            return forward(self.network, x, timestep, context=context, **kwargs)
-
-        self.network.forward = record
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        del self.network.forward
-
-
-def copied(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return value.detach().clone().float()
-    if isinstance(value, dict):
-        return {k: copied(v) for k, v in value.items()}
-    return [copied(v) for v in value] if isinstance(value, (list, tuple)) else value
-
-
-def apart(a: Any, b: Any, where: str) -> float:
-    """The largest difference of two values, tensors by their elements. Raises ValueError for another shape or kind."""
-    if isinstance(a, Tensor) and isinstance(b, Tensor):
-        if a.shape != b.shape:
-            raise ValueError(f"{where}: {list(a.shape)} against {list(b.shape)}")
-        return float((a - b).abs().max()) if a.numel() else 0.0
-    if isinstance(a, dict) and isinstance(b, dict):
-        if a.keys() != b.keys():
-            raise ValueError(f"{where}: {sorted(a)} against {sorted(b)}")
-        return max((apart(a[k], b[k], f"{where}.{k}") for k in a), default=0.0)
-    if isinstance(a, list) and isinstance(b, list):
-        if len(a) != len(b):
-            raise ValueError(f"{where}: {len(a)} against {len(b)}")
-        return max((apart(x, y, where) for x, y in zip(a, b, strict=True)), default=0.0)
-    if a != b:
-        raise ValueError(f"{where}: {a} against {b}")
-    return 0.0
-
-
+# -- measuring -----------------------------------------------------------------------------------------------
 def compared(ours: dict[str, Any], theirs: dict[str, Any], channels: int, both_made: Tensor) -> float:
     """The largest difference of two calls. both_made: bool `[1,1,T,h,w]`, latents that neither side holds."""
     a, b = ours.pop("x"), theirs.pop("x")
@@ -103,7 +55,6 @@ def compared(ours: dict[str, Any], theirs: dict[str, Any], channels: int, both_m
     return max(beside, latents, apart(ours, theirs, "call"))
 
 
-# -- measuring -----------------------------------------------------------------------------------------------
 def one_task(engine: Any, name: str, model: Any, vae: Any, task: Task) -> dict[str, Any]:
     """What reaches the network by our nodes, against core's."""
     import nodes
@@ -118,7 +69,7 @@ def one_task(engine: Any, name: str, model: Any, vae: Any, task: Task) -> dict[s
     told = conditioning.condition(
         engine, model, positive, negative, edit.latent, vae=vae, vision=sees, picture=task.picture
     )
-    with Calls(model) as calls:
+    with recorded(model) as calls:
         made = make.sample_latent(engine, model, told.latent, told.positive, told.negative, how)
     held = told.latent.get("noise_mask")
     hold = torch.ones(1, 1, *told.latent["samples"].shape[2:]) if held is None else held[:1, :1]
@@ -127,15 +78,12 @@ def one_task(engine: Any, name: str, model: Any, vae: Any, task: Task) -> dict[s
     if theirs is None or oracle is None:
         return found
     latent = dict(theirs[2])
-    with Calls(model) as core:
+    with recorded(model) as core:
         nodes.common_ksampler(model, SEED, STEPS, cfg, "euler", "simple", *theirs[:2], latent, denoise=1.0)
     mask = latent.get("noise_mask")
     mask = torch.ones_like(hold) if mask is None else mask[:1, :1].expand_as(hold)
     space = engine.latent_space(model=model)
-    try:
-        found["equal"] = compared(calls.made[0], core.made[0], space.channels, (hold > 0.5) & (mask > 0.5))
-    except ValueError as unlike:
-        found["equal"] = str(unlike)
+    found["equal"] = said(compared, calls[0], core[0], space.channels, (hold > 0.5) & (mask > 0.5))
     return {**found, "against": oracle.node}
 
 
