@@ -154,7 +154,8 @@ class OwnEngine:
 
     def fingerprint(self, model: DiffusionModel) -> str:
         """Name what a MODEL computes: its weights, LoRAs among them, its shift, and what stands around its calls."""
-        return fingerprint([model.space.name, model.dit, model.shift, self.wrappers])
+        low = [] if model.low_noise is None else [model.low_noise, model.boundary]
+        return fingerprint([model.space.name, model.dit, model.shift, self.wrappers, *low])
 
     def sampler_names(self) -> list[str]:
         """There are none besides ours."""
