@@ -14,7 +14,7 @@ from pathlib import Path
 
 from frontend_format import Outside, instance, lay_out, make_id, subgraph
 from make_workflows import INPUTS, PROMPT, ROOT, SAMPLER, STORY, schemas_of
-from model_workflows import HUB, WAN_NEGATIVE, WAN_TEXT, File, wan, with_vae
+from model_workflows import HUB, WAN_NEGATIVE, WAN_TEXT, File, wan
 
 from sora_core.host.desk.folders import Folders
 from sora_core.host.host import Host
@@ -235,11 +235,8 @@ def blueprints() -> dict[str, Blueprint]:
 
 def save_as_frontend(name: str, blueprint: Blueprint, schemas: dict) -> dict:
     """A blueprint as the frontend publishes it: one node, and the subgraph that it stands for."""
-    graph = blueprint.graph
-    if "sample" in graph:
-        graph = with_vae(graph, schemas, graph["decode"][1]["vae"])
     laid = lay_out(
-        graph, schemas, tuple(blueprint.labels), titles={"positive": "Prompt", "negative": "Negative prompt"}
+        blueprint.graph, schemas, tuple(blueprint.labels), titles={"positive": "Prompt", "negative": "Negative prompt"}
     )
     for node, file in blueprint.files.items():
         laid.nodes[laid.number[node] - 1]["properties"]["models"] = [file.model]
@@ -250,7 +247,7 @@ def save_as_frontend(name: str, blueprint: Blueprint, schemas: dict) -> dict:
         "revision": 0,
         "last_node_id": 1,
         "last_link_id": 0,
-        "nodes": [instance(definition, graph, schemas)],
+        "nodes": [instance(definition, blueprint.graph, schemas)],
         "links": [],
         "groups": [],
         "definitions": {"subgraphs": [definition]},
