@@ -86,19 +86,20 @@ def calls_apart(ours: Calls, theirs: Calls) -> float:
 
 
 class Words:
-    """Stands for a text encoder: any prompt is the tiny family's own."""
-
-    def __init__(self, encoded: list[Any]) -> None:
-        self.encoded = encoded
+    """Stands for a text encoder: a CLIP whose prompts are what a function makes of a text."""
 
     tokenizer = None
 
-    def tokenize(self, text: str, **options: Any) -> None:
-        """Take no notice."""
+    def __init__(self, encode: Callable[[str], list[Any]]) -> None:
+        self.encode = encode
 
-    def encode_from_tokens_scheduled(self, tokens: None) -> list[Any]:
+    def tokenize(self, text: str, **options: Any) -> str:
+        """Hand the text on."""
+        return text
+
+    def encode_from_tokens_scheduled(self, tokens: str) -> list[Any]:
         """Give the prompt."""
-        return [[context, dict(options)] for context, options in self.encoded]
+        return [[context, dict(options)] for context, options in self.encode(tokens)]
 
 
 class Bench:
@@ -197,7 +198,7 @@ class Bench:
         from sora_core.pipeline.make import Sampling
         from sora_core.tasks.storyboard import Shot
 
-        loaded = Loaded(self.model, Words(self.positive), self.vae)
+        loaded = Loaded(self.model, Words(lambda text: self.positive), self.vae)
         how = Sampling(SEED, STEPS, CFG)
         shots = [Shot("a cat", 2.0)]
         plan = plan_long(

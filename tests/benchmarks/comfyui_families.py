@@ -23,7 +23,7 @@ from typing import Any
 
 import comfyui_tiny as tiny
 import torch
-from comfyui_calls import apart, recorded, said
+from comfyui_calls import Words, apart, recorded, said
 from comfyui_oracles import FPS, ORACLES, SIDE, Sight, Task, drawn, tasks
 from torch import Tensor
 
@@ -111,21 +111,6 @@ def kept(engine: Any, vae: Any, edit: Any, told: Any, made: dict[str, Any]) -> b
     return same and torch.equal(frames[splice.keep], splice.frames[splice.keep])
 
 
-class Words:
-    """A CLIP whose prompts are random, and the same for the same words."""
-
-    tokenizer = None
-
-    def __init__(self, family: str) -> None:
-        self.family = family
-
-    def tokenize(self, text: str) -> str:
-        return text
-
-    def encode_from_tokens_scheduled(self, text: str) -> Any:
-        return words(self.family, sum(text.encode()))
-
-
 def handed_over(engine: Any, name: str, model: Any, vae: Any) -> dict[str, Any]:
     """A long video of three segments after a clip of 40 frames: what each tells the model is what the last one gave."""
     from sora_core.media.clips import Clip
@@ -152,7 +137,7 @@ def handed_over(engine: Any, name: str, model: Any, vae: Any) -> dict[str, Any]:
     try:
         plan = long.plan_long(
             engine,
-            Loaded(model, Words(name), vae),
+            Loaded(model, Words(lambda text: words(name, sum(text.encode()))), vae),
             [Shot("a cat", 20.0)],
             Sampling(seed=SEED, steps=2 * STEPS, cfg=3.0),
             fps=FPS,
