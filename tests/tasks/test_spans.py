@@ -28,7 +28,7 @@ FIVE = spans(("a", 5), ("b", 4), ("c", 4), ("d", 4), ("e", 4))
 
 
 @pytest.mark.parametrize(
-    ("now", "kept", "gaps", "told"),
+    ("now", "kept", "gaps", "note"),
     [
         # Its number of before for each latent that is kept. Gaps: begin, end, overlap before, overlap after.
         (
@@ -78,7 +78,7 @@ FIVE = spans(("a", 5), ("b", 4), ("c", 4), ("d", 4), ("e", 4))
             spans(("b", 5), ("c", 4), ("d", 4), ("e", 4)),
             [*"..", *range(6, 21)],
             [(0, 2, 0, 1)],
-            "Shots 1, 2, 3, 4 kept from the earlier render; nothing had to be made.",
+            "Shots 1, 2, 3, 4 kept from the earlier render; the video's start made.",
         ),
         (
             spans(("new", 5), ("a", 4), ("b", 4), ("c", 4), ("d", 4), ("e", 4)),
@@ -107,12 +107,12 @@ FIVE = spans(("a", 5), ("b", 4), ("c", 4), ("d", 4), ("e", 4))
         ),
     ],
 )
-def test_what_is_kept_and_what_is_a_join(now, kept, gaps, told):
+def test_what_is_kept_and_what_is_a_join(now, kept, gaps, note):
     reuse = keep(numbered(21), FIVE, now, overlap=1)
     values = reuse.latents[0, 0, :, 0, 0].int().tolist()
     assert [v if k else "." for v, k in zip(values, reuse.kept.tolist(), strict=True)] == kept
     assert [(g.begin, g.end, g.before, g.after) for g in reuse.gaps()] == gaps
-    assert reuse.note() == told
+    assert reuse.note() == note
 
 
 def test_another_video_is_not_taken_for_an_earlier_one():

@@ -71,9 +71,12 @@ class Reuse:
         shots = [span for span in self.spans if span.key != SOURCE]
         kept = [i for i, span in enumerate(shots, 1) if self.kept[span.begin : span.end].any()]
         made = [i for i in range(1, len(shots) + 1) if i not in kept]
-        joins = sum(self._joins(gap) for gap in self.gaps())
+        gaps = self.gaps()
+        joins = sum(self._joins(gap) for gap in gaps)
         parts = [_named(made)] if made else []
         parts += [f"{joins} join{'s' * (joins != 1)}"] if joins else []
+        # What becomes the first shot begins with a single frame, which it had not.
+        parts += ["the video's start"] if gaps and not parts else []
         text = f"{_named(kept).capitalize()} kept from the earlier render"
         return f"{text}; {' and '.join(parts)} made." if parts else f"{text}; nothing had to be made."
 
