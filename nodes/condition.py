@@ -62,7 +62,7 @@ class SoraCondition(io.ComfyNode):
         picture: Any = None,
     ) -> io.NodeOutput:
         from sora_core.latents.space import ALONG
-        from sora_core.pipeline.telling import condition
+        from sora_core.pipeline.conditioning import condition
 
         told = condition(
             engine(), model, positive, negative, latent, vae=vae, vision=clip_vision, picture=picture, strength=strength

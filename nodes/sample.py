@@ -88,8 +88,8 @@ class SoraSampler(io.ComfyNode):
         how = Sampling(seed, steps, cfg, name, scheduler, denoise, (guidance_start, guidance_end), options)
         notes: list[str] = []
 
-        def tell(text: str) -> None:
-            # Each clip of patches may have the same to tell.
+        def note(text: str) -> None:
+            # Each clip of patches may have the same to say.
             if text not in notes:
                 notes.append(text)
                 desk().show_text(cls.hidden.unique_id, "\n".join(notes))
@@ -104,7 +104,7 @@ class SoraSampler(io.ComfyNode):
             sampler=custom_sampler,
             sigmas=custom_sigmas,
             noise=noise,
-            tell=tell,
+            note=note,
             reuse=True,
         )
         return io.NodeOutput(made, ui={"text": ("\n".join(notes),)} if notes else None)

@@ -33,9 +33,9 @@ def own_folders(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def no_earlier_storyboard():
     """No storyboard keeps shots that another test has made."""
-    again = sys.modules.get("sora_core.pipeline.again")
-    if again is not None:
-        again.forget()
+    reuse = sys.modules.get("sora_core.pipeline.reuse")
+    if reuse is not None:
+        reuse.forget()
 
 
 @pytest.fixture()

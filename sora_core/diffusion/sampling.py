@@ -187,11 +187,11 @@ def sample(
     sampler: a name, a `SamplerSpec`, or a sampler function; `options` are its own.
     sigmas: falling, `[n+1]`. The run starts from (1 - s) * samples + s * noise at the first sigma s, so a first sigma
         below 1 keeps something of the latent; one that ends above 0 can be continued with add_noise=False.
-    cfg, guidance_interval, cfg_rescale: see `guidance.Guidance`.
-    noise: in place of `prepare_noise(samples, seed)`.
+    cfg, guidance_interval, cfg_rescale: see `guidance.Guidance`. noise: in place of `prepare_noise(samples, seed)`.
     callback: called once a step with the sampler's dict; an exception that it raises stops the run.
-    wrappers: of the model call, such as caches, the outermost first; `velocity` says where they stand and why. Raises
-        SoraError for input that does not fit the model, and for NaN, naming the step.
+    wrappers: of the model call, such as caches, the outermost first; `velocity` says where they stand and why.
+
+    Raises SoraError for input that does not fit the model, and for NaN, naming the step.
     """
     name, fn, settings = _resolve(sampler, options)
     original, device = latent_dict["samples"], model.device

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from .streams import is_nested
+from .streams import is_nested, parts_of
 
 LEFTOVER = "sora_noise"  # key of a LATENT: noise `[B,C,T,h,w]` where it is kept, 0 where it is generated
 
@@ -24,7 +24,7 @@ def leave_noise(latent: Mapping[str, Any], generate: Tensor | None, noise: Any) 
     rest = {key: value for key, value in latent.items() if key != LEFTOVER}
     if generate is None or noise is None:
         return rest
-    drawn = noise.unbind()[0] if is_nested(noise) else noise
+    drawn = parts_of(noise)[0]
     kept = generate.to(drawn.device) <= 0.5
     return {**rest, LEFTOVER: drawn * kept}
 
@@ -32,7 +32,7 @@ def leave_noise(latent: Mapping[str, Any], generate: Tensor | None, noise: Any) 
 def take_noise(latent: Mapping[str, Any], noise: Any) -> Any:
     """Return `noise` like the samples of a LATENT, or where it is none at all what the run before left there."""
     left = latent.get(LEFTOVER)
-    drawn, *sounds = noise.unbind() if is_nested(noise) else [noise]
+    drawn, *sounds = parts_of(noise)
     if not isinstance(left, Tensor) or left.shape != drawn.shape or any(bool(part.any()) for part in (drawn, *sounds)):
         return noise
     return type(noise)([left.to(drawn), *sounds]) if is_nested(noise) else left.to(drawn)

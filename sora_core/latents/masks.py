@@ -63,3 +63,9 @@ def spread_tokens(tokens: Tensor, shape: Sequence[int], patch: Patch) -> Tensor:
     for dim, p in enumerate(patch, start=2):
         mask = mask.repeat_interleave(p, dim=dim)
     return mask
+
+
+def runs_of(mask: Tensor) -> list[tuple[int, int]]:
+    """List the runs of True in a bool `[n]` as (first, end)."""
+    edges = F.pad(mask.int(), (1, 1)).diff().nonzero().flatten().tolist()
+    return list(zip(edges[::2], edges[1::2], strict=True))

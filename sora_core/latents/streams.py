@@ -16,12 +16,17 @@ def is_nested(samples: Any) -> bool:
     return bool(getattr(samples, "is_nested", False))
 
 
+def parts_of(samples: Any) -> list[Any]:
+    """List the streams of samples or of a mask: the picture, then its sound if there is some."""
+    return list(samples.unbind()) if is_nested(samples) else [samples]
+
+
 def picture_of(latent: Mapping[str, Any]) -> dict[str, Any]:
     """Copy a LATENT with its picture alone, and the mask of that."""
     made = dict(latent)
     for key in ("samples", "noise_mask"):
         if is_nested(made.get(key)):
-            made[key] = made[key].unbind()[0]
+            made[key] = parts_of(made[key])[0]
     return made
 
 
@@ -30,9 +35,9 @@ def with_picture(latent: Mapping[str, Any], picture: Mapping[str, Any]) -> dict[
     samples, given = latent["samples"], latent.get("noise_mask")
     if not is_nested(samples):
         return dict(picture)
-    sounds, shown, mask = list(samples.unbind())[1:], picture["samples"], picture.get("noise_mask")
+    sounds, shown, mask = parts_of(samples)[1:], picture["samples"], picture.get("noise_mask")
     made = {**picture, "samples": type(samples)([shown, *sounds])}
-    heard = list(given.unbind())[1:] if given is not None and is_nested(given) else None
+    heard = parts_of(given)[1:] if given is not None and is_nested(given) else None
     if mask is not None or heard is not None:
         own = torch.ones_like(shown[:, :1]) if mask is None else mask
         masks = [torch.ones_like(sound) for sound in sounds] if heard is None else heard

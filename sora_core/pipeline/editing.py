@@ -22,10 +22,10 @@ from ..safety import gate
 from ..tasks.edits import HOLD
 from ..tasks.layout import TRAINED_LATENTS, VAECodec
 from ..tasks.storyboard import Shot, plan_shots
+from .conditioning import VAE
 from .engine import Conditioning, Engine, Latent, unknown_note
 from .make import empty_latent
 from .sources import Picture, Size, open_still
-from .telling import VAE
 
 Audio = dict[str, Any]
 
@@ -260,7 +260,7 @@ def storyboard(
         first, last = space.video_frames(done) if done else 0, space.video_frames(done + count) - 1
         lines.append(f"shot {number}: frames {first} to {last}, {shot.prompt}")
         done += count
-    positive = engine.direct(encoded.each, counts, latent["samples"].shape, model, clip)
+    positive = engine.join_shots(encoded.each, counts, latent["samples"].shape, model, clip)
     if len(positive) > 1:  # one condition a shot, see `tasks.shots`
         lines.append(f"The model reads one prompt at a time: each step runs it {len(positive)} times, once a shot.")
     return Story(positive, latent, (*lines, *unknown_note(encoded.unknown)))

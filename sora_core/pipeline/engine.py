@@ -77,10 +77,10 @@ class Engine(Protocol):
         Raises SoraError for sound that does not go with the model.
         """
 
-    def look(self, vision: Any, pictures: Sequence[Tensor]) -> Any:
+    def encode_vision(self, vision: Any, pictures: Sequence[Tensor]) -> Any:
         """See one or two pictures `[H,W,3]` float 0..1 through a CLIP_VISION, for the option clip_vision_output."""
 
-    def direct(
+    def join_shots(
         self,
         prompts: Sequence[Conditioning],
         latents: Sequence[int],
@@ -106,7 +106,7 @@ class Engine(Protocol):
     def flops(self, model: Any) -> Callable[[int], float] | None:
         """Return the cost of one model call by number of tokens, or None where it is not known."""
 
-    def identity(self, model: Any) -> str:
+    def fingerprint(self, model: Any) -> str:
         """Name what a MODEL computes: its weights, what patches them, its settings. The same in another process."""
 
     def sampler_names(self) -> list[str]:

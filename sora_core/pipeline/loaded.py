@@ -1,4 +1,4 @@
-"""A model that is loaded: its parts, its habits, and how it reads pictures and videos."""
+"""A model that is loaded: its parts, its habits, how it reads pictures and videos, and how it makes an edit."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from torch import Tensor
 
 from ..loading.checkpoint import ModelBundle
 from ..media.clips import Clip
+from ..media.sizes import check_rate, check_size
 from ..tasks.layout import VAECodec
-from .editing import codec_of
-from .make import CallSettings, Prompts, Sampling, SamplingSettings, check_sampling, encode_prompts
+from .editing import Edit, codec_of
+from .make import CallSettings, Prompts, Sampling, SamplingSettings, check_sampling, encode_prompts, make_video
 from .own import OwnEngine, wrap
 from .progress import Steps
+from .result import VideoResult
 from .sources import Picture, Size, Video, take_clip, take_still
 
 BETWEEN = 2.0  # the most guidance between frames that are kept on both sides: they say more than the prompt does
@@ -116,3 +118,31 @@ class LoadedModel:
         prompts = encode_prompts(self.engine, self.loaded.clip, prompt, negative, sampling.cfg)
         check_sampling(self.engine, self.model, sampling)
         return Ready(prompts, sampling, steps, negative)
+
+    # -- making ----------------------------------------------------------------------------------------------
+    def _make(self, edit: Edit, ready: Ready) -> VideoResult:
+        """Sample an edit, decode it, and put the user's pixels back."""
+        return make_video(
+            self.engine,
+            self.loaded,
+            edit.latent,
+            ready.prompts,
+            ready.sampling,
+            fps=edit.fps,
+            audio=edit.audio,
+            notes=edit.notes,
+            steps=ready.steps,
+        )
+
+    def _rate(self, fps: float | None) -> float:
+        """Return a frame rate, the model's own where none is given. Raises SoraError for one out of range."""
+        fps = self.info.get("fps", 8) if fps is None else fps
+        check_rate(fps)
+        return fps
+
+    def _size(self, width: int | None, height: int | None) -> tuple[int, int]:
+        """Return a size, the model's own where none is given. Raises SoraError for one that cannot be made."""
+        width = self.info.get("width", 128) if width is None else width
+        height = self.info.get("height", 128) if height is None else height
+        check_size(width, height, self.space.multiple)
+        return width, height

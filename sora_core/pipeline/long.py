@@ -23,13 +23,13 @@ from ..tasks.long.rolling import Rolling, SampleFn
 from ..tasks.long.source import make_source
 from ..tasks.long.story import LongVideo, check_long
 from ..tasks.storyboard import Shot
+from .conditioning import condition, encode_vision, encoder, trim
 from .editing import codec_of, encode_shots, latent_of
 from .engine import EMPTY_PROMPT, Conditioning, Engine, Latent, Loaded, unknown_note
 from .make import Sampling, encode_negative
 from .progress import Steps
 from .progress import part as part_of_work
 from .result import VideoResult
-from .telling import condition, cut, encoder, look
 
 if TYPE_CHECKING:
     from ..provenance import Saving
@@ -68,7 +68,7 @@ class LongPlan:
         reuse: shots that an earlier render has are kept from it.
         """
 
-        def tell(done: Progress) -> None:
+        def report(done: Progress) -> None:
             self.parts.count = max(1, done.segments)
             self.parts.index = min(done.segment, done.segments - 1)
             if progress is not None:
@@ -79,12 +79,12 @@ class LongPlan:
             self.job,
             self.decode,
             folder=folder,
-            progress=tell,
+            progress=report,
             metadata=metadata,
             keep_segments=keep_segments,
             saving=saving,
             finished=usual_folder() if reuse else None,
-            tell=self.notes.append,
+            note=self.notes.append,
         )
 
     @torch.no_grad()
@@ -145,17 +145,17 @@ def plan_long(
     shape = (space.channels, *space.cells(height, width))
     story = LongVideo(shots, encoded.each, seconds, fps, codec.ratio, source, _joining(engine, loaded, shape))
     parts, kind = _Parts(), engine.model_kind(loaded.model)
-    sight = None if clip is None or vision is None else look(engine, kind, vision, [clip.frames[-1]])
-    tell = _Telling(encoder(engine, loaded.vae), picture, sight)
-    sample = _sampler_of(engine, loaded, off, how, parts, tell)
-    model = engine.identity(loaded.model)
+    seen = None if clip is None or vision is None else encode_vision(engine, kind, vision, [clip.frames[-1]])
+    given = _Given(encoder(engine, loaded.vae), picture, seen)
+    sample = _sampler_of(engine, loaded, off, how, parts, given)
+    model = engine.fingerprint(loaded.model)
     settings = {"model": model, "contexts": encoded.contexts, "counts": story.counts, "negative": negative}
-    settings |= _named(how) | tell.named()
+    settings |= _named(how) | given.named()
     roller = story.roller(sample, sigmas, shape, how.seed, rolling)
     job = Job(roller, story.total, fps, settings, source, None if clip is None else clip.audio, story.spans())
     parts.count = job.segments
     made = f"{story.total} latents in segments, {seconds:g} s made."
-    notes = [*(clip.notes if clip else ()), made, *unknown_note(encoded.unknown, others), *tell.notes(kind)]
+    notes = [*(clip.notes if clip else ()), made, *unknown_note(encoded.unknown, others), *given.notes(kind)]
     notes += ["clip_vision: there is no video whose end it could see."] if vision is not None and clip is None else []
     return LongPlan(engine, loaded.vae, job, width, height, parts, notes)
 
@@ -167,23 +167,23 @@ def _joining(
 
     def join(prompts: Sequence[Conditioning], latents: Sequence[int]) -> Conditioning:
         window = (1, shape[0], sum(latents), *shape[1:])
-        return engine.direct(prompts, latents, window, loaded.model, loaded.clip)
+        return engine.join_shots(prompts, latents, window, loaded.model, loaded.clip)
 
     return join
 
 
 @dataclass(frozen=True)
-class _Telling:
-    """What all segments tell a model with."""
+class _Given:
+    """What the conditions of all segments are made with, see `conditioning.condition`."""
 
     encode: Encoder
     picture: Tensor | None = None  # [1,H,W,3]: a reference
-    sight: Any = None  # CLIP_VISION_OUTPUT of the clip that a video goes on from
+    seen: Any = None  # CLIP_VISION_OUTPUT of the clip that a video goes on from
 
     def named(self) -> dict[str, Any]:
         """Name what decides a render, where it is used, so that renders of before can go on."""
-        given = {"picture": self.picture, "vision": None if self.sight is None else True}
-        return {name: value for name, value in given.items() if value is not None}
+        used = {"picture": self.picture, "vision": None if self.seen is None else True}
+        return {name: value for name, value in used.items() if value is not None}
 
     def notes(self, kind: ModelKind) -> tuple[str, ...]:
         """Say what a model sees of what is kept of the segment before."""
@@ -191,14 +191,21 @@ class _Telling:
 
 
 def _sampler_of(
-    engine: Engine, loaded: Loaded, negative: Conditioning | None, how: Sampling, parts: _Parts, tell: _Telling
+    engine: Engine, loaded: Loaded, negative: Conditioning | None, how: Sampling, parts: _Parts, given: _Given
 ) -> SampleFn:
     """Bind what all segments are sampled with. Their latents are handed on to the model as they are."""
     sampler = engine.make_sampler(how.sampler, how.options)
 
     def sample(latent: Latent, positive: Conditioning, sigmas: Tensor, seed: int) -> Tensor:
         told = condition(
-            engine, loaded.model, positive, negative, latent, encode=tell.encode, picture=tell.picture, sight=tell.sight
+            engine,
+            loaded.model,
+            positive,
+            negative,
+            latent,
+            encode=given.encode,
+            picture=given.picture,
+            seen=given.seen,
         )
         with part_of_work(parts.index, parts.count):
             made = engine.sample(
@@ -212,7 +219,7 @@ def _sampler_of(
                 cfg=how.cfg,
                 interval=how.interval,
             )
-        return cut(made)["samples"]
+        return trim(made)["samples"]
 
     return sample
 

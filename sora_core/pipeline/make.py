@@ -21,10 +21,10 @@ from ..media.sizes import check_pixels
 from ..safety import gate
 from ..tasks.finish.splice import finish
 from . import progress
-from .again import sample_shots
+from .conditioning import condition, trim
 from .engine import EMPTY_PROMPT, Conditioning, Engine, Latent, Loaded, unknown_note
 from .result import VideoResult
-from .telling import condition, cut
+from .reuse import sample_shots
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def sample_latent(
     sampler: Any = None,
     sigmas: Tensor | None = None,
     noise: Any = None,
-    tell: Callable[[str], None] | None = None,
+    note: Callable[[str], None] | None = None,
     reuse: bool = False,
 ) -> Latent: ...
 @overload
@@ -134,7 +134,7 @@ def sample_latent(
     sampler: Any = None,
     sigmas: Tensor | None = None,
     noise: Any = None,
-    tell: Callable[[str], None] | None = None,
+    note: Callable[[str], None] | None = None,
     reuse: bool = False,
 ) -> Patches: ...
 def sample_latent(
@@ -148,15 +148,17 @@ def sample_latent(
     sampler: Any = None,
     sigmas: Tensor | None = None,
     noise: Any = None,
-    tell: Callable[[str], None] | None = None,
+    note: Callable[[str], None] | None = None,
     reuse: bool = False,
 ) -> Latent | Patches:
     """Sample a LATENT, or each clip of SORA_PATCHES; the same kind comes back.
 
-    The model is told what the LATENT keeps, in its own language, see `telling`. sampler: a SAMPLER in place of the one
-    that `how` names; sigmas: in place of its steps, scheduler and denoise; noise: a NOISE in place of its seed. tell:
-    called, before the first step, with what the user should know of what the model was told. reuse: keep shots of a
-    storyboard that an earlier call has made, see `again`, which is told too.
+    The model is told what the LATENT keeps, in its own language, see `conditioning`.
+
+    sampler: a SAMPLER in place of the one that `how` names. sigmas: in place of its steps, scheduler and denoise.
+    noise: a NOISE in place of its seed. note: called, before the first step, with what the user should know: what the
+    model sees of what is kept, and which shots are. reuse: keep shots of a storyboard that an earlier call has made,
+    see the module `reuse`.
     """
     run = engine.make_sampler(how.sampler, how.options) if sampler is None else sampler
     if sigmas is None:
@@ -166,9 +168,9 @@ def sample_latent(
 
     def one(single: Latent) -> Latent:
         told = condition(engine, model, positive, negative, single)
-        if tell is not None:
-            for note in told.notes:
-                tell(note)
+        if note is not None:
+            for text in told.notes:
+                note(text)
         made = engine.sample(
             model,
             told.latent,
@@ -182,7 +184,7 @@ def sample_latent(
             noise=noise,
         )
         # A run that stops before its end is gone on with: all that was sampled along is still needed.
-        return made if len(sigmas) and float(sigmas[-1]) > 0 else cut(made)
+        return made if len(sigmas) and float(sigmas[-1]) > 0 else trim(made)
 
     if isinstance(latent, Patches):
         return map_latents(latent, one)
@@ -190,7 +192,7 @@ def sample_latent(
     if not reuse or noise is not None:
         return one(latent)
     settings = [how.seed, how.cfg, how.interval, sigmas, run, negative]
-    return sample_shots(one, engine, model, latent, positive, settings, tell or (lambda text: None))
+    return sample_shots(one, engine, model, latent, positive, settings, note or (lambda text: None))
 
 
 def check_sampling(engine: Engine, model: Any, how: Sampling) -> None:
@@ -203,7 +205,7 @@ def check_sampling(engine: Engine, model: Any, how: Sampling) -> None:
 
 def decode_video(engine: Engine, vae: Any, latent: Latent) -> Tensor:
     """Decode a sampled LATENT and put the user's own pixels back; frames `[T,H,W,3]` float 0..1."""
-    latent = cut(latent)
+    latent = trim(latent)
     return finish(latent, engine.decode(vae, latent))
 
 
@@ -229,7 +231,7 @@ def make_video(
     said = [*notes, *prompts.notes]
     with progress.listening(steps):
         made = sample_latent(
-            engine, loaded.model, latent, prompts.positive, prompts.negative, how, tell=said.append, reuse=reuse
+            engine, loaded.model, latent, prompts.positive, prompts.negative, how, note=said.append, reuse=reuse
         )
     decoded = decode_video(engine, loaded.vae, made)
     frames = gate.check_frames(decoded)

@@ -19,13 +19,12 @@ from ..diffusion.velocity import Wrapper
 from ..errors import SoraError, expect
 from ..latents import decoding
 from ..latents.leftover import leave_noise, take_noise
-from ..latents.masks import to_latent_grid
 from ..latents.patches import forward_flops
 from ..latents.previews import Preview, latent_preview
 from ..latents.space import SORA, SORA_MINI, LatentSpace
 from ..latents.streaming import decode_pieces
 from ..loading.checkpoint import PRECISIONS, ModelBundle, load_model
-from ..loading.identity import identity
+from ..loading.fingerprint import fingerprint
 from ..loading.lora import apply_lora, read_lora
 from ..model.dit import DiT
 from ..model.text.concepts import TextEncoder
@@ -125,11 +124,11 @@ class OwnEngine:
         """Return the LATENT: our models make no sound."""
         return latent
 
-    def look(self, vision: Any, pictures: Sequence[Tensor]) -> Any:
+    def encode_vision(self, vision: Any, pictures: Sequence[Tensor]) -> Any:
         """Refuse: no model of ours reads CLIP vision."""
         raise SoraError("clip_vision: sora-mini does not read it. Disconnect it.")
 
-    def direct(
+    def join_shots(
         self,
         prompts: Sequence[Conditioning],
         latents: Sequence[int],
@@ -153,9 +152,10 @@ class OwnEngine:
         config, weights = model.dit.config, sum(p.numel() for p in model.dit.blocks.parameters())
         return lambda tokens: forward_flops(tokens, weights, config.dim, config.num_layers)
 
-    def identity(self, model: DiffusionModel) -> str:
+    def fingerprint(self, model: DiffusionModel) -> str:
         """Name what a MODEL computes: its weights, LoRAs among them, its shift, and what stands around its calls."""
-        return identity([model.space.name, model.dit, model.shift, self.wrappers])
+        low = [] if model.low_noise is None else [model.low_noise, model.boundary]
+        return fingerprint([model.space.name, model.dit, model.shift, self.wrappers, *low])
 
     def sampler_names(self) -> list[str]:
         """There are none besides ours."""
@@ -200,7 +200,7 @@ class OwnEngine:
             seed, drawn = noise.seed, take_noise(fitted, noise.generate_noise(fitted))
         if fitted.get("noise_mask") is not None and len(sigmas) and float(sigmas[-1]) > 0:
             # Another run may go on from here, and wants the noise of what is kept.
-            mask = to_latent_grid(fitted["noise_mask"], fitted["samples"].shape, model.space.temporal_ratio)
+            mask = model.space.mask_of(fitted["noise_mask"], fitted["samples"].shape)
             drawn = prepare_noise(fitted["samples"], seed, fitted.get("batch_index")) if drawn is None else drawn
         made, _ = self.run(
             model,

@@ -35,7 +35,7 @@ from ..tasks.long.story import rolling_for
 from ..tasks.storyboard import MAX_LONG_SHOTS, Shot, shots_of
 from . import editing
 from .engine import unknown_note
-from .loaded import LoadedModel, Ready
+from .loaded import LoadedModel
 from .long import extend_in_segments, plan_long
 from .make import CallSettings, Prompts, SamplingSettings, check_sampling, empty_latent, encode_negative, make_video
 from .own import OwnEngine, usual_device, usual_dtype
@@ -354,34 +354,6 @@ class Pipeline(LoadedModel):
         ready = self.ready(prompt, how, denoise)
         splice = latent.get(SPLICE)
         return self._make(editing.Edit(latent, self._rate(fps) if splice is None else splice.fps), ready)
-
-    # -- insides ---------------------------------------------------------------------------------------------
-    def _make(self, edit: editing.Edit, ready: Ready) -> VideoResult:
-        """Sample an edit, decode it, and put the user's pixels back."""
-        return make_video(
-            self.engine,
-            self.loaded,
-            edit.latent,
-            ready.prompts,
-            ready.sampling,
-            fps=edit.fps,
-            audio=edit.audio,
-            notes=edit.notes,
-            steps=ready.steps,
-        )
-
-    def _rate(self, fps: float | None) -> float:
-        """Return a frame rate, the model's own where none is given. Raises SoraError for one out of range."""
-        fps = self.info.get("fps", 8) if fps is None else fps
-        check_rate(fps)
-        return fps
-
-    def _size(self, width: int | None, height: int | None) -> tuple[int, int]:
-        """Return a size, the model's own where none is given. Raises SoraError for one that cannot be made."""
-        width = self.info.get("width", 128) if width is None else width
-        height = self.info.get("height", 128) if height is None else height
-        check_size(width, height, self.space.multiple)
-        return width, height
 
 
 def load(

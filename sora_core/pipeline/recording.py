@@ -15,6 +15,7 @@ from ..safety import gate
 from .result import VideoResult
 
 Given = ParamSpec("Given")
+Item = TypeVar("Item")
 
 
 class HasBundle(Protocol):
@@ -73,9 +74,6 @@ def of_call(bundle: ModelBundle, kind: str | None, inputs: Sequence[Any], prompt
         _unique(*(history.sources for history in before), files),
         _unique(*(history.prompts for history in before), _prompts(prompt)),
     )
-
-
-Item = TypeVar("Item")
 
 
 def _unique(*lists: Sequence[Item]) -> tuple[Item, ...]:

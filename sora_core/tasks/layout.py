@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ..errors import expect
+from ..latents.masks import runs_of
 from ..latents.space import SORA_MINI, LatentSpace
 from .finish.splice import SPLICE, Splice
 
@@ -84,7 +85,7 @@ def encode_kept(codec: VAECodec, frames: Tensor, keep: Tensor) -> Tensor:
 
     Returns `[1,C,1+k,h,w]`. Raises SoraError where nothing is kept.
     """
-    runs = _runs(keep)
+    runs = runs_of(keep)
     expect(bool(runs), "Nothing is kept: there is no frame to encode.")
     parts = [(first, end, _encode_run(codec, frames, first, end)) for first, end in runs]
     latent = parts[0][2]
@@ -92,12 +93,6 @@ def encode_kept(codec: VAECodec, frames: Tensor, keep: Tensor) -> Tensor:
     for first, end, part in parts:
         samples[:, :, first:end] = part
     return samples
-
-
-def _runs(keep: Tensor) -> list[tuple[int, int]]:
-    """List the runs of True in a bool `[n]` as (first, end)."""
-    edges = torch.nn.functional.pad(keep.int(), (1, 1)).diff().nonzero().flatten().tolist()
-    return list(zip(edges[::2], edges[1::2], strict=True))
 
 
 def _encode_run(codec: VAECodec, frames: Tensor, first: int, end: int) -> Tensor:

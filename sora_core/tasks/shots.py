@@ -83,7 +83,7 @@ def mask_prompts(prompts: Sequence[Conditioning], latents: Sequence[int], stream
     return made
 
 
-def direct(
+def join_shots(
     prompts: Sequence[Conditioning], latents: Sequence[int], form: Form, streams: Streams, who: str
 ) -> Conditioning:
     """Make one CONDITIONING of the prompts of several shots, for so many latents each. who: the model, for messages.

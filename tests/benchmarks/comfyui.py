@@ -1,12 +1,12 @@
 """The pack inside a real ComfyUI, against this package on its own: latents, samplers, LoRA, core's models, refusals.
 
     python tests/benchmarks/comfyui.py --url http://127.0.0.1:8188 --comfyui FOLDER [--python ITS_PYTHON]
-        [--only workflows,samplers,lora,native,models,refusals,families,experts,story] [--steps 4]
+        [--only workflows,samplers,lora,native,models,refusals,families,guides,experts,story] [--steps 4]
 
 A ComfyUI with the pack and comfyui_words.py in custom_nodes must run at --url, from FOLDER; start it with --cpu to
 compare with the CPU here. Tiny models are written into FOLDER/models and removed again. --steps shortens the workflows;
-otherwise they run as they are saved, but for the long video, which is made 3 seconds long. `story` runs
-comfyui_story.py with ITS_PYTHON, beside the server. Prints JSON: largest
+otherwise they run as they are saved, but for the long video, which is made 3 seconds long. `families`, `guides`,
+`experts` and `story` are scripts of this folder, which ITS_PYTHON runs beside the server. Prints JSON: largest
 differences of latents (of unit spread), and what was refused in which words. Ends with 1 where a goal is missed, and
 says which.
 """

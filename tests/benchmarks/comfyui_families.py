@@ -23,6 +23,7 @@ from typing import Any
 
 import comfyui_tiny as tiny
 import torch
+from comfyui_calls import Words, apart, recorded, said
 from comfyui_oracles import FPS, ORACLES, SIDE, Sight, Task, drawn, tasks
 from torch import Tensor
 
@@ -44,56 +45,7 @@ VAE_OF = {
 }
 
 
-# -- calls of the network ------------------------------------------------------------------------------------
-class Calls:
-    """Records what a network is called with."""
-
-    def __init__(self, model: Any) -> None:
-        self.network = model.model.diffusion_model
-        self.made: list[dict[str, Any]] = []
-
-    def __enter__(self) -> Calls:
-        forward = type(self.network).forward
-
-        def record(x: Tensor, timestep: Tensor, context: Any = None, **kwargs: Any) -> Any:
-            kept = {k: v for k, v in kwargs.items() if k not in ("transformer_options", "control")}
-            self.made.append({"x": copied(x), "timestep": copied(timestep), "context": copied(context), **copied(kept)})
-            return forward(self.network, x, timestep, context=context, **kwargs)
-
-        self.network.forward = record
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        del self.network.forward
-
-
-def copied(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return value.detach().clone().float()
-    if isinstance(value, dict):
-        return {k: copied(v) for k, v in value.items()}
-    return [copied(v) for v in value] if isinstance(value, (list, tuple)) else value
-
-
-def apart(a: Any, b: Any, where: str) -> float:
-    """The largest difference of two values, tensors by their elements. Raises ValueError for another shape or kind."""
-    if isinstance(a, Tensor) and isinstance(b, Tensor):
-        if a.shape != b.shape:
-            raise ValueError(f"{where}: {list(a.shape)} against {list(b.shape)}")
-        return float((a - b).abs().max()) if a.numel() else 0.0
-    if isinstance(a, dict) and isinstance(b, dict):
-        if a.keys() != b.keys():
-            raise ValueError(f"{where}: {sorted(a)} against {sorted(b)}")
-        return max((apart(a[k], b[k], f"{where}.{k}") for k in a), default=0.0)
-    if isinstance(a, list) and isinstance(b, list):
-        if len(a) != len(b):
-            raise ValueError(f"{where}: {len(a)} against {len(b)}")
-        return max((apart(x, y, where) for x, y in zip(a, b, strict=True)), default=0.0)
-    if a != b:
-        raise ValueError(f"{where}: {a} against {b}")
-    return 0.0
-
-
+# -- measuring -----------------------------------------------------------------------------------------------
 def compared(ours: dict[str, Any], theirs: dict[str, Any], channels: int, both_made: Tensor) -> float:
     """The largest difference of two calls. both_made: bool `[1,1,T,h,w]`, latents that neither side holds."""
     a, b = ours.pop("x"), theirs.pop("x")
@@ -103,11 +55,10 @@ def compared(ours: dict[str, Any], theirs: dict[str, Any], channels: int, both_m
     return max(beside, latents, apart(ours, theirs, "call"))
 
 
-# -- measuring -----------------------------------------------------------------------------------------------
 def one_task(engine: Any, name: str, model: Any, vae: Any, task: Task) -> dict[str, Any]:
     """What reaches the network by our nodes, against core's."""
     import nodes
-    from sora_core.pipeline import make, telling
+    from sora_core.pipeline import conditioning, make
 
     oracle = ORACLES.get(name)
     cfg = oracle.cfg if oracle else 3.0
@@ -115,8 +66,10 @@ def one_task(engine: Any, name: str, model: Any, vae: Any, task: Task) -> dict[s
     how = make.Sampling(seed=SEED, steps=STEPS, cfg=cfg)
     edit = task.edit(engine, vae)
     sees = Sight() if oracle and oracle.sees else None
-    told = telling.condition(engine, model, positive, negative, edit.latent, vae=vae, vision=sees, picture=task.picture)
-    with Calls(model) as calls:
+    told = conditioning.condition(
+        engine, model, positive, negative, edit.latent, vae=vae, vision=sees, picture=task.picture
+    )
+    with recorded(model) as calls:
         made = make.sample_latent(engine, model, told.latent, told.positive, told.negative, how)
     held = told.latent.get("noise_mask")
     hold = torch.ones(1, 1, *told.latent["samples"].shape[2:]) if held is None else held[:1, :1]
@@ -125,15 +78,12 @@ def one_task(engine: Any, name: str, model: Any, vae: Any, task: Task) -> dict[s
     if theirs is None or oracle is None:
         return found
     latent = dict(theirs[2])
-    with Calls(model) as core:
+    with recorded(model) as core:
         nodes.common_ksampler(model, SEED, STEPS, cfg, "euler", "simple", *theirs[:2], latent, denoise=1.0)
     mask = latent.get("noise_mask")
     mask = torch.ones_like(hold) if mask is None else mask[:1, :1].expand_as(hold)
     space = engine.latent_space(model=model)
-    try:
-        found["equal"] = compared(calls.made[0], core.made[0], space.channels, (hold > 0.5) & (mask > 0.5))
-    except ValueError as unlike:
-        found["equal"] = str(unlike)
+    found["equal"] = said(compared, calls[0], core[0], space.channels, (hold > 0.5) & (mask > 0.5))
     return {**found, "against": oracle.node}
 
 
@@ -147,10 +97,10 @@ def words(family: str, seed: int) -> Any:
 
 def kept(engine: Any, vae: Any, edit: Any, told: Any, made: dict[str, Any]) -> bool:
     """Whether held latents and the user's own pixels came back as they were."""
-    from sora_core.pipeline import make, telling
+    from sora_core.pipeline import conditioning, make
     from sora_core.tasks import SPLICE
 
-    clean = telling.cut(told.latent)
+    clean = conditioning.trim(told.latent)
     mask = clean.get("noise_mask")
     same = True
     if mask is not None:
@@ -159,21 +109,6 @@ def kept(engine: Any, vae: Any, edit: Any, told: Any, made: dict[str, Any]) -> b
     splice = edit.latent[SPLICE]
     frames = make.decode_video(engine, vae, made)
     return same and torch.equal(frames[splice.keep], splice.frames[splice.keep])
-
-
-class Words:
-    """A CLIP whose prompts are random, and the same for the same words."""
-
-    tokenizer = None
-
-    def __init__(self, family: str) -> None:
-        self.family = family
-
-    def tokenize(self, text: str) -> str:
-        return text
-
-    def encode_from_tokens_scheduled(self, text: str) -> Any:
-        return words(self.family, sum(text.encode()))
 
 
 def handed_over(engine: Any, name: str, model: Any, vae: Any) -> dict[str, Any]:
@@ -202,7 +137,7 @@ def handed_over(engine: Any, name: str, model: Any, vae: Any) -> dict[str, Any]:
     try:
         plan = long.plan_long(
             engine,
-            Loaded(model, Words(name), vae),
+            Loaded(model, Words(lambda text: words(name, sum(text.encode()))), vae),
             [Shot("a cat", 20.0)],
             Sampling(seed=SEED, steps=2 * STEPS, cfg=3.0),
             fps=FPS,

@@ -18,7 +18,7 @@ from typing import Any
 import _paths  # noqa: F401  (the repository's root on the path)
 import comfyui_tiny as tiny
 import torch
-from comfyui_heard import Bench, Words, out, refused
+from comfyui_calls import Bench, Words, out, refused
 from torch import Tensor
 
 Result = dict[str, dict[str, Any]]
@@ -68,11 +68,11 @@ class Ltx(Bench):
             picture = self.pixels[source : source + 1]
             added = core.LTXVAddGuide.execute(positive, negative, self.vae, latent, picture, at, 1.0)
             positive, negative, latent = out(added)
-        theirs, heard_there = self.theirs(self.sounding(latent), positive, negative, denoise)
+        theirs, called = self.theirs(self.sounding(latent), positive, negative, denoise)
         if guides:
             parts = out(core.LTXVSeparateAVLatent.execute(theirs)) if self.sound else (theirs,)
             theirs = with_picture(theirs, out(core.LTXVCropGuides.execute(positive, negative, parts[0]))[2])
-        result = self.compare(mine, made, calls, (theirs, heard_there))
+        result = self.compare(mine, made, calls, (theirs, called))
         if guides:
             result["Sora Condition"] = self.by_core(mine, calls)
         return {**result, "notes": notes}
@@ -162,7 +162,7 @@ class MiniMax(Bench):
 
     def to_video(self, first: Tensor | None, last: Tensor | None) -> Any:
         """Tell by MiniMaxH3ImageToVideo."""
-        words = Words(self.positive)
+        words = Words(lambda text: self.positive)
         node = self.core.MiniMaxH3ImageToVideo
         return out(node.execute(words, self.vae, "", self.width, self.height, self.length, first, last))[0]
 

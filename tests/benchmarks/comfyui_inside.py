@@ -43,6 +43,22 @@ def missed_families(found: dict[str, Any]) -> list[str]:
     return short
 
 
+def missed_guides(found: dict[str, Any]) -> list[str]:
+    """Goals of comfyui_families_guides.py that are not met: as above, and every latent that does not go is refused."""
+    short = []
+    for family, tasks in found.items():
+        for task, made in tasks.items():
+            ways = [made.get(way, 0.0) for way in ("equal", "Sora Condition")]
+            good = all(not isinstance(value, str) and value <= SAME_CONDITION for value in ways)
+            result = made.get("result", 0.0)
+            good = good and not isinstance(result, str) and result <= SAME_SAMPLER
+            good = good and made.get("latents", 0.0) == made.get("pixels", 0.0) == 0.0
+            good = good and made.get("finite", True) and made.get("works", True)
+            good = good if family != "latents of sound" else "refused" in made
+            short += [] if good else [f"{family}, {task}: {made}"]
+    return short
+
+
 def missed_experts(found: dict[str, Any]) -> list[str]:
     """Goals of comfyui_experts.py that are not met."""
     short = []
@@ -76,4 +92,4 @@ def missed_experts(found: dict[str, Any]) -> list[str]:
     return short + [f"experts, not refused: {what}" for what, said in found["refusals"].items() if not said]
 
 
-MISSED = {"families": missed_families, "experts": missed_experts, "story": missed_story}
+MISSED = {"families": missed_families, "guides": missed_guides, "experts": missed_experts, "story": missed_story}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import comfy_standin
 import pytest
 import torch
+from nested import Nested
 
 from sora_core.errors import SoraError
 
@@ -55,8 +56,8 @@ def test_clip_vision_sees_two_pictures_in_a_row(hosts):
             return seen
 
     black, white = torch.zeros(8, 8, 3), torch.ones(8, 8, 3)
-    assert hosts[0].look(Vision(), [white]).penultimate_hidden_states.shape == (1, 3, 2)
-    both = hosts[0].look(Vision(), [black, white]).penultimate_hidden_states
+    assert hosts[0].encode_vision(Vision(), [white]).penultimate_hidden_states.shape == (1, 3, 2)
+    both = hosts[0].encode_vision(Vision(), [black, white]).penultimate_hidden_states
     assert both[0, :, 0].tolist() == [0, 0, 0, 1, 1, 1]
 
 
@@ -134,16 +135,16 @@ def test_the_form_of_a_storyboard_is_the_models(hosts):
     loaded, shape, prompts = native.load_model(path, "fp32"), (1, 16, 5, 4, 6), shots_of_two()
     foreign = SimpleNamespace(tokenizer=object())
     for model, clip in ((loaded.model, None), (None, loaded.clip), (None, None)):
-        (joined,) = native.direct(prompts, (3, 2), shape, model, clip)
+        (joined,) = native.join_shots(prompts, (3, 2), shape, model, clip)
         assert joined[1][SHOTS] == (3, 2) and joined[0].shape == (1, 12, 8)
     for model, clip in ((core_model("WAN21", "Wan21"), loaded.clip), (None, foreign)):
-        made = native.direct(prompts, (3, 2), shape, model, clip)
+        made = native.join_shots(prompts, (3, 2), shape, model, clip)
         assert [entry[0] is prompt[0][0] for entry, prompt in zip(made, prompts, strict=True)] == [True, True]
         assert all(SHOTS not in options for _, options in made)
         assert made[1][1]["mask"][0, :, 0, 0].tolist() == [0, 0, 0, 1, 1] and made[1][1]["mask"].shape == (1, 5, 4, 6)
         assert made[1][1]["pooled_output"] is prompts[1][0][1]["pooled_output"]
     with pytest.raises(SoraError, match="SeedVR2 reads no prompt"):
-        native.direct(prompts, (3, 2), shape, core_model("SeedVR2", "SeedVR2"))
+        native.join_shots(prompts, (3, 2), shape, core_model("SeedVR2", "SeedVR2"))
 
 
 class ForeignText:
@@ -177,9 +178,9 @@ def test_a_storyboard_for_our_attention_is_taken_apart_for_a_core_model(hosts):
     native, _, _ = hosts
     wan, latent = core_model("WAN21", "Wan21"), {"samples": torch.zeros(1, 16, 5, 4, 6)}
     prompts = [[[torch.randn(1, 6, 8), {}]] for _ in range(2)]
-    joined = native.direct(prompts, (3, 2), (1, 16, 5, 8, 8))
+    joined = native.join_shots(prompts, (3, 2), (1, 16, 5, 8, 8))
     apart = native.fit_shots(wan, joined, latent)
-    wanted = native.direct(prompts, (3, 2), latent["samples"].shape, wan)
+    wanted = native.join_shots(prompts, (3, 2), latent["samples"].shape, wan)
     for (context, options), (their, right) in zip(apart, wanted, strict=True):
         assert torch.equal(context, their) and torch.equal(options["mask"], right["mask"])
     with pytest.raises(SoraError, match="negative: the storyboard is for 5 latents, the latent has 4"):
@@ -195,7 +196,7 @@ def test_a_storyboard_of_another_length_stops_before_the_model_runs(hosts, ours)
         native.sample(
             model,
             {"samples": torch.zeros(1, 16, 3, 4, 6)},
-            native.direct(prompts, (3, 2), (1, 16, 5, 4, 6), model),
+            native.join_shots(prompts, (3, 2), (1, 16, 5, 4, 6), model),
             None,
             sampler=None,
             sigmas=torch.tensor([1.0, 0.0]),
@@ -204,34 +205,22 @@ def test_a_storyboard_of_another_length_stops_before_the_model_runs(hosts, ours)
         )
 
 
-class Nested:
-    """Picture and sound in one latent, as ComfyUI holds them."""
-
-    is_nested = True
-
-    def __init__(self, *parts):
-        self.parts = parts
-
-    def unbind(self):
-        return self.parts
-
-
 def test_a_model_that_makes_sound_along_has_its_shots_masked_in_both(hosts):
     """ComfyUI packs the streams one behind the other, so the masks are packed too."""
 
     def fill(self, latent):
-        return Nested(latent, torch.zeros(1, 3, 2, 2 * latent.shape[2]))
+        return Nested([latent, torch.zeros(1, 3, 2, 2 * latent.shape[2])])
 
     native, _, _ = hosts
     model = core_model("MiniMaxH3", "MiniMaxH3AV", fill)
-    first, second = native.direct(shots_of_two(), (3, 2), (1, 16, 5, 2, 2), model)
+    first, second = native.join_shots(shots_of_two(), (3, 2), (1, 16, 5, 2, 2), model)
     picture, sound = second[1]["mask"].split((16 * 5 * 4, 3 * 2 * 10), 1)
     assert picture.view(16, 5, 4)[7, :, 1].tolist() == [0, 0, 0, 1, 1]
     assert sound.view(3, 2, 10)[2, 1].tolist() == [0] * 6 + [1] * 4
     assert (first[1]["mask"] + second[1]["mask"]).eq(1).all()
     # A latent that got its sound later, as LTX-2's does.
-    plain = native.direct(shots_of_two(), (3, 2), (1, 16, 5, 2, 2), core_model("LTXAV", "LTXAV"))
-    latent = {"samples": Nested(torch.zeros(1, 16, 5, 2, 2), torch.zeros(1, 3, 10, 2))}
+    plain = native.join_shots(shots_of_two(), (3, 2), (1, 16, 5, 2, 2), core_model("LTXAV", "LTXAV"))
+    latent = {"samples": Nested([torch.zeros(1, 16, 5, 2, 2), torch.zeros(1, 3, 10, 2)])}
     fitted = native.fit_shots(core_model("LTXAV", "LTXAV"), plain, latent)[1][1]["mask"]
     assert fitted[:, -60:].view(3, 10, 2)[2, :, 1].tolist() == [0] * 6 + [1] * 4
 

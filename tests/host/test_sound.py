@@ -6,22 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from nested import Nested
 
 from sora_core.errors import SoraError
 from sora_core.host.comfy.sound import with_sound
 from sora_core.latents.space import LatentSpace
-
-
-class Nested:
-    """As ComfyUI's nested tensor: tensors in a list."""
-
-    is_nested = True
-
-    def __init__(self, tensors):
-        self.tensors = list(tensors)
-
-    def unbind(self):
-        return self.tensors
 
 
 class Format:

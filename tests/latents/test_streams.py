@@ -4,24 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from nested import Nested
 
 from sora_core.latents.leftover import leave_noise, take_noise
 from sora_core.latents.space import ALONG
 from sora_core.latents.streams import is_nested, picture_of, with_picture
-from sora_core.pipeline.telling import cut
-
-
-class Nested:
-    """As ComfyUI's nested tensor: tensors in a list."""
-
-    is_nested = True
-
-    def __init__(self, tensors):
-        self.tensors = list(tensors)
-
-    def unbind(self):
-        return self.tensors
-
+from sora_core.pipeline.conditioning import trim
 
 PICTURE, SOUND = torch.rand(1, 4, 3, 2, 2), torch.rand(1, 8, 5, 3)
 
@@ -53,7 +41,7 @@ def test_masks_go_along(own):
 
 def test_what_was_sampled_along_is_cut_off_the_picture():
     mask = torch.tensor([1.0, 0, 0]).view(1, 1, 3, 1, 1).expand(1, 1, 3, 2, 2)
-    made = cut({"samples": Nested([PICTURE, SOUND]), "noise_mask": mask, ALONG: (0, 2)})
+    made = trim({"samples": Nested([PICTURE, SOUND]), "noise_mask": mask, ALONG: (0, 2)})
     shown, sound = made["samples"].unbind()
     assert torch.equal(shown, PICTURE[:, :, :1]) and sound is SOUND and ALONG not in made
     assert made["noise_mask"].unbind()[0].shape == (1, 1, 1, 2, 2)

@@ -71,7 +71,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         schemas = schemas_of(Host(Folders(INPUTS, Path(folder) / "output", Path(folder) / "temp")))
-    others = model_graphs(schemas)
+    others = model_graphs()
     shown = {PICTURES[node_id] for node_id in schemas if node_id in PICTURES}
     wanted = {name: graph for name, graph in (graphs() | help_graphs()).items() if name in shown} | others
     chosen = set(filter(None, args.only.split(","))) or set(wanted)

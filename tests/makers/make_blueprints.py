@@ -258,9 +258,8 @@ def blueprints() -> dict[str, Blueprint]:
 
 def save_as_frontend(name: str, blueprint: Blueprint, schemas: dict) -> dict:
     """A blueprint as the frontend publishes it: one node, and the subgraph that it stands for."""
-    graph = blueprint.graph
     laid = lay_out(
-        graph, schemas, tuple(blueprint.labels), titles={"positive": "Prompt", "negative": "Negative prompt"}
+        blueprint.graph, schemas, tuple(blueprint.labels), titles={"positive": "Prompt", "negative": "Negative prompt"}
     )
     for node, file in blueprint.files.items():
         laid.nodes[laid.number[node] - 1]["properties"]["models"] = [file.model]
@@ -271,7 +270,7 @@ def save_as_frontend(name: str, blueprint: Blueprint, schemas: dict) -> dict:
         "revision": 0,
         "last_node_id": 1,
         "last_link_id": 0,
-        "nodes": [instance(definition, graph, schemas)],
+        "nodes": [instance(definition, blueprint.graph, schemas)],
         "links": [],
         "groups": [],
         "definitions": {"subgraphs": [definition]},

@@ -164,13 +164,9 @@ def graphs() -> dict[str, dict]:
     return made
 
 
-def model_graphs(schemas: dict) -> dict[str, dict]:
-    """The workflows for models of other makers, but for those that want a node which the pack has not."""
-    return {
-        name: with_files(entry)
-        for name, entry in MODEL_WORKFLOWS.items()
-        if all(node in schemas for node in entry.needs)
-    }
+def model_graphs() -> dict[str, dict]:
+    """The workflows for models of other makers."""
+    return {name: with_files(entry) for name, entry in MODEL_WORKFLOWS.items()}
 
 
 def bundled() -> list[Path]:
@@ -254,7 +250,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         host = Host(Folders(INPUTS, Path(folder) / "output", Path(folder) / "temp"))
         schemas = schemas_of(host)
-        for name, graph in (graphs() | model_graphs(schemas)).items():
+        for name, graph in (graphs() | model_graphs()).items():
             text = json.dumps(save_as_frontend(graph, schemas, name), indent=1, ensure_ascii=False)
             (WORKFLOWS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
             if args.pictures and name in graphs():

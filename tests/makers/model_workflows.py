@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 HUB = "https://huggingface.co/"
 WAN = HUB + "Comfy-Org/Wan_2.2_ComfyUI_Repackaged/resolve/main/split_files/"
-EXPERTS = "SoraExperts"  # the node of two experts: the workflow that has it is written once the pack has the node
 # What these models tend to make badly.
 WAN_NEGATIVE = "overexposed, static, blurred details, subtitles, worst quality, low quality, deformed, extra fingers"
 LTX_NEGATIVE = "low quality, worst quality, deformed, distorted, motion smear, motion artifacts, fused fingers"
@@ -47,7 +46,6 @@ class ModelWorkflow:
     files: dict[str, File]  # loader in the graph -> its file
     graph: dict[str, tuple[str, dict]]
     note: str = ""  # what else to know: in English and Chinese
-    needs: tuple[str, ...] = field(default=())  # nodes of ours that the pack may not have yet
 
 
 def tail(edit: str, sampling: dict, prefix: str, audio: int | None = None) -> dict:
@@ -113,7 +111,7 @@ WAN_14B = ModelWorkflow(
         "still": ("LoadImage", {"image": "sora_still.png"}),
         "high_shift": ("ModelSamplingSD3", {"model": ("high", 0), "shift": 5.0}),
         "low_shift": ("ModelSamplingSD3", {"model": ("low", 0), "shift": 5.0}),
-        "experts": (EXPERTS, {"high_noise": ("high_shift", 0), "low_noise": ("low_shift", 0)}),
+        "experts": ("SoraExperts", {"high_noise": ("high_shift", 0), "low_noise": ("low_shift", 0)}),
         **prompts("The cat walks along the beach, the waves roll in behind it, steady camera.", WAN_NEGATIVE),
         "edit": (
             "SoraImageToVideo",
@@ -121,7 +119,6 @@ WAN_14B = ModelWorkflow(
         ),
         **tail("edit", {"model": ("experts", 0), "steps": 20, "cfg": 3.5, "sampler": "euler"}, "wan_image"),
     },
-    needs=(EXPERTS,),
 )
 LTX_2B = ModelWorkflow(
     {

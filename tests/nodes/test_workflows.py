@@ -43,9 +43,9 @@ def host(tmp_path, monkeypatch):
 
 
 def test_workflows_are_up_to_date(host):
-    """Run `python tests/makers/make_workflows.py` after a change of a schema, or where a node came that one wants."""
+    """Run `python tests/makers/make_workflows.py` after a change of a schema."""
     schemas = make_workflows.schemas_of(host)
-    graphs = make_workflows.graphs() | make_workflows.model_graphs(schemas)
+    graphs = make_workflows.graphs() | make_workflows.model_graphs()
     assert set(make_workflows.graphs()) == set(FRAMES) and len(FRAMES) == 10
     assert set(graphs) == {path.stem for path in make_workflows.WORKFLOWS.glob("*.json")}
     assert set(graphs) == {path.stem for path in make_workflows.WORKFLOWS.glob("*.jpg")}
@@ -78,7 +78,7 @@ def test_app_mode_shows_what_an_artist_changes(host):
 def test_workflows_for_other_models_name_their_files(host):
     """In a note, on the loaders, and where ComfyUI looks for what it can fetch; and their links lead on."""
     schemas = make_workflows.schemas_of(host)
-    for name in make_workflows.model_graphs(schemas):
+    for name in make_workflows.model_graphs():
         saved = json.loads((make_workflows.WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))
         (note,) = [node for node in saved["nodes"] if node["type"] == "MarkdownNote"]
         wanted = make_workflows.MODEL_WORKFLOWS[name].files.values()

@@ -199,6 +199,12 @@ def test_only_the_expert_whose_turn_it_is_stays_on_the_device(loaded, pair, monk
     assert calls == [high_turn] * steps + [low_turn] * (STEPS - steps) and 0 < steps < STEPS
 
 
+def test_both_experts_and_their_boundary_are_in_a_fingerprint(loaded, pair):
+    engine, (high, low) = OwnEngine(), pair
+    models = [high, low, *(engine.join_experts(high, other, at) for other, at in ((low, 0.5), (low, 0.6), (high, 0.5)))]
+    assert len({engine.fingerprint(model) for model in models}) == len(models)
+
+
 def test_experts_that_cannot_be_joined(loaded, pair):
     engine = OwnEngine()
     with pytest.raises(SoraError, match="boundary is 0, the model's own, and none is known of tiny"):

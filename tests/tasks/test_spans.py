@@ -28,7 +28,7 @@ FIVE = spans(("a", 5), ("b", 4), ("c", 4), ("d", 4), ("e", 4))
 
 
 @pytest.mark.parametrize(
-    ("now", "kept", "gaps", "told"),
+    ("now", "kept", "gaps", "note"),
     [
         # Its number of before for each latent that is kept. Gaps: begin, end, overlap before, overlap after.
         (
@@ -78,7 +78,7 @@ FIVE = spans(("a", 5), ("b", 4), ("c", 4), ("d", 4), ("e", 4))
             spans(("b", 5), ("c", 4), ("d", 4), ("e", 4)),
             [*"..", *range(6, 21)],
             [(0, 2, 0, 1)],
-            "Shots 1, 2, 3, 4 kept from the earlier render; nothing had to be made.",
+            "Shots 1, 2, 3, 4 kept from the earlier render; the video's start made.",
         ),
         (
             spans(("new", 5), ("a", 4), ("b", 4), ("c", 4), ("d", 4), ("e", 4)),
@@ -107,12 +107,12 @@ FIVE = spans(("a", 5), ("b", 4), ("c", 4), ("d", 4), ("e", 4))
         ),
     ],
 )
-def test_what_is_kept_and_what_is_a_join(now, kept, gaps, told):
-    again = keep(numbered(21), FIVE, now, overlap=1)
-    values = again.latents[0, 0, :, 0, 0].int().tolist()
-    assert [v if k else "." for v, k in zip(values, again.kept.tolist(), strict=True)] == kept
-    assert [(g.begin, g.end, g.before, g.after) for g in again.gaps()] == gaps
-    assert again.told() == told
+def test_what_is_kept_and_what_is_a_join(now, kept, gaps, note):
+    reuse = keep(numbered(21), FIVE, now, overlap=1)
+    values = reuse.latents[0, 0, :, 0, 0].int().tolist()
+    assert [v if k else "." for v, k in zip(values, reuse.kept.tolist(), strict=True)] == kept
+    assert [(g.begin, g.end, g.before, g.after) for g in reuse.gaps()] == gaps
+    assert reuse.note() == note
 
 
 def test_another_video_is_not_taken_for_an_earlier_one():
@@ -126,9 +126,9 @@ def test_another_video_is_not_taken_for_an_earlier_one():
 def test_the_users_own_video_is_never_made_again():
     board = spans((SOURCE, 4), ("a", 4), ("b", 4), ("c", 4))
     changed = spans((SOURCE, 4), ("x", 4), ("b", 4), ("c", 4))
-    again = keep(numbered(16), board, changed, 1)
-    assert again.kept[:4].all() and [(g.begin, g.end, g.before) for g in again.gaps()] == [(4, 9, 0)]
-    assert "Shots 2, 3 kept" in again.told() and "shot 1 and 2 joins" in again.told()
+    reuse = keep(numbered(16), board, changed, 1)
+    assert reuse.kept[:4].all() and [(g.begin, g.end, g.before) for g in reuse.gaps()] == [(4, 9, 0)]
+    assert "Shots 2, 3 kept" in reuse.note() and "shot 1 and 2 joins" in reuse.note()
 
 
 @pytest.mark.parametrize("rolling", [Rolling(), Rolling(3, 1, 0), Rolling(3), Rolling(8, 2, 2), Rolling(21, 2, 3)])
@@ -140,17 +140,17 @@ def test_gaps_of_any_length_are_filled_and_the_rest_is_untouched(rolling, length
     before = spans(*((name, 9) for name in names))
     names[place] = "new"
     now = spans(*((name, length if name == "new" else 9) for name in names))
-    again = keep(numbered(27) + 100, before, now, rolling.overlap)
+    reuse = keep(numbered(27) + 100, before, now, rolling.overlap)
     seen: list = []
     roller = toy_roller(rolling, seen=seen)
     roller.shot_of = lambda latent: next((i for i, s in enumerate(now) if s.begin <= latent < s.end), 2)
-    filling = Filling(again, roller)
-    (gap,) = again.gaps()
+    filling = Filling(reuse, roller)
+    (gap,) = reuse.gaps()
     for segment in filling.make(0, lambda index: None):
         assert torch.isfinite(segment.final).all()
     video = torch.cat(list(filling.pieces()), 2)
-    assert video.shape[2] == now[-1].end and torch.equal(video[:, :, again.kept], again.latents[:, :, again.kept])
-    assert all((video[0, :, i] != again.latents[0, :, i]).any() for i in range(gap.begin, gap.end))
+    assert video.shape[2] == now[-1].end and torch.equal(video[:, :, reuse.kept], reuse.latents[:, :, reuse.kept])
+    assert all((video[0, :, i] != reuse.latents[0, :, i]).any() for i in range(gap.begin, gap.end))
     fewest = rolling.context * 2 + rolling.overlap + max(1, rolling.overlap) + 1
     assert all(latent["samples"].shape[2] <= max(rolling.window, fewest) for latent, _ in seen)
     first, last = (seen[i][0]["noise_mask"][0, 0, :, 0, 0].tolist() for i in (0, -1))
@@ -160,5 +160,5 @@ def test_gaps_of_any_length_are_filled_and_the_rest_is_untouched(rolling, length
 def test_many_shots_are_told_in_few_words():
     board = spans(*((str(i), 4) for i in range(30)))
     changed = spans(*(("new" if i == 9 else str(i), 4) for i in range(30)))
-    told = keep(numbered(120), board, changed, 1).told()
+    told = keep(numbered(120), board, changed, 1).note()
     assert told == "Shots 1 to 9, 11 to 30 kept from the earlier render; shot 10 and 2 joins made."

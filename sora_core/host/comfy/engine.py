@@ -24,7 +24,7 @@ from ...latents.space import ALONG, SORA_MINI, LatentSpace
 from ...latents.streaming import decode_with_history
 from ...latents.streams import picture_of, with_picture
 from ...loading import checkpoint
-from ...loading.identity import identity
+from ...loading.fingerprint import fingerprint
 from ...loading.lora import apply_lora, read_lora
 from ...model.dit import DiT
 from ...model.patch import check_divisible
@@ -32,12 +32,12 @@ from ...pipeline import progress
 from ...pipeline.engine import Conditioning, Latent, Loaded, Report, check_prompt_given
 from ...safety import gate
 from ...tasks.families import ModelKind
-from ...tasks.shots import Streams, direct, fit_prompts
+from ...tasks.shots import Streams, fit_prompts, join_shots
 from . import sampler as sampling
 from .clip import make_clip
 from .experts import join
 from .families import check_text, model_kind, model_space, sampled, shots_form, streams_of, vae_space
-from .identity import described
+from .fingerprint import described
 from .model import make_model
 from .previews import PreviewLoop
 from .sound import with_sound
@@ -87,7 +87,7 @@ class ComfyEngine:
         """
         return with_sound(model, model_space(model), latent)
 
-    def look(self, vision: Any, pictures: Sequence[Tensor]) -> Any:
+    def encode_vision(self, vision: Any, pictures: Sequence[Tensor]) -> Any:
         """See pictures `[H,W,3]` through a CLIP_VISION: a CLIP_VISION_OUTPUT, of two with their tokens in a row."""
         # Cut about the centre, as CLIPVisionEncode does by default.
         seen = [vision.encode_image(picture[None]) for picture in pictures]
@@ -101,7 +101,7 @@ class ComfyEngine:
                 setattr(both, layer, torch.cat(states, dim=-2))
         return both
 
-    def direct(
+    def join_shots(
         self,
         prompts: Sequence[Conditioning],
         latents: Sequence[int],
@@ -114,9 +114,9 @@ class ComfyEngine:
         Without a model, only our own text encoder says that it is one with our attention.
         """
         if model is not None:
-            return direct(prompts, latents, shots_form(model), streams_of(model, shape), model_space(model).name)
+            return join_shots(prompts, latents, shots_form(model), streams_of(model, shape), model_space(model).name)
         ours = clip is None or hasattr(clip.tokenizer, "unknown_words")
-        return direct(prompts, latents, "attention" if ours else "masks", Streams((tuple(shape),)), "the model")
+        return join_shots(prompts, latents, "attention" if ours else "masks", Streams((tuple(shape),)), "the model")
 
     def fit_shots(
         self, model: Any, conditioning: Conditioning, latent: Latent, which: str = "positive"
@@ -136,9 +136,9 @@ class ComfyEngine:
         config, weights = network.config, sum(p.numel() for p in network.blocks.parameters())
         return lambda tokens: forward_flops(tokens, weights, config.dim, config.num_layers)
 
-    def identity(self, model: Any) -> str:
+    def fingerprint(self, model: Any) -> str:
         """Name what a MODEL computes: its weights, LoRAs and other patches, and its sampling settings."""
-        return identity(described(model))
+        return fingerprint(described(model))
 
     def sampler_names(self) -> list[str]:
         """List ComfyUI's samplers."""

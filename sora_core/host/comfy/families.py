@@ -13,6 +13,7 @@ import torch
 
 from ...errors import expect
 from ...latents.space import SORA, LatentSpace
+from ...latents.streams import is_nested, parts_of
 from ...tasks.families import ModelKind
 from ...tasks.shots import Form, Streams
 
@@ -71,9 +72,9 @@ TEXT_LAYER = re.compile(r"text|txt|caption|t5|condition_proj|cross_attn\.k")
 # What a network that reads a prompt as a whole, beside its words, has for that.
 WHOLE_PROMPT = ("vector_in", "pooled_text_embeddings")
 
-# Where a network says how many channels it takes in, and what it has for CLIP's sight of a picture.
+# Where a network says how many channels it takes in, and what it has for CLIP vision's.
 CHANNELS_IN = ("in_dim", "in_channels")
-SIGHTS = ("img_emb", "vision_in")
+VISION_IN = ("img_emb", "vision_in")
 
 
 def ancestors(kind: type) -> list[str]:
@@ -132,7 +133,7 @@ def model_kind(patcher: Any) -> ModelKind:
         type(patcher.model).__name__,
         space,
         taken - space.channels,
-        any(getattr(network, name, None) is not None for name in SIGHTS),
+        any(getattr(network, name, None) is not None for name in VISION_IN),
         zero if bool(zero.any()) else None,
     )
 
@@ -218,9 +219,9 @@ def streams_of(patcher: Any, shape: Sequence[int]) -> Streams:
 
 def sampled(patcher: Any, samples: Any, along: tuple[int, int] = (0, 0)) -> Streams:
     """Tell what is in the samples of a LATENT. along: latents in front and behind that are no part of the video."""
-    if not getattr(samples, "is_nested", False):
+    if not is_nested(samples):
         return Streams((tuple(samples.shape),), along=along)
     kinds = ancestors(type(patcher.get_model_object("latent_format")))
     time = next((SOUND_TIMES[name] for name in kinds if name in SOUND_TIMES), 2)
-    shapes = tuple(tuple(part.shape) for part in samples.unbind())
+    shapes = tuple(tuple(part.shape) for part in parts_of(samples))
     return Streams(shapes, (2, *[time] * (len(shapes) - 1)), along)

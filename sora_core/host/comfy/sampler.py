@@ -18,7 +18,7 @@ from ...diffusion.samplers import SAMPLERS, get_sampler
 from ...diffusion.schedules import percent_to_sigma
 from ...errors import expect
 from ...latents.leftover import take_noise
-from ...latents.streams import is_nested
+from ...latents.streams import is_nested, parts_of
 
 
 class FlowModel:
@@ -163,7 +163,7 @@ def run(
         negative is not None or cfg == 1.0,
         f"cfg is {cfg} and there is no negative prompt. Connect one (it may be empty), or use cfg 1.",
     )
-    drawn, given = ([tuple(stream.shape) for stream in streams_of(x)] for x in (noise, samples))
+    drawn, given = ([tuple(stream.shape) for stream in parts_of(x)] for x in (noise, samples))
     expect(
         drawn == given,
         f"The noise is {' and '.join(map(str, drawn))}, the latent {' and '.join(map(str, given))}. Match them.",
@@ -183,16 +183,11 @@ def run(
         denoise_mask=mask,
         disable_pbar=True,
         seed=seed,
-        callback=lambda step, x0, x, total: callback(step + 1, streams_of(x0)[0]),
+        callback=lambda step, x0, x, total: callback(step + 1, parts_of(x0)[0]),
     ).to(samples.device)
     if mask is None:
         return made
     # A sampler leaves rounding errors on what it blends in: kept latents must come back bit by bit.
-    shown, *sounds = streams_of(made)
-    shown = torch.where(streams_of(mask)[0].to(shown.device) > 0.5, shown, streams_of(samples)[0])
+    shown, *sounds = parts_of(made)
+    shown = torch.where(parts_of(mask)[0].to(shown.device) > 0.5, shown, parts_of(samples)[0])
     return type(samples)([shown, *sounds]) if is_nested(samples) else shown
-
-
-def streams_of(samples: Any) -> list[Tensor]:
-    """List the streams of samples: the picture, then its sound if there is some."""
-    return list(samples.unbind()) if is_nested(samples) else [samples]

@@ -46,7 +46,7 @@ class ModelKind:
     name: str  # of the model's class, as its host calls it
     space: LatentSpace
     extra: int = 0  # channels that its network takes in beside those of the latent
-    vision: bool = False  # whether it reads CLIP's sight of a picture
+    vision: bool = False  # whether it reads what CLIP vision makes of a picture
     zero: Tensor | None = None  # [1,C,1,1,1]: the VAE's latent that the model takes for 0. None: it is 0
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from ...errors import expect
+from ...latents.masks import runs_of
 from .known import Encoder, Known, Told
 
 FPS = 24  # frames per second that the model makes, and its sound goes with
@@ -82,10 +83,3 @@ def _of_latents(known: Known) -> list[dict[str, Any]]:
         taken = space.latent_frames(count) if count else 1
         told.append(_keyframe(space.video_frames(first), known.samples[:1, :, first : first + taken]))
     return told
-
-
-def runs_of(known: Tensor) -> list[tuple[int, int]]:
-    """List the runs of True in bool `[n]` as (first, end)."""
-    values = [False, *known.tolist(), False]
-    edges = [at for at in range(len(values) - 1) if values[at] != values[at + 1]]
-    return list(zip(edges[::2], edges[1::2], strict=True))

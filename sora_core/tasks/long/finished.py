@@ -23,7 +23,7 @@ from torch import Tensor
 
 from ...errors import SoraError
 from ...files import user_cache, written_beside
-from .spans import Again, Span, keep
+from .spans import Reuse, Span, keep
 
 LIMIT = 512 * 2**20  # bytes of all renders: some hundred minutes of sora-mini, five of 832 x 480 pixels
 DAYS = 30  # that one is kept since it was last used
@@ -43,7 +43,7 @@ class Finished:
         """Look into `folder`, which need not be there."""
         self.folder = Path(folder)
 
-    def find(self, render: str, family: str, spans: Sequence[Span], overlap: int) -> Again | None:
+    def find(self, render: str, family: str, spans: Sequence[Span], overlap: int) -> Reuse | None:
         """Find the render that most of a new one can be kept from, the newest of several; None where there is none.
 
         render, family: names of all that decides the new one, and of what its shots share. A render of the same
@@ -51,11 +51,11 @@ class Finished:
         """
         own = self._path(render, family)
         if own.exists():
-            found = read_again(own)
+            found = read_reuse(own)
             return found if found is not None and found.kept.all() and _patched(own) else None
-        best: tuple[int, int, Again] | None = None
+        best: tuple[int, int, Reuse] | None = None
         for path in self.folder.glob(f"{family[:24]}_*.safetensors"):
-            earlier, stamp = read_again(path), _stamp(path)
+            earlier, stamp = read_reuse(path), _stamp(path)
             found = None if earlier is None else keep(earlier.latents, earlier.spans, spans, overlap)
             if found is not None and (best is None or (int(found.kept.sum()), stamp) > best[:2]):
                 best, used = (int(found.kept.sum()), stamp, found), path
@@ -73,7 +73,7 @@ class Finished:
         everything = torch.ones(latents.shape[2], dtype=torch.bool)
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            write_again(self._path(render, family), Again(latents, everything, everything, tuple(spans)), patched)
+            write_reuse(self._path(render, family), Reuse(latents, everything, everything, tuple(spans)), patched)
             self._clean()
         except (OSError, SoraError):
             return  # the video is there, and that is what was asked for
@@ -90,24 +90,24 @@ class Finished:
                 path.unlink(missing_ok=True)
 
 
-def write_again(path: Path, again: Again, patched: bool = True) -> None:
+def write_reuse(path: Path, reuse: Reuse, patched: bool = True) -> None:
     """Write what is kept of a render. Raises SoraError for a full disk."""
-    tensors = {"latents": again.latents, "kept": again.kept.byte(), "known": again.known.byte()}
+    tensors = {"latents": reuse.latents, "kept": reuse.kept.byte(), "known": reuse.known.byte()}
     tensors = {name: value.cpu().contiguous() for name, value in tensors.items()}
-    spans = json.dumps([asdict(span) for span in again.spans])
+    spans = json.dumps([asdict(span) for span in reuse.spans])
     with written_beside(path) as part:
         save_file({k: v.clone() for k, v in tensors.items()}, part, {"spans": spans, "patched": str(int(patched))})
 
 
-def read_again(path: Path) -> Again | None:
-    """Read what `write_again` wrote; None where there is no such file, or a broken one."""
+def read_reuse(path: Path) -> Reuse | None:
+    """Read what `write_reuse` wrote; None where there is no such file, or a broken one."""
     try:
         with safe_open(path, "pt") as file:
             spans = tuple(Span(**span) for span in json.loads(file.metadata()["spans"]))
             latents, kept, known = (file.get_tensor(name) for name in ("latents", "kept", "known"))
     except (OSError, SafetensorError, ValueError, KeyError, TypeError):
         return None
-    return Again(latents, kept.bool(), known.bool(), spans)
+    return Reuse(latents, kept.bool(), known.bool(), spans)
 
 
 def _patched(path: Path) -> bool:

@@ -21,7 +21,7 @@ from torch import Tensor
 from ...errors import SoraError
 from ..finish.holding import compare
 from .rolling import Ahead, Roller, Rolling, Segment
-from .spans import Again, Gap
+from .spans import Gap, Reuse
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,12 @@ def _steps_of(gap: Gap, total: int, rolling: Rolling, known: int) -> list[Step]:
 class Filling:
     """The latents of a video whose gaps are being filled."""
 
-    def __init__(self, again: Again, roller: Roller, source: Segment | None = None) -> None:
+    def __init__(self, reuse: Reuse, roller: Roller, source: Segment | None = None) -> None:
         """Start with what is kept. source: the segment of the user's own video, where there is one."""
-        self.again, self.roller, self.source = again, roller, source
-        self.latents, total = again.latents.clone(), again.kept.shape[0]
+        self.reuse, self.roller, self.source = reuse, roller, source
+        self.latents, total = reuse.latents.clone(), reuse.kept.shape[0]
         # Where no overlap is finished again, what follows a new cut is made from noise: it came after another shot.
-        gaps = [gap if roller.split is not None else replace(gap, after=0) for gap in again.gaps()]
+        gaps = [gap if roller.split is not None else replace(gap, after=0) for gap in reuse.gaps()]
         self.steps = [step for gap in gaps for step in _steps_of(gap, total, roller.rolling, self._known(gap))]
 
     def put(self, step: Step, segment: Segment) -> None:
@@ -113,7 +113,7 @@ class Filling:
 
     def _ahead(self, step: Step) -> Ahead:
         """Cut out what is kept behind a gap: as much as the window has room for, and no less than a context."""
-        gap, rolling, kept = step.gap, self.roller.rolling, self.again.kept
+        gap, rolling, kept = step.gap, self.roller.rolling, self.reuse.kept
         known = self._known(gap) if step.first else rolling.context
         tail = gap.before if step.first else rolling.overlap
         room = max(rolling.context, rolling.window - known - tail - step.fresh - gap.after)

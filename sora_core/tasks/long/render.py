@@ -22,12 +22,12 @@ from ...errors import SoraError, expect
 from ...files import ensure_mp4, ensure_writable
 from ...media.write import SAVED_CRF, write_video
 from ...safety.gate import check_pieces
-from .finished import Finished, read_again, write_again
+from .finished import Finished, read_reuse, write_reuse
 from .joins import Filling
 from .rolling import Roller, Segment, join, roll, segments_needed
 from .segments import SegmentFolder, digest, segments_beside
 from .source import Source, after_source
-from .spans import Again, Span
+from .spans import Reuse, Span
 
 if TYPE_CHECKING:
     from ...provenance import Saving
@@ -116,14 +116,14 @@ def render(
     keep_segments: bool = False,
     saving: Saving | None = None,
     finished: Path | None = None,
-    tell: Callable[[str], None] | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> Path:
     """Make a long video in segments and write it as the mp4 `path`; go on where an earlier call stopped.
 
     decode: latents `[1,C,n,h,w]` in pieces -> frames `[t,H,W,3]` in pieces, as one stream. folder: (fingerprint) ->
     where the segments go; by default beside `path`. progress: called after every segment; what it raises stops the
     render, and the finished segments stay. saving: the watermark and the credentials. finished: the folder of finished
-    renders, see `finished`; shots that one of them has are kept from it, and `tell` is called with what was.
+    renders, see `finished`; shots that one of them has are kept from it, and `note` is called with what was.
 
     Raises SoraError for a folder of another render, a full disk, and whatever sampling raises; before any segment is
     made, for a name that is no mp4's and a place that cannot be written to.
@@ -137,14 +137,14 @@ def render(
     fingerprint = job.fingerprint()
     kept = Finished(finished) if finished is not None and job.spans else None
     where = folder(fingerprint) if folder else segments_beside(path)
-    again = _begin(job, where, fingerprint, kept)
+    reuse = _begin(job, where, fingerprint, kept)
     store = SegmentFolder(where, fingerprint, job.segments)
     filling = None
-    if again is not None:
-        filling = Filling(again, job.roller, job.start())
+    if reuse is not None:
+        filling = Filling(reuse, job.roller, job.start())
         store.segments = len(filling.steps)
-        if tell is not None:
-            tell(again.told())
+        if note is not None:
+            note(reuse.note())
     if filling is None:
         _finish_segments(job, store, decode, progress)
         latents = store.latents(job.total)
@@ -162,14 +162,14 @@ def render(
     return path
 
 
-def _begin(job: Job, where: Path, fingerprint: str, kept: Finished | None) -> Again | None:
+def _begin(job: Job, where: Path, fingerprint: str, kept: Finished | None) -> Reuse | None:
     """Find what an earlier render leaves to be made. A render goes on as it began, whatever was finished since."""
-    begun = where / "again.safetensors"
+    begun = where / "reuse.safetensors"
     if (where / "plan.json").exists() and begun.exists():
         expect(kept is not None, f"{where} holds an unfinished render that keeps shots of an earlier one. {FINISH}")
-        again = read_again(begun)
-        expect(again is not None, f"{begun} is broken. Delete {where} and start the render again.")
-        return again
+        reuse = read_reuse(begun)
+        expect(reuse is not None, f"{begun} is broken. Delete {where} and start the render again.")
+        return reuse
     if (where / "plan.json").exists():
         return None
     if begun.exists():
@@ -179,7 +179,7 @@ def _begin(job: Job, where: Path, fingerprint: str, kept: Finished | None) -> Ag
     found = kept.find(fingerprint, job.family(), job.spans, job.roller.rolling.overlap)
     if found is not None:
         ensure_writable(where)
-        write_again(begun, found)
+        write_reuse(begun, found)
     return found
 
 
@@ -223,17 +223,17 @@ class _Clock:
     It goes by the segments of this call alone: those that were there may have been made on another machine.
     """
 
-    def __init__(self, segments: int, done: int, tell: Callable[[Progress], None] | None) -> None:
-        self.segments, self.before, self.tell, self.began = segments, done, tell, time.monotonic()
-        if tell is not None:
-            tell(Progress(done, segments, None))
+    def __init__(self, segments: int, done: int, progress: Callable[[Progress], None] | None) -> None:
+        self.segments, self.before, self.progress, self.began = segments, done, progress, time.monotonic()
+        if progress is not None:
+            progress(Progress(done, segments, None))
 
     def __call__(self, index: int) -> None:
-        if self.tell is None:
+        if self.progress is None:
             return
         done = index + 1
         each = (time.monotonic() - self.began) / max(1, done - self.before)
-        self.tell(Progress(done, self.segments, each * (self.segments - done)))
+        self.progress(Progress(done, self.segments, each * (self.segments - done)))
 
 
 def in_memory(job: Job, decode: Decode, progress: Callable[[int, int], None] | None) -> tuple[Tensor, Tensor]:

@@ -42,7 +42,7 @@ class Gap:
 
 
 @dataclass(frozen=True)
-class Again:
+class Reuse:
     """What an earlier render leaves to be made."""
 
     latents: Tensor  # [1,C,total,h,w]: the earlier render's in their new places, 0 where it has none
@@ -66,14 +66,17 @@ class Again:
             begin = end
         return found
 
-    def told(self) -> str:
+    def note(self) -> str:
         """Say in a sentence which shots are kept and what is made."""
         shots = [span for span in self.spans if span.key != SOURCE]
         kept = [i for i, span in enumerate(shots, 1) if self.kept[span.begin : span.end].any()]
         made = [i for i in range(1, len(shots) + 1) if i not in kept]
-        joins = sum(self._joins(gap) for gap in self.gaps())
+        gaps = self.gaps()
+        joins = sum(self._joins(gap) for gap in gaps)
         parts = [_named(made)] if made else []
         parts += [f"{joins} join{'s' * (joins != 1)}"] if joins else []
+        # What becomes the first shot begins with a single frame, which it had not.
+        parts += ["the video's start"] if gaps and not parts else []
         text = f"{_named(kept).capitalize()} kept from the earlier render"
         return f"{text}; {' and '.join(parts)} made." if parts else f"{text}; nothing had to be made."
 
@@ -96,7 +99,7 @@ def _named(numbers: Sequence[int]) -> str:
     return f"shot{'s' * (len(numbers) != 1)} {', '.join(texts)}"
 
 
-def keep(latents: Tensor, earlier: Sequence[Span], now: Sequence[Span], overlap: int) -> Again | None:
+def keep(latents: Tensor, earlier: Sequence[Span], now: Sequence[Span], overlap: int) -> Reuse | None:
     """Find what of an earlier render `latents` `[1,C,n,h,w]` can be kept; None where that is too little.
 
     overlap: latents at a border that belong to the join. Too little is less than half of the shots: that is another
@@ -121,7 +124,7 @@ def keep(latents: Tensor, earlier: Sequence[Span], now: Sequence[Span], overlap:
     known = (place >= 0) & ((place == 0) == (torch.arange(len(place)) == 0))
     moved = latents.new_zeros(*latents.shape[:2], len(place), *latents.shape[3:])
     moved[:, :, known] = latents[:, :, place[known]]
-    return Again(moved, kept, known, tuple(now))
+    return Reuse(moved, kept, known, tuple(now))
 
 
 def _without_joins(place: Tensor, now: Sequence[Span], overlap: int) -> Tensor:

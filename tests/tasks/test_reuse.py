@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 import sora_core
 from sora_core.tasks.long import finished
-from sora_core.tasks.long.finished import Finished, read_again, usual_folder
+from sora_core.tasks.long.finished import Finished, read_reuse, usual_folder
 from sora_core.tasks.long.rolling import Rolling, segments_needed
 
 pytestmark = pytest.mark.usefixtures("unmarked")
@@ -49,7 +49,7 @@ class Render:
         self.path = pipe.long_video(shots, path, notes=self.notes, progress=seen.append, **(HOW | how))
         self.segments = seen[-1].segments
         new = set(store.glob("*")) - before if store.exists() else set()
-        self.kept = read_again(max(new or store.glob("*"), key=lambda file: file.stat().st_mtime_ns))
+        self.kept = read_reuse(max(new or store.glob("*"), key=lambda file: file.stat().st_mtime_ns))
         self.latents = self.kept.latents
 
     @property
@@ -125,7 +125,7 @@ def test_another_lora_keeps_nothing_and_does_not_go_on(pipe, store, tmp_path):
     Render(pipe, store, tmp_path / "a.mp4", BOARD[:3])
     assert Render(other, store, tmp_path / "b.mp4", CHANGED[:3]).note == ""
     names = [pipe, other, other.with_lora(tmp_path / "a.safetensors", 0.5), tiny_pipeline()]
-    found = [p.engine.identity(p.model) for p in names]
+    found = [p.engine.fingerprint(p.model) for p in names]
     assert len(set(found)) == 3 and found[0] == found[3]
     with pytest.raises(Stop):
         pipe.long_video(BOARD, tmp_path / "c.mp4", progress=stop_after(2), **HOW)

@@ -21,17 +21,17 @@ RUN = 256  # values of each of the three samples of a tensor
 DEPTH = 8  # of objects in objects: what lies deeper is named by its kind
 
 
-def identity(value: Any, whole: bool = False) -> str:
+def fingerprint(value: Any, whole: bool = False) -> str:
     """Name a value by its content: numbers, texts, tensors, modules, functions with what they hold, objects.
 
     whole: read all values of tensors, as for prompts, of which one word may differ.
     """
     digest = hashlib.sha256()
-    _tell(value, digest, {}, DEPTH, read if whole else sample)
+    _feed(value, digest, {}, DEPTH, read_all if whole else read_samples)
     return digest.hexdigest()
 
 
-def read(tensor: Tensor) -> bytes:
+def read_all(tensor: Tensor) -> bytes:
     """Read all values of a tensor, or nothing of one that has no plain values."""
     try:
         return tensor.detach().cpu().flatten().contiguous().view(torch.uint8).numpy().tobytes()
@@ -39,18 +39,18 @@ def read(tensor: Tensor) -> bytes:
         return b""  # of a kind that only its own operations read
 
 
-def sample(tensor: Tensor) -> bytes:
+def read_samples(tensor: Tensor) -> bytes:
     """Read samples of a tensor, or nothing of one that has no plain values."""
     try:
         flat = tensor.detach().flatten()  # no copy, where it is contiguous
         middle = flat.numel() // 2
-        return read(flat if middle < 2 * RUN else torch.cat((flat[:RUN], flat[middle : middle + RUN], flat[-RUN:])))
+        return read_all(flat if middle < 2 * RUN else torch.cat((flat[:RUN], flat[middle : middle + RUN], flat[-RUN:])))
     except (RuntimeError, TypeError, NotImplementedError, AttributeError):
         return b""
 
 
-def _tell(
-    value: Any, digest: Any, seen: dict[int, tuple[int, Any]], depth: int, read: Callable[[Tensor], bytes]
+def _feed(
+    value: Any, digest: Any, seen: dict[int, tuple[int, Any]], depth: int, content: Callable[[Tensor], bytes]
 ) -> None:
     """Feed a value to `digest`. seen: numbers of the objects that were, by their address, which they hold on to."""
 
@@ -67,35 +67,35 @@ def _tell(
     kind = f"{type(value).__module__}.{type(value).__qualname__}"
     if isinstance(value, Tensor):
         say("tensor", list(value.shape), value.dtype)
-        digest.update(read(value))
+        digest.update(content(value))
     elif depth == 0 or isinstance(value, (uuid.UUID, types.ModuleType, type, torch.device)):
         say(kind, getattr(value, "__qualname__", ""))
     elif isinstance(value, torch.nn.Module):
         say(kind)
-        _tell(_settings_of(value), digest, seen, depth - 1, read)
-        _tell(value.state_dict(), digest, seen, depth - 1, read)
+        _feed(_settings_of(value), digest, seen, depth - 1, content)
+        _feed(value.state_dict(), digest, seen, depth - 1, content)
     elif isinstance(value, Mapping):
         say("mapping", len(value))
         for key in sorted(value, key=str):
             say(key if isinstance(key, (str, int, float, tuple)) else type(key).__name__)
-            _tell(value[key], digest, seen, depth - 1, read)
+            _feed(value[key], digest, seen, depth - 1, content)
     elif isinstance(value, (set, frozenset)):
         say("set", *sorted(map(str, value)))
     elif isinstance(value, (list, tuple)):
         say("list", len(value))
         for each in value:
-            _tell(each, digest, seen, depth - 1, read)
+            _feed(each, digest, seen, depth - 1, content)
     elif isinstance(value, functools.partial):
-        _tell([value.func, value.args, value.keywords], digest, seen, depth, read)
+        _feed([value.func, value.args, value.keywords], digest, seen, depth, content)
     elif isinstance(value, types.MethodType):
-        _tell([value.__func__, value.__self__], digest, seen, depth, read)
+        _feed([value.__func__, value.__self__], digest, seen, depth, content)
     elif isinstance(value, types.FunctionType):
         say("function", value.__module__, value.__qualname__)
         cells = [cell.cell_contents for cell in value.__closure__ or () if _is_filled(cell)]
-        _tell([cells, value.__defaults__, value.__kwdefaults__], digest, seen, depth - 1, read)
+        _feed([cells, value.__defaults__, value.__kwdefaults__], digest, seen, depth - 1, content)
     else:
         say(kind, getattr(value, "__qualname__", ""))
-        _tell(_settings_of(value), digest, seen, depth - 1, read)
+        _feed(_settings_of(value), digest, seen, depth - 1, content)
 
 
 def _is_filled(cell: types.CellType) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from nested import Nested
 from pipeline_support import tiny_pipeline
 
 import sora_core
-from sora_core.pipeline import again
+from sora_core.pipeline import reuse
 from sora_core.tasks.shots import Streams, mask_prompts
 
 pytestmark = pytest.mark.usefixtures("unmarked")
@@ -61,10 +62,10 @@ def test_a_first_storyboard_is_what_it_was_and_other_settings_keep_nothing(pipe)
 
 def test_results_in_memory_are_few(pipe, monkeypatch):
     made = pipe.storyboard(BOARD, **HOW)
-    monkeypatch.setattr(again, "LIMIT", 2 * made.latent.nbytes)
+    monkeypatch.setattr(reuse, "LIMIT", 2 * made.latent.nbytes)
     for seed in range(1, 5):
         pipe.storyboard(BOARD, **HOW, seed=seed)
-    assert len(again._results) == 2
+    assert len(reuse._results) == 2
     assert kept(pipe.storyboard(CHANGED, **HOW)) == "" and kept(pipe.storyboard(CHANGED, **HOW, seed=4)) != ""
 
 
@@ -83,11 +84,24 @@ def test_shots_that_are_conditions_of_their_own_are_kept_too(pipe):
 
         latent = {"samples": torch.zeros(1, 16, 7, 4, 4)}
         model = pipe.loaded.model
-        return again.sample_shots(sample, pipe.engine, model, latent, board, ["the same"], noted.append)["samples"]
+        return reuse.sample_shots(sample, pipe.engine, model, latent, board, ["the same"], noted.append)["samples"]
 
     first = made("abc", 1)
     assert noted == [] and same(first, made("adc", 2)) == "===xxx="
     assert noted == ["Shots 1, 3 kept from the earlier render; shot 2 and 2 joins made."]
+
+
+def test_what_a_model_puts_sound_beside_is_not_kept(pipe):
+    board = mask_prompts([[[torch.rand(1, 3, 4), {}]] for _ in range(2)], (1, 1), Streams(((1, 16, 2, 4, 4),)))
+    latent, noted = {"samples": torch.zeros(1, 16, 2, 4, 4)}, []
+
+    def sample(latent: dict) -> dict:
+        return {**latent, "samples": Nested([latent["samples"], torch.zeros(1, 8, 5)])}
+
+    for _ in range(2):
+        made = reuse.sample_shots(sample, pipe.engine, pipe.loaded.model, latent, board, [], noted.append)
+        assert len(made["samples"].unbind()) == 2
+    assert noted == [] and not reuse._results
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from sora_core.loading.identity import identity
+from sora_core.loading.fingerprint import fingerprint
 
 
 def test_names_of_models_go_by_content():
@@ -17,12 +17,12 @@ def test_names_of_models_go_by_content():
     def around(strength: float):
         return lambda x: x * strength
 
-    assert identity(model(0)) == identity(model(0)) != identity(model(1e-4))
-    assert identity(around(1.0)) == identity(around(1.0)) != identity(around(2.0))
-    assert identity({"a": [1, 2]}) != identity({"a": [1, 3]})
+    assert fingerprint(model(0)) == fingerprint(model(0)) != fingerprint(model(1e-4))
+    assert fingerprint(around(1.0)) == fingerprint(around(1.0)) != fingerprint(around(2.0))
+    assert fingerprint({"a": [1, 2]}) != fingerprint({"a": [1, 3]})
     words = torch.zeros(1, 100, 32)
     words[0, 10, 5] = 1
-    assert identity([words], whole=True) != identity([torch.zeros(1, 100, 32)], whole=True)
+    assert fingerprint([words], whole=True) != fingerprint([torch.zeros(1, 100, 32)], whole=True)
     loop: list = [1]
     loop.append(loop)
-    assert identity(loop) == identity(loop)
+    assert fingerprint(loop) == fingerprint(loop)

@@ -64,22 +64,23 @@ def condition(
     picture: Tensor | None = None,
     strength: float = 1.0,
     encode: Encoder | None = None,
-    sight: Any = None,
+    seen: Any = None,
 ) -> Conditioned:
     """Tell a model what a LATENT keeps, in its own language.
 
     vae: in place of the one that the edit was made with. vision: a CLIP_VISION that sees the first and last kept frame,
-    where the model wants that; sight: what it saw before. picture: a reference `[1,H,W,3]`, which is no frame.
-    strength: of what is told, where the model has a dial for it. encode: of a VAE, for many calls of one shape.
+    where the model wants that. seen: a CLIP_VISION_OUTPUT in place of that. picture: a reference `[1,H,W,3]` float
+    0..1, which is no frame. strength: of what is told, where the model has a dial for it. encode: of a VAE, for many
+    calls of one shape.
 
     A LATENT that keeps nothing, and prompts that tell the model already, stay as they are. Raises SoraError for a
-    picture or sight that the model cannot take, and for what does not fit.
+    picture or CLIP vision that the model cannot take, and for what does not fit.
     """
     kind = engine.model_kind(model)
     latent = engine.with_sound(model, latent)
     family, who = family_of(kind), kind.space.name
     if vision is not None:
-        check_sight(kind)
+        check_vision(kind)
     splice: Splice | None = latent.get(SPLICE)
     keeps = latent.get("noise_mask") is not None or (splice is not None and bool(splice.keep.any()))
     given = next((key for key in family.keys for _, options in positive if options.get(key) is not None), None)
@@ -95,9 +96,9 @@ def condition(
     if family.pixels and source is None and encode is None:
         note = f"{who} does not see what is kept: put Sora Condition before the sampler, with its VAE connected."
         return Conditioned(positive, negative, latent, (note,))
-    known = _known(kind, picture_of(cut(latent)), splice, picture, strength)
+    known = _known(kind, picture_of(trim(latent)), splice, picture, strength)
     told = tell(known, encode or encoder(engine, source))
-    options = {**told.options, **_seen(engine, known, vision, sight)}
+    options = {**told.options, **_seen(engine, known, vision, seen)}
     notes = (*told.notes, *(_unseen(kind, known, options) if vision is None else ()))
     made = _told(latent, known, told)
     on = with_options(positive, {**options, **told.positive}, told.lists, told.defaults)
@@ -131,7 +132,7 @@ def encoder(engine: Engine, vae: Any) -> Encoder:
     return Encoder(encode)
 
 
-def cut(latent: Latent) -> Latent:
+def trim(latent: Latent) -> Latent:
     """Take off the latents that were sampled along, see `ALONG`; kept latents come back as the LATENT had them."""
     front, back = latent.get(ALONG, (0, 0))
     rest = {key: value for key, value in latent.items() if key != ALONG}
@@ -178,13 +179,13 @@ def _known(kind: ModelKind, latent: Latent, splice: Splice | None, picture: Tens
     return replace(known, frames=made, shown=torch.stack(shown), given=latent.get(GIVEN), fps=splice.fps)
 
 
-def look(engine: Engine, kind: ModelKind, vision: Any, pictures: Sequence[Tensor]) -> Any:
+def encode_vision(engine: Engine, kind: ModelKind, vision: Any, pictures: Sequence[Tensor]) -> Any:
     """See pictures `[H,W,3]` through a CLIP_VISION. Raises SoraError for a model that does not read it."""
-    check_sight(kind)
-    return engine.look(vision, pictures)
+    check_vision(kind)
+    return engine.encode_vision(vision, pictures)
 
 
-def check_sight(kind: ModelKind) -> None:
+def check_vision(kind: ModelKind) -> None:
     """Raise SoraError for a model that does not read CLIP vision."""
     expect(
         kind.vision,
@@ -193,13 +194,13 @@ def check_sight(kind: ModelKind) -> None:
     )
 
 
-def _seen(engine: Engine, known: Known, vision: Any, sight: Any) -> dict[str, Any]:
+def _seen(engine: Engine, known: Known, vision: Any, seen: Any) -> dict[str, Any]:
     """Let CLIP see the first and the last frame where they are kept, else the first that is."""
-    if sight is None and vision is not None and known.frames is not None and known.shown is not None:
+    if seen is None and vision is not None and known.frames is not None and known.shown is not None:
         whole = known.shown.flatten(2).all(2)[0]
         ends = [at for at in (0, len(whole) - 1) if bool(whole[at])] or whole.nonzero().flatten().tolist()[:1]
-        sight = engine.look(vision, [known.frames[0][at] for at in ends]) if ends else None
-    return {} if sight is None else {"clip_vision_output": sight}
+        seen = engine.encode_vision(vision, [known.frames[0][at] for at in ends]) if ends else None
+    return {} if seen is None else {"clip_vision_output": seen}
 
 
 def _unseen(kind: ModelKind, known: Known, options: Mapping[str, Any]) -> tuple[str, ...]:

@@ -1,11 +1,13 @@
 """A storyboard of one window that is sampled again with some shots changed: the others are kept from the earlier one.
 
 What was sampled stays in memory, a few results of this process, and not on disk: no policy has seen its frames yet. It
-is found by what made it: model, sampler, noise levels, seed, size and each shot's prompt, see `tasks.long.spans`.
+is found by what made it: model, sampler, noise levels, seed, size and each shot's prompt, see `tasks.long.spans`. All
+hosts of a process share the results: whose they are does not change what is made, and each judges the frames itself.
 """
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -14,8 +16,8 @@ import torch
 from torch import Tensor
 
 from ..diffusion.prompts import SHOTS
-from ..loading.identity import identity
-from ..tasks.long.spans import Again, Span, keep
+from ..loading.fingerprint import fingerprint
+from ..tasks.long.spans import Reuse, Span, keep
 from ..tasks.shots import SHOT
 from .engine import Conditioning, Engine, Latent
 
@@ -25,6 +27,7 @@ LIMIT = 128 * 2**20  # bytes of all results
 JOIN = 0
 
 _results: OrderedDict[tuple[str, tuple[Span, ...]], tuple[Tensor, bool]] = OrderedDict()  # the newest last
+_lock = threading.Lock()  # of `_results`: hosts run in threads of their own
 
 
 def sample_shots(
@@ -34,11 +37,11 @@ def sample_shots(
     latent: Latent,
     positive: Conditioning,
     settings: Any,
-    tell: Callable[[str], None],
+    note: Callable[[str], None],
 ) -> Latent:
     """Sample a LATENT, and keep those shots of it that an earlier result of the same settings has.
 
-    sample: samples a LATENT. settings: all that decides the result besides model, latent and positive prompt. tell:
+    sample: samples a LATENT. settings: all that decides the result besides model, latent and positive prompt. note:
     called with what was kept.
     """
     shots, options = _shots_of(positive)
@@ -46,21 +49,26 @@ def sample_shots(
     if spans is None or engine.latent_space(model=model).masks == "none":
         return sample(latent)
     rest = {key: value for key, value in latent.items() if key != "samples"}
-    family = identity([engine.identity(model), [*latent["samples"].shape[3:]], rest, options, settings], whole=True)
-    again = _find(family, spans)
-    if again is None:
+    family = fingerprint(
+        [engine.fingerprint(model), [*latent["samples"].shape[3:]], rest, options, settings], whole=True
+    )
+    reuse = _find(family, spans)
+    if reuse is None:
         made = sample(latent)
     else:
-        tell(again.told())
-        made = _keeping(sample, latent, again)
-    if made["samples"].shape[2] == spans[-1].end:
-        _remember(family, spans, made["samples"], again is not None)
+        note(reuse.note())
+        made = _keeping(sample, latent, reuse)
+    samples = made["samples"]
+    # Not what a model has put sound beside.
+    if isinstance(samples, Tensor) and samples.shape[2] == spans[-1].end:
+        _remember(family, spans, samples, reuse is not None)
     return made
 
 
 def forget() -> None:
     """Forget all results."""
-    _results.clear()
+    with _lock:
+        _results.clear()
 
 
 def _shots_of(positive: Conditioning) -> tuple[list[tuple[int, Any]], dict[str, Any]]:
@@ -94,7 +102,7 @@ def _spans_of(latent: Latent, shots: list[tuple[int, Any]]) -> tuple[Span, ...] 
         return None
     spans, begin = [], 0
     for count, prompt in shots:
-        spans.append(Span(identity([prompt, count], whole=True), begin, begin + count))
+        spans.append(Span(fingerprint([prompt, count], whole=True), begin, begin + count))
         begin += count
     return tuple(spans)
 
@@ -105,24 +113,27 @@ def _unpadded(context: Tensor) -> Tensor:
     return context[:, : int(used.max()) + 1] if len(used) else context[:, :0]
 
 
-def _find(family: str, spans: tuple[Span, ...]) -> Again | None:
-    own = _results.get((family, spans))
+def _find(family: str, spans: tuple[Span, ...]) -> Reuse | None:
+    """Find the result that most can be kept of, the newest of several; None where there is none."""
+    with _lock:
+        results = dict(_results)
+    own = results.get((family, spans))
     if own is not None:
         # Made as it was: from nothing, or else from the same latents.
         return keep(own[0], spans, spans, JOIN) if own[1] else None
-    found = None
-    for (other, earlier), (latents, _) in reversed(_results.items()):
-        again = keep(latents, earlier, spans, JOIN) if other == family else None
-        if again is not None and (found is None or int(again.kept.sum()) > int(found.kept.sum())):
-            found = again
-    return found
+    best = None
+    for (other, earlier), (latents, _) in reversed(results.items()):
+        found = keep(latents, earlier, spans, JOIN) if other == family else None
+        if found is not None and (best is None or int(found.kept.sum()) > int(best.kept.sum())):
+            best = found
+    return best
 
 
-def _keeping(sample: Callable[[Latent], Latent], latent: Latent, again: Again) -> Latent:
+def _keeping(sample: Callable[[Latent], Latent], latent: Latent, reuse: Reuse) -> Latent:
     """Sample what is not kept; the rest comes back bit by bit."""
-    kept = again.kept.view(1, 1, -1, 1, 1)
-    clean = torch.where(kept, again.latents, 0)
-    if bool(again.kept.all()):
+    kept = reuse.kept.view(1, 1, -1, 1, 1)
+    clean = torch.where(kept, reuse.latents, 0)
+    if bool(reuse.kept.all()):
         return {**latent, "samples": clean}
     mask = (~kept).float().expand(1, 1, *clean.shape[2:]).contiguous()
     made = sample({**latent, "samples": clean, "noise_mask": mask})
@@ -132,10 +143,13 @@ def _keeping(sample: Callable[[Latent], Latent], latent: Latent, again: Again) -
 
 
 def _remember(family: str, spans: tuple[Span, ...], samples: Tensor, patched: bool) -> None:
-    _results[family, spans] = samples.detach().cpu().clone(), patched
-    _results.move_to_end((family, spans))
-    left = LIMIT
-    for key in reversed(list(_results)):
-        left -= _results[key][0].nbytes
-        if left < 0:
-            del _results[key]
+    """Keep a result, and as many of those before as there is room for. patched: it is from an earlier one."""
+    copy = samples.detach().cpu().clone()
+    with _lock:
+        _results[family, spans] = copy, patched
+        _results.move_to_end((family, spans))
+        left = LIMIT
+        for key in reversed(list(_results)):
+            left -= _results[key][0].nbytes
+            if left < 0:
+                del _results[key]

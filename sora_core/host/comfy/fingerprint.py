@@ -23,7 +23,7 @@ PARTS = (
 
 
 def described(model: Any) -> dict[str, Any]:
-    """Describe a MODEL for `loading.identity`."""
+    """Describe a MODEL for `loading.fingerprint`."""
     inner = model.model
     backup = getattr(model, "backup", {})
     weights = {key: backup[key].weight if key in backup else weight for key, weight in inner.state_dict().items()}

@@ -1,11 +1,10 @@
-"""What the network of a model hears when it is sampled by Sora Nodes, and when it is by ComfyUI's own nodes.
+"""What the network of a model is called with when Sora Nodes sample it, and when ComfyUI's own nodes do.
 
 Needs ComfyUI on the path, started, see `comfyui_tiny.start`.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,62 +18,88 @@ Calls = list[dict[str, Any]]
 
 
 @contextmanager
-def heard(model: Any) -> Iterator[Calls]:
-    """List what the network of a MODEL is called with."""
+def recorded(model: Any) -> Iterator[Calls]:
+    """List what the network of a MODEL is called with, in copies: a network may change what it is given."""
     network, calls = model.model.diffusion_model, []
     forward = network.forward
 
-    def listen(x: Any, timestep: Any, context: Any = None, **kwargs: Any) -> Any:
-        told = {key: value for key, value in kwargs.items() if key not in ("transformer_options", "control")}
-        calls.append({"x": x, "timestep": timestep, "context": context, **told})
+    def record(x: Any, timestep: Any, context: Any = None, **kwargs: Any) -> Any:
+        others = {key: value for key, value in kwargs.items() if key not in ("transformer_options", "control")}
+        calls.append(copied({"x": x, "timestep": timestep, "context": context, **others}))
         return forward(x, timestep, context=context, **kwargs)
 
-    network.forward = listen
+    network.forward = record
     try:
         yield calls
     finally:
         del network.forward
 
 
-def apart(a: Any, b: Any) -> float:
-    """Measure the largest difference of two values, tensors or whatever holds some; infinite for another shape."""
+def copied(value: Any) -> Any:
+    """Copy tensors and what holds them: dicts, lists, nested tensors and other objects by their attributes."""
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, dict):
+        return {key: copied(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [copied(item) for item in value]
+    if hasattr(value, "unbind"):
+        return copied(value.unbind())
+    return copied(vars(value)) if hasattr(value, "__dict__") else value
+
+
+def apart(a: Any, b: Any, where: str = "value") -> float:
+    """Measure the largest difference of two values, tensors or whatever `copied` makes of what holds some.
+
+    Raises ValueError, naming `where`, for another shape or kind.
+    """
+    a, b = copied(a), copied(b)
     if isinstance(a, Tensor) and isinstance(b, Tensor):
         if a.shape != b.shape:
-            return math.inf
+            raise ValueError(f"{where}: {list(a.shape)} against {list(b.shape)}")
         return float((a.double() - b.double()).abs().max()) if a.numel() else 0.0
     if isinstance(a, dict) and isinstance(b, dict):
-        return math.inf if set(a) != set(b) else max((apart(a[key], b[key]) for key in a), default=0.0)
-    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
-        return math.inf if len(a) != len(b) else max((apart(x, y) for x, y in zip(a, b, strict=True)), default=0.0)
-    if hasattr(a, "unbind") and hasattr(b, "unbind"):
-        return apart(a.unbind(), b.unbind())
-    if hasattr(a, "__dict__") and type(a) is type(b):
-        return apart(vars(a), vars(b))
-    return 0.0 if a == b else math.inf
+        if a.keys() != b.keys():
+            raise ValueError(f"{where}: {sorted(a)} against {sorted(b)}")
+        return max((apart(a[key], b[key], f"{where}.{key}") for key in a), default=0.0)
+    if isinstance(a, list) and isinstance(b, list):
+        if len(a) != len(b):
+            raise ValueError(f"{where}: {len(a)} against {len(b)}")
+        return max((apart(x, y, where) for x, y in zip(a, b, strict=True)), default=0.0)
+    if a != b:
+        raise ValueError(f"{where}: {a} against {b}")
+    return 0.0
+
+
+def said(measure: Callable[..., float], *args: Any) -> float | str:
+    """Measure a difference, or say in words how the two are unlike."""
+    try:
+        return measure(*args)
+    except ValueError as unlike:
+        return str(unlike)
 
 
 def calls_apart(ours: Calls, theirs: Calls) -> float:
     """Measure how far two runs' calls are apart; their latents in the first call only, steps may round otherwise."""
-    if len(ours) != len(theirs):
-        return math.inf
     later = [[{k: v for k, v in call.items() if k != "x"} for call in calls[1:]] for calls in (ours, theirs)]
-    return max(apart(ours[:1], theirs[:1]), apart(*later))
+    return max(apart(ours[:1], theirs[:1], "first call"), apart(*later, "later calls"))
 
 
 class Words:
-    """Stands for a text encoder: any prompt is the tiny family's own."""
-
-    def __init__(self, encoded: list[Any]) -> None:
-        self.encoded = encoded
+    """Stands for a text encoder: a CLIP whose prompts are what a function makes of a text."""
 
     tokenizer = None
 
-    def tokenize(self, text: str, **options: Any) -> None:
-        """Take no notice."""
+    def __init__(self, encode: Callable[[str], list[Any]]) -> None:
+        self.encode = encode
 
-    def encode_from_tokens_scheduled(self, tokens: None) -> list[Any]:
+    def tokenize(self, text: str, **options: Any) -> str:
+        """Hand the text on."""
+        return text
+
+    def encode_from_tokens_scheduled(self, tokens: str) -> list[Any]:
         """Give the prompt."""
-        return [[context, dict(options)] for context, options in self.encoded]
+        return [[context, dict(options)] for context, options in self.encode(tokens)]
 
 
 class Bench:
@@ -99,13 +124,13 @@ class Bench:
         return Clip(self.pixels[:frames], self.fps)
 
     def ours(self, latent: Any, denoise: float = 1.0) -> tuple[Any, Calls, list[str]]:
-        """Sample a LATENT as Sora Sampler does, and list what the network hears and what the node says."""
+        """Sample a LATENT as Sora Sampler does, and list the calls of its network and what the node says."""
         from sora_core.pipeline.make import Sampling, sample_latent
 
         notes: list[str] = []
         how = Sampling(SEED, STEPS, CFG, "euler", "simple", denoise)
-        with heard(self.model) as calls:
-            made = sample_latent(self.engine, self.model, latent, self.positive, self.negative, how, tell=notes.append)
+        with recorded(self.model) as calls:
+            made = sample_latent(self.engine, self.model, latent, self.positive, self.negative, how, note=notes.append)
         return made, calls, notes
 
     def theirs(
@@ -114,7 +139,7 @@ class Bench:
         """Sample a LATENT as core's KSampler does."""
         import nodes
 
-        with heard(self.model) as calls:
+        with recorded(self.model) as calls:
             (made,) = nodes.KSampler().sample(
                 self.model,
                 SEED,
@@ -135,9 +160,9 @@ class Bench:
         from sora_core.pipeline.make import decode_video
         from sora_core.tasks.finish.splice import SPLICE
 
-        result: dict[str, Any] = {"works": True} if theirs is None else {"equal": calls_apart(calls, theirs[1])}
+        result: dict[str, Any] = {"works": True} if theirs is None else {"equal": said(calls_apart, calls, theirs[1])}
         if theirs is not None:
-            result["result"] = apart(made["samples"], theirs[0]["samples"])
+            result["result"] = said(apart, made["samples"], theirs[0]["samples"])
         before, after = picture_of(latent), picture_of(made)
         result["finite"] = bool(torch.isfinite(after["samples"]).all())
         mask = after.get("noise_mask")
@@ -159,12 +184,12 @@ class Bench:
         images = {at: self.pixels[at % self.length][None] for at in places}
         return editing.animate(self.engine, self.vae, images, frames=self.length, fps=self.fps)
 
-    def by_core(self, latent: Any, calls: Calls) -> float:
+    def by_core(self, latent: Any, calls: Calls) -> float | str:
         """Sample by core's KSampler what Sora Condition gives, and say how far that is from Sora Sampler."""
-        from sora_core.pipeline.telling import condition
+        from sora_core.pipeline.conditioning import condition
 
         told = condition(self.engine, self.model, self.positive, self.negative, latent)
-        return calls_apart(calls, self.theirs(told.latent, told.positive, told.negative)[1])
+        return said(calls_apart, calls, self.theirs(told.latent, told.positive, told.negative)[1])
 
     def long_video(self) -> dict[str, Any]:
         """Make a long video in segments."""
@@ -173,7 +198,7 @@ class Bench:
         from sora_core.pipeline.make import Sampling
         from sora_core.tasks.storyboard import Shot
 
-        loaded = Loaded(self.model, Words(self.positive), self.vae)
+        loaded = Loaded(self.model, Words(lambda text: self.positive), self.vae)
         how = Sampling(SEED, STEPS, CFG)
         shots = [Shot("a cat", 2.0)]
         plan = plan_long(

@@ -16,9 +16,10 @@ from sora_core.errors import SoraError
 from sora_core.latents.space import ALONG
 from sora_core.media.clips import Clip
 from sora_core.pipeline import editing, make
+from sora_core.pipeline.conditioning import VAE, condition, trim
 from sora_core.pipeline.own import OwnEngine
-from sora_core.pipeline.telling import condition, cut
 from sora_core.tasks.families import ModelKind
+from sora_core.tasks.finish.splice import SPLICE
 
 PICTURE = torch.rand(1, 32, 32, 3, generator=torch.Generator().manual_seed(1))
 HOW = make.Sampling(seed=1, steps=4, cfg=2.0)
@@ -36,7 +37,7 @@ class Foreign(OwnEngine):
         space = replace(model.space, name="Their Model")
         return ModelKind(self.name, space, self.extra, self.vision)
 
-    def look(self, vision, pictures):
+    def encode_vision(self, vision, pictures):
         return [vision, *(float(p.mean()) for p in pictures)]
 
     def sample(self, model, latent, positive, negative, **settings):
@@ -63,7 +64,7 @@ def still(loaded):
 
 def told_by(engine, loaded, prompts, latent, how=HOW):
     notes = []
-    made = make.sample_latent(engine, loaded.model, latent, prompts.positive, prompts.negative, how, tell=notes.append)
+    made = make.sample_latent(engine, loaded.model, latent, prompts.positive, prompts.negative, how, note=notes.append)
     return made, notes
 
 
@@ -93,7 +94,7 @@ def test_what_core_nodes_have_told_stays_as_it_is(loaded, prompts, still):
 
 
 def test_without_a_vae_the_note_says_what_to_do(loaded, prompts, still):
-    alone = {k: v for k, v in still.items() if k != "sora_vae"}
+    alone = {k: v for k, v in still.items() if k != VAE}
     told = condition(Foreign("WAN21", 20), loaded.model, prompts.positive, prompts.negative, alone)
     assert told.latent is alone and "put Sora Condition before the sampler, with its VAE" in told.notes[0]
 
@@ -127,22 +128,18 @@ def test_a_run_in_two_parts_keeps_what_is_sampled_along_to_its_end(loaded, promp
 
 def test_clip_vision_sees_both_ends_or_the_first_kept_frame(loaded, prompts, still):
     engine = Foreign("WAN21", 20, vision=True)
-    seen = condition(engine, loaded.model, prompts.positive, None, still, vision="clip")
-    assert seen.positive[0][1]["clip_vision_output"] == ["clip", pytest.approx(float(PICTURE.mean()))]
-    assert not any("CLIP vision" in note for note in seen.notes)
-    both = editing.animate(OwnEngine(), loaded.vae, {0: PICTURE, -1: PICTURE}, frames=9).latent
-    assert (
-        len(
-            condition(engine, loaded.model, prompts.positive, None, both, vision="clip").positive[0][1][
-                "clip_vision_output"
-            ]
-        )
-        == 3
+
+    def seen(latent):
+        made = condition(engine, loaded.model, prompts.positive, None, latent, vision="clip")
+        assert not any("CLIP vision" in note for note in made.notes)
+        return made.positive[0][1]["clip_vision_output"]
+
+    mean = pytest.approx(float(PICTURE.mean()))
+    both, middle = (
+        editing.animate(OwnEngine(), loaded.vae, dict.fromkeys(places, PICTURE), frames=9).latent
+        for places in ((0, -1), (3,))
     )
-    middle = editing.animate(OwnEngine(), loaded.vae, {3: PICTURE}, frames=9).latent
-    assert condition(engine, loaded.model, prompts.positive, None, middle, vision="clip").positive[0][1][
-        "clip_vision_output"
-    ]
+    assert seen(still) == seen(middle) == ["clip", mean] and seen(both) == ["clip", mean, mean]
     missing = condition(engine, loaded.model, prompts.positive, None, still)
     assert "none is connected" in missing.notes[-1] and "Their Model" in missing.notes[-1]
 
@@ -166,8 +163,8 @@ def test_an_edit_for_another_length_is_refused(loaded, prompts, still):
         condition(Foreign("WAN21", 20), loaded.model, prompts.positive, None, longer)
 
 
-def test_cutting_leaves_a_latent_without_additions_alone(still):
-    assert cut(still).keys() == still.keys() and torch.equal(cut(still)["samples"], still["samples"])
+def test_trimming_leaves_a_latent_without_additions_alone(still):
+    assert trim(still).keys() == still.keys() and torch.equal(trim(still)["samples"], still["samples"])
 
 
 def test_segments_of_a_long_video_hand_their_latents_on(loaded):
@@ -211,7 +208,7 @@ def test_a_mask_of_another_size_is_scaled_along(loaded):
     region = torch.zeros(1, 64, 128)
     region[:, 16:48, 48:80] = 1
     edit = editing.infill(OwnEngine(), loaded.vae, Clip(torch.rand(9, 32, 32, 3), 8.0), region=region)
-    made = ~edit.latent["sora_splice"].keep[0]
+    made = ~edit.latent[SPLICE].keep[0]
     assert bool(made[8:24, 8:24].all()) and int(made.sum()) == 16 * 16
     assert edit.notes == ("The mask is 128x64, the video 32x32: the mask was scaled along.",)
     with pytest.raises(SoraError, match="mask is empty"):
