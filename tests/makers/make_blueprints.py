@@ -28,6 +28,21 @@ WAN_I2V = File(
 SIGHT = "clip_vision_h.safetensors"
 WAN_SIGHT = File("clip_name", SIGHT, "clip_vision", f"{HUB}{REPACKAGED}/resolve/main/split_files/clip_vision/{SIGHT}")
 WAN_VAE = wan("vae_name", "wan_2.1_vae.safetensors", "vae")
+WAN_LABELS = {
+    "video": "video",
+    "prompt": "prompt",
+    "negative": "negative prompt",
+    "seconds": "seconds to add",
+    "direction": "direction",
+    "width": "width",
+    "height": "height",
+    "seed": "seed",
+    "steps": "steps",
+    "model": "Wan I2V model",
+    "text_encoder": "text encoder",
+    "vae": "VAE",
+    "clip_vision": "CLIP vision",
+}
 VIDEO_OUT = {"video": ("video", 0)}
 
 
@@ -111,21 +126,7 @@ def extend_wan() -> Blueprint:
             ),
             **video(("vae", 0), ("edit", 1), ("edit", 2)),
         },
-        {
-            "video": "video",
-            "prompt": "prompt",
-            "negative": "negative prompt",
-            "seconds": "seconds to add",
-            "direction": "direction",
-            "width": "width",
-            "height": "height",
-            "seed": "seed",
-            "steps": "steps",
-            "model": "Wan I2V model",
-            "text_encoder": "text encoder",
-            "vae": "VAE",
-            "clip_vision": "CLIP vision",
-        },
+        WAN_LABELS,
         VIDEO_OUT,
         {"unet": WAN_I2V, "clip": WAN_TEXT, "vae": WAN_VAE, "sight": WAN_SIGHT},
     )
