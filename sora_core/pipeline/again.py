@@ -18,6 +18,7 @@ from ..loading.identity import identity
 from ..tasks.long.spans import Again, Span, keep
 from ..tasks.shots import SHOT
 from .engine import Conditioning, Engine, Latent
+from .telling import VAE
 
 LIMIT = 128 * 2**20  # bytes of all results
 # Latents at the end of a shot that are made again when another one follows. None: all is sampled at once, so they would
@@ -45,7 +46,8 @@ def sample_shots(
     spans = _spans_of(latent, shots)
     if spans is None or engine.latent_space(model=model).masks == "none":
         return sample(latent)
-    rest = {key: value for key, value in latent.items() if key != "samples"}
+    # A VAE decides how a model is told of what is kept, and nothing of what is made from nothing.
+    rest = {key: value for key, value in latent.items() if key not in ("samples", VAE)}
     family = identity([engine.identity(model), [*latent["samples"].shape[3:]], rest, options, settings], whole=True)
     again = _find(family, spans)
     if again is None:
