@@ -69,14 +69,19 @@ def unpatchify_latents(patches: Patches) -> list[dict[str, Any]]:
 
 
 def map_latents(patches: Patches, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Patches:
-    """Replace each LATENT by `change(latent)`. Shapes must stay.
+    """Replace each LATENT by `change(latent)`, whose length may be another, with its mask on the grid of its latents.
 
     Each clip is worked on alone. In one sequence with a mask it would get the same result, to rounding, and
     without a kernel for sequences of different lengths pay attention for every pair of clips.
     """
-    latents = [change(latent) for latent in unpatchify_latents(patches)]
-    clips = [clip for latent in latents for clip in latent["samples"].split(1)]
-    return Patches(pack(clips, patches.packed.patch), patches.generate, patches.latents, patches.clips)
+    given = unpatchify_latents(patches)
+    latents = [change(latent) for latent in given]
+    if all(a["samples"].shape == b["samples"].shape for a, b in zip(given, latents, strict=True)):
+        clips = [clip for latent in latents for clip in latent["samples"].split(1)]
+        rests = tuple({k: v for k, v in latent.items() if k != "samples"} for latent in latents)
+        return Patches(pack(clips, patches.packed.patch), patches.generate, rests, patches.clips)
+    # Some latents more were sampled along, or were taken off: the mask has gone with them, on their own grid.
+    return patchify_latents(latents, patches.packed.patch)
 
 
 def forward_flops(tokens: int, parameters: int, dim: int, layers: int) -> float:

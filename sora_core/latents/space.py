@@ -21,6 +21,7 @@ SPACE = "sora_space"  # key of a LATENT: whose VAE made it, see `LatentSpace.vae
 SORA = "sora"  # the VAE of our own models
 # Key of a LATENT: how many of its latents, in front and behind, are sampled along and are no part of the video.
 ALONG = "sora_along"
+WHOLE = "sora_along_latents"  # key of the same LATENT: how many latents it has with them
 
 
 def check_rank(samples: Any, channels: int, user: str, advice: str) -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..errors import expect
-from ..latents.space import ALONG, LatentSpace
+from ..latents.space import ALONG, WHOLE, LatentSpace
 from ..latents.streams import picture_of, with_picture
 from ..media.frames import fit_frames
 from ..tasks.families import Encoder, Known, ModelKind, Told, family_of, tell
@@ -84,6 +84,8 @@ def condition(
     splice: Splice | None = latent.get(SPLICE)
     keeps = latent.get("noise_mask") is not None or (splice is not None and bool(splice.keep.any()))
     given = next((key for key in family.keys for _, options in positive if options.get(key) is not None), None)
+    # For a later call, which may keep what this one has made, see `again`.
+    latent = latent if vae is None else {**latent, VAE: vae}
     if not (keeps or picture is not None):
         alone = family.begins and given is None
         lost = f"{who} is made to go on from a picture, and none is given: use Sora Image to Video."
@@ -96,10 +98,14 @@ def condition(
     if family.pixels and source is None and encode is None:
         note = f"{who} does not see what is kept: put Sora Condition before the sampler, with its VAE connected."
         return Conditioned(positive, negative, latent, (note,))
-    known = _known(kind, picture_of(trim(latent)), splice, picture, strength)
+    if source is not None and family.models:
+        check_vae(kind, engine.latent_space(vae=source))
+    known = _known(kind, picture_of(trim(latent)), splice, picture, strength, len(positive) + len(negative or ()))
     told = tell(known, encode or encoder(engine, source))
     options = {**told.options, **_seen(engine, known, vision, seen)}
     notes = (*told.notes, *(_unseen(kind, known, options) if vision is None else ()))
+    if picture is not None and len(picture) > 1:
+        notes += (f"picture: the first of {len(picture)} is shown to the model.",)
     made = _told(latent, known, told)
     on = with_options(positive, {**options, **told.positive}, told.lists, told.defaults)
     off = None if negative is None else with_options(negative, options, told.lists, told.defaults)
@@ -115,7 +121,13 @@ def _told(latent: Latent, known: Known, told: Told) -> Latent:
         return latent
     # One that comes from the first part of a run has them already.
     samples = given if ALONG in latent else told.samples
-    made = {**latent, "samples": samples, "noise_mask": told.mask.float(), ALONG: (told.front, told.back)}
+    along = (told.front, told.back)
+    expect(
+        latent.get(ALONG, along) == along,
+        f"The latent has {sum(latent.get(ALONG, along))} latents that are sampled along, the prompt tells of "
+        f"{sum(along)}. Use the prompts and the latent of one Sora Condition.",
+    )
+    made = {**latent, "samples": samples, "noise_mask": told.mask.float(), ALONG: along, WHOLE: samples.shape[2]}
     if bool(told.mask.all()):
         del made["noise_mask"]
     return with_picture(latent, made)
@@ -133,20 +145,24 @@ def encoder(engine: Engine, vae: Any) -> Encoder:
 
 
 def trim(latent: Latent) -> Latent:
-    """Take off the latents that were sampled along, see `ALONG`; kept latents come back as the LATENT had them."""
+    """Take off the latents that were sampled along, see `ALONG`, where no other node has done it."""
     front, back = latent.get(ALONG, (0, 0))
-    rest = {key: value for key, value in latent.items() if key != ALONG}
+    rest = {key: value for key, value in latent.items() if key not in (ALONG, WHOLE)}
     if not (front or back):
         return rest
     picture = picture_of(rest)
-    samples, mask = picture["samples"], picture.get("noise_mask")
-    picture["samples"] = samples[:, :, front : samples.shape[2] - back]
-    if mask is not None:
-        picture["noise_mask"] = mask[:, :, front : mask.shape[2] - back]
+    whole = latent.get(WHOLE, picture["samples"].shape[2])
+    for key in ("samples", "noise_mask"):
+        value = picture.get(key)
+        # Core's TrimVideoLatent cuts the samples and leaves the mask.
+        if value is not None and value.ndim == 5 and value.shape[2] == whole:
+            picture[key] = value[:, :, front : whole - back]
     return with_picture(rest, picture)
 
 
-def _known(kind: ModelKind, latent: Latent, splice: Splice | None, picture: Tensor | None, strength: float) -> Known:
+def _known(
+    kind: ModelKind, latent: Latent, splice: Splice | None, picture: Tensor | None, strength: float, prompts: int
+) -> Known:
     """Gather what a LATENT says of what it keeps."""
     space: LatentSpace = kind.space
     samples = space.fit_empty(latent, "the model")["samples"]
@@ -158,31 +174,66 @@ def _known(kind: ModelKind, latent: Latent, splice: Splice | None, picture: Tens
         # What an edit leaves empty is empty to the model too, which counts where noise does not drown it.
         empty = mask & (samples == 0).all(1, keepdim=True)
         samples = torch.where(empty, kind.zero.to(samples), samples) if bool(empty.any()) else samples
-    known = Known(kind, samples, mask, strength=strength)
+    known = Known(kind, samples, mask, strength=strength, prompts=prompts)
     if picture is not None:
         height, width = known.sides
         known = replace(known, picture=fit_frames(picture[:1, ..., :3], (width, height), 1)[0])
     if splice is None or not bool(splice.keep.any()):
         return known
-    frames, shown = [], []
-    for place in splice.places:
-        index = place.clamp_min(0)
-        keep = splice.keep[index] & (place >= 0).view(-1, *[1] * (splice.keep.ndim - 1))
-        frames.append(splice.frames[index])
-        shown.append(keep if keep.ndim == 3 else keep[:, None, None])
-    made = torch.stack(frames)
+    length, (height, width), count = len(splice.places[0]), splice.frames.shape[1:3], len(splice.places)
     expect(
-        made.shape[1] == known.length and tuple(made.shape[2:4]) == known.sides,
+        length == known.length and (height, width) == known.sides,
         f"The latent stands for {known.length} frames of {known.sides[1]}x{known.sides[0]}, its edit was made for "
-        f"{made.shape[1]} of {made.shape[3]}x{made.shape[2]}. Use the edit's own latent.",
+        f"{length} of {width}x{height}. Use the edit's own latent.",
     )
-    return replace(known, frames=made, shown=torch.stack(shown), given=latent.get(GIVEN), fps=splice.fps)
+    times, left = divmod(len(samples), count)
+    expect(
+        times > 0 and not left,
+        f"The latent is a batch of {len(samples)}, its edit was made for {count}. Repeat the edit's own latent as a "
+        "whole.",
+    )
+    frames, shown = _windows(splice)
+    given = latent.get(GIVEN)
+    return replace(
+        known,
+        # Not copied where there is one: frames are the largest that there is.
+        frames=frames.expand(times, -1, -1, -1, -1) if count == 1 else frames.repeat(times, 1, 1, 1, 1),
+        shown=shown.repeat(times, 1, 1, 1),
+        given=None if given is None else given.repeat(times, 1),
+        distinct=count,
+        fps=splice.fps,
+    )
+
+
+def _windows(splice: Splice) -> tuple[Tensor, Tensor]:
+    """Return the frames `[B,t,H,W,3]` of each window, and which of them are known, bool `[B,t,H,W]` or `[B,t,1,1]`."""
+    shown = []
+    for place in splice.places:
+        keep = splice.keep[place.clamp_min(0)] & (place >= 0).view(-1, *[1] * (splice.keep.ndim - 1))
+        shown.append(keep if keep.ndim == 3 else keep[:, None, None])
+    (first, *others), everything = splice.places, torch.arange(len(splice.frames))
+    if not others:
+        frames = splice.frames if torch.equal(first, everything) else splice.frames[first.clamp_min(0)]
+        return frames[None], torch.stack(shown)
+    return torch.stack([splice.frames[place.clamp_min(0)] for place in splice.places]), torch.stack(shown)
 
 
 def encode_vision(engine: Engine, kind: ModelKind, vision: Any, pictures: Sequence[Tensor]) -> Any:
     """See pictures `[H,W,3]` through a CLIP_VISION. Raises SoraError for a model that does not read it."""
     check_vision(kind)
-    return engine.encode_vision(vision, pictures)
+    seen = engine.encode_vision(vision, pictures)
+    check_width(kind, seen)
+    return seen
+
+
+def check_width(kind: ModelKind, seen: Any) -> None:
+    """Raise SoraError for a CLIP_VISION_OUTPUT of another width than a model reads, where both say theirs."""
+    states = getattr(seen, "penultimate_hidden_states", None)
+    expect(
+        not isinstance(states, Tensor) or kind.vision_width in (0, states.shape[-1]),
+        f"clip_vision: it sees {states.shape[-1] if isinstance(states, Tensor) else 0} wide, {kind.space.name} reads "
+        f"{kind.vision_width}. Use the CLIP vision model that goes with it.",
+    )
 
 
 def check_vision(kind: ModelKind) -> None:
@@ -194,12 +245,23 @@ def check_vision(kind: ModelKind) -> None:
     )
 
 
+def check_vae(kind: ModelKind, made: LatentSpace) -> None:
+    """Raise SoraError for a VAE of other latents than a model's. made: by the VAE."""
+    space = kind.space
+    same = [(s.channels, s.temporal_ratio, s.spatial_ratio) for s in (space, made)]
+    expect(
+        same[0] == same[1] and (not space.vae or not made.vae or space.vae == made.vae),
+        f"vae: it is {made.name}, and {space.name} works on latents of another. Connect the VAE that goes with it.",
+    )
+
+
 def _seen(engine: Engine, known: Known, vision: Any, seen: Any) -> dict[str, Any]:
     """Let CLIP see the first and the last frame where they are kept, else the first that is."""
     if seen is None and vision is not None and known.frames is not None and known.shown is not None:
         whole = known.shown.flatten(2).all(2)[0]
         ends = [at for at in (0, len(whole) - 1) if bool(whole[at])] or whole.nonzero().flatten().tolist()[:1]
         seen = engine.encode_vision(vision, [known.frames[0][at] for at in ends]) if ends else None
+        check_width(known.kind, seen)
     return {} if seen is None else {"clip_vision_output": seen}
 
 

@@ -17,6 +17,7 @@ from ..diffusion.sampling import check_seed
 from ..errors import expect
 from ..latents.patches import Patches, map_latents
 from ..latents.space import LatentSpace
+from ..latents.streams import is_nested
 from ..media.sizes import check_pixels
 from ..safety import gate
 from ..tasks.finish.splice import finish
@@ -171,6 +172,10 @@ def sample_latent(
         if note is not None:
             for text in told.notes:
                 note(text)
+        expect(
+            not (isinstance(latent, Patches) and is_nested(told.latent["samples"])),
+            "latent: this model makes sound along with the picture, which patches have no place for. Connect a LATENT.",
+        )
         made = engine.sample(
             model,
             told.latent,

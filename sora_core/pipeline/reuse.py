@@ -19,6 +19,7 @@ from ..diffusion.prompts import SHOTS
 from ..loading.fingerprint import fingerprint
 from ..tasks.long.spans import Reuse, Span, keep
 from ..tasks.shots import SHOT
+from .conditioning import VAE
 from .engine import Conditioning, Engine, Latent
 
 LIMIT = 128 * 2**20  # bytes of all results
@@ -48,10 +49,10 @@ def sample_shots(
     spans = _spans_of(latent, shots)
     if spans is None or engine.latent_space(model=model).masks == "none":
         return sample(latent)
-    rest = {key: value for key, value in latent.items() if key != "samples"}
-    family = fingerprint(
-        [engine.fingerprint(model), [*latent["samples"].shape[3:]], rest, options, settings], whole=True
-    )
+    # A VAE decides how a model is told of what is kept, and nothing of what is made from nothing.
+    rest = {key: value for key, value in latent.items() if key not in ("samples", VAE)}
+    size = [*latent["samples"].shape[3:]]
+    family = fingerprint([engine.fingerprint(model), size, rest, options, settings], whole=True)
     reuse = _find(family, spans)
     if reuse is None:
         made = sample(latent)

@@ -152,6 +152,41 @@ def test_experts_that_cannot_be_joined(both, monkeypatch):
         run.join()
 
 
+def test_experts_that_are_told_of_an_edit_in_different_ways_are_refused(both, monkeypatch):
+    """The low-noise expert would be given no picture, and nobody would notice."""
+    from sora_core.host.comfy import experts
+    from sora_core.tasks.families import ModelKind
+
+    native, _, files = both
+    run = Run(native, files)
+    space = native.latent_space(model=run.high)
+
+    def joined(high, low):
+        kinds = {id(run.high): ModelKind(high, space, 20), id(run.low): ModelKind(low, space, 20)}
+        monkeypatch.setattr(experts, "model_kind", lambda model: kinds[id(model)])
+        return run.join()
+
+    for high, low in (("WAN21", "WAN21_T2V"), ("WAN21_T2V", "WAN21"), ("WAN21_T2V", "WAN21_Vace")):
+        with pytest.raises(SoraError, match="told of an edit in different ways .*noise mask"):
+            joined(high, low)
+    assert joined("WAN21_Vace", "WAN21_T2V") and joined("WAN21", "WAN21")
+
+
+def test_a_run_does_not_change_what_the_experts_are_called(both):
+    native, _, files = both
+    run = Run(native, files)
+    joined = run.join()
+    before = native.identity(joined)
+    run(joined)
+    for model in (run.high, run.low):
+        model.size = 1  # as ComfyUI notes it where it loads one
+    assert native.identity(joined) == before
+    lora = run.low.clone()
+    lora.patches = {"diffusion_model.head.head.weight": [(0.5, ("diff", (torch.ones(2),)), 1.0, None, None)]}
+    assert native.identity(native.join_experts(run.high, lora, BOUNDARY)) != before
+    assert native.identity(native.join_experts(run.high, run.high, BOUNDARY)) != before
+
+
 def test_noise_of_another_shape_is_refused(both):
     run = Run(both[0], both[2])
     noise = DrawnNoise(seed=1, adds=torch.ones(2, 1, 1, 1, 1))

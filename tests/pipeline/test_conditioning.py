@@ -7,12 +7,14 @@ conditions. Real networks of those families run in `tests/benchmarks/comfyui_fam
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 from nodes_support import TINY, save_tiny
 
 from sora_core.errors import SoraError
+from sora_core.latents.patches import patchify_latents, unpatchify_latents
 from sora_core.latents.space import ALONG
 from sora_core.media.clips import Clip
 from sora_core.pipeline import editing, make
@@ -161,6 +163,114 @@ def test_an_edit_for_another_length_is_refused(loaded, prompts, still):
     longer = {**still, "samples": torch.zeros(1, 16, 5, 4, 4), "noise_mask": torch.ones(1, 1, 5, 4, 4)}
     with pytest.raises(SoraError, match="stands for 17 frames of 32x32, its edit was made for 9 of 32x32"):
         condition(Foreign("WAN21", 20), loaded.model, prompts.positive, None, longer)
+
+
+def repeated(latent, times):
+    """As core's RepeatLatentBatch does it."""
+    return {**latent, "samples": latent["samples"].repeat(times, 1, 1, 1, 1)}
+
+
+def test_a_latent_that_is_repeated_gives_as_many_videos(loaded, prompts, still):
+    engine = Foreign("WAN21_Vace")
+    told = condition(engine, loaded.model, prompts.positive, prompts.negative, repeated(still, 2), picture=PICTURE)
+    assert told.positive[0][1]["vace_frames"][0].shape[:3] == (2, 32, 4)
+    made = make.sample_latent(engine, loaded.model, told.latent, told.positive, told.negative, HOW)
+    frames = make.decode_video(engine, loaded.vae, made).unflatten(0, (2, 9))
+    assert torch.equal(frames[0, 0], PICTURE[0]) and torch.equal(frames[1, 0], PICTURE[0])
+    assert not torch.equal(frames[0, 8], frames[1, 8])
+
+
+def test_a_batch_that_does_not_repeat_its_edit_is_refused(loaded, prompts):
+    both = editing.extend(OwnEngine(), loaded.vae, Clip(PICTURE.repeat(9, 1, 1, 1), 8.0), 0.5, "both").latent
+    three = {**both, "samples": both["samples"][[0, 1, 1]], "noise_mask": both["noise_mask"][[0, 1, 1]]}
+    with pytest.raises(SoraError, match="a batch of 3, its edit was made for 2"):
+        condition(Foreign("WAN21", 20), loaded.model, prompts.positive, prompts.negative, three)
+
+
+def test_what_core_has_cut_off_is_not_cut_off_again(loaded, prompts, still):
+    told = condition(Foreign("WAN21_Vace"), loaded.model, prompts.positive, None, still, picture=PICTURE)
+    trimmed = {**told.latent, "samples": told.latent["samples"][:, :, 1:]}  # TrimVideoLatent leaves the mask
+    assert make.decode_video(OwnEngine(), loaded.vae, trimmed).shape[0] == 9
+    assert trim(trimmed)["noise_mask"].shape[2] == 3
+
+
+def test_the_second_part_of_a_run_needs_the_prompts_of_the_first(loaded, prompts, still):
+    engine = Foreign("WAN21_Vace")
+    told = condition(engine, loaded.model, prompts.positive, prompts.negative, still, picture=PICTURE)
+    with pytest.raises(SoraError, match="Use the prompts and the latent of one Sora Condition"):
+        condition(engine, loaded.model, prompts.positive, prompts.negative, told.latent)
+
+
+def test_a_vae_of_another_model_is_refused(loaded, prompts, still):
+    class Other(Foreign):
+        def latent_space(self, model=None, vae=None):
+            space = super().latent_space(model, None if vae == "theirs" else vae)
+            return replace(space, name="the VAE of LTX-Video", vae="LTX-Video") if vae == "theirs" else space
+
+    with pytest.raises(SoraError, match="vae: it is the VAE of LTX-Video, and Their Model works on latents of another"):
+        condition(Other("WAN21", 20), loaded.model, prompts.positive, None, still, vae="theirs")
+
+
+def test_clip_vision_of_another_width_is_refused(loaded, prompts, still):
+    class Narrow(Foreign):
+        def model_kind(self, model):
+            return replace(super().model_kind(model), vision_width=1280)
+
+        def encode_vision(self, vision, pictures):
+            return SimpleNamespace(penultimate_hidden_states=torch.zeros(1, 257, vision))
+
+    engine = Narrow("WAN21", 20, vision=True)
+    with pytest.raises(SoraError, match="clip_vision: it sees 1024 wide, Their Model reads 1280"):
+        condition(engine, loaded.model, prompts.positive, None, still, vision=1024)
+    assert not condition(engine, loaded.model, prompts.positive, None, still, vision=1280).notes[1:]
+
+
+def test_of_several_reference_pictures_the_note_says_which_is_shown(loaded, prompts, still):
+    told = condition(
+        Foreign("WAN21_Vace"), loaded.model, prompts.positive, None, still, picture=PICTURE.repeat(5, 1, 1, 1)
+    )
+    assert told.notes[-1] == "picture: the first of 5 is shown to the model."
+
+
+def test_a_later_call_knows_the_vae_of_sora_condition(loaded, prompts):
+    """A storyboard whose shots are kept later has no edit that could bring one along."""
+    empty = make.empty_latent(OwnEngine().latent_space(loaded.model), 9, 32, 32)
+    told = condition(Foreign("WAN21_Vace"), loaded.model, prompts.positive, None, empty, vae=loaded.vae)
+    kept = {**told.latent, "noise_mask": torch.ones(1, 1, 3, 4, 4)}
+    kept["noise_mask"][:, :, 0] = 0
+    again = condition(Foreign("WAN21_Vace"), loaded.model, prompts.positive, None, kept)
+    assert "is told what is kept" in again.notes[0] and "vace_frames" in again.positive[0][1]
+
+
+def test_patches_in_two_runs_keep_what_is_sampled_along(loaded, prompts, still):
+    engine = Foreign("WAN21_Vace")
+    told = condition(engine, loaded.model, prompts.positive, prompts.negative, still, picture=PICTURE)
+    sigmas = engine.make_sigmas(loaded.model, "simple", 4)
+    given = patchify_latents([told.latent], loaded.model.space.patch_size)
+    sampler = engine.make_sampler("euler", {})
+    for part in (sigmas[:3], sigmas[2:]):
+        given = make.sample_latent(
+            engine, loaded.model, given, told.positive, told.negative, HOW, sigmas=part, sampler=sampler
+        )
+    (made,) = unpatchify_latents(given)
+    assert made["samples"].shape[2] == 3 and len(given.generate) == len(given)
+    assert make.decode_video(engine, loaded.vae, made).shape[0] == 9
+
+
+def test_sound_beside_the_picture_has_no_place_in_patches(loaded, prompts):
+    class Nested:
+        is_nested = True
+
+        def __init__(self, tensors):
+            self.unbind = lambda: tensors
+
+    class Sounding(Foreign):
+        def with_sound(self, model, latent):
+            return {**latent, "samples": Nested([latent["samples"], torch.zeros(1, 8, 4)])}
+
+    patches = patchify_latents([make.empty_latent(loaded.model.space, 9, 32, 32)], loaded.model.space.patch_size)
+    with pytest.raises(SoraError, match="sound along with the picture, which patches have no place for"):
+        make.sample_latent(Sounding("WAN21"), loaded.model, patches, prompts.positive, prompts.negative, HOW)
 
 
 def test_trimming_leaves_a_latent_without_additions_alone(still):

@@ -63,6 +63,7 @@ class Linear(nn.Linear):
 class BaseModel(nn.Module):
     def __init__(self, config, model_type, device=None, unet_model=None):
         super().__init__()
+        self.model_config, self.manual_cast_dtype = config, None
         operations = SimpleNamespace(Linear=Linear, LayerNorm=nn.LayerNorm, Conv3d=nn.Conv3d)
         self.diffusion_model = unet_model(**config.unet_config, device=device, operations=operations)
         self.latent_format, self.model_sampling = (config.latent_format, Flow(config.sampling_settings["shift"]))
@@ -70,6 +71,9 @@ class BaseModel(nn.Module):
     def load_model_weights(self, state, prefix):
         missing, unexpected = self.diffusion_model.load_state_dict(state, strict=False)
         assert not missing and not unexpected
+
+    def get_dtype(self):
+        return next(self.diffusion_model.parameters()).dtype
 
     def extra_conds(self, **kwargs):
         return {"c_crossattn": CONDRegular(kwargs["cross_attn"])}

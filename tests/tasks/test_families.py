@@ -126,7 +126,43 @@ def test_latents_stand_beside_the_noised_ones_and_zeros_elsewhere(name, extra):
 
 def test_hunyuan_of_the_second_kind_is_told_that_its_first_latent_is_clean():
     assert tell(known("HunyuanVideo", CLIP), encoder()).options == {"guiding_frame_index": 0}
-    assert tell(known("HunyuanVideo", [None] * 5 + CLIP[1:5]), encoder()).options == {}
+    last = tell(known("HunyuanVideo", [None] * 5 + CLIP[1:5]), encoder())
+    assert last.options == {} and "does not see what is kept" in last.notes[0]
+
+
+@pytest.mark.parametrize("videos,prompts", [(1, 3), (2, 2), (3, 1)])
+def test_hunyuan_of_the_second_kind_is_not_told_of_more_than_comfyui_can_tell_it(videos, prompts):
+    given = known("HunyuanVideo", CLIP)
+    repeated = {key: getattr(given, key).repeat_interleave(videos, 0) for key in ("samples", "mask", "frames", "shown")}
+    told = tell(replace(given, **repeated, prompts=prompts), encoder())
+    assert told.options == {} and "one video and one prompt at a time" in told.notes[0]
+
+
+@pytest.mark.parametrize("name,extra,key", [("WAN21", 20, "concat_mask"), ("WAN21_Vace", 0, "vace_mask")])
+def test_a_mask_in_space_is_told_without_frames_too(name, extra, key):
+    given = known(name, CLIP, extra=extra)
+    mask = torch.ones(1, 1, 3, 2, 2, dtype=torch.bool)
+    mask[:, :, :, 0] = False  # as SetLatentNoiseMask makes it: the upper half is kept
+    told = tell(replace(given, frames=None, shown=None, mask=mask), encoder())
+    (said,) = told.lists.get(key) or [told.options[key]]
+    assert said.shape[2:] == (3, 2, 2) and torch.equal(said.mean((0, 1, 2)), torch.tensor([[0.0, 0.0], [1.0, 1.0]]))
+
+
+def test_videos_that_repeat_the_first_are_encoded_once():
+    given, asked = known("LTXV", CLIP[:1] + [None] * 4 + [0.7] + [None] * 3), []
+    repeated = {key: getattr(given, key).repeat_interleave(3, 0) for key in ("samples", "mask", "frames", "shown")}
+    batch = replace(given, **repeated, distinct=1)
+
+    def encode(frames):
+        asked.append(len(frames))
+        return means(frames)
+
+    for name, extra in (("LTXV", 0), ("WAN21", 20), ("WAN21_Vace", 0)):
+        told = tell(replace(batch, kind=kind(name, extra), picture=None), Encoder(encode))
+        assert len(told.samples) == 3 and len(asked) <= 2, name
+        asked.clear()
+    told = tell(replace(batch, kind=kind("WAN21_Vace"), picture=given.frames[0, 0]), encoder())
+    assert told.lists["vace_frames"][0].shape == (3, 4, 4, 2, 2)
 
 
 def test_kandinsky_takes_the_latents_that_are_kept_from_the_first_on():

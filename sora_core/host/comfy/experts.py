@@ -30,6 +30,7 @@ from torch import Tensor
 
 from ...diffusion.experts import WAN, Expert, Turn, Turns, boundary_of, check_experts
 from ...errors import expect
+from ...tasks.families import OTHERS, family_of
 from .families import ancestors, model_kind, model_space, text_widths
 
 KEY = "sora_experts"  # of attachment and wrappers on a joined MODEL
@@ -61,6 +62,7 @@ def join(high: Any, low: Any, boundary: float) -> Any:
         expect(taken, f"{name}: {model_space(model).name} is two experts already. Use one of them.")
     sides = _describe(high), _describe(low)
     check_experts(*sides)
+    _check_told(high, low)
     picture = model_kind(high).extra > 0
     level = _sigma_of(high.get_model_object("model_sampling"), boundary_of(boundary, sides[0], picture))
     joined = high.clone()
@@ -82,6 +84,17 @@ def _describe(patcher: Any) -> Expert:
         family = WAN
     flow = isinstance(patcher.get_model_object("model_sampling"), comfy.model_sampling.CONST)
     return Expert(space, family, next(iter(text_widths(model)), None), flow)
+
+
+def _check_told(high: Any, low: Any) -> None:
+    """Raise SoraError where the low-noise expert would miss what an edit tells the other, or be given none."""
+    (one, of_high), (other, of_low) = ((model_space(m).name, family_of(model_kind(m))) for m in (high, low))
+    # One that is told of nothing may finish what another began, but not one that needs a picture.
+    expect(
+        of_high is of_low or (of_low is OTHERS and not of_high.begins),
+        f"high_noise is {one}, low_noise is {other}: they are told of an edit in different ways ({of_high.name} and "
+        f"{of_low.name}). Use the two experts of one model.",
+    )
 
 
 def _sigma_of(table: Any, boundary: float) -> float:

@@ -128,13 +128,16 @@ def model_kind(patcher: Any) -> ModelKind:
     """Tell what decides in which language a MODEL is told of an edit. Raises SoraError when it makes no video."""
     space, network = model_space(patcher), patcher.model.diffusion_model
     taken = next((getattr(network, name) for name in CHANNELS_IN if hasattr(network, name)), space.channels)
+    eyes = [eye for name in VISION_IN if (eye := getattr(network, name, None)) is not None]
     zero = patcher.get_model_object("latent_format").process_out(torch.zeros(1, space.channels, 1, 1, 1))
     return ModelKind(
         type(patcher.model).__name__,
         space,
         taken - space.channels,
-        any(getattr(network, name, None) is not None for name in VISION_IN),
+        bool(eyes),
         zero if bool(zero.any()) else None,
+        # Its first layer is a norm over them.
+        next((w.shape[-1] for eye in eyes if isinstance(eye, torch.nn.Module) for w in eye.parameters()), 0),
     )
 
 

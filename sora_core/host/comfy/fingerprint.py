@@ -6,7 +6,11 @@ loaded, its weights hold the patches already: then those of before, which ComfyU
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from typing import Any
+
+from ...loading.fingerprint import fingerprint
 
 # Of a ModelPatcher, besides its weights. What else it holds says where it lies and not what it computes.
 PARTS = (
@@ -34,6 +38,17 @@ def described(model: Any) -> dict[str, Any]:
         "sampling": model.get_model_object("model_sampling"),
         "cast": [str(inner.get_dtype()), str(getattr(inner, "manual_cast_dtype", None))],
         "weights": weights,
-        "parts": {name: getattr(model, name, None) for name in PARTS},
+        "parts": {name: _plain(getattr(model, name, None)) for name in PARTS},
         "more": {key: [described(each) for each in models] for key, models in more.items()},
     }
+
+
+def _plain(value: Any) -> Any:
+    """Name the MODELs in what a MODEL carries, such as its other expert: loading them must not change a name."""
+    if hasattr(value, "model_options") and hasattr(value, "get_model_object"):
+        return fingerprint(described(value))  # by itself, as deep as the one that carries it
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return [type(value).__qualname__, {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}]
+    return value

@@ -19,5 +19,12 @@ def tell_beside(known: Known, encode: Encoder) -> Told:
 
 def tell_in_place(known: Known, encode: Encoder) -> Told:
     """Tell the model that its first latent is clean, where it is kept."""
-    first = bool(known.kept()[:, 0].all())
-    return Told(known.samples, known.mask, {"guiding_frame_index": 0} if first else {})
+    name = known.kind.space.name
+    if not bool(known.kept()[:, 0].all()):
+        unseen = f"{name} does not see what is kept: the sampler blends it in at every step."
+        return Told(known.samples, known.mask, notes=(unseen,) if bool((~known.mask).any()) else ())
+    # ComfyUI's network adds the guidance of two videos to the two vectors of each, and fails on more.
+    if len(known.samples) * known.prompts > 2:
+        alone = f"{name} is told of its first latent with one video and one prompt at a time only"
+        return Told(known.samples, known.mask, notes=(f"{alone}: the sampler blends it in.",))
+    return Told(known.samples, known.mask, {"guiding_frame_index": 0})

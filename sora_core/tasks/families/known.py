@@ -48,6 +48,7 @@ class ModelKind:
     extra: int = 0  # channels that its network takes in beside those of the latent
     vision: bool = False  # whether it reads what CLIP vision makes of a picture
     zero: Tensor | None = None  # [1,C,1,1,1]: the VAE's latent that the model takes for 0. None: it is 0
+    vision_width: int = 0  # channels of what CLIP sees, as it reads it; 0 where it is not known
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,9 @@ class Known:
     fps: float | None = None
     picture: Tensor | None = None  # [H,W,3] float 0..1: a reference, which is no frame of the video
     strength: float = 1.0  # of what is told, where a family has one
+    # Videos that differ, the first of the batch: those behind repeat them, with other noise. None: all of them.
+    distinct: int | None = None
+    prompts: int = 1  # conditions, positive and negative: how many of each video a network may be given at once
 
     @property
     def length(self) -> int:
@@ -94,10 +98,13 @@ class Known:
             "make them one by one (extend forwards, then backwards).",
         )
 
-    def filled(self) -> Tensor:
-        """Return the frames `[B,t,H,W,3]` with grey where they are not known."""
+    def encoded(self, encode: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """Encode the videos that differ by `encode(frames, shown)`, of one video each, to a batch for all of them."""
         assert self.frames is not None and self.shown is not None
-        return torch.where(self.shown[..., None], self.frames, GREY)
+        count = self.distinct or len(self.frames)
+        # One after the other: frames are the largest that there is.
+        made = torch.cat([encode(self.frames[item], self.shown[item]) for item in range(count)])
+        return made.repeat(len(self.frames) // count, *[1] * (made.ndim - 1))
 
     def unknown(self) -> Tensor:
         """Return 1 for what is not known, frame by frame on the cells of the latent, float `[B,t,h,w]`.
@@ -106,8 +113,7 @@ class Known:
         """
         cells = self.samples.shape[3:]
         if self.shown is None:
-            frames = (~self.kept()).float().repeat_interleave(torch.tensor(self.counts), 1)
-            return frames[:, :, None, None].expand(-1, -1, *cells)
+            return self.mask[:, 0].float().repeat_interleave(torch.tensor(self.counts), 1)
         return F.adaptive_max_pool2d((~self.shown).float().expand(-1, -1, *self.sides), cells)
 
     def known_latents(self) -> Tensor:
@@ -121,7 +127,7 @@ class Known:
         Frames are encoded as one stream. Latents without frames are handed on as they are.
         """
         if self.frames is not None:
-            made = torch.cat([encode(video) for video in self.filled()])
+            made = self.encoded(lambda frames, shown: encode(torch.where(shown[..., None], frames, GREY)))
             return made if self.given is None else torch.where(self.given[:, None, :, None, None], self.samples, made)
         grey = encode.grey(self.length, *self.sides).to(self.samples)
         return torch.where(self.mask, grey, self.samples)

@@ -27,7 +27,7 @@ def tell(known: Known, encode: Encoder) -> Told:
         return Told(known.samples, known.hold(), defaults=defaults)
     known.expect_alike()
     places = chosen[0]
-    guides = torch.cat([torch.cat([encode(video[at : at + 1]) for at in places], 2) for video in known.frames])
+    guides = known.encoded(lambda frames, _: torch.cat([encode(frames[at : at + 1]) for at in places], 2))
     cells = known.samples.shape[3:]
     positions = torch.cat([place_of(at, cells, known.kind.space.spatial_ratio) for at in places], 1)
     entry: dict[str, Any] = {"pre_filter_count": cells.numel(), "latent_shape": [1, *cells]}

@@ -72,6 +72,12 @@ def finish(latent: dict[str, Any], decoded: Tensor) -> Tensor:
     splice: Splice | None = latent.get(SPLICE)
     if splice is None:
         return decoded
+    videos = latent["samples"].shape[0]
+    if videos > len(splice.places) and videos % len(splice.places) == 0:
+        # A LATENT that was repeated: as many finished videos, one after the other.
+        parts = decoded.chunk(videos // len(splice.places))
+        one = {**latent, "samples": latent["samples"][: len(splice.places)]}
+        return torch.cat([finish(one, part) for part in parts])
     windows = decoded.unflatten(0, (len(splice.places), -1))
     expect(
         windows.shape[1] == len(splice.places[0]) and windows.shape[2:] == splice.frames.shape[1:],
