@@ -62,6 +62,12 @@ class Splice:
     # the shot's, as a part of their spread.
     hold: float = 0.0
 
+    @property
+    def whole(self) -> bool:
+        """Tell whether the LATENT stands for the finished video, frame by frame: one clip, in order, and all of it."""
+        (place, *others), length = self.places, self.frames.shape[0]
+        return not others and torch.equal(place, torch.arange(length))
+
 
 def finish(latent: dict[str, Any], decoded: Tensor) -> Tensor:
     """Put the decoded frames `[B*t,H,W,3]` of a sampled LATENT where they belong in the finished video `[T,H,W,3]`.
