@@ -13,6 +13,7 @@ from ..loading.checkpoint import ModelBundle
 from ..media.clips import Clip
 from ..tasks.layout import VAECodec
 from .editing import codec_of
+from .given import checked
 from .make import CallSettings, Prompts, Sampling, SamplingSettings, check_sampling, encode_prompts
 from .own import OwnEngine, wrap
 from .progress import Steps
@@ -63,6 +64,7 @@ class LoadedModel:
         """Read a picture `[H,W,3]` as the model can take it."""
         return take_still(image, self.space.multiple, size)
 
+    @checked
     def unknown_words(self, prompt: str) -> list[str]:
         """List the words of the prompt that the model has never seen."""
         return self.loaded.clip.unknown_words(prompt)
