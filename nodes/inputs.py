@@ -131,6 +131,7 @@ def taken(video: Any, vae: Any, fps: float, size: tuple[int, int] | None, latent
     from sora_core.errors import expect
     from sora_core.pipeline.editing import codec_of, latent_of
     from sora_core.pipeline.sources import take_clip
+    from sora_core.tasks.finish.splice import SPLICE
 
     space = engine().latent_space(vae=vae)
     clip = take_clip(video, space.multiple, fps=fps or None, size=size)
@@ -139,6 +140,12 @@ def taken(video: Any, vae: Any, fps: float, size: tuple[int, int] | None, latent
     samples = space.samples_of(latent, "this VAE")
     clip = replace(clip, latent=samples)
     length, height, width = clip.frames.shape[:3]
+    splice = latent.get(SPLICE)
+    expect(
+        splice is None or splice.whole,
+        "latent: it is of a part of its video, or in another order, as of Sora Loop. Connect none: then the video is "
+        "encoded.",
+    )
     expect(
         latent_of(codec_of(engine(), vae), clip) is not None,
         f"latent: it has the shape {list(samples.shape)}, the video {length} frames of {width}x{height}. Connect "

@@ -57,6 +57,11 @@ def user_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sora"
 
 
+def is_folder(path: Path) -> bool:
+    """Tell whether there is a folder `path`, see `exists`."""
+    return exists(path) and path.is_dir()
+
+
 def ensure_writable(folder: Path) -> None:
     """Make `folder`; raise SoraError if that fails or nothing can be written there."""
     try:
@@ -67,8 +72,25 @@ def ensure_writable(folder: Path) -> None:
         raise write_error(folder, error) from error
 
 
+def exists(path: Path) -> bool:
+    """Tell whether there is anything at `path`, which a user named. What is too long to be a name is nobody's."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def is_file(path: Path) -> bool:
+    """Tell whether there is a file `path`, see `exists`."""
+    return exists(path) and path.is_file()
+
+
 def ensure_mp4(path: Path) -> None:
     """Raise SoraError unless `path` names an mp4, which is what videos are written as, and is no folder."""
+    try:
+        path.exists()
+    except OSError as error:
+        raise write_error(path, error) from error
     expect(path.suffix.lower() == ".mp4", f"The output {str(path)!r} is not an mp4: end its name in .mp4.")
     expect(not path.is_dir(), f"The output {str(path)!r} is a folder: give the name of a file.")
 
@@ -82,6 +104,9 @@ def write_error(path: Path, error: OSError) -> SoraError:
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return SoraError(f"{path} cannot be written (read-only): use another folder or change its rights.")
+    if error.errno == errno.ENAMETOOLONG:
+        longest = max(path.parts, key=len)
+        return SoraError(f"The name {longest[:40]!r}... is too long ({len(os.fsencode(longest))} bytes): shorten it.")
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
         return SoraError(f"{path} is not a folder: use another one.")
     return SoraError(f"Writing {path} failed ({error.strerror or error}): use another folder.")

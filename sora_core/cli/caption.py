@@ -38,12 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Caption what is asked for; returns 1 if a file of a folder could not be read."""
-    from ..files import VIDEOS
+    from ..files import VIDEOS, is_folder
     from ..observer.network import load_observer
     from ..observer.watch import watch_file
 
-    jobs = [(path, args.write) for path in args.paths if not path.is_dir()]
-    for folder in (path for path in args.paths if path.is_dir()):
+    jobs = [(path, args.write) for path in args.paths if not is_folder(path)]
+    for folder in (path for path in args.paths if is_folder(path)):
         kinds = tuple(suffix for suffix in VIDEOS if suffix != ".m4v")
         found = sorted(p for p in folder.iterdir() if p.suffix.lower() in kinds)
         expect(bool(found), f"There is no video in the folder {str(folder)!r} ({', '.join(kinds)}).")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SoraError
+from ..files import exists
 from .options import add_policy
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def find_workflow(name: str, pack: Path | None) -> Path:
     """
     path = Path(name)
     # A file of the user's comes before a workflow of the package that has its name.
-    if path.exists() or pack is None:
+    if exists(path) or pack is None:
         return path
     shared = shared_workflows(pack)
     if path.name == name and path.stem in shared:

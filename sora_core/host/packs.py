@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
+from ..files import is_folder
 from .api import ComfyExtension
 from .api.schema import ComfyNode
 
@@ -144,6 +145,6 @@ def own_pack() -> Path | None:
 
 def packs_in(folder: Path) -> list[Path]:
     """List the packs in a `custom_nodes` folder, by name; `.disabled` ones are left out."""
-    if not folder.is_dir():
+    if not is_folder(folder):
         return []
     return sorted(p for p in folder.iterdir() if (p / "__init__.py").is_file() and not p.name.endswith(".disabled"))

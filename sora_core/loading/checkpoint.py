@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import SoraError
-from ..files import WEIGHTS, written_beside
+from ..files import WEIGHTS, exists, is_file, written_beside
 from ..model.dit import DiT
 from ..model.text.concepts import TextEncoder
 from ..model.vae.mini import VideoVAE
@@ -80,9 +80,9 @@ def resolve(name: str | Path, what: str = "model") -> Path:
     what: makes videos, as a "model" does, or is the name of another embedded network.
     """
     path = Path(name)
-    if path.suffix != ".safetensors" and not path.exists():
+    if path.suffix != ".safetensors" and not exists(path):
         path = WEIGHTS / f"{name}.safetensors"
-    if not path.is_file():
+    if not is_file(path):
         choices = embedded_models() if what == "model" else {what: WEIGHTS / f"{what}.safetensors"}
         known = sorted(choice for choice, file in choices.items() if file.is_file())
         raise SoraError(no_such(what, name, known, "give the path of a .safetensors file"))

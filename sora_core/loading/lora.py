@@ -31,7 +31,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import SoraError, expect
-from ..files import written_beside
+from ..files import is_file, written_beside
 from ..model.dit import DiT
 from ..model.text.concepts import SPECIALS, UNKNOWN, TextEncoder, Vocabulary, split
 from ..words import no_such
@@ -84,7 +84,7 @@ def read_lora(path: str | Path) -> LoRA:
     """Read a LoRA: a file, or the name of one that comes with the package. Raises SoraError for what is none."""
     known, name = embedded_loras(), path
     path = known.get(str(name), Path(name))
-    if not path.is_file():
+    if not is_file(path):
         raise SoraError(no_such("LoRA", str(name), known, "give the path of a .safetensors file"))
     try:
         with safe_open(path, "pt") as f:

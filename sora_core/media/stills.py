@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import SoraError, expect
+from ..files import is_file
 
 MAX_STILL_PIXELS = 100_000_000
 
@@ -29,7 +30,7 @@ def read_picture(path: str | Path) -> tuple[Tensor, bool]:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     path = Path(path)
-    expect(path.is_file(), f"There is no picture {str(path)!r}: check the name.")
+    expect(is_file(path), f"There is no picture {str(path)!r}: check the name.")
     try:
         with warnings.catch_warnings():
             # Pillow warns from 89 million pixels on; the limit below decides.

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ..errors import SoraError, expect
+from ..files import is_file
 from .sizes import frame_bytes
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def open_video(path: str | Path) -> InputContainer:
     import av
 
     path = Path(path)
-    expect(path.is_file(), f"There is no video file {str(path)!r}: check the name.")
+    expect(is_file(path), f"There is no video file {str(path)!r}: check the name.")
     try:
         container = av.open(str(path))
     except (av.FFmpegError, OSError) as error:

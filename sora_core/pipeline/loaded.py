@@ -14,6 +14,7 @@ from ..media.clips import Clip
 from ..media.sizes import check_rate, check_size
 from ..tasks.layout import VAECodec
 from .editing import Edit, codec_of
+from .given import checked
 from .make import CallSettings, Prompts, Sampling, SamplingSettings, check_sampling, encode_prompts, make_video
 from .own import OwnEngine, wrap
 from .progress import Steps
@@ -65,6 +66,7 @@ class LoadedModel:
         """Read a picture `[H,W,3]` as the model can take it."""
         return take_still(image, self.space.multiple, size)
 
+    @checked
     def unknown_words(self, prompt: str) -> list[str]:
         """List the words of the prompt that the model has never seen."""
         return self.loaded.clip.unknown_words(prompt)

@@ -20,7 +20,7 @@ from ..latents.space import LatentSpace
 from ..latents.streams import is_nested
 from ..media.sizes import check_pixels
 from ..safety import gate
-from ..tasks.finish.splice import finish
+from ..tasks.finish.splice import SPLICE, finish
 from . import progress
 from .conditioning import condition, trim
 from .engine import EMPTY_PROMPT, Conditioning, Engine, Latent, Loaded, unknown_note
@@ -240,6 +240,7 @@ def make_video(
         )
     decoded = decode_video(engine, loaded.vae, made)
     frames = gate.check_frames(decoded)
-    return VideoResult(
-        frames, fps, made["samples"], how.seed, audio=audio, notes=said, faithful=torch.equal(frames, decoded)
-    )
+    # Of a loop, say, the latent shows the end before the start: it cannot be handed over as the video's.
+    splice = latent.get(SPLICE)
+    faithful = torch.equal(frames, decoded) and (splice is None or splice.whole)
+    return VideoResult(frames, fps, made["samples"], how.seed, audio=audio, notes=said, faithful=faithful)

@@ -294,6 +294,18 @@ def usual_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def checked_device(device: str) -> str:
+    """Return `device`. Raises SoraError for one that there is not, or that this PyTorch cannot use."""
+    try:
+        torch.empty(1, device=device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise SoraError(
+            f"The device {device!r} cannot be used ({reason:.120}): use cpu, or cuda where there is a GPU."
+        ) from error
+    return device
+
+
 def usual_dtype(device: str) -> torch.dtype:
     """Return the precision to load a model in: bf16 on a GPU, fp32 on a CPU."""
     return torch.float32 if device.startswith("cpu") else torch.bfloat16

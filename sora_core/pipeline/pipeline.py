@@ -4,8 +4,6 @@
     pipe = sora_core.load()
     pipe.generate("a cat moving right on a beach").save("cat.mp4")
     pipe.animate("cat.png", "a cat moving right on a beach").save("cat.mp4")
-    pipe.extend("cat.mp4", "a cat moving right on a beach", seconds=2).save("longer.mp4")
-    pipe.loop("cat.mp4", "a cat on a beach", seconds=1).save("loop.mp4")
 
 Videos and pictures are file names, or frames `[T,H,W,3]` and `[H,W,3]` float 0..1 or uint8; a video may be what a call
 gave back. Every call does what a graph of the nodes does with the same settings, bit by bit: both are calls of `make`,
@@ -35,10 +33,11 @@ from ..tasks.long.story import rolling_for
 from ..tasks.storyboard import MAX_LONG_SHOTS, Shot, shots_of
 from . import editing
 from .engine import unknown_note
+from .given import checked
 from .loaded import LoadedModel
 from .long import extend_in_segments, plan_long
 from .make import CallSettings, Prompts, SamplingSettings, check_sampling, empty_latent, encode_negative, make_video
-from .own import OwnEngine, usual_device, usual_dtype
+from .own import OwnEngine, checked_device, usual_device, usual_dtype
 from .recording import of_call, recorded
 from .result import VideoResult
 from .sources import Picture, Size, Video
@@ -67,6 +66,7 @@ class Pipeline(LoadedModel):
     cannot be worked on, before any work starts, and for what the policy in force forbids.
     """
 
+    @checked
     def with_lora(self, path: str | Path, strength: float = 1.0) -> Pipeline:
         """Merge a LoRA into a copy of the weights; this pipeline stays as it is.
 
@@ -104,8 +104,7 @@ class Pipeline(LoadedModel):
             f"{frames} frames cannot be made. Use 1 + {space.temporal_ratio}k of them, at most {MAX_FRAMES}: "
             f"{nearest_length(max(1, min(frames, MAX_FRAMES)), space.temporal_ratio)}, for example.",
         )
-        loaded = self.loaded
-        loaded = loaded if shift is None else replace(loaded, model=loaded.model.with_shift(shift))
+        loaded = self.loaded if shift is None else replace(self.loaded, model=self.loaded.model.with_shift(shift))
         ready = self.ready(prompt, how)
         latent = empty_latent(space, frames, width, height)
         return make_video(
@@ -131,11 +130,10 @@ class Pipeline(LoadedModel):
             plan_frames(seconds, fps, self.space.temporal_ratio)  # refuses what is too long
         elif frames is None:
             frames = self.info.get("frames", 17)
-        images = image if isinstance(image, Mapping) else {0: image}
         edit = editing.animate(
             self.engine,
             self.loaded.vae,
-            images,
+            image if isinstance(image, Mapping) else {0: image},
             seconds=0.0 if seconds is None else seconds,
             frames=frames,
             fps=fps,
@@ -282,6 +280,7 @@ class Pipeline(LoadedModel):
         prompts = Prompts(story.positive, off, (*story.notes, *unknown_note(unknown)))
         return make_video(self.engine, self.loaded, story.latent, prompts, sampling, fps=fps, steps=steps, reuse=reuse)
 
+    @checked
     def long_video(
         self,
         prompt: str | Sequence[Shot | tuple[str, float]],
@@ -356,6 +355,7 @@ class Pipeline(LoadedModel):
         return self._make(editing.Edit(latent, self._rate(fps) if splice is None else splice.fps), ready)
 
 
+@checked
 def load(
     model: str | Path = "sora-mini",
     *,
@@ -368,5 +368,5 @@ def load(
     dtype: bf16 on a GPU and fp32 on a CPU where none is given, as Sora Load Model has it. engine: one with wrappers of
     the model call, say.
     """
-    device = device or usual_device()
+    device = usual_device() if device is None else checked_device(device)
     return Pipeline(load_model(model, dtype or usual_dtype(device), device), engine)

@@ -12,6 +12,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from ..loading.checkpoint import ModelBundle
 from ..provenance.credentials.history import History, Model
 from ..safety import gate
+from .given import check_given
 from .result import VideoResult
 
 Given = ParamSpec("Given")
@@ -31,7 +32,8 @@ Call = Callable[Concatenate[Maker, Given], VideoResult]
 def recorded(kind: str | None, *files: str) -> Callable[[Call[Maker, Given]], Call[Maker, Given]]:
     """Decorate a method that makes a video: note on its result how it was made, and what the policy said of it.
 
-    kind: a key of `history.EDITS`, None for what is made from words alone. files: the parameters that may name a file.
+    What the call is given is held to its signature first, see `check_given`. kind: a key of `history.EDITS`, None for
+    what is made from words alone. files: the parameters that may name a file.
     """
 
     def wrap(method: Call[Maker, Given]) -> Call[Maker, Given]:
@@ -39,10 +41,11 @@ def recorded(kind: str | None, *files: str) -> Callable[[Call[Maker, Given]], Ca
 
         @functools.wraps(method)
         def call(self: Maker, *args: Given.args, **kwargs: Given.kwargs) -> VideoResult:
+            given = signature.bind(self, *args, **kwargs).arguments
+            check_given(signature, given)
             said: list[str] = []
             with gate.noting(said):
                 result = method(self, *args, **kwargs)
-            given = signature.bind(self, *args, **kwargs).arguments
             prompt = given.get("prompt", given.get("shots"))
             history = of_call(self.bundle, kind, [given.get(name) for name in files], prompt)
             return replace(result, history=history, notes=[*result.notes, *said])

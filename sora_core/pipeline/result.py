@@ -26,7 +26,8 @@ class VideoResult:
     audio: dict[str, Any] | None = None  # {"waveform": [1,channels,samples], "sample_rate"}, or None for none
     notes: list[str] = field(default_factory=list)  # what a person should know, in sentences; `save` adds its own
 
-    # Whether the frames are what the latent decodes to, but for the user's own: not where a policy has concealed some.
+    # Whether the frames are what the latent decodes to, one by one but for the user's own: not where a policy has
+    # concealed some, or where the latent is of a part of the video, or has its end before its start.
     faithful: bool = True
 
     # Those of the notes that are of files, not of the video.

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SoraError, expect
+from ..files import is_file
 from ..words import closest
 
 ENVIRONMENT = "SORA_POLICY"
@@ -223,10 +224,10 @@ def _touched(key: str, old: Any, value: Any) -> list[str]:
 def _find(path: str | Path) -> Path:
     """Find the file of a policy: the package's own of that name, or `path`. Raises SoraError where there is none."""
     ours = POLICIES / f"{path}.toml"
-    if Path(path).name == str(path) and ours.is_file():
+    if Path(path).name == str(path) and is_file(ours):
         return ours
     names = ", ".join(sorted(p.stem for p in POLICIES.glob("*.toml")))
-    expect(Path(path).is_file(), f"There is no policy {str(path)!r}: give a TOML file, or one of {names}.")
+    expect(is_file(Path(path)), f"There is no policy {str(path)!r}: give a TOML file, or one of {names}.")
     return Path(path)
 
 

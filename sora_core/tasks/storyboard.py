@@ -10,13 +10,14 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import SoraError, expect
 from ..media.sizes import check_rate
 
 MAX_SHOTS = 8  # of one clip, made together
 MAX_LONG_SHOTS = 200  # of a long video
-_SECONDS = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:s|sec|seconds|秒)?\s*[:：|]")  # at the start of a line
+_SECONDS = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)\s*(?:s|sec|seconds|秒)?\s*[:：|]")  # at the start of a line
 
 
 @dataclass(frozen=True)
@@ -38,15 +39,17 @@ def parse_storyboard(text: str, seconds: float = 2.0, most: int = MAX_SHOTS) -> 
             continue
         match = _SECONDS.match(line)
         prompt, duration = (line[match.end() :].strip(), float(match[1])) if match else (line.strip(), seconds)
-        expect(bool(prompt), f"Line {number} of the storyboard has no prompt: write what the shot shows.")
-        expect(
-            math.isfinite(duration) and 0 < duration <= 600,
-            f"Line {number} of the storyboard lasts {duration:g} s: use more than 0, at most 600.",
-        )
-        shots.append(Shot(prompt, duration))
+        shots.append(_checked(f"Line {number} of the storyboard", prompt, duration))
     expect(bool(shots), "The storyboard is empty: write one shot per line, for example `2s: a cat on a beach`.")
     expect(len(shots) <= most, f"The storyboard has {len(shots)} shots, at most {most} are made. Join some.")
     return shots
+
+
+def _checked(name: str, prompt: str, seconds: float) -> Shot:
+    """Make a shot. Raises SoraError, with its `name`, for an empty prompt and for a duration out of range."""
+    expect(bool(prompt), f"{name} has no prompt: write what the shot shows.")
+    expect(math.isfinite(seconds) and 0 < seconds <= 600, f"{name} lasts {seconds:g} s: use more than 0, at most 600.")
+    return Shot(prompt, seconds)
 
 
 def shots_of(
@@ -54,9 +57,24 @@ def shots_of(
 ) -> list[Shot]:
     """Read a storyboard from text, see `parse_storyboard`, or from shots and (prompt, seconds) pairs."""
     if not isinstance(shots, str):
-        listed = [shot if isinstance(shot, Shot) else Shot(*shot) for shot in shots]
-        shots = "\n".join(f"{shot.seconds:.6f}: {' '.join(shot.prompt.split())}" for shot in listed)
+        expect(
+            isinstance(shots, Sequence),
+            f"The shots are {shots!r:.60}: use lines such as `2s: a cat on a beach`, or (prompt, seconds) pairs.",
+        )
+        listed = [_shot_of(f"Shot {number}", shot) for number, shot in enumerate(shots, 1)]
+        shots = "\n".join(f"{shot.seconds:.6f}: {shot.prompt}" for shot in listed)
     return parse_storyboard(shots, seconds, most)
+
+
+def _shot_of(name: str, shot: Any) -> Shot:
+    """Read one shot, its prompt on one line. Raises SoraError for what is neither a `Shot` nor a pair."""
+    pair = (shot.prompt, shot.seconds) if isinstance(shot, Shot) else shot
+    fits = isinstance(pair, (tuple, list)) and len(pair) == 2 and isinstance(pair[0], str)
+    expect(
+        fits and hasattr(pair[1], "__float__"),
+        f"{name} is {shot!r:.60}: use a (prompt, seconds) pair, such as ('a cat on a beach', 2).",
+    )
+    return _checked(name, " ".join(pair[0].split()), float(pair[1]))
 
 
 def plan_shots(shots: Sequence[Shot], fps: float, ratio: int = 4) -> list[int]:

@@ -76,3 +76,29 @@ def test_usage_errors_take_two_lines(case, capsys):
         main(words)
     err = capsys.readouterr().err
     assert stop.value.code == 2 and expected in err and len(err.splitlines()) == 2
+
+
+LONG = "é" * 130  # more bytes than a name may have
+LONG_NAMES = [
+    ["generate", "a cat", "-o", f"{LONG}.mp4"],
+    ["generate", "a cat", "-o", f"{LONG}/a.mp4"],
+    ["generate", "a cat", "-o", "a.mp4", "--lora", LONG],
+    ["generate", "a cat", "-o", "a.mp4", "--model", f"{LONG}.safetensors"],
+    ["generate", "a cat", "-o", "a.mp4", "--policy", LONG],
+    ["run", LONG],
+    ["run", f"{LONG}.json"],
+    ["run", "extend", "--set", f"LoadVideo.file={LONG}.mp4"],
+    ["run", "extend", "--input-dir", LONG, "--set", "LoadVideo.file=no.mp4"],
+    ["verify", f"{LONG}.mp4"],
+    ["detect", f"{LONG}.mp4"],
+    ["caption", f"{LONG}.mp4"],
+    ["check", "a cat", "--policy", LONG],
+]
+
+
+@pytest.mark.parametrize("words", LONG_NAMES)
+def test_names_that_are_too_long_are_refused_in_words(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 1
+    said = capsys.readouterr().err
+    assert "fault of the program" not in said and ("There is no" in said or "(26" in said), said

@@ -176,15 +176,15 @@ def test_a_run_does_not_change_what_the_experts_are_called(both):
     native, _, files = both
     run = Run(native, files)
     joined = run.join()
-    before = native.identity(joined)
+    before = native.fingerprint(joined)
     run(joined)
     for model in (run.high, run.low):
         model.size = 1  # as ComfyUI notes it where it loads one
-    assert native.identity(joined) == before
+    assert native.fingerprint(joined) == before
     lora = run.low.clone()
     lora.patches = {"diffusion_model.head.head.weight": [(0.5, ("diff", (torch.ones(2),)), 1.0, None, None)]}
-    assert native.identity(native.join_experts(run.high, lora, BOUNDARY)) != before
-    assert native.identity(native.join_experts(run.high, run.high, BOUNDARY)) != before
+    assert native.fingerprint(native.join_experts(run.high, lora, BOUNDARY)) != before
+    assert native.fingerprint(native.join_experts(run.high, run.high, BOUNDARY)) != before
 
 
 def test_noise_of_another_shape_is_refused(both):

@@ -278,6 +278,16 @@ def test_bad_input_is_named(host, kind, inputs, words):
     assert all(word in str(error.value) for word in words), str(error.value)
 
 
+def test_the_latent_of_a_loop_does_not_stand_for_its_frames(host):
+    nodes = graph("SoraLoop", video=["a", 0], seconds=1.0)  # 17 frames, and a latent of as many: its end first
+    given = {"video": ["decode", 0], "vae": ["load", 2], "seconds": 0.5, "direction": "forwards", "fps": 8.0}
+    size = {"width": 0, "height": 0}
+    nodes["more"] = {"class_type": "SoraExtend", "inputs": {**given, **size, "latent": ["sample", 0]}}
+    nodes["save"]["inputs"]["fps"] = ["more", 1]
+    with pytest.raises(SoraError, match="latent: it is of a part of its video, or in another order"):
+        host.run(nodes)
+
+
 def test_bad_storyboards_stop_before_anything_runs(host):
     with pytest.raises(SoraError, match="Line 2.*no prompt"):
         host.run(long_graph(shots="2s: a cat\n2s:"))

@@ -139,3 +139,15 @@ def test_frames_that_a_graph_made_become_a_clip():
     assert torch.equal(guessed.frames, frames) and torch.equal(given.frames, guessed.frames)
     assert (guessed.fps, given.fps, given.notes) == (8, 24, ())
     assert "no rate of their own: taken for 8 frames per second" in guessed.notes[0]
+
+
+def test_a_latent_whose_frames_stand_in_another_order_is_not_handed_over(pipe):
+    """A loop of 9 frames and 8 more has a latent of 17, as long as the video, which shows its end before its start."""
+    video = pipe.generate("a cat", frames=9, **HOW)
+    assert video.faithful and pipe.extend(video, "a cat", seconds=1, **HOW).faithful
+    loop = pipe.loop(video, "a cat", seconds=1, **HOW)
+    assert loop.latent.shape[2] == 5 and loop.frames.shape[0] == 17
+    assert loop.clip().latent is None
+    frames = take_clip(Clip(loop.frames, loop.fps), 16)
+    made, again = (pipe.extend(each, "a cat", seconds=0.5, **HOW) for each in (loop, frames))
+    assert torch.equal(made.latent, again.latent)

@@ -20,7 +20,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ...errors import SoraError, expect
-from ...files import PICTURES, VIDEOS, ensure_writable
+from ...files import PICTURES, VIDEOS, ensure_writable, exists, is_file, is_folder
 from ...words import did_you_mean
 
 IMAGE_SUFFIXES = (*PICTURES, ".gif")
@@ -62,15 +62,15 @@ class Folders:
             name, kind = match.groups()
         path = safe_join(self.of(kind), name)
         # The user's own file of that name comes first.
-        if kind == "input" and self.samples is not None and not path.exists():
+        if kind == "input" and self.samples is not None and not exists(path):
             sample = safe_join(self.samples, name)
-            return sample if sample.exists() else path
+            return sample if exists(sample) else path
         return path
 
     def existing(self, name: str, kind: str = "input") -> Path:
         """Find a file as `resolve` does. Raises SoraError, naming close matches, when there is none."""
         path = self.resolve(name, kind)
-        if not path.is_file():
+        if not is_file(path):
             hint = did_you_mean(name, self.files(kind)) or f"put the file into {self.of(kind)}."
             raise SoraError(f"There is no file {name!r} in the {kind} folder: {hint}")
         return path
@@ -91,7 +91,7 @@ class Folders:
     def files(self, kind: str, suffixes: tuple[str, ...] = ()) -> list[str]:
         """List the names of the files at the top of a folder, sorted."""
         roots = [self.of(kind)] + ([self.samples] if kind == "input" and self.samples else [])
-        found = [path for root in roots if root.is_dir() for path in root.iterdir() if path.is_file()]
+        found = [path for root in roots if is_folder(root) for path in root.iterdir() if path.is_file()]
         return sorted({path.name for path in found if not suffixes or path.suffix.lower() in suffixes})
 
     def check_prefix(self, prefix: str | None, kind: str = "output") -> None:

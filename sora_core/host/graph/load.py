@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import SoraError, expect
+from ...files import exists
 from ...words import short
 from ..packs import Registry
 from .uigraph import read_ui
@@ -24,7 +25,7 @@ def load_workflow(path: str | Path, registry: Registry) -> Workflow:
     Raises SoraError when the file is missing, is not JSON, or is not a workflow.
     """
     path = Path(path)
-    expect(path.exists(), f"There is no file {str(path)!r}: give the path of a workflow JSON.")
+    expect(exists(path), f"There is no file {str(path)!r}: give the path of a workflow JSON.")
     expect(path.is_file(), f"{str(path)!r} is a folder: give the path of a workflow JSON.")
     try:
         raw = path.read_bytes()

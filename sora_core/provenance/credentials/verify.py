@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import SoraError, expect
+from ...files import is_file
 from .sign import INGREDIENT_FORMATS, OURS, SETTINGS, SOURCE_TYPE, library
 
 # What a failed check of C2PA (specification 2.2, section 15) means to a person.
@@ -107,7 +108,7 @@ def verify(path: str | Path, trust: str | Path | None = None) -> Report:
     Nothing is looked up over the network. Raises SoraError for a file that is not there or is none of these.
     """
     path = Path(path)
-    expect(path.is_file(), f"There is no file {str(path)!r}: check the name.")
+    expect(is_file(path), f"There is no file {str(path)!r}: check the name.")
     c2pa = library()
     context = c2pa.Context.from_dict(_settings(trust))
     kind = INGREDIENT_FORMATS.get(path.suffix.lower())

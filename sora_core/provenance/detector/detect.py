@@ -17,7 +17,7 @@ import numpy as np
 
 from ...about import GENERATOR
 from ...errors import SoraError, expect
-from ...files import PICTURES
+from ...files import PICTURES, is_file
 from ..watermark.reading import Accumulator, WatermarkReport, read
 from . import traces
 from .classifier import WEIGHTS, load_classifier
@@ -133,7 +133,7 @@ def detect_file(
     from ...media.video import iter_frames
 
     path = Path(path)
-    expect(path.is_file(), f"There is no file {str(path)!r}: check the name.")
+    expect(is_file(path), f"There is no file {str(path)!r}: check the name.")
     expect(path.stat().st_size > 0, f"{path.name} is empty (0 bytes): give the whole file.")
     lines, claimed, trusted, notes = _credentials(path, trust)
     frames: Iterable[Any] = read_still(path) if path.suffix.lower() in PICTURES else iter_frames(path)

@@ -62,6 +62,12 @@ class Splice:
     # the shot's, as a part of their spread.
     hold: float = 0.0
 
+    @property
+    def whole(self) -> bool:
+        """Tell whether the LATENT stands for the finished video, frame by frame: one clip, in order, and all of it."""
+        (place, *others), length = self.places, self.frames.shape[0]
+        return not others and torch.equal(place, torch.arange(length))
+
 
 def finish(latent: dict[str, Any], decoded: Tensor) -> Tensor:
     """Put the decoded frames `[B*t,H,W,3]` of a sampled LATENT where they belong in the finished video `[T,H,W,3]`.
@@ -72,12 +78,10 @@ def finish(latent: dict[str, Any], decoded: Tensor) -> Tensor:
     splice: Splice | None = latent.get(SPLICE)
     if splice is None:
         return decoded
-    videos = latent["samples"].shape[0]
-    if videos > len(splice.places) and videos % len(splice.places) == 0:
+    one = len(splice.places) * len(splice.places[0])  # frames that make one finished video
+    if len(decoded) > one and len(decoded) % one == 0:
         # A LATENT that was repeated: as many finished videos, one after the other.
-        parts = decoded.chunk(videos // len(splice.places))
-        one = {**latent, "samples": latent["samples"][: len(splice.places)]}
-        return torch.cat([finish(one, part) for part in parts])
+        return torch.cat([finish(latent, part) for part in decoded.split(one)])
     windows = decoded.unflatten(0, (len(splice.places), -1))
     expect(
         windows.shape[1] == len(splice.places[0]) and windows.shape[2:] == splice.frames.shape[1:],
