@@ -131,12 +131,13 @@ def taken(video: Any, vae: Any, fps: float, size: tuple[int, int] | None, latent
     from sora_core.errors import expect
     from sora_core.pipeline.editing import codec_of, latent_of
     from sora_core.pipeline.sources import take_clip
+    from sora_core.pipeline.telling import cut
 
     space = engine().latent_space(vae=vae)
     clip = take_clip(video, space.multiple, fps=fps or None, size=size)
     if latent is None:
         return clip
-    samples = space.samples_of(latent, "this VAE")
+    samples = space.samples_of(cut(latent), "this VAE")
     clip = replace(clip, latent=samples)
     length, height, width = clip.frames.shape[:3]
     expect(
