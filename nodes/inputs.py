@@ -129,6 +129,7 @@ def taken(video: Any, vae: Any, fps: float, size: tuple[int, int] | None, latent
     from dataclasses import replace
 
     from sora_core.errors import expect
+    from sora_core.pipeline.conditioning import trim
     from sora_core.pipeline.editing import codec_of, latent_of
     from sora_core.pipeline.sources import take_clip
     from sora_core.tasks.finish.splice import SPLICE
@@ -137,7 +138,7 @@ def taken(video: Any, vae: Any, fps: float, size: tuple[int, int] | None, latent
     clip = take_clip(video, space.multiple, fps=fps or None, size=size)
     if latent is None:
         return clip
-    samples = space.samples_of(latent, "this VAE")
+    samples = space.samples_of(trim(latent), "this VAE")
     clip = replace(clip, latent=samples)
     length, height, width = clip.frames.shape[:3]
     splice = latent.get(SPLICE)

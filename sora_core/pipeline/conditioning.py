@@ -91,7 +91,7 @@ def condition(
         lost = f"{who} is made to go on from a picture, and none is given: use Sora Image to Video."
         return Conditioned(positive, negative, latent, (lost,) if alone else ())
     if given is not None:
-        expect(picture is None, f"picture: the conditioning already has its own ({given}). Use one of the two.")
+        _check_goes_with(positive, latent, given, picture)
         theirs = (f"The conditioning already tells {who} what is kept ({given}): it stays as it is.",)
         return Conditioned(positive, negative, latent, () if ALONG in latent else theirs)
     source = vae if vae is not None else latent.get(VAE)
@@ -107,7 +107,8 @@ def condition(
     if picture is not None and len(picture) > 1:
         notes += (f"picture: the first of {len(picture)} is shown to the model.",)
     made = _told(latent, known, told)
-    on = with_options(positive, {**options, **told.positive}, told.lists, told.defaults)
+    options |= {ALONG: _layout(made)} if options or told.lists or told.positive else {}
+    on = with_options(positive, options | told.positive, told.lists, told.defaults)
     off = None if negative is None else with_options(negative, options, told.lists, told.defaults)
     # Core's samplers cannot fit a storyboard to sound beside the picture; ours does it again, to the same.
     on, off = engine.fit_shots(model, on, made), None if off is None else engine.fit_shots(model, off, made)
@@ -131,6 +132,22 @@ def _told(latent: Latent, known: Known, told: Told) -> Latent:
     if bool(told.mask.all()):
         del made["noise_mask"]
     return with_picture(latent, made)
+
+
+def _layout(latent: Latent) -> tuple[int, ...]:
+    """Say how many latents there are, and how many of them are sampled along."""
+    return picture_of(latent)["samples"].shape[2], *latent.get(ALONG, (0, 0))
+
+
+def _check_goes_with(positive: Conditioning, latent: Latent, given: str, picture: Tensor | None) -> None:
+    """Raise SoraError for prompts that tell of another LATENT, see `ALONG`, or that have a picture already."""
+    expect(picture is None, f"picture: the conditioning already has its own ({given}). Use one of the two.")
+    told, has = next((options[ALONG] for _, options in positive if ALONG in options), None), _layout(latent)
+    expect(
+        told in (None, has),
+        f"The conditioning tells of {told and told[0]} latents ({told and sum(told[1:])} of them sampled along), the "
+        f"latent has {has[0]} ({sum(has[1:])}). Connect the latent of the same Sora Condition.",
+    )
 
 
 def encoder(engine: Engine, vae: Any) -> Encoder:

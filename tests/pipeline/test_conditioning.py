@@ -201,6 +201,18 @@ def test_the_second_part_of_a_run_needs_the_prompts_of_the_first(loaded, prompts
         condition(engine, loaded.model, prompts.positive, prompts.negative, told.latent)
 
 
+def test_prompts_that_tell_of_another_latent_are_refused(loaded, prompts, still):
+    engine = Foreign("WAN21_Vace")
+    told = condition(engine, loaded.model, prompts.positive, None, still, picture=PICTURE)
+    assert condition(engine, loaded.model, told.positive, None, told.latent).latent is told.latent
+    with pytest.raises(SoraError, match=r"tells of 4 latents \(1 of them sampled along\), the latent has 3 \(0\)"):
+        condition(engine, loaded.model, told.positive, None, still)
+    longer = editing.animate(OwnEngine(), loaded.vae, {0: PICTURE}, frames=17).latent
+    plain = condition(engine, loaded.model, prompts.positive, None, still)
+    with pytest.raises(SoraError, match="tells of 3 latents .* has 5 .*Connect the latent of the same Sora Condition"):
+        condition(engine, loaded.model, plain.positive, None, longer)
+
+
 def test_a_vae_of_another_model_is_refused(loaded, prompts, still):
     class Other(Foreign):
         def latent_space(self, model=None, vae=None):

@@ -187,6 +187,11 @@ def test_a_model_of_no_family_is_told_nothing_and_the_note_says_so():
     assert tell(known("SoraModel", CLIP), encoder()).notes == ()
 
 
+def test_cosmos_one_sees_what_is_kept_where_its_network_reads_the_mask():
+    assert tell(known("CosmosVideo", CLIP, extra=1), encoder()).notes == ()
+    assert "does not see" in tell(known("CosmosVideo", CLIP), encoder()).notes[0]
+
+
 def test_a_reference_for_a_model_that_takes_none_is_refused():
     given = known("WAN21", CLIP, extra=20)
     with pytest.raises(SoraError, match="tiny takes no reference picture.*Wan VACE"):

@@ -44,6 +44,8 @@ FAMILIES = (
     ),
     Family("timesteps by token", ("SoraModel", "WAN22"), tokens.tell, beside=False),
     Family("Cosmos Predict 2", ("CosmosPredict2",), cosmos.tell, beside=False),
+    # Its network reads the mask, and ComfyUI gives it what is kept clean.
+    Family("Cosmos 1 I2V", ("CosmosVideo",), tokens.tell, extra=(1,), beside=False),
     Family("LTX", ("LTXV", "LTXAV"), ltx.tell, beside=False, keys=("keyframe_idxs",)),
     Family("MiniMax H3", ("MiniMaxH3",), minimax.tell, keys=("minimax_keyframes",)),
     Family(
