@@ -84,12 +84,11 @@ def condition(
     splice: Splice | None = latent.get(SPLICE)
     keeps = latent.get("noise_mask") is not None or (splice is not None and bool(splice.keep.any()))
     given = next((key for key in family.keys for _, options in positive if options.get(key) is not None), None)
-    # For a later call, which may keep what this one has made, see `again`.
+    # For a later call, which may keep what this one has made, see `reuse`.
     latent = latent if vae is None else {**latent, VAE: vae}
     if not (keeps or picture is not None):
-        alone = family.begins and given is None
         lost = f"{who} is made to go on from a picture, and none is given: use Sora Image to Video."
-        return Conditioned(positive, negative, latent, (lost,) if alone else ())
+        return Conditioned(positive, negative, latent, (lost,) if family.begins and given is None else ())
     if given is not None:
         _check_goes_with(positive, latent, given, picture)
         theirs = (f"The conditioning already tells {who} what is kept ({given}): it stays as it is.",)
