@@ -72,7 +72,7 @@ def finish(latent: dict[str, Any], decoded: Tensor) -> Tensor:
     splice: Splice | None = latent.get(SPLICE)
     if splice is None:
         return decoded
-    videos = latent["samples"].shape[0]
+    videos = latent["samples"].shape[0] if "samples" in latent else len(splice.places)
     if videos > len(splice.places) and videos % len(splice.places) == 0:
         # A LATENT that was repeated: as many finished videos, one after the other.
         parts = decoded.chunk(videos // len(splice.places))
