@@ -29,7 +29,7 @@ from ..loading.identity import identity
 from ..loading.lora import apply_lora, read_lora
 from ..model.dit import DiT
 from ..model.text.concepts import TextEncoder
-from ..model.text.emphasis import encode_prompt, plain_text
+from ..model.text.emphasis import check_length, encode_prompt, plain_text
 from ..model.vae.mini import VideoVAE
 from ..safety.gate import check_text
 from ..tasks.families import ModelKind
@@ -50,6 +50,7 @@ class ClipSocket:
 
         Raises SoraError for a prompt that is too long or forbidden.
         """
+        check_length(prompt)
         check_text(prompt)
         return [[encode_prompt(self.text, prompt), {"sora_empty": not prompt.strip()}]]
 
