@@ -100,13 +100,14 @@ class Refiner:
     """
 
     def __init__(
-        self, vae: VideoVAE, steps: int, tick: Callable[[], None] = lambda: None, correct: bool = True
+        self, vae: VideoVAE, steps: int, tick: Callable[[], None] = lambda: None, corrections: int | None = None
     ) -> None:
         """Refine by so many steps of Adam (arXiv 1412.6980) for each chunk, 0 to `MAX_STEPS`.
 
-        `tick()` is called after each, in every tile. correct: whether the VAE's own corrections come first.
+        `tick()` is called after each, in every tile. corrections: how many of the VAE's own come first; None for all.
         """
-        self.steps, self.tick, self.correct = steps, tick, correct and vae.config.corrections > 0
+        self.steps, self.tick = steps, tick
+        self.corrections = vae.config.corrections if corrections is None else corrections
         self.memories: list[Memory] = []
         # ComfyUI loads and runs in inference mode, whose tensors take no gradients; and small steps need float32.
         with torch.inference_mode(False), torch.device("meta"):
@@ -141,7 +142,7 @@ class Refiner:
                     cache.frames = dict(memory.decoder.frames)
                 return next(self.vae.stream_decode(z, z.shape[2], cache))
 
-            if self.correct:
+            if self.corrections:
                 z = self._corrected(video, z, decode, memory, first)
             if self.steps:
                 z = self._descended(video, z, decode)
@@ -155,7 +156,7 @@ class Refiner:
         """Correct as often as brings most: what the corrector never saw, such as noise, it may make worse."""
         weight, best = noticed(video), latent
         least: Tensor | None = None
-        caches = memory.correctors(self.vae.config.corrections)
+        caches = memory.correctors(self.corrections)
         for z, out in corrections(self.vae, video, latent, decode, caches, first):
             error = (weight * (out.detach() - video).square()).mean((1, 2, 3, 4))
             better = error < (torch.inf if least is None else least)
@@ -166,7 +167,7 @@ class Refiner:
     def _descended(self, video: Tensor, z: Tensor, decode: Callable[[Tensor], Tensor]) -> Tensor:
         """Descend along the gradient of the decoded error."""
         z, weight = z.clone().requires_grad_(True), 1 + _MOVING * motion(video)
-        rate = _RATE_AFTER if self.correct else _RATE
+        rate = _RATE_AFTER if self.corrections else _RATE
         adam = torch.optim.Adam([z], lr=rate, betas=(0.9, 0.95))
         for step in range(self.steps):
             # Half a cosine (arXiv 1608.03983): long steps first, and the last ones settle.

@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from ..errors import expect
+from ..memory import expect_memory
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -139,13 +140,14 @@ def check_side(name: str, value: int, multiple: int = 16) -> None:
 
 
 def check_pixels(frames: int, width: int, height: int) -> None:
-    """Raise SoraError when the float frames `[frames,height,width,3]` of a clip need more than MAX_BYTES."""
+    """Raise SoraError when float frames `[frames,height,width,3]` need more than MAX_BYTES, or than what is free."""
     needed = frames * frame_bytes(width, height)
     expect(
         needed <= MAX_BYTES,
         f"{frames} frames of {width}x{height} need {needed / (1 << 30):.2f} GiB; a clip may have "
         f"{MAX_BYTES >> 30} GiB. Use a smaller size or fewer frames.",
     )
+    expect_memory(needed, f"{frames} frames of {width}x{height}", "use a smaller size or fewer frames.")
 
 
 def frame_bytes(width: int, height: int) -> int:

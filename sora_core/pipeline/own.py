@@ -70,9 +70,9 @@ class VaeSocket:
         latent = latent.unsqueeze(2) if latent.ndim == 4 else latent
         return decoding.decode(self.vae, latent, progress.report).flatten(0, 1)
 
-    def encode(self, images: Tensor, refine: int = 0) -> Tensor:
-        """Encode IMAGE `[T,H,W,3]` to a latent `[1,C,T',h,w]`. refine: steps, see `decoding.encode`."""
-        return decoding.encode(self.vae, images, refine, progress.report if refine else None)
+    def encode(self, images: Tensor, refine: int = 0, corrections: int | None = None) -> Tensor:
+        """Encode IMAGE `[T,H,W,3]` to a latent `[1,C,T',h,w]`. refine, corrections: see `decoding.encode`."""
+        return decoding.encode(self.vae, images, refine, progress.report if refine else None, corrections)
 
 
 @dataclass
@@ -274,9 +274,9 @@ class OwnEngine:
         """Decode latents in pieces to frames in pieces, with the decoder's memory of all that came before."""
         return decode_pieces(vae.vae, pieces)
 
-    def encode(self, vae: VaeSocket, images: Tensor, refine: int = 0) -> Latent:
+    def encode(self, vae: VaeSocket, images: Tensor, refine: int = 0, corrections: int | None = None) -> Latent:
         """Encode IMAGE `[T,H,W,3]` to a LATENT."""
-        return self.latent_space(vae=vae).mark({"samples": vae.encode(images, refine)})
+        return self.latent_space(vae=vae).mark({"samples": vae.encode(images, refine, corrections)})
 
     @contextmanager
     def wait(self, total: int) -> Iterator[Report]:

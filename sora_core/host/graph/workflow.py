@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-
 # Of a workflow, those in subgraphs counted once an instance. Large ones have a few thousand; what has more was made to
 # take time, or by mistake.
 MAX_NODES = 50_000
