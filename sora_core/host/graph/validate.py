@@ -103,7 +103,8 @@ def make_plan(workflow: Workflow, registry: Registry) -> Plan:
         problems.append(Problem("prompt_no_outputs", message))
     order, cycle = sources_first(workflow, outputs)
     if cycle:
-        message = f"The links form a cycle ({' -> '.join(cycle)}): remove one of them."
+        shown = " -> ".join(cycle[:8]) + (f" and {len(cycle) - 8} more" if len(cycle) > 8 else "")
+        message = f"The links form a cycle ({shown}): remove one of them."
         problems.append(Problem("dependency_cycle", message, cycle[0], workflow.nodes[cycle[0]].type))
     plan = Plan(workflow, outputs=outputs)
     for node_id in order:
