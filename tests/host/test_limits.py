@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 
 import pytest
-from hostile_inputs import chain, doubling, many_prompts, node, reroutes, subgraphs
+from hostile_inputs import chain, doubling, many_prompts, reroutes, subgraphs
+from hostile_shared import node
 from PIL import Image
 
 from sora_core.errors import SoraError

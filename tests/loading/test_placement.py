@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hostile_inputs import configs, safetensors
+from hostile_files import configs, safetensors
 from safetensors.torch import save_file
 
 from sora_core import memory

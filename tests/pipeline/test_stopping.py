@@ -7,7 +7,7 @@ import time
 
 import pytest
 import torch
-from hostile_inputs import node
+from hostile_shared import node
 
 from sora_core.host.desk.folders import Folders
 from sora_core.host.host import Host
