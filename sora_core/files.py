@@ -128,6 +128,7 @@ def written_beside(path: str | Path) -> Iterator[Path]:
 # -- what processes leave ------------------------------------------------------------------------------------
 _count = itertools.count()
 _PART = re.compile(r"\..*\.([0-9a-f]{8})\.(\d+)\.\d+\.part(\.[^.]*)?")
+_CLAIM = ".claim"  # of a name, see `owner`
 _OLD_PART = re.compile(r"\..*\.(\d+)\.part(\.[^.]*)?")  # of versions that did not name the machine
 _TEMP = re.compile(r"sora-([0-9a-f]{8})-(\d+)-[0-9a-f]{32}")
 _OLD_TEMP = re.compile(r"sora-(\d+)")
@@ -170,19 +171,35 @@ def _tidy(folder: Path) -> None:
     _tidied.add(key)
     with contextlib.suppress(OSError):
         for entry in os.scandir(folder):
-            if entry.name.startswith(".") and ".part" in entry.name and _is_dead_part(entry):
+            if entry.name.startswith(".") and (_is_dead_part(entry) or _is_dead_claim(entry)):
                 with contextlib.suppress(OSError):
                     os.unlink(entry.path)
 
 
 def _is_dead_part(entry: os.DirEntry[str]) -> bool:
-    if not entry.is_file(follow_symlinks=False):
+    if ".part" not in entry.name or not entry.is_file(follow_symlinks=False):
         return False
     if match := _PART.fullmatch(entry.name):
         return match[1] == _machine() and not _alive(int(match[2]))
     # Its process may be one of another machine that shares the folder: nobody writes to a part for a day.
     match = _OLD_PART.fullmatch(entry.name)
     return match is not None and not _alive(int(match[1])) and time.time() - entry.stat().st_mtime > 86_400
+
+
+def owner() -> str:
+    """Name this process, for a hidden file that says whose something is."""
+    return f"{_machine()} {os.getpid()}"
+
+
+def _is_dead_claim(entry: os.DirEntry[str]) -> bool:
+    """Return whether a hidden file `.NAME.claim` is of a process that is dead, by what `owner` wrote into it."""
+    if not entry.name.endswith(_CLAIM) or not entry.is_file(follow_symlinks=False) or entry.stat().st_size > 64:
+        return False
+    machine, _, process = Path(entry.path).read_text("ascii", "replace").strip().rpartition(" ")
+    if not process.isdigit() or _alive(int(process)):
+        return False
+    # Without a machine it may be of another that shares the folder: no name is claimed for a day.
+    return machine == _machine() or (not machine and time.time() - entry.stat().st_mtime > 86_400)
 
 
 @functools.cache

@@ -7,6 +7,7 @@ import contextlib
 import importlib
 import signal
 import sys
+import warnings
 from collections.abc import Iterator
 from types import FrameType, ModuleType
 from typing import NoReturn
@@ -31,6 +32,8 @@ COMMANDS = {
 def main(argv: list[str] | None = None) -> int:
     """Run the `sora` command with `argv`; returns the exit code."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    # Pillow warns of large pictures; what reads one has a limit of its own, and says so.
+    warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
     # Found before parsing: the parser of a command needs its module, and others' modules are slow to import.
     called = next((word for word in argv if not word.startswith("-")), "")
     module = importlib.import_module(f".{called}", __package__) if called in COMMANDS else None

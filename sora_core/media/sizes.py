@@ -20,6 +20,7 @@ MAX_SIDE = 8192  # pixels, of anything that is read or made
 MAX_RATE = 120  # frames per second, of a clip that is made; files are read and written at more
 MAX_FRAMES = 481  # of one clip: a minute at 8 frames per second
 MAX_BYTES = 4 << 30  # of the frames of one clip as float32
+MAX_READ_PIXELS = 40_000_000  # of one frame of a video that is read and scaled: 8K has 33 million
 # Width over height. "as set" takes width and height as they are.
 ASPECTS: dict[str, tuple[int, int] | None] = {
     "as set": None,
@@ -148,6 +149,15 @@ def check_pixels(frames: int, width: int, height: int) -> None:
         f"{MAX_BYTES >> 30} GiB. Use a smaller size or fewer frames.",
     )
     expect_memory(needed, f"{frames} frames of {width}x{height}", "use a smaller size or fewer frames.")
+
+
+def check_source(name: str, width: int, height: int) -> None:
+    """Raise SoraError when a frame of the video `name` has more than MAX_READ_PIXELS: scaling takes ten times it."""
+    expect(
+        width * height <= MAX_READ_PIXELS,
+        f"{name} says its frames are {width}x{height}; at most {MAX_READ_PIXELS // 1_000_000} million pixels are read. "
+        "Make it smaller.",
+    )
 
 
 def frame_bytes(width: int, height: int) -> int:

@@ -37,9 +37,9 @@ def read_picture(path: str | Path) -> tuple[Tensor, bool]:
             opened = Image.open(path)
         width, height = opened.size
         expect(
-            width * height <= MAX_STILL_PIXELS,
+            width * height <= MAX_STILL_PIXELS and max(width, height) < 1 << 16,
             f"{path.name} says it is {width}x{height} pixels; at most {MAX_STILL_PIXELS // 1_000_000} million "
-            "are opened. Make it smaller.",
+            "are opened, and 65535 a side. Make it smaller.",
         )
         picture = ImageOps.exif_transpose(opened)
         if picture.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion to colour clips it

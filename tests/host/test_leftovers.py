@@ -65,6 +65,15 @@ def test_parts_of_another_machine_and_others_files_stay(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*others, "mine.mp4"])
 
 
+def test_claims_of_the_dead_are_removed(tmp_path):
+    dead = 2**22 + 12345
+    claims = {"dead": f"{files._machine()} {dead}", "mine": files.owner(), "other": f"00000000 {dead}", "odd": "x"}
+    for name, text in claims.items():
+        (tmp_path / f".{name}.mp4.claim").write_text(text)
+    files.ensure_writable(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [f".{name}.mp4.claim" for name in ("mine", "odd", "other")]
+
+
 def test_two_writers_of_one_name_have_parts_of_their_own(tmp_path):
     with written_beside(tmp_path / "a.mp4") as one, written_beside(tmp_path / "a.mp4") as other:
         assert one != other

@@ -45,7 +45,7 @@ def test_planning_takes_time_in_proportion_to_the_nodes(host, graph):
         drawn = graph(count)
         return min(spent(lambda: host.plan(host.load(drawn))) for _ in range(2))
 
-    few, many = planned(2_000), planned(16_000)
+    few, many = planned(1_200), planned(9_600)
     assert many < 24 * max(few, 0.02)  # eight times the nodes; as a square it would be 64 times
 
 

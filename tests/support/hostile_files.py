@@ -182,7 +182,7 @@ def video(path: Path, width: int, height: int, frames: int, rate: int = 8, codec
 
 def drawn_videos(folder: Path) -> dict[str, bytes]:
     good = video(folder / "good.mp4", 64, 64, 9)
-    big = video(folder / "big.mp4", 8_192, 4_096, 2)
+    big = video(folder / "big.mkv", 8_192, 8_192, 2, codec="ffv1")
     many = video(folder / "many.mp4", 16, 16, 20_000, 100)
     at = good.index(b"mvhd")
     long = bytearray(good)
@@ -195,7 +195,7 @@ def drawn_videos(folder: Path) -> dict[str, bytes]:
     counts[stsz + 12 : stsz + 16] = b"\xff\xff\xff\xff"
     return {
         "good.mp4": good,
-        "big.mp4": big,
+        "big.mkv": big,
         "many.mp4": many,
         "long header.mp4": bytes(long),
         "wide header.mp4": bytes(wide),

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 # Of a workflow, those in subgraphs counted once an instance. Large ones have a few thousand; what has more was made to
 # take time, or by mistake.
-MAX_NODES = 50_000
+MAX_NODES = 10_000
 
 
 class Link(NamedTuple):
