@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ..errors import SoraError, expect
-from .sizes import frame_bytes
+from .sizes import check_source, frame_bytes
 
 if TYPE_CHECKING:
     import av
@@ -127,6 +127,7 @@ def read_video(
     Raises SoraError if the file is no video, has no frames, or would need more than `max_bytes` of memory.
     """
     info = probe(path)
+    check_source(Path(path).name, info.width, info.height)
     limit = max_bytes // max(frame_bytes(info.width, info.height), 1)
     frames: list[torch.Tensor] = []
     for pixels in iter_frames(path, start=start, max_frames=max_frames):

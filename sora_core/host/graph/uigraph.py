@@ -187,16 +187,17 @@ def _read_node(scope: Scope, entry: dict[str, Any], registry: Registry) -> Node:
 
 def _trace(scope: Scope, link_id: Any) -> Link | Value | Muted | None:
     """Follow a link back to the node that really feeds it; None when nothing does."""
-    # Many links may lead through one long row of reroutes: it is walked once.
-    passed: list[tuple[Scope, Any]] = []
+    # Many links may lead through one long row of reroutes: what lies in the graph of the link is walked once.
+    start, passed = scope, list[Any]()
     for _ in range(MAX_HOPS):
         if link_id is None or link_id not in scope.links:
             found = None
             break
-        if link_id in scope.traced:
-            found = scope.traced[link_id]
-            break
-        passed.append((scope, link_id))
+        if scope is start:
+            if link_id in start.traced:
+                found = start.traced[link_id]
+                break
+            passed.append(link_id)
         step = _step(scope, *scope.links[link_id][:2])
         if not isinstance(step, tuple) or isinstance(step, Link):
             found = step
@@ -204,8 +205,7 @@ def _trace(scope: Scope, link_id: Any) -> Link | Value | Muted | None:
         scope, link_id = step
     else:
         raise SoraError("The workflow's reroutes or bypassed nodes form a cycle: remove one of their links.")
-    for on, link in passed:
-        on.traced[link] = found
+    start.traced.update(dict.fromkeys(passed, found))
     return found
 
 
