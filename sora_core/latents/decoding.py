@@ -162,14 +162,14 @@ def encode_stream(
 
     cache = FeatureCache()
     refiner = Refiner(vae, refine, tick, count) if refine or count else None
-    for part in chunks:
+    for number, part in enumerate(chunks, 1):
         part = part.to(first.device, first.dtype)
         part = part if signed else part * 2 - 1
         with torch.no_grad():
             (latent,) = vae.stream_encode([part], cache)
         if refiner is not None:
             try:
-                latent = refiner(part, latent)
+                latent = refiner(part, latent, last=number == len(chunks))
             except (RuntimeError, MemoryError) as error:
                 # Without refine ComfyUI goes on in tiles, if the error is as it was.
                 if not refine or not is_out_of_memory(error):

@@ -50,14 +50,16 @@ def corrections(
     z = start.clone().requires_grad_()
     out = decode(z)
     yield z, out
-    for cache in caches:
+    for number, cache in enumerate(caches, 1):
         half = 0.5 * (weight * (out.float() - video).square()).sum()
         (gradient,) = torch.autograd.grad(half, z, retain_graph=vae.corrector.training)
         error, z = vae.to_patches(video - out.detach().float(), first), z.detach()
         z = z + vae.corrector(patches, error, z, z - start, gradient, cache).float()
         if not z.requires_grad:
             z.requires_grad_()
-        out = decode(z)
+        # Nobody asks for the gradient of the last one, but who trains the corrector.
+        with torch.set_grad_enabled(number < len(caches) or vae.corrector.training):
+            out = decode(z)
         yield z, out
 
 
@@ -117,20 +119,21 @@ class Refiner:
             # By way of the precision that `vae` holds its statistics in: what it will decode with is rounded to that.
             self.vae.to(vae.mean).float()
 
-    def __call__(self, video: Tensor, latent: Tensor) -> Tensor:
+    def __call__(self, video: Tensor, latent: Tensor, last: bool = False) -> Tensor:
         """Improve the encoder's latents `[B,C,t,h,w]` of the next frames `[B,3,T,H,W]` in -1..1.
 
-        What comes out has the device and precision of `latent`.
+        last: nothing comes after them that would have to see what was found, which saves a decode. What comes out has
+        the device and precision of `latent`.
         """
         found, places = torch.empty_like(latent), regions(*latent.shape[-2:])
         self.memories = self.memories or [Memory() for _ in places]
         for tile, memory in zip(places, self.memories, strict=True):
             part = video[..., *scaled(tile.read, self.vae.config.spatial_ratio)]
-            better = self._improved(part, latent[..., *tile.read], memory)
+            better = self._improved(part, latent[..., *tile.read], memory, last)
             found[..., *tile.at] = better[..., *tile.keep].to(latent.dtype)
         return found
 
-    def _improved(self, video: Tensor, latent: Tensor, memory: Memory) -> Tensor:
+    def _improved(self, video: Tensor, latent: Tensor, memory: Memory, last: bool) -> Tensor:
         with torch.inference_mode(False), torch.enable_grad():
             video, z = video.detach().clone().float(), latent.detach().clone().float()
             first = not memory.decoder.frames
@@ -146,8 +149,9 @@ class Refiner:
                 z = self._corrected(video, z, decode, memory, first)
             if self.steps:
                 z = self._descended(video, z, decode)
-            with torch.no_grad():
-                decode(z, memory.decoder)  # what comes next sees what was found
+            if not last:
+                with torch.no_grad():
+                    decode(z, memory.decoder)  # what comes next sees what was found
         return z
 
     def _corrected(

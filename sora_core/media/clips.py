@@ -82,7 +82,9 @@ def read_clip(
 
 def _check_header(name: str, info: VideoInfo, rate: float, size: tuple[int, int] | None, multiple: int) -> int:
     """Return how many frames fit into memory. Raises SoraError when the header says that there are more."""
-    expect(info.fps > 0, f"{name} has no frame rate: it is no video, or damaged.")
+    expect(
+        info.fps > 0 and info.width > 0 and info.height > 0, f"{name} holds no frames that can be read: use another."
+    )
     check_rate(rate, MAX_READ_RATE)
     check_source(name, info.width, info.height)
     expect(

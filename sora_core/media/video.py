@@ -40,6 +40,8 @@ def probe(path: str | Path) -> VideoInfo:
     """Read size, rate, length and metadata of a video file. Raises SoraError if it is none."""
     with open_video(path) as container:
         stream = container.streams.video[0]
+        # Without a decoder, as in a file that is cut short, nothing is known of the pictures.
+        expect(hasattr(stream, "width"), f"{Path(path).name} has no pictures that can be read: use another file.")
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
         seconds = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
         if not seconds and container.duration:

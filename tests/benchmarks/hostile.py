@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 
 import _paths  # noqa: F401 (finds the packages)
 from hostile_support import measure
@@ -34,7 +33,6 @@ def main() -> None:
         "refused": sum(bool(o.said) for o in outcomes),
         "slowest_s": round(max(o.seconds for o in outcomes), 1),
         "largest_mb": max(o.megabytes for o in outcomes),
-        "before_any_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
     }
     print(json.dumps({**figures, "outcomes": [vars(o) for o in outcomes]}, indent=1) if args.json else figures)
 
