@@ -1,11 +1,26 @@
-"""Files: where the embedded weights lie, which suffixes are media, and writing that leaves nothing half-written."""
+"""Files: where the embedded weights lie, which suffixes are media, and writing that leaves nothing half-written.
+
+What a process has begun carries its number, so that what a killed one left is known and removed by a later one: parts
+when somebody writes into their folder next, temp folders when a host starts.
+"""
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import errno
+import functools
+import hashlib
+import itertools
 import os
+import re
+import secrets
+import shutil
+import socket
+import stat
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,13 +78,14 @@ def is_folder(path: Path) -> bool:
 
 
 def ensure_writable(folder: Path) -> None:
-    """Make `folder`; raise SoraError if that fails or nothing can be written there."""
+    """Make `folder`, and remove what dead processes left in it. Raises SoraError if nothing can be written there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise write_error(folder, error) from error
+    _tidy(folder)
 
 
 def exists(path: Path) -> bool:
@@ -120,8 +136,9 @@ def written_beside(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     expect(path.parent.is_dir(), f"There is no folder {str(path.parent)!r}: make it first, or use another one.")
-    # A hidden name with the same ending, which writers go by; the process's number keeps two of them apart.
-    part = path.with_name(f".{path.stem[:100]}.{os.getpid()}.part{path.suffix}")
+    _tidy(path.parent)
+    # A hidden name with the same ending, which writers go by; who writes keeps two of them apart.
+    part = path.with_name(f".{path.stem[:100]}.{_machine()}.{os.getpid()}.{next(_count)}.part{path.suffix}")
     try:
         yield part
         os.replace(part, path)
@@ -131,3 +148,124 @@ def written_beside(path: str | Path) -> Iterator[Path]:
         raise SoraError(f"Writing {path} failed ({error}): free some space or use another folder.") from error
     finally:
         part.unlink(missing_ok=True)
+
+
+# -- what processes leave ------------------------------------------------------------------------------------
+_count = itertools.count()
+_PART = re.compile(r"\..*\.([0-9a-f]{8})\.(\d+)\.\d+\.part(\.[^.]*)?")
+_CLAIM = ".claim"  # of a name, see `owner`
+_OLD_PART = re.compile(r"\..*\.(\d+)\.part(\.[^.]*)?")  # of versions that did not name the machine
+_TEMP = re.compile(r"sora-([0-9a-f]{8})-(\d+)-[0-9a-f]{32}")
+_OLD_TEMP = re.compile(r"sora-(\d+)")
+_tidied: set[tuple[int, Path]] = set()  # by the process: a child of it begins anew
+
+
+@functools.cache
+def _machine() -> str:
+    """Name where process numbers mean something: this machine since it was started, or this container."""
+    known = [socket.gethostname()]
+    for source in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):
+        with contextlib.suppress(OSError):
+            known.append(os.readlink(source) if source.endswith("pid") else Path(source).read_text())
+    return hashlib.sha256("\n".join(known).encode()).hexdigest()[:8]
+
+
+def _alive(process: int) -> bool:
+    """Return whether a process of this machine is there; True where that cannot be told."""
+    if sys.platform == "win32":
+        # There os.kill would end it.
+        try:
+            import psutil
+        except ImportError:
+            return True
+        return bool(psutil.pid_exists(process))
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
+def _tidy(folder: Path) -> None:
+    """Remove parts of dead processes from `folder`, once a process."""
+    key = (os.getpid(), folder.absolute())
+    if key in _tidied:
+        return
+    _tidied.add(key)
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(folder):
+            if entry.name.startswith(".") and (_is_dead_part(entry) or _is_dead_claim(entry)):
+                with contextlib.suppress(OSError):
+                    os.unlink(entry.path)
+
+
+def _is_dead_part(entry: os.DirEntry[str]) -> bool:
+    if ".part" not in entry.name or not entry.is_file(follow_symlinks=False):
+        return False
+    if match := _PART.fullmatch(entry.name):
+        return match[1] == _machine() and not _alive(int(match[2]))
+    # Its process may be one of another machine that shares the folder: nobody writes to a part for a day.
+    match = _OLD_PART.fullmatch(entry.name)
+    return match is not None and not _alive(int(match[1])) and time.time() - entry.stat().st_mtime > 86_400
+
+
+def owner() -> str:
+    """Name this process, for a hidden file that says whose something is."""
+    return f"{_machine()} {os.getpid()}"
+
+
+def _is_dead_claim(entry: os.DirEntry[str]) -> bool:
+    """Return whether a hidden file `.NAME.claim` is of a process that is dead, by what `owner` wrote into it."""
+    if not entry.name.endswith(_CLAIM) or not entry.is_file(follow_symlinks=False) or entry.stat().st_size > 64:
+        return False
+    machine, _, process = Path(entry.path).read_text("ascii", "replace").strip().rpartition(" ")
+    if not process.isdigit() or _alive(int(process)):
+        return False
+    # Without a machine it may be of another that shares the folder: no name is claimed for a day.
+    return machine == _machine() or (not machine and time.time() - entry.stat().st_mtime > 86_400)
+
+
+@functools.cache
+def _temp_of(process: int) -> Path:
+    return Path(tempfile.gettempdir()) / f"sora-{_machine()}-{process}-{secrets.token_hex(16)}"
+
+
+def own_temp() -> Path:
+    """Name this process's own temp folder, which nobody can guess. It is not made yet, see `make_private`."""
+    return _temp_of(os.getpid())
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder that only this user can read, and remove it when the process ends; nothing if it is there.
+
+    Raises SoraError when somebody else's is there, or it cannot be made.
+    """
+    process = os.getpid()
+    try:
+        folder.mkdir(mode=0o700, parents=True)
+    except FileExistsError:
+        found = folder.lstat()
+        mine = not hasattr(os, "getuid") or (found.st_uid == os.getuid() and not found.st_mode & 0o077)
+        expect(stat.S_ISDIR(found.st_mode) and mine, f"{folder} is somebody else's: set TMPDIR to another folder.")
+        return
+    except OSError as error:
+        raise write_error(folder, error) from error
+    # A child that was forked off must leave it to its parent.
+    atexit.register(lambda: shutil.rmtree(folder, ignore_errors=True) if os.getpid() == process else None)
+
+
+def remove_dead_temps() -> None:
+    """Remove the temp folders of this user's dead processes."""
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(tempfile.gettempdir()):
+            match = _TEMP.fullmatch(entry.name)
+            old = None if match else _OLD_TEMP.fullmatch(entry.name)
+            if not (match or old) or (match and match[1] != _machine()):
+                continue
+            process = int(match[2] if match else old[1])  # type: ignore[index]  # one of them is there
+            with contextlib.suppress(OSError):
+                mine = not hasattr(os, "getuid") or entry.stat(follow_symlinks=False).st_uid == os.getuid()
+                if mine and entry.is_dir(follow_symlinks=False) and not _alive(process):
+                    shutil.rmtree(entry.path, ignore_errors=True)

@@ -7,6 +7,7 @@ import contextlib
 import importlib
 import signal
 import sys
+import warnings
 from collections.abc import Iterator
 from types import FrameType, ModuleType
 from typing import NoReturn
@@ -31,6 +32,8 @@ COMMANDS = {
 def main(argv: list[str] | None = None) -> int:
     """Run the `sora` command with `argv`; returns the exit code."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    # Pillow warns of large pictures; what reads one has a limit of its own, and says so.
+    warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
     # Found before parsing: the parser of a command needs its module, and others' modules are slow to import.
     called = next((word for word in argv if not word.startswith("-")), "")
     module = importlib.import_module(f".{called}", __package__) if called in COMMANDS else None
@@ -45,7 +48,7 @@ def main(argv: list[str] | None = None) -> int:
     else:
         args = _parser(called, module).parse_args(argv)
         debug = args.debug
-    with _ctrl_c_at_once():
+    with _signals_at_once():
         return _run(module, args, debug)
 
 
@@ -53,9 +56,9 @@ def _run(module: ModuleType, args: argparse.Namespace, debug: bool) -> int:
     """Run a command; returns its exit code, and tells its errors in a line or two unless `debug`."""
     try:
         return module.run(args) or 0
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("\nStopped.", file=sys.stderr)
-        return 130
+        return 128 + (stop.number if isinstance(stop, _Stopped) else signal.SIGINT)
     except BrokenPipeError:
         # The reader of our output went away (`sora run ... | head`).
         sys.stderr.close()
@@ -79,23 +82,39 @@ def _words_for(error: Exception) -> str:
     )
 
 
+class _Stopped(KeyboardInterrupt):
+    """A signal asked the program to stop. What cleans up after Ctrl-C cleans up after it too."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
 @contextlib.contextmanager
-def _ctrl_c_at_once() -> Iterator[None]:
-    """Make Ctrl-C raise at once within the block. asyncio's own handler would wait for the running node to finish."""
+def _signals_at_once() -> Iterator[None]:
+    """Make Ctrl-C, SIGTERM and a terminal that is closed raise at once within the block.
+
+    asyncio's own handler of Ctrl-C would wait for the running node to finish, and the others would end the program with
+    files half-written.
+    """
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:
-        raise KeyboardInterrupt
+        raise _Stopped(number)
 
-    try:
-        previous = signal.signal(signal.SIGINT, stop)
-    except ValueError:
-        # Not in the main thread: whoever runs that one handles Ctrl-C.
-        previous = None
+    previous = {}
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        # Under nohup it is ignored, and stays so.
+        before = None if number is None else signal.getsignal(number)
+        # Under nohup SIGHUP is ignored, and stays so. None is a handler that cannot be put back.
+        if number is not None and before is not None and (name != "SIGHUP" or before != signal.SIG_IGN):
+            with contextlib.suppress(ValueError):  # not in the main thread: whoever runs that one handles them
+                previous[number] = signal.signal(number, stop)
     try:
         yield
     finally:
-        if previous is not None:
-            signal.signal(signal.SIGINT, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ..files import remove_dead_temps
 from ..safety.policy import Policy, in_force
 from .desk.folders import Folders, using
 from .graph.load import load_workflow, parse_workflow
@@ -19,6 +20,7 @@ from .run import guard
 from .run.cache import OutputCache
 from .run.events import AnyListener
 from .run.executor import Executor, RunResult
+from .run.memory import check_memory
 
 
 class Host:
@@ -42,6 +44,7 @@ class Host:
         policy: in force while this host reads and runs workflows; None leaves the one that is, which may be the
             machine's or the environment's.
         """
+        remove_dead_temps()
         self.policy = policy
         self.folders = folders or Folders()
         self.registry = Registry()
@@ -94,5 +97,6 @@ class Host:
             workflow = self.load(workflow, settings)
         with self.active():
             plan = self.plan(workflow)
+            check_memory(plan)
             guard.check_plan(plan)
             return self.executor.run(plan, listener, stop)

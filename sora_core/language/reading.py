@@ -10,11 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..errors import expect
 from .grammar import NounPhrase, ShotParser
 from .lexicon import load_lexicon
 from .looks import LOOKS, USUAL_TIMES
 from .tokens import Clause, Token, language_of, sentences
 
+MAX_CHARACTERS = 16_000  # of a prompt, brackets and weights included
 # Function words that still mean something.
 _TELLING = frozenset({"slowly", "fast", "ground", "middle", "whole"})
 _SECOND_SHOT = ("第二个镜头", "第三个镜头")
@@ -58,7 +60,11 @@ class Reading:
 
 
 def read(prompt: str) -> Reading:
-    """Read what a prompt in English or Chinese says."""
+    """Read what a prompt in English or Chinese says. Raises SoraError for more than MAX_CHARACTERS."""
+    expect(
+        len(prompt) <= MAX_CHARACTERS,
+        f"The prompt has {len(prompt)} characters; at most {MAX_CHARACTERS} are read. Shorten it.",
+    )
     said = sentences(prompt)
     tokens = [token for sentence in said for clause in sentence for token in clause]
     reading = Reading(

@@ -111,18 +111,23 @@ def check_latent(vae: VideoVAE, latent: Tensor) -> None:
 
 
 @torch.no_grad()
-def encode(vae: VideoVAE, images: Tensor, refine: int = 0, report: Report | None = None) -> Tensor:
+def encode(
+    vae: VideoVAE, images: Tensor, refine: int = 0, report: Report | None = None, corrections: int | None = None
+) -> Tensor:
     """Encode IMAGE `[T,H,W,3]` float 0..1 as a normalised latent `[1,C,1+k,h,w]`, float32 on the CPU.
 
-    It is corrected by what it decodes to, as the VAE has learned to. refine: further steps, 0 to 200, that bring each
-    chunk nearer to what decodes to `images`, see `refining`; each costs about three times a decode.
+    It is corrected by what it decodes to, as the VAE has learned to: so often that it costs some twenty times what
+    encoding costs. corrections: fewer of them, 0 for none; None for all.
+
+    refine: further steps, 0 to 200, that bring each chunk nearer to what decodes to `images`, see `refining`. Each
+    costs about three times a decode.
     `report(done, total)` is called after each. Raises SoraError unless T is 1 + 4k and H and W are multiples of the
     VAE's ratio, for another number of steps, and when memory does not suffice to refine.
     """
     expect(images.ndim == 4 and images.shape[-1] >= 3, f"Frames have the shape [T,H,W,3], not {list(images.shape)}.")
     video = images[None, ..., :3].movedim(-1, 1)
     vae.check_video(video)
-    return torch.cat(list(encode_stream(vae, video, refine, report)), 2).float().cpu()
+    return torch.cat(list(encode_stream(vae, video, refine, report, corrections=corrections)), 2).float().cpu()
 
 
 def encode_stream(
@@ -132,12 +137,16 @@ def encode_stream(
     report: Report | None = None,
     correct: bool = True,
     signed: bool = False,
+    corrections: int | None = None,
 ) -> Iterator[Tensor]:
     """Encode `[B,3,1+4k,H,W]` in 0..1 a chunk at a time, see `encode`; yields latents in the VAE's precision.
 
     correct: False gives the encoder's own latents, of one pass. signed: `video` is in -1..1.
     """
     expect(0 <= refine <= MAX_STEPS, f"refine is {refine}: use 0 to {MAX_STEPS} steps.")
+    count = vae.config.corrections if corrections is None else min(corrections, vae.config.corrections)
+    expect(count >= 0, f"corrections is {corrections}: use 0 or more.")
+    count = count if correct else 0
     first, ratio = next(vae.parameters()), vae.config.temporal_ratio
     # The first frame is a latent of its own, so the first chunk is a frame longer.
     head = 1 + CHUNK * ratio
@@ -151,16 +160,16 @@ def encode_stream(
         if report is not None:
             report(done, total)
 
-    cache, better = FeatureCache(), refine or (correct and vae.config.corrections)
-    refiner = Refiner(vae, refine, tick, correct) if better else None
-    for part in chunks:
+    cache = FeatureCache()
+    refiner = Refiner(vae, refine, tick, count) if refine or count else None
+    for number, part in enumerate(chunks, 1):
         part = part.to(first.device, first.dtype)
         part = part if signed else part * 2 - 1
         with torch.no_grad():
             (latent,) = vae.stream_encode([part], cache)
         if refiner is not None:
             try:
-                latent = refiner(part, latent)
+                latent = refiner(part, latent, last=number == len(chunks))
             except (RuntimeError, MemoryError) as error:
                 # Without refine ComfyUI goes on in tiles, if the error is as it was.
                 if not refine or not is_out_of_memory(error):

@@ -50,14 +50,16 @@ def corrections(
     z = start.clone().requires_grad_()
     out = decode(z)
     yield z, out
-    for cache in caches:
+    for number, cache in enumerate(caches, 1):
         half = 0.5 * (weight * (out.float() - video).square()).sum()
         (gradient,) = torch.autograd.grad(half, z, retain_graph=vae.corrector.training)
         error, z = vae.to_patches(video - out.detach().float(), first), z.detach()
         z = z + vae.corrector(patches, error, z, z - start, gradient, cache).float()
         if not z.requires_grad:
             z.requires_grad_()
-        out = decode(z)
+        # Nobody asks for the gradient of the last one, but who trains the corrector.
+        with torch.set_grad_enabled(number < len(caches) or vae.corrector.training):
+            out = decode(z)
         yield z, out
 
 
@@ -100,13 +102,14 @@ class Refiner:
     """
 
     def __init__(
-        self, vae: VideoVAE, steps: int, tick: Callable[[], None] = lambda: None, correct: bool = True
+        self, vae: VideoVAE, steps: int, tick: Callable[[], None] = lambda: None, corrections: int | None = None
     ) -> None:
         """Refine by so many steps of Adam (arXiv 1412.6980) for each chunk, 0 to `MAX_STEPS`.
 
-        `tick()` is called after each, in every tile. correct: whether the VAE's own corrections come first.
+        `tick()` is called after each, in every tile. corrections: how many of the VAE's own come first; None for all.
         """
-        self.steps, self.tick, self.correct = steps, tick, correct and vae.config.corrections > 0
+        self.steps, self.tick = steps, tick
+        self.corrections = vae.config.corrections if corrections is None else corrections
         self.memories: list[Memory] = []
         # ComfyUI loads and runs in inference mode, whose tensors take no gradients; and small steps need float32.
         with torch.inference_mode(False), torch.device("meta"):
@@ -116,20 +119,21 @@ class Refiner:
             # By way of the precision that `vae` holds its statistics in: what it will decode with is rounded to that.
             self.vae.to(vae.mean).float()
 
-    def __call__(self, video: Tensor, latent: Tensor) -> Tensor:
+    def __call__(self, video: Tensor, latent: Tensor, last: bool = False) -> Tensor:
         """Improve the encoder's latents `[B,C,t,h,w]` of the next frames `[B,3,T,H,W]` in -1..1.
 
-        What comes out has the device and precision of `latent`.
+        last: nothing comes after them that would have to see what was found, which saves a decode. What comes out has
+        the device and precision of `latent`.
         """
         found, places = torch.empty_like(latent), regions(*latent.shape[-2:])
         self.memories = self.memories or [Memory() for _ in places]
         for tile, memory in zip(places, self.memories, strict=True):
             part = video[..., *scaled(tile.read, self.vae.config.spatial_ratio)]
-            better = self._improved(part, latent[..., *tile.read], memory)
+            better = self._improved(part, latent[..., *tile.read], memory, last)
             found[..., *tile.at] = better[..., *tile.keep].to(latent.dtype)
         return found
 
-    def _improved(self, video: Tensor, latent: Tensor, memory: Memory) -> Tensor:
+    def _improved(self, video: Tensor, latent: Tensor, memory: Memory, last: bool) -> Tensor:
         with torch.inference_mode(False), torch.enable_grad():
             video, z = video.detach().clone().float(), latent.detach().clone().float()
             first = not memory.decoder.frames
@@ -141,12 +145,13 @@ class Refiner:
                     cache.frames = dict(memory.decoder.frames)
                 return next(self.vae.stream_decode(z, z.shape[2], cache))
 
-            if self.correct:
+            if self.corrections:
                 z = self._corrected(video, z, decode, memory, first)
             if self.steps:
                 z = self._descended(video, z, decode)
-            with torch.no_grad():
-                decode(z, memory.decoder)  # what comes next sees what was found
+            if not last:
+                with torch.no_grad():
+                    decode(z, memory.decoder)  # what comes next sees what was found
         return z
 
     def _corrected(
@@ -155,7 +160,7 @@ class Refiner:
         """Correct as often as brings most: what the corrector never saw, such as noise, it may make worse."""
         weight, best = noticed(video), latent
         least: Tensor | None = None
-        caches = memory.correctors(self.vae.config.corrections)
+        caches = memory.correctors(self.corrections)
         for z, out in corrections(self.vae, video, latent, decode, caches, first):
             error = (weight * (out.detach() - video).square()).mean((1, 2, 3, 4))
             better = error < (torch.inf if least is None else least)
@@ -166,7 +171,7 @@ class Refiner:
     def _descended(self, video: Tensor, z: Tensor, decode: Callable[[Tensor], Tensor]) -> Tensor:
         """Descend along the gradient of the decoded error."""
         z, weight = z.clone().requires_grad_(True), 1 + _MOVING * motion(video)
-        rate = _RATE_AFTER if self.correct else _RATE
+        rate = _RATE_AFTER if self.corrections else _RATE
         adam = torch.optim.Adam([z], lr=rate, betas=(0.9, 0.95))
         for step in range(self.steps):
             # Half a cosine (arXiv 1608.03983): long steps first, and the last ones settle.

@@ -24,6 +24,7 @@ from ..model.text.concepts import TextEncoder
 from ..model.vae.mini import VideoVAE
 from ..words import no_such
 from .parts import PARTS, build, describe
+from .placement import plan_file
 
 FORMAT = 1  # of the metadata; a file of another is refused
 ROLES = ("dit", "vae", "text")  # what a model needs to make video: the fields of a `ModelBundle` that `PARTS` fill
@@ -89,13 +90,18 @@ def resolve(name: str | Path, what: str = "model") -> Path:
     return path
 
 
-def read(path: Path, device: str = "cpu") -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Read the metadata and the tensors of a checkpoint. Raises SoraError for what is not one."""
+def read(path: Path, device: str = "cpu", dtype: torch.dtype | None = None) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read the metadata and the tensors of a checkpoint.
+
+    dtype: what the caller will bring them to, which counts among the memory that is needed. Raises SoraError for what
+    is no checkpoint, and before anything is read where it does not fit into memory.
+    """
     try:
+        plan_file(path, dtype, device).check()
         with safe_open(path, "pt", device=device) as f:
             meta = json.loads((f.metadata() or {}).get("sora", "null"))
             tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (safe_open is no dict)
-    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
         head = path.read_bytes()[:2] if path.exists() else b""
         if head in _PICKLES:
             raise SoraError(
@@ -106,6 +112,11 @@ def read(path: Path, device: str = "cpu") -> tuple[dict[str, Any], dict[str, Ten
         ) from None
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:
         raise SoraError(f"{path.name} carries no Sora Nodes config (format {FORMAT}) in its metadata.")
+    for entry in ("info", "parts"):
+        if not isinstance(meta.get(entry), dict):
+            raise SoraError(
+                f"{path.name}: its metadata has no {entry}. It was not saved by this program: fetch it anew."
+            )
     return meta, tensors
 
 
@@ -139,14 +150,15 @@ def load_parts(
 ) -> tuple[dict[str, nn.Module], dict[str, Any]]:
     """Load every part that a checkpoint holds, by name, and its info. Raises SoraError for parts of something else."""
     path = resolve(name)
-    meta, tensors = read(path, device)
+    meta, tensors = read(path, device, dtype)
     if other := sorted(set(meta["parts"]) - set(PARTS)):
         raise SoraError(f"{path.name} holds {', '.join(other)}: that is no part of a model that makes video.")
     parts: dict[str, nn.Module] = {}
     for part, data in meta["parts"].items():
         prefix = part + "."
         state = {k[len(prefix) :]: v.to(dtype) for k, v in tensors.items() if k.startswith(prefix)}
-        parts[part] = assign(build(part, data), state, f"{path.name} ({part})")
+        made = build(part, data, sum(tensor.numel() for tensor in state.values()), path.name)
+        parts[part] = assign(made, state, f"{path.name} ({part})")
     return parts, meta["info"] | {"file": path.name}
 
 

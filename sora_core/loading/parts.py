@@ -6,6 +6,7 @@ A further part, such as another VAE or text encoder, is one more entry of `PARTS
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ from ..errors import SoraError
 from ..model.dit import DiT, DiTConfig
 from ..model.text.concepts import TextConfig, TextEncoder, Vocabulary
 from ..model.vae.mini import VAEConfig, VideoVAE
+from ..words import short
 
 
 @dataclass(frozen=True)
@@ -34,15 +36,22 @@ class Part:
         """Describe a module, ready for JSON."""
         return describe_config(module) | {name: of(module) for name, of in self.extras.items()}
 
-    def build(self, data: Mapping[str, Any]) -> nn.Module:
+    def build(self, data: Mapping[str, Any], values: int | None = None) -> nn.Module:
         """Build a module from `describe`'s output on the meta device: weights are assigned, not initialised and copied.
 
-        Raises SoraError for entries that this version does not know.
+        values: numbers that there are to fill it with. Raises SoraError for entries that this version does not know,
+        and for a network of more numbers than that.
         """
+        if values is not None:
+            _check_sizes(data, max(values, _SLACK))
         extras = {name: data[name] for name in self.extras}
         config = read_config(self.config, {name: value for name, value in data.items() if name not in extras})
-        with torch.device("meta"), _Unfilled():
+        with torch.device("meta"), _Unfilled(values):
             return self.construct(config, **extras)
+
+
+class TooLargeError(SoraError):
+    """A config describes more than its file holds. The words begin in the middle: who knows the file names it."""
 
 
 class _Unfilled(TorchFunctionMode):
@@ -51,15 +60,44 @@ class _Unfilled(TorchFunctionMode):
     To draw random numbers on the meta device, torch imports its compiler: a second of every cold start.
     """
 
+    def __init__(self, values: int | None = None) -> None:
+        """Raise SoraError once more than `values` numbers, and a little for buffers, have been asked for."""
+        super().__init__()
+        self.values, self.asked = values, 0
+
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         given = kwargs or {}
+        if self.values is not None and func in (torch.empty, torch.randn, torch.zeros, torch.ones):
+            sizes = args or (given.get("size", ()),)
+            sides = [side for size in sizes for side in (size if isinstance(size, (tuple, list)) else (size,))]
+            # A layer of nothing takes time too.
+            self.asked += max(1, math.prod(sides))
+            if self.asked > self.values + _SLACK:
+                raise TooLargeError(
+                    f"its config describes a network of more numbers than the {self.values} in the file"
+                )
         if func is torch.randn:
             return torch.empty(*args, **{"device": "cpu", **given})
         if func in (Tensor.normal_, Tensor.uniform_) or getattr(func, "__module__", "") == "torch.nn.init":
             return args[0] if args else given["tensor"]
         return func(*args, **given)
+
+
+_SLACK = 1 << 16  # numbers of buffers, which no file holds, and what a config may say besides sizes
+
+
+def _check_sizes(data: Any, most: int) -> None:
+    """Raise SoraError where a config holds a whole number that no side of a tensor can be."""
+    if isinstance(data, Mapping):
+        for value in data.values():
+            _check_sizes(value, most)
+    elif isinstance(data, (list, tuple)):
+        for value in data:
+            _check_sizes(value, most)
+    elif isinstance(data, int) and not -1 <= data <= most:
+        raise TooLargeError(f"its config holds the size {short(data)}, and the file {most} numbers at most")
 
 
 def _text_encoder(config: TextConfig, vocabulary: dict[str, Any]) -> TextEncoder:
@@ -95,6 +133,18 @@ def describe(name: str, module: nn.Module) -> dict[str, Any]:
     return PARTS[name].describe(module) if name in PARTS else describe_config(module)
 
 
-def build(name: str, data: Mapping[str, Any]) -> nn.Module:
-    """Build the part called `name` from `describe`'s output, see `Part.build`."""
-    return PARTS[name].build(data)
+def build(name: str, data: Mapping[str, Any], values: int | None = None, file: str = "The file") -> nn.Module:
+    """Build the part called `name` from `describe`'s output, see `Part.build`. file: names it in errors."""
+    if values is None:
+        return PARTS[name].build(data)
+    try:
+        return PARTS[name].build(data, values)
+    except TooLargeError as error:
+        raise SoraError(f"{file} ({name}): {error}. It is broken, or made to harm: fetch it again.") from error
+    except SoraError:
+        raise
+    except Exception as error:  # whatever sizes that make no sense do to torch
+        line = (str(error).strip().splitlines() or [""])[0]
+        raise SoraError(
+            f"{file} ({name}): its config describes no network ({type(error).__name__}: {short(line)}). Fetch it again."
+        ) from error

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..errors import expect
 from .frames import MULTIPLE, fit_frames, fitted_size, resample
-from .sizes import MAX_BYTES, check_rate, frame_bytes
+from .sizes import MAX_BYTES, check_rate, check_source, frame_bytes
 from .sound import read_audio
 from .video import VideoInfo, decode_frames, probe, upright
 
@@ -82,7 +82,11 @@ def read_clip(
 
 def _check_header(name: str, info: VideoInfo, rate: float, size: tuple[int, int] | None, multiple: int) -> int:
     """Return how many frames fit into memory. Raises SoraError when the header says that there are more."""
+    expect(
+        info.fps > 0 and info.width > 0 and info.height > 0, f"{name} holds no frames that can be read: use another."
+    )
     check_rate(rate, MAX_READ_RATE)
+    check_source(name, info.width, info.height)
     expect(
         info.duration <= MAX_SECONDS,
         f"{name} is {info.duration:.0f} s of {info.width}x{info.height}; at most {MAX_SECONDS:.0f} s are read. "

@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from ..errors import expect
+from ..memory import expect_memory
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,6 +20,7 @@ MAX_SIDE = 8192  # pixels, of anything that is read or made
 MAX_RATE = 120  # frames per second, of a clip that is made; files are read and written at more
 MAX_FRAMES = 481  # of one clip: a minute at 8 frames per second
 MAX_BYTES = 4 << 30  # of the frames of one clip as float32
+MAX_READ_PIXELS = 40_000_000  # of one frame of a video that is read and scaled: 8K has 33 million
 # Width over height. "as set" takes width and height as they are.
 ASPECTS: dict[str, tuple[int, int] | None] = {
     "as set": None,
@@ -139,12 +141,22 @@ def check_side(name: str, value: int, multiple: int = 16) -> None:
 
 
 def check_pixels(frames: int, width: int, height: int) -> None:
-    """Raise SoraError when the float frames `[frames,height,width,3]` of a clip need more than MAX_BYTES."""
+    """Raise SoraError when float frames `[frames,height,width,3]` need more than MAX_BYTES, or than what is free."""
     needed = frames * frame_bytes(width, height)
     expect(
         needed <= MAX_BYTES,
         f"{frames} frames of {width}x{height} need {needed / (1 << 30):.2f} GiB; a clip may have "
         f"{MAX_BYTES >> 30} GiB. Use a smaller size or fewer frames.",
+    )
+    expect_memory(needed, f"{frames} frames of {width}x{height}", "use a smaller size or fewer frames.")
+
+
+def check_source(name: str, width: int, height: int) -> None:
+    """Raise SoraError when a frame of the video `name` has more than MAX_READ_PIXELS: scaling takes ten times it."""
+    expect(
+        width * height <= MAX_READ_PIXELS,
+        f"{name} says its frames are {width}x{height}; at most {MAX_READ_PIXELS // 1_000_000} million pixels are read. "
+        "Make it smaller.",
     )
 
 

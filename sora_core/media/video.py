@@ -13,7 +13,7 @@ import torch
 
 from ..errors import SoraError, expect
 from ..files import is_file
-from .sizes import frame_bytes
+from .sizes import check_source, frame_bytes
 
 if TYPE_CHECKING:
     import av
@@ -41,6 +41,8 @@ def probe(path: str | Path) -> VideoInfo:
     """Read size, rate, length and metadata of a video file. Raises SoraError if it is none."""
     with open_video(path) as container:
         stream = container.streams.video[0]
+        # Without a decoder, as in a file that is cut short, nothing is known of the pictures.
+        expect(hasattr(stream, "width"), f"{Path(path).name} has no pictures that can be read: use another file.")
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
         seconds = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
         if not seconds and container.duration:
@@ -128,6 +130,7 @@ def read_video(
     Raises SoraError if the file is no video, has no frames, or would need more than `max_bytes` of memory.
     """
     info = probe(path)
+    check_source(Path(path).name, info.width, info.height)
     limit = max_bytes // max(frame_bytes(info.width, info.height), 1)
     frames: list[torch.Tensor] = []
     for pixels in iter_frames(path, start=start, max_frames=max_frames):

@@ -151,8 +151,8 @@ class Engine(Protocol):
     def decode_pieces(self, vae: Any, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
         """Decode one video's latents, in pieces `[1,C,n,h,w]`, to frames in pieces `[t,H,W,3]` as one stream."""
 
-    def encode(self, vae: Any, images: Tensor, refine: int = 0) -> Latent:
-        """Encode IMAGE `[T,H,W,3]` to a LATENT. refine: steps, see `sora_core.latents.decoding.encode`."""
+    def encode(self, vae: Any, images: Tensor, refine: int = 0, corrections: int | None = None) -> Latent:
+        """Encode IMAGE `[T,H,W,3]` to a LATENT. refine, corrections: see `sora_core.latents.decoding.encode`."""
 
 
 def check_prompt_given(positive: Conditioning) -> None:

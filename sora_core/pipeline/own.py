@@ -28,7 +28,7 @@ from ..loading.fingerprint import fingerprint
 from ..loading.lora import apply_lora, read_lora
 from ..model.dit import DiT
 from ..model.text.concepts import TextEncoder
-from ..model.text.emphasis import encode_prompt, plain_text
+from ..model.text.emphasis import check_length, encode_prompt, plain_text
 from ..model.vae.mini import VideoVAE
 from ..safety.gate import check_text
 from ..tasks.families import ModelKind
@@ -49,6 +49,7 @@ class ClipSocket:
 
         Raises SoraError for a prompt that is too long or forbidden.
         """
+        check_length(prompt)
         check_text(prompt)
         return [[encode_prompt(self.text, prompt), {"sora_empty": not prompt.strip()}]]
 
@@ -68,9 +69,9 @@ class VaeSocket:
         latent = latent.unsqueeze(2) if latent.ndim == 4 else latent
         return decoding.decode(self.vae, latent, progress.report).flatten(0, 1)
 
-    def encode(self, images: Tensor, refine: int = 0) -> Tensor:
-        """Encode IMAGE `[T,H,W,3]` to a latent `[1,C,T',h,w]`. refine: steps, see `decoding.encode`."""
-        return decoding.encode(self.vae, images, refine, progress.report if refine else None)
+    def encode(self, images: Tensor, refine: int = 0, corrections: int | None = None) -> Tensor:
+        """Encode IMAGE `[T,H,W,3]` to a latent `[1,C,T',h,w]`. refine, corrections: see `decoding.encode`."""
+        return decoding.encode(self.vae, images, refine, progress.report if refine else None, corrections)
 
 
 @dataclass
@@ -273,9 +274,9 @@ class OwnEngine:
         """Decode latents in pieces to frames in pieces, with the decoder's memory of all that came before."""
         return decode_pieces(vae.vae, pieces)
 
-    def encode(self, vae: VaeSocket, images: Tensor, refine: int = 0) -> Latent:
+    def encode(self, vae: VaeSocket, images: Tensor, refine: int = 0, corrections: int | None = None) -> Latent:
         """Encode IMAGE `[T,H,W,3]` to a LATENT."""
-        return self.latent_space(vae=vae).mark({"samples": vae.encode(images, refine)})
+        return self.latent_space(vae=vae).mark({"samples": vae.encode(images, refine, corrections)})
 
     @contextmanager
     def wait(self, total: int) -> Iterator[Report]:

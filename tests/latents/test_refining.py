@@ -46,6 +46,18 @@ def alone(vae, clip):
     return torch.cat(list(encode_stream(vae, clip[None].movedim(-1, 1), correct=False)), 2)
 
 
+def test_corrections_can_be_turned_down(vae, clip):
+    small = clip[:5, :32, :32]
+    none, one, usual = (encode(vae, small, corrections=count) for count in (0, 1, None))
+    assert torch.equal(none, alone(vae, small))
+    assert torch.equal(usual, encode(vae, small, corrections=4)) and torch.equal(usual, encode(vae, small))
+    assert torch.equal(usual, encode(vae, small, corrections=9))  # more than the VAE has learned are not made
+    error = [float((decode(vae, z)[0] - small).square().mean()) for z in (none, one, usual)]
+    assert error[0] > error[1] > error[2]
+    with pytest.raises(SoraError, match="corrections is -1"):
+        encode(vae, small, corrections=-1)
+
+
 @pytest.mark.slow
 def test_what_is_encoded_is_corrected_by_what_it_decodes_to(vae):
     gained = []

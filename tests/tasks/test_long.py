@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -189,6 +190,31 @@ def test_a_stopped_render_goes_on_and_gives_the_same_video(pipe, tmp_path):
     pipe.long_video("a cat", path, seconds=6, progress=seen.append, **HOW)
     assert seen[0].segment == 3
     assert same_video(path, whole)
+
+
+def test_a_failed_render_leaves_a_folder_only_if_it_can_go_on_and_says_so(pipe, tmp_path, monkeypatch):
+    path, said = tmp_path / "a.mp4", []
+    monkeypatch.setattr(logging.getLogger("sora_core.tasks.long.render"), "warning", said.append)
+
+    def fail(after: int):
+        def told(done):
+            if done.segment == after:
+                raise SoraError("The disk is full.")
+
+        return told
+
+    with pytest.raises(SoraError, match=r"The disk is full\.$"):
+        pipe.long_video("a cat", path, seconds=6, progress=fail(0), **HOW)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(Stop):
+        pipe.long_video("a cat", path, seconds=6, progress=stop_after(0), **HOW)
+    assert not list(tmp_path.iterdir()) and not said
+    with pytest.raises(SoraError, match=r"The disk is full\. 2 finished segments are kept in .*: run it again"):
+        pipe.long_video("a cat", path, seconds=6, progress=fail(2), **HOW)
+    with pytest.raises(Stop):
+        pipe.long_video("a cat", path, seconds=6, progress=stop_after(3), **HOW)
+    assert "3 finished segments are kept in" in said[0]
+    assert [p.name for p in tmp_path.iterdir()] == [segments_beside(path).name]
 
 
 def test_a_render_does_not_mix_with_another(pipe, tmp_path):

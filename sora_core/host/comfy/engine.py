@@ -30,6 +30,7 @@ from ...model.dit import DiT
 from ...model.patch import check_divisible
 from ...pipeline import progress
 from ...pipeline.engine import Conditioning, Latent, Loaded, Report, check_prompt_given
+from ...pipeline.stopping import Stoppable
 from ...safety import gate
 from ...tasks.families import ModelKind
 from ...tasks.shots import Streams, fit_prompts, join_shots
@@ -241,21 +242,25 @@ class ComfyEngine:
         ratio = vae_space(vae).temporal_ratio
         return decode_with_history(lambda part: self.decode(vae, {"samples": part}), pieces, ratio)
 
-    def encode(self, vae: Any, images: Tensor, refine: int = 0) -> Latent:
-        """Encode IMAGE `[T,H,W,3]` to a LATENT. refine: steps, for our own VAE."""
+    def encode(self, vae: Any, images: Tensor, refine: int = 0, corrections: int | None = None) -> Latent:
+        """Encode IMAGE `[T,H,W,3]` to a LATENT. refine: steps; corrections: fewer than usual; for our own VAE."""
         space = vae_space(vae)
-        if refine:
-            expect(hasattr(vae, "sora_name"), f"refine: {space.name} has none. Set it to 0, or use sora-mini's VAE.")
-            samples = self._refined(vae, images[..., :3], refine)
+        ours = hasattr(vae, "sora_name")
+        expect(ours or not refine, f"refine: {space.name} has none. Set it to 0, or use sora-mini's VAE.")
+        if refine or (ours and corrections is not None and corrections < vae.first_stage_model.config.corrections):
+            samples = self._refined(vae, images[..., :3], refine, corrections)
         else:
             samples = vae.encode(images[..., :3])
         return space.mark({"samples": samples})
 
-    def _refined(self, vae: Any, images: Tensor, steps: int) -> Tensor:
+    def _refined(self, vae: Any, images: Tensor, steps: int, corrections: int | None) -> Tensor:
         # Core's own encode knows no gradients: here the VAE is put on its device, and called without it.
         management.load_models_gpu([vae.patcher])
-        with self.wait(100) as report:
-            latent = encode(vae.first_stage_model, images, steps, lambda done, total: report(round(100 * done / total)))
+        stoppable = Stoppable(management.throw_exception_if_processing_interrupted)
+        with self.wait(100) as report, stoppable:
+            latent = encode(
+                vae.first_stage_model, images, steps, lambda done, total: report(round(100 * done / total)), corrections
+            )
         return latent.to(management.intermediate_device())
 
     @contextmanager

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ...latents.decoding import CHUNK, encode_stream
 from ...model.vae.mini import VAEConfig, VideoVAE
+from ...pipeline.stopping import Stoppable
 
 
 class StreamingVAE(VideoVAE):
@@ -22,11 +23,13 @@ class StreamingVAE(VideoVAE):
     def encode(self, video: Tensor) -> Tensor:
         """Encode `[B,3,1+ratio*k,H,W]` in -1..1 to a latent `[B,C,1+k,h,w]`."""
         self.check_video(video)
-        return torch.cat(list(encode_stream(self, video, signed=True)), 2)
+        with Stoppable(management.throw_exception_if_processing_interrupted):
+            return torch.cat(list(encode_stream(self, video, signed=True)), 2)
 
     def decode(self, latent: Tensor) -> Tensor:
         """Decode a latent `[B,C,1+k,h,w]` to `[B,3,1+ratio*k,H,W]` in -1..1."""
-        return torch.cat(list(self.stream_decode(latent, CHUNK)), 2)
+        with Stoppable(management.throw_exception_if_processing_interrupted):
+            return torch.cat(list(self.stream_decode(latent, CHUNK)), 2)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...errors import expect
+from ...media.sizes import check_pixels
 from ..api import io, ui
 from ..desk.folders import IMAGE_SUFFIXES, current
 from ..images import load_image
@@ -155,6 +156,7 @@ class ImageScale(io.ComfyNode):
         # Both 0 was answered above: the one that is given decides the other.
         width = width or max(1, round(old_width * height / old_height))
         height = height or max(1, round(old_height * width / old_width))
+        check_pixels(image.shape[0], width, height)
         return io.NodeOutput(resize(image, width, height, upscale_method, crop))
 
 
@@ -173,6 +175,7 @@ class ImageBatch(io.ComfyNode):
 
     @classmethod
     def execute(cls, image1: Tensor, image2: Tensor) -> io.NodeOutput:
+        check_pixels(image1.shape[0] + image2.shape[0], image1.shape[2], image1.shape[1])
         if image1.shape[1:3] != image2.shape[1:3]:
             image2 = resize(image2, image1.shape[2], image1.shape[1], "bilinear", "center")
         # One may have transparency where the other has none.

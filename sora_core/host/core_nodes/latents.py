@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ...errors import expect
+from ...media.sizes import check_pixels
 from ...pipeline.engine import Latent
 from ...pipeline.own import ClipSocket, VaeSocket
 from ..api import io
@@ -86,6 +87,8 @@ class EmptyLatentImage(io.ComfyNode):
 
     @classmethod
     def execute(cls, width: int, height: int, batch_size: int) -> io.NodeOutput:
+        # As many frames as its pictures will be, once they are decoded all at once.
+        check_pixels(batch_size, width, height)
         samples = torch.zeros(batch_size, 4, height // 8, width // 8)
         # The key is ComfyUI's, misspelt as there: a sampler reads of it which pixels the cells stand for.
         return io.NodeOutput({"samples": samples, "downscale_ratio_spacial": 8})

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ...errors import SoraError, expect
-from ...files import PICTURES, VIDEOS, ensure_writable, exists, is_file, is_folder
+from ...files import PICTURES, VIDEOS, ensure_writable, exists, is_file, is_folder, make_private, own_temp
 from ...words import did_you_mean
 
 IMAGE_SUFFIXES = (*PICTURES, ".gif")
@@ -30,17 +29,13 @@ VIDEO_SUFFIXES = VIDEOS
 MAX_PREFIX_BYTES = 200
 
 
-def _own_temp() -> Path:
-    return Path(tempfile.gettempdir()) / f"sora-{os.getpid()}"
-
-
 @dataclass
 class Folders:
     """Where a host reads its inputs and writes its outputs and previews."""
 
     input: Path = field(default_factory=lambda: Path("input"))
     output: Path = field(default_factory=lambda: Path("output"))
-    temp: Path = field(default_factory=_own_temp)
+    temp: Path = field(default_factory=own_temp)
     samples: Path | None = None  # inputs that come with a workflow, read where `input` has no such file
 
     def discard_temp(self) -> None:
@@ -48,8 +43,13 @@ class Folders:
         shutil.rmtree(self.temp, ignore_errors=True)
 
     def of(self, kind: str) -> Path:
-        """Return the folder "input", "output" or "temp". Raises SoraError for another name."""
+        """Return the folder "input", "output" or "temp". Raises SoraError for another name.
+
+        This process's own temp folder is made, for this user alone.
+        """
         expect(kind in ("input", "output", "temp"), f"Unknown folder {kind!r}: use input, output or temp.")
+        if kind == "temp" and self.temp == own_temp():
+            make_private(self.temp)
         return Path(getattr(self, kind))
 
     def resolve(self, name: str, kind: str = "input") -> Path:

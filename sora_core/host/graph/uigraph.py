@@ -15,7 +15,7 @@ from typing import Any
 from ...errors import SoraError, expect
 from ..packs import Registry
 from .widgets import read_widget_values, write_widget_values
-from .workflow import Link, Node, Workflow
+from .workflow import MAX_NODES, Link, Node, Workflow
 
 MUTED, BYPASSED = 2, 4  # what a node's `mode` says
 NOTES = ("Note", "MarkdownNote")
@@ -52,6 +52,12 @@ class Scope:
     def __post_init__(self) -> None:
         self.nodes = {node["id"]: node for node in self.data.get("nodes", [])}
         self.links = dict(_link(entry) for entry in self.data.get("links") or [] if entry)
+        self.traced: dict[Any, Link | Value | Muted | None] = {}  # what links lead to, as far as they were followed
+        # The links that feed the subgraph's own outputs, by slot: the first where a broken file has several.
+        self.leaving: dict[Any, Any] = {}
+        for link_id, (_, _, target, slot) in self.links.items():
+            if target == SUBGRAPH_OUT:
+                self.leaving.setdefault(slot, link_id)
 
 
 def read_ui(data: dict[str, Any], registry: Registry, name: str) -> Workflow:
@@ -60,7 +66,7 @@ def read_ui(data: dict[str, Any], registry: Registry, name: str) -> Workflow:
         read = [
             _read_node(scope, entry, registry)
             # All scopes are opened before any node is read: a link may lead into a later one.
-            for scope in list(_open(Scope(data), _definitions(data), 0))
+            for scope in _all_scopes(data)
             for entry in scope.nodes.values()
             if _is_real(entry) and entry["id"] not in scope.inner
         ]
@@ -80,7 +86,7 @@ def changed_source(workflow: Workflow, changed: set[str], registry: Registry) ->
     holds them in any case.
     """
     data = copy.deepcopy(workflow.source or {})
-    for scope in list(_open(Scope(data), _definitions(data), 0)):
+    for scope in _all_scopes(data):
         for entry in scope.nodes.values():
             node = workflow.nodes.get(f"{scope.prefix}{entry['id']}")
             if node is not None and node.id in changed:
@@ -125,6 +131,23 @@ def _link(entry: Any) -> tuple[Any, tuple[Any, int, Any, int]]:
     return link_id, (origin, origin_slot, target, target_slot)
 
 
+def _all_scopes(data: dict[str, Any]) -> list[Scope]:
+    """Open the workflow and every subgraph instance in it. Raises SoraError for more than MAX_NODES nodes in them."""
+    # Forty subgraphs that each hold the next one twice are a file of 4 KB and 10^12 nodes.
+    found: list[Scope] = []
+    nodes = links = 0
+    for scope in _open(Scope(data), _definitions(data), 0):
+        found.append(scope)
+        nodes += len(scope.nodes)
+        links += len(scope.links) if scope.parent is not None else 0
+        expect(
+            nodes <= MAX_NODES and links <= 4 * MAX_NODES,
+            f"The workflow has more than {MAX_NODES} nodes, those of its subgraphs counted once an instance: "
+            "remove some of them.",
+        )
+    return found
+
+
 def _open(scope: Scope, definitions: dict[Any, dict[str, Any]], depth: int) -> Iterator[Scope]:
     """Yield `scope` and every subgraph instance inside it."""
     expect(depth < MAX_DEPTH, "The workflow's subgraphs contain each other without end: remove one of them.")
@@ -164,35 +187,51 @@ def _read_node(scope: Scope, entry: dict[str, Any], registry: Registry) -> Node:
 
 def _trace(scope: Scope, link_id: Any) -> Link | Value | Muted | None:
     """Follow a link back to the node that really feeds it; None when nothing does."""
+    # Many links may lead through one long row of reroutes: what lies in the graph of the link is walked once.
+    start, passed = scope, list[Any]()
     for _ in range(MAX_HOPS):
         if link_id is None or link_id not in scope.links:
-            return None
-        origin, slot, _, _ = scope.links[link_id]
-        if origin == SUBGRAPH_IN and scope.parent is not None:
-            outer = _instance_input(scope, slot)
-            if outer is None or outer.get("link") is None:
-                return _promoted(scope, outer)
-            scope, link_id = scope.parent, outer["link"]
-            continue
-        node = scope.nodes.get(origin)
-        if node is None:
-            # The message about the missing node comes from validation, which knows the input.
-            return Link(f"{scope.prefix}{origin}", slot)
-        if node.get("mode", 0) == MUTED:
-            return Muted(f"{scope.prefix}{origin}")
-        if node.get("mode", 0) == BYPASSED:
-            link_id = _bypass(node, slot)
-        elif node["type"] == "Reroute":
-            link_id = node["inputs"][0].get("link")
-        elif node["type"] == "PrimitiveNode":
-            values = node.get("widgets_values") or []
-            return Value(values[0]) if values else None
-        elif origin in scope.inner:
-            scope = scope.inner[origin]
-            link_id = _inner_output(scope, slot)
-        else:
-            return Link(f"{scope.prefix}{origin}", slot)
-    raise SoraError("The workflow's reroutes or bypassed nodes form a cycle: remove one of their links.")
+            found = None
+            break
+        if scope is start:
+            if link_id in start.traced:
+                found = start.traced[link_id]
+                break
+            passed.append(link_id)
+        step = _step(scope, *scope.links[link_id][:2])
+        if not isinstance(step, tuple) or isinstance(step, Link):
+            found = step
+            break
+        scope, link_id = step
+    else:
+        raise SoraError("The workflow's reroutes or bypassed nodes form a cycle: remove one of their links.")
+    start.traced.update(dict.fromkeys(passed, found))
+    return found
+
+
+def _step(scope: Scope, origin: Any, slot: int) -> tuple[Scope, Any] | Link | Value | Muted | None:
+    """Return the node or value that a link comes from, or the link before it, with its graph."""
+    if origin == SUBGRAPH_IN and scope.parent is not None:
+        outer = _instance_input(scope, slot)
+        if outer is None or outer.get("link") is None:
+            return _promoted(scope, outer)
+        return scope.parent, outer["link"]
+    node = scope.nodes.get(origin)
+    if node is None:
+        # The message about the missing node comes from validation, which knows the input.
+        return Link(f"{scope.prefix}{origin}", slot)
+    if node.get("mode", 0) == MUTED:
+        return Muted(f"{scope.prefix}{origin}")
+    if node.get("mode", 0) == BYPASSED:
+        return scope, _bypass(node, slot)
+    if node["type"] == "Reroute":
+        return scope, node["inputs"][0].get("link")
+    if node["type"] == "PrimitiveNode":
+        values = node.get("widgets_values") or []
+        return Value(values[0]) if values else None
+    if origin in scope.inner:
+        return scope.inner[origin], scope.inner[origin].leaving.get(slot)
+    return Link(f"{scope.prefix}{origin}", slot)
 
 
 def _bypass(node: dict[str, Any], slot: int) -> Any:
@@ -228,11 +267,3 @@ def _proxied(instance: dict[str, Any]) -> dict[tuple[str, str], Any]:
     if names is None:
         names = [("-1", socket["name"]) for socket in instance.get("inputs") or [] if "widget" in socket]
     return {(str(node), name): value for (node, name), value in zip(names, values, strict=False) if value is not None}
-
-
-def _inner_output(scope: Scope, slot: int) -> Any:
-    """Find the link inside a subgraph that feeds its output number `slot`."""
-    for link_id, (_, _, *target) in scope.links.items():
-        if target == [SUBGRAPH_OUT, slot]:
-            return link_id
-    return None

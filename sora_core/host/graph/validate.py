@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...errors import SoraError
+from ...errors import SoraError, expect
 from ...words import did_you_mean, listing
 from ..api.base import Input, WidgetInput
 from ..api.dynamic import DynamicComboInput, active_inputs, nest_values
@@ -18,10 +18,7 @@ from ..api.sockets import MatchTypeInput, MatchTypeOutput
 from ..api.widgets import ComboInput
 from ..packs import Registry
 from .widgets import BadValueError, check_value, default_of
-from .workflow import Link, Node, Workflow
-
-# How many nodes whose output takes its type from an input may follow each other. They may form a ring.
-MAX_MATCHES = 1000
+from .workflow import MAX_NODES, Link, Node, Workflow
 
 # Values of the frontend's own display widgets, which it sends along as if they were inputs.
 FRONTEND_ONLY = frozenset({"video-preview", "audioUI", "$$canvas-image-preview"})
@@ -84,11 +81,15 @@ class Plan:
     workflow: Workflow
     nodes: dict[str, PlannedNode] = field(default_factory=dict)  # what an output needs, by id, sources first
     outputs: list[str] = field(default_factory=list)  # ids of the output nodes
+    facts: dict[str, Any] = field(default_factory=dict)  # what was found out about the whole, kept by who did
 
 
 def make_plan(workflow: Workflow, registry: Registry) -> Plan:
     """Check `workflow` and plan its run. Raises WorkflowError with every problem found."""
+    count = len(workflow.nodes)
+    expect(count <= MAX_NODES, f"The workflow has {count} nodes; at most {MAX_NODES} are run. Remove some of them.")
     problems: list[Problem] = []
+    workflow.types.clear()  # it may have been changed since an earlier plan
     schemas = {
         node_type: registry.nodes[node_type].GET_SCHEMA()
         for node_type in {n.type for n in workflow.nodes.values()}
@@ -102,7 +103,8 @@ def make_plan(workflow: Workflow, registry: Registry) -> Plan:
         problems.append(Problem("prompt_no_outputs", message))
     order, cycle = sources_first(workflow, outputs)
     if cycle:
-        message = f"The links form a cycle ({' -> '.join(cycle)}): remove one of them."
+        shown = " -> ".join(cycle[:8]) + (f" and {len(cycle) - 8} more" if len(cycle) > 8 else "")
+        message = f"The links form a cycle ({shown}): remove one of them."
         problems.append(Problem("dependency_cycle", message, cycle[0], workflow.nodes[cycle[0]].type))
     plan = Plan(workflow, outputs=outputs)
     for node_id in order:
@@ -123,20 +125,21 @@ def sources_first(workflow: Workflow, outputs: list[str]) -> tuple[list[str], li
     order: list[str] = []
     done: set[str] = set()
     for start in outputs:
-        path: list[str] = []
+        path: dict[str, None] = {}  # in order, and found at once
         stack: list[tuple[str, bool]] = [(start, False)]
         while stack:
             node_id, leaving = stack.pop()
             if leaving:
-                path.pop()
+                del path[node_id]
                 done.add(node_id)
                 order.append(node_id)
                 continue
             if node_id in path:
-                return order, path[path.index(node_id) :] + [node_id]
+                walked = list(path)
+                return order, walked[walked.index(node_id) :] + [node_id]
             if node_id in done or node_id not in workflow.nodes:
                 continue
-            path.append(node_id)
+            path[node_id] = None
             stack.append((node_id, True))
             links = [v.node for v in workflow.nodes[node_id].inputs.values() if isinstance(v, Link)]
             stack.extend((source, False) for source in reversed(links))
@@ -269,25 +272,34 @@ def input_type(entry: Input) -> str:
 
 def output_type(link: Link, workflow: Workflow, schemas: dict[str, Schema]) -> str:
     """Return what an output gives: for one that matches an input, the type that is linked there."""
-    for _ in range(MAX_MATCHES):
-        node = workflow.nodes.get(link.node)
-        if node is None or node.type not in schemas or link.slot >= len(schemas[node.type].outputs):
-            return "*"
-        output = schemas[node.type].outputs[link.slot]
-        if not isinstance(output, MatchTypeOutput):
-            return output.get_io_type()
-        template = output.template.template_id
-        sources = [
-            node.inputs[entry.id]
-            for entry in schemas[node.type].inputs
-            if isinstance(entry, MatchTypeInput)
-            and entry.template.template_id == template
-            and isinstance(node.inputs.get(entry.id), Link)
-        ]
-        if not sources:
-            return output.template.io_types
-        link = sources[0]
-    return "*"
+    # Those that are linked to what matches them in turn are asked for once a node: each is followed only once.
+    passed: dict[Link, None] = {}
+    while link not in workflow.types and link not in passed:
+        passed[link] = None
+        found = _given(link, workflow, schemas)
+        if isinstance(found, str):
+            workflow.types[link] = found
+            break
+        link = found
+    kind = workflow.types.get(link, "*")  # a ring has none
+    workflow.types.update(dict.fromkeys(passed, kind))
+    return kind
+
+
+def _given(link: Link, workflow: Workflow, schemas: dict[str, Schema]) -> Link | str:
+    """Return the type of an output, or the link that it has its type from."""
+    node = workflow.nodes.get(link.node)
+    if node is None or node.type not in schemas or link.slot >= len(schemas[node.type].outputs):
+        return "*"
+    output = schemas[node.type].outputs[link.slot]
+    if not isinstance(output, MatchTypeOutput):
+        return output.get_io_type()
+    template = output.template.template_id
+    for entry in schemas[node.type].inputs:
+        given = node.inputs.get(entry.id)
+        if isinstance(entry, MatchTypeInput) and entry.template.template_id == template and isinstance(given, Link):
+            return given
+    return output.template.io_types
 
 
 def fits(given: str, wanted: str) -> bool:

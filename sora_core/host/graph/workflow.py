@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+# Of a workflow, those in subgraphs counted once an instance. Large ones have a few thousand; what has more was made to
+# take time, or by mistake.
+MAX_NODES = 10_000
+
 
 class Link(NamedTuple):
     """The output `slot`, counted from 0, of the node with the id `node`."""
@@ -43,6 +47,7 @@ class Workflow:
     nodes: dict[str, Node]  # by id
     source: dict[str, Any] | None = None  # the UI format it was read from, for the metadata of saved files
     name: str = "workflow"
+    types: dict[Link, str] = field(default_factory=dict, compare=False, repr=False)  # of outputs, once they are known
 
     def prompt(self) -> dict[str, Any]:
         """Return the API format."""

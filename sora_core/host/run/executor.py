@@ -18,6 +18,7 @@ import torch
 
 from ...errors import NO_MEMORY, SoraError, is_out_of_memory
 from ...pipeline.progress import Interrupted, Running, running
+from ...pipeline.stopping import Stoppable
 from ...safety.gate import check_preview, noting
 from ..api.dynamic import nest_values
 from ..api.schema import Hidden, HiddenHolder, NodeOutput, UIOutput
@@ -227,7 +228,8 @@ class _Run:
             values = guard.incoming(planned, values)
             with guard.texts(self.plan, planned, values), running(node), torch.no_grad():
                 for arguments in _calls(values, planned.schema.is_input_list):
-                    value = cls.execute(**nest_values(planned.schema.inputs, arguments))
+                    with Stoppable():
+                        value = cls.execute(**nest_values(planned.schema.inputs, arguments))
                     returned.append(NodeOutput.from_any(await value if inspect.isawaitable(value) else value))
             result = guard.outgoing(_merge(planned, returned))
         if said:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +40,15 @@ def check_plan(plan: Plan) -> None:
 
 def texts(plan: Plan, planned: PlannedNode, values: dict[str, list[Any]]) -> AbstractContextManager[None]:
     """Judge a node's texts. Within the returned block a CLIP knows which of them are negative. Raises SoraError."""
-    if gate.enforced() is None or not _encodes(planned):
+    if not _encodes(planned) or gate.enforced() is None:  # the policy is looked up last: it may lie in a file
         return nullcontext()
     said: dict[bool, list[str]] = {True: [], False: []}  # negative ones, others
     for name, listed in values.items():
         if _is_prompt(planned, name):
-            negative = _steers_away(plan, planned) if "negative" in name else _feeds_negative(plan, planned)
+            known = _directions(plan)
+            negative = (known.away if "negative" in name else known.fed)[planned.node.id]
             said[negative] += [text for text in listed if isinstance(text, str)]
-    told = gate.Negatives(frozenset(said[True]) - frozenset(said[False]), _prompts(plan))
+    told = gate.Negatives(frozenset(said[True]) - frozenset(said[False]), _directions(plan).prompts)
     for text in [*said[False], *said[True]]:
         gate.check_text(text, told)
     return gate.telling(told)
@@ -54,14 +56,14 @@ def texts(plan: Plan, planned: PlannedNode, values: dict[str, list[Any]]) -> Abs
 
 def incoming(planned: PlannedNode, values: dict[str, list[Any]]) -> dict[str, list[Any]]:
     """Return what an output node may see of `values`. Raises FramesBlocked."""
-    if gate.enforced() is None or not planned.schema.is_output_node:
+    if not planned.schema.is_output_node or gate.enforced() is None:
         return values
     return {name: [_shown(value) for value in listed] for name, listed in values.items()}
 
 
 def outgoing(result: Result) -> Result:
     """Return `result` with its pictures as they may be shown. Raises FramesBlocked."""
-    if gate.enforced() is not None:
+    if any(_is_images(v) for listed in result.outputs for v in listed) and gate.enforced() is not None:
         result.outputs = [[_shown(v) if _is_images(v) else v for v in listed] for listed in result.outputs]
     return result
 
@@ -76,19 +78,42 @@ def _is_prompt(planned: PlannedNode, name: str) -> bool:
     return isinstance(planned.inputs.get(name), Link) or bool(getattr(planned.active.get(name), "multiline", False))
 
 
-def _feeds_negative(plan: Plan, planned: PlannedNode, slot: int | None = None) -> bool:
-    """Return whether all that follows steers away from this node's output (from its `slot`, if given)."""
-    uses = [
-        (other, name)
-        for other in plan.nodes.values()
-        for name, link in other.links()
-        if link.node == planned.node.id and slot in (None, link.slot)
+@dataclass
+class _Directions:
+    """Which way the texts of a plan steer, by node id."""
+
+    fed: dict[str, bool] = field(default_factory=dict)  # whether all that follows steers away from a node's output
+    away: dict[str, bool] = field(default_factory=dict)  # whether its negative is what its video will not show
+    prompts: str = ""  # all positive prompts that stand in the graph: a negative one is judged against them
+
+
+def _directions(plan: Plan) -> _Directions:
+    """Find out which way each text steers: once a plan, from its end, as chains of nodes can be long."""
+    found = plan.facts.get("directions")
+    if found is not None:
+        return found
+    found, uses = _Directions(), dict[str, list[tuple[str, str, int]]]()
+    for planned in plan.nodes.values():
+        for name, link in planned.links():
+            uses.setdefault(link.node, []).append((planned.node.id, name, link.slot))
+    for node_id, planned in reversed(plan.nodes.items()):
+        steering = [("negative" in name and found.away[user], slot) for user, name, slot in uses.get(node_id, ())]
+        found.fed[node_id] = bool(steering) and all(away for away, _ in steering)
+        found.away[node_id] = _steers_away(planned, steering)
+    lines = [
+        value
+        for planned in plan.nodes.values()
+        if _encodes(planned) and not found.fed[planned.node.id]
+        for name, value in planned.inputs.items()
+        if isinstance(value, str) and "negative" not in name and _is_prompt(planned, name)
     ]
-    return bool(uses) and all("negative" in name and _steers_away(plan, other) for other, name in uses)
+    found.prompts = "\n".join(lines)
+    plan.facts["directions"] = found
+    return found
 
 
-def _steers_away(plan: Plan, planned: PlannedNode) -> bool:
-    """Return whether a node's negative is what its video will not show.
+def _steers_away(planned: PlannedNode, steering: list[tuple[bool, int]]) -> bool:
+    """Return whether a node's negative is what its video will not show. steering: of each use, whether it does; slot.
 
     Guidance gives negative + cfg (positive - negative). With a cfg below 1 it asks for the negative: then its words
     count as those of a prompt. So they do where the cfg is linked, and not known yet, or where the node has none.
@@ -103,21 +128,10 @@ def _steers_away(plan: Plan, planned: PlannedNode) -> bool:
     }
     if passed:
         slots = [i for i, name in passed.items() if "negative" in name.lower()]
-        return bool(slots) and all(_feeds_negative(plan, planned, i) for i in slots)
+        uses = [[away for away, slot in steering if slot == i] for i in slots]
+        return bool(uses) and all(of_slot and all(of_slot) for of_slot in uses)
     strengths = [value for name, value in planned.inputs.items() if "cfg" in name]
     return bool(strengths) and all(isinstance(value, (int, float)) and value >= 1 for value in strengths)
-
-
-def _prompts(plan: Plan) -> str:
-    """Join all positive prompts that stand in the graph: a negative one is judged by what it is said against."""
-    lines = [
-        value
-        for planned in plan.nodes.values()
-        if _encodes(planned) and not _feeds_negative(plan, planned)
-        for name, value in planned.inputs.items()
-        if isinstance(value, str) and "negative" not in name and _is_prompt(planned, name)
-    ]
-    return "\n".join(lines)
 
 
 # -- frames --------------------------------------------------------------------------------------------------

@@ -30,7 +30,8 @@ _HAN = "\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0002ffff"
 _WORD = "[a-z0-9@$€£]+(?:[!*|+#'’]+[a-z0-9@$€£]+)*"
 _PIECE = re.compile(rf"(?P<emoji>\x00[^\x00]*\x00)|(?P<han>[{_HAN}])|(?P<word>{_WORD})")
 _UNIT = re.compile(r"\d+[a-z]{0,5}|[a-z]\d{1,4}|\d+x\d+")  # 60fps, f8, 16x9: numbers that stand for no letters
-_WEIGHT = re.compile(r":\s*[+-]?\d*\.?\d+\s*(?=[)\]])")  # as in "(red:1.3)"
+# As in "(red:1.3)". Runs are taken whole (++): tried again at each of their lengths, they would take time as a square.
+_WEIGHT = re.compile(r":\s*+[+-]?(?:\d++(?:\.\d++)?|\.\d++)\s*+(?=[)\]])")
 _SENTENCE = re.compile(r"[.!?;]\s|[。！？；\n]")
 _PAUSE = re.compile(r"[,:、…—()\[\]{}<>《》「」\"“”]")
 _STRETCH = re.compile(r"(.)\1{2,}")
@@ -289,15 +290,22 @@ class Speller:
         """Split letters into words at the lowest cost: 1 for a known word, 2.5 for a letter that is in none."""
         if relaxed := self._relaxed(letters):
             return 1.0, relaxed
-        costs: list[tuple[float, list[str]]] = [(0.0, [])]
+        # Of each beginning: what it costs, where its last word starts, and whether that is a known one.
+        costs, starts, knows = [0.0], [0], [True]
         for end in range(1, len(letters) + 1):
             options = []
             for start in range(max(0, end - self.longest), end):
-                word, (cost, words) = letters[start:end], costs[start]
+                word = letters[start:end]
                 if word in self.known and (len(word) > 1 or word in "ai"):
-                    options.append((cost + 1.0, [*words, word]))
+                    options.append((costs[start] + 1.0, start))
                 elif len(word) == 1:
-                    goes_on = bool(words) and words[-1] not in self.known
-                    options.append((cost + 2.5, [*words[:-1], words[-1] + word] if goes_on else [*words, word]))
-            costs.append(min(options, key=lambda option: option[0]))
-        return costs[-1]
+                    options.append((costs[start] + 2.5, start if knows[start] else starts[start]))
+            cost, start = min(options, key=lambda option: option[0])
+            costs.append(cost)
+            starts.append(start)
+            knows.append(end - start <= self.longest and letters[start:end] in self.known)
+        words, end = [], len(letters)
+        while end:
+            words.append(letters[starts[end] : end])
+            end = starts[end]
+        return costs[-1], words[::-1]

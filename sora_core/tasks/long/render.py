@@ -9,8 +9,10 @@ memory of the one before.
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +34,7 @@ from .spans import Reuse, Span
 if TYPE_CHECKING:
     from ...provenance import Saving
 
+log = logging.getLogger(__name__)
 FINISH = "Finish that one, delete the folder, or choose another name."
 OF_SHOTS = ("contexts", "counts")  # settings that belong to single shots
 Decode = Callable[[Iterable[Tensor]], Iterable[Tensor]]  # see `render`
@@ -139,27 +142,46 @@ def render(
     where = folder(fingerprint) if folder else segments_beside(path)
     reuse = _begin(job, where, fingerprint, kept)
     store = SegmentFolder(where, fingerprint, job.segments)
-    filling = None
-    if reuse is not None:
-        filling = Filling(reuse, job.roller, job.start())
-        store.segments = len(filling.steps)
-        if note is not None:
-            note(reuse.note())
-    if filling is None:
-        _finish_segments(job, store, decode, progress)
-        latents = store.latents(job.total)
-    else:
-        _finish_gaps(filling, store, decode, progress)
-        latents = filling.pieces()
-    pieces = decode(latents)
-    frames = pieces if job.source is None else after_source(pieces, job.source)
-    write_video(path, frames, job.fps, metadata=metadata, crf=crf, audio=job.audio, saving=saving)
-    if kept is not None and kept.takes(job.total, job.roller.shape):
-        made = torch.cat(list(store.latents(job.total)), 2) if filling is None else filling.latents
-        kept.add(fingerprint, job.family(), job.spans, made, filling is not None)
+    with _leftovers(store, int(reuse is None and job.source is not None)):
+        filling = None
+        if reuse is not None:
+            filling = Filling(reuse, job.roller, job.start())
+            store.segments = len(filling.steps)
+            if note is not None:
+                note(reuse.note())
+        if filling is None:
+            _finish_segments(job, store, decode, progress)
+            latents = store.latents(job.total)
+        else:
+            _finish_gaps(filling, store, decode, progress)
+            latents = filling.pieces()
+        pieces = decode(latents)
+        frames = pieces if job.source is None else after_source(pieces, job.source)
+        write_video(path, frames, job.fps, metadata=metadata, crf=crf, audio=job.audio, saving=saving)
+        if kept is not None and kept.takes(job.total, job.roller.shape):
+            made = torch.cat(list(store.latents(job.total)), 2) if filling is None else filling.latents
+            kept.add(fingerprint, job.family(), job.spans, made, filling is not None)
     if not keep_segments:
         store.remove()
     return path
+
+
+@contextmanager
+def _leftovers(store: SegmentFolder, given: int) -> Iterator[None]:
+    """Where a render fails, remove its folder if nothing was made, or say what it keeps. given: segments not made."""
+    try:
+        yield
+    except BaseException as error:
+        done = store.finished() - given
+        if done <= 0:
+            store.remove()
+            raise
+        kept = f"{done} finished segments are kept in {store.folder}: run it again to go on, or delete them."
+        if isinstance(error, SoraError):
+            error.args = (f"{error} {kept}",)
+        else:
+            log.warning(kept)  # who stopped it sees no notes
+        raise
 
 
 def _begin(job: Job, where: Path, fingerprint: str, kept: Finished | None) -> Reuse | None:
