@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import os
 import sys
@@ -14,6 +15,7 @@ from safetensors import SafetensorError
 
 from .errors import SoraError, expect
 
+CLAIM = ".claim"  # ending of the hidden file that claims a name
 WEIGHTS = Path(__file__).parent / "weights"  # of all embedded networks
 
 # Suffixes and MIME types of media files. Who takes fewer of them, or some of two kinds, says so where it does.
@@ -87,6 +89,56 @@ def write_error(path: Path, error: OSError) -> SoraError:
     return SoraError(f"Writing {path} failed ({error.strerror or error}): use another folder.")
 
 
+# Names that this process has claimed and not written yet, with the process: a fork has not claimed what its parent did.
+_claims: dict[Path, int] = {}
+
+
+def claim(path: Path) -> bool:
+    """Claim the name `path` for a file that is still to be made, against all other threads and processes.
+
+    A hidden file `.NAME.claim` says so, until `written_beside` has put the file there, or `release` gives the name
+    up. Returns False where there is such a file already, or somebody has claimed it.
+    """
+    try:
+        with open(_mark(path), "x", encoding="utf-8") as file:
+            file.write(str(os.getpid()))
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise write_error(path, error) from error
+    # Whoever had it before may have finished between a look at the folder and now.
+    if os.path.lexists(path):
+        _mark(path).unlink(missing_ok=True)
+        return False
+    _claims[path] = os.getpid()
+    return True
+
+
+def release(*paths: Path) -> None:
+    """Give claimed names up. Names that this process has not claimed are left alone."""
+    for path in paths:
+        if _claims.pop(path, None) == os.getpid():
+            _mark(path).unlink(missing_ok=True)
+
+
+@contextmanager
+def released(path: Path) -> Iterator[None]:
+    """Give up the claim on `path`, if there is one, when the block ends: the file is there, or it failed."""
+    try:
+        yield
+    finally:
+        release(path)
+
+
+@atexit.register
+def _release_all() -> None:
+    release(*list(_claims))
+
+
+def _mark(path: Path) -> Path:
+    return path.with_name(f".{path.name}{CLAIM}")
+
+
 @contextmanager
 def written_beside(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path next to `path`. It is renamed to `path` on success, and removed on any failure.
@@ -100,6 +152,7 @@ def written_beside(path: str | Path) -> Iterator[Path]:
     try:
         yield part
         os.replace(part, path)
+        release(path)
     except OSError as error:
         raise write_error(path, error) from error
     except SafetensorError as error:
