@@ -152,10 +152,10 @@ def written_beside(path: str | Path) -> Iterator[Path]:
     try:
         yield part
         os.replace(part, path)
-        release(path)
     except OSError as error:
         raise write_error(path, error) from error
     except SafetensorError as error:
         raise SoraError(f"Writing {path} failed ({error}): free some space or use another folder.") from error
     finally:
         part.unlink(missing_ok=True)
+        release(path)

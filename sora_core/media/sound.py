@@ -162,12 +162,8 @@ def aac_rate(rate: int) -> int:
 
 
 def downmixed(wave: Tensor) -> Tensor:
-    """Mix `[channels,samples]` of 3 to 8 channels to stereo, by ITU-R BS.775.
-
-    The gains keep the level of each speaker; where all together would go beyond 1, the whole is turned down to it.
-    """
-    stereo = torch.tensor(DOWNMIX[wave.shape[0]], dtype=wave.dtype).T @ wave
-    return stereo / max(float(stereo.abs().max()), 1.0) if stereo.numel() else stereo
+    """Mix `[channels,samples]` of 3 to 8 channels to stereo, by ITU-R BS.775: what is in front keeps its level."""
+    return torch.tensor(DOWNMIX[wave.shape[0]], dtype=wave.dtype).T @ wave
 
 
 def resampled(wave: Tensor, rate: int, wanted: int) -> Tensor:

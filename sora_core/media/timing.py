@@ -8,6 +8,7 @@ which knows no other). So the packets are looked through once, without decoding.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ USUAL_RATE = Fraction(25)  # of a file that says nothing at all
 MOST_RATE = 1000  # frames per second: above, a rate is the tick of a clock
 NTSC = tuple(Fraction(rate * 1000, 1001) for rate in (24, 30, 48, 60, 120))
 LOOSE = 0.6  # of a step, by which all stamps together may stray before the rate counts as variable
+MOSTLY = 0.8  # of the steps are right where a few stamps are wrong
 SAME_MOMENT = 1e-4  # seconds between frames that have one time stamp
 
 
@@ -152,6 +154,11 @@ def _constant_rate(
     for rate in (*header[:1], fitted):
         if rate > 0 and _spread(times, rate) <= LOOSE / float(rate):
             return rate
+    steps = [later - time for time, later in itertools.pairwise(times)]
+    if 0 in steps:  # Two frames at once are a mistake, of MPEG program streams for example, and others may be there.
+        for rate in header[:1]:
+            if sum(abs(step - 1 / rate) <= tick for step in steps) >= MOSTLY * len(steps):
+                return rate
     return None
 
 

@@ -107,6 +107,17 @@ def iter_frames(path: str | Path, *, start: float = 0.0, max_frames: int | None 
         yield from map(upright, itertools.islice(decode_frames(path), max_frames))
 
 
+def steady_frames(path: str | Path, start: float = 0.0) -> Iterator[np.ndarray]:
+    """Yield frames `[H,W,3]` uint8 at the rate of `read_timing(path)`, from `start` seconds on.
+
+    Those of a constant rate are all frames in order; where it varies, each moment gets the frame that is nearest.
+    """
+    timing = read_timing(path)
+    if timing.constant:
+        return iter_frames(path, start=start)
+    return resample(timed_frames(path, start), float(timing.rate), timing.last)
+
+
 def read_video(
     path: str | Path, *, start: float = 0.0, max_frames: int | None = None, max_bytes: int = MAX_READ_BYTES
 ) -> tuple[torch.Tensor, Fraction]:
@@ -116,12 +127,10 @@ def read_video(
 
     Raises SoraError if the file is no video, has no frames, or would need more than `max_bytes` of memory.
     """
-    info, timing = probe(path), read_timing(path)
+    info, rate = probe(path), read_timing(path).rate
     limit = max_bytes // max(frame_bytes(info.width, info.height), 1)
-    steady = resample(timed_frames(path, start), float(timing.rate), timing.last)
-    pieces = iter_frames(path, start=start) if timing.constant else steady
     frames: list[torch.Tensor] = []
-    for pixels in itertools.islice(pieces, max_frames):
+    for pixels in itertools.islice(steady_frames(path, start), max_frames):
         expect(
             len(frames) < limit,
             f"{Path(path).name} has more than {limit} frames of {info.width}x{info.height}, too many for memory: "
@@ -130,4 +139,4 @@ def read_video(
         frames.append(torch.from_numpy(pixels))
     expect(bool(frames), f"{Path(path).name} has no frames from {start} s on: use an earlier start.")
     video = torch.stack(frames)
-    return video.float().div_(255), timing.rate
+    return video.float().div_(255), rate

@@ -20,13 +20,12 @@ from ..errors import SoraError, expect
 from ..files import ensure_mp4, ensure_writable, released, write_error, written_beside
 from ..safety.gate import check_frames, noting
 from .copying import copy_packets, plan_copy
-from .frames import resample
 from .saved import check_saved
 from .sizes import check_rate
 from .sound import add_audio_stream, encode_audio, read_audio
 from .timing import read_timing
 from .tracks import open_video
-from .video import probe, timed_frames
+from .video import probe, steady_frames
 
 if TYPE_CHECKING:
     from av import VideoStream
@@ -123,10 +122,10 @@ def remux(source: str | Path, path: str | Path, metadata: dict[str, str], saving
     notes = [] if saving is None else saving.notes
     plan = plan_copy(source)
     if plan is None:
-        timing, tags = read_timing(source), {**probe(source).metadata, **metadata}
-        frames = resample(timed_frames(source), float(timing.rate), timing.last)
         notes.append(f"{source.name} was encoded again: it does not say when its frames are shown.")
-        write_video(path, frames, timing.rate, metadata=tags, crf=SAVED_CRF, audio=read_audio(source), saving=saving)
+        rate, tags = read_timing(source).rate, {**probe(source).metadata, **metadata}
+        sound = read_audio(source)
+        write_video(path, steady_frames(source), rate, metadata=tags, crf=SAVED_CRF, audio=sound, saving=saving)
         return
     notes.extend(plan.notes)
     with released(path), open_video(source) as given, written_beside(path) as part:
@@ -134,12 +133,12 @@ def remux(source: str | Path, path: str | Path, metadata: dict[str, str], saving
             with av.open(str(part), "w", format="mp4", options=CONTAINER) as made:
                 for key, value in {**given.metadata, **metadata}.items():
                     made.metadata[key] = value
-                sound = copy_packets(given, made, plan)
+                heard = copy_packets(given, made, plan)
         except av.FFmpegError as error:
             raise write_error(path, OSError(error.errno, error.strerror)) from error
         if saving is not None:
             saving.seal(part, path.name)
-        check_saved(part, path.name, plan.frames, sound=sound, source=source)
+        check_saved(part, path.name, plan.frames, sound=heard, source=source)
 
 
 def _encode(
