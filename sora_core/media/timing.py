@@ -146,7 +146,9 @@ def _constant_rate(
         return None
     fitted = 1 / step
     near = [Fraction(round(fitted)), *header[1:], *sorted(NTSC, key=lambda rate: abs(rate - fitted))]
-    for rate in (*header[:1], *near):
+    # A mean over rounded stamps is a long fraction, and stands behind the rates that people use.
+    usual = bool(header) and (header[0].denominator <= 2 or header[0] in NTSC)
+    for rate in (*header[:1], *near) if usual else (*near, *header[:1]):
         if rate > 0 and _spread(times, rate) <= 1.05 * float(tick) and _spread(times, rate) < LOOSE / float(rate):
             return rate
     # What a screen recorder or a phone stamped a little early or late stands in its place.

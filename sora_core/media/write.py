@@ -114,11 +114,16 @@ def remux(source: str | Path, path: str | Path, metadata: dict[str, str], saving
 
     Raises SoraError as `write_video`, for what is no video, and if the copy has not all frames.
     """
-    import av
-
     source, path = Path(source), Path(path)
     ensure_mp4(path)
     ensure_writable(path.parent)
+    with released(path):
+        _remux(source, path, metadata, saving)
+
+
+def _remux(source: Path, path: Path, metadata: dict[str, str], saving: SavingSteps | None) -> None:
+    import av
+
     notes = [] if saving is None else saving.notes
     plan = plan_copy(source)
     if plan is None:
@@ -128,7 +133,7 @@ def remux(source: str | Path, path: str | Path, metadata: dict[str, str], saving
         write_video(path, steady_frames(source), rate, metadata=tags, crf=SAVED_CRF, audio=sound, saving=saving)
         return
     notes.extend(plan.notes)
-    with released(path), open_video(source) as given, written_beside(path) as part:
+    with open_video(source) as given, written_beside(path) as part:
         try:
             with av.open(str(part), "w", format="mp4", options=CONTAINER) as made:
                 for key, value in {**given.metadata, **metadata}.items():

@@ -4,8 +4,8 @@
 
 A few hundred variants are drawn by ffmpeg: containers, codecs, B-frames, rates, sizes, turns, aspects, transparency,
 layouts and offsets of sound. Of each: as many frames as ffmpeg has; frames within 3/255 of its; sound within 10 ms and
-0.5 dB of what ffmpeg hears; and all that again of what we save of it, as ffmpeg reads it. With --saves, twenty processes
-save 50 clips each into one folder, and reports and files are counted. Needs ffmpeg.
+0.5 dB of what ffmpeg hears; and all that again of what we save of it, as ffmpeg reads it. With --saves, twenty
+processes save 50 clips each into one folder, and reports and files are counted. Needs ffmpeg.
 """
 
 from __future__ import annotations

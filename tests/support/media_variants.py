@@ -211,6 +211,26 @@ def make(variant: Variant, folder: Path) -> Path:
     return path
 
 
+def draw(
+    path: Path,
+    picture: str | Path,
+    *options: str,
+    second: str | Path | None = None,
+    sound: str | None = None,
+    picture_late: float = 0.0,
+    sound_late: float = 0.0,
+    before: tuple[str, ...] = (),
+) -> Path:
+    """Make a file of inputs: what lavfi draws, or a file's path. `before` are options of the first input."""
+    command = []
+    for given, late in ((picture, picture_late), (second, 0.0), (sound, sound_late)):
+        if given is not None:
+            kind = [] if isinstance(given, Path) else ["-f", "lavfi"]
+            command += ["-itsoffset", str(late), *kind, *(before if given is picture else ()), "-i", str(given)]
+    _ffmpeg(*command, *options, str(path))
+    return path
+
+
 def judge(variant: Variant, path: Path) -> list[str]:
     """Compare our reading and saving with ffmpeg's; returns what differs, in words."""
     try:
