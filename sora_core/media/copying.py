@@ -16,6 +16,7 @@ from .tracks import open_video, picture_stream, sound_stream
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
+    from av.stream import Stream
 
 # Sound that mp4 holds and players play from it, by FFmpeg's names of decoders.
 COPIED_SOUND = ("aac", "mp3", "mp3float", "opus", "libopus", "flac", "ac3", "eac3", "alac")
@@ -68,7 +69,7 @@ def plan_copy(source: Path) -> CopyPlan | None:
 def copy_packets(given: InputContainer, made: OutputContainer, plan: CopyPlan) -> bool:
     """Write the packets of `given` as planned; returns whether there is sound among them."""
     stream, sound = picture_stream(given), sound_stream(given)
-    tracks = {stream.index: made.add_stream_from_template(stream)}
+    tracks: dict[int, Stream] = {stream.index: made.add_stream_from_template(stream)}
     encoded = None
     if plan.audio is not None:
         encoded = add_audio_stream(made, plan.audio)
@@ -85,7 +86,7 @@ def copy_packets(given: InputContainer, made: OutputContainer, plan: CopyPlan) -
             packet.pts, packet.dts = next(stamps)
         back = round(plan.zero / packet.time_base)
         packet.pts = None if packet.pts is None else packet.pts - back
-        packet.dts -= back
+        packet.dts = None if packet.dts is None else packet.dts - back
         packet.stream = tracks[index]
         made.mux(packet)
     if encoded is not None and plan.audio is not None:

@@ -80,7 +80,7 @@ def _chunks(name: str, container: InputContainer, stream: AudioStream) -> Iterat
             given = frame.format.name, frame.layout.name, frame.sample_rate
             # The rate of the frames, not of the header, which may leave out that HE-AAC doubles it.
             target = target or (_layout(frame), frame.sample_rate)
-            if given != setup:
+            if resampler is None or given != setup:
                 setup, resampler = given, av.AudioResampler("fltp", *target)
             for chunk in resampler.resample(frame):
                 count += 1
