@@ -20,11 +20,8 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import _paths  # noqa: F401 (for its effect on sys.path)
-from media_variants import judge, make, variants
+from media_variants import EXCEPTIONS, judge, make, variants
 from saving_at_once import save_at_once
-
-# What is known to differ, by the start of a variant's name, and why.
-EXCEPTIONS: dict[str, str] = {}
 
 
 def main() -> None:
