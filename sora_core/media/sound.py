@@ -56,8 +56,8 @@ def read_audio(path: str | Path) -> dict[str, Any] | None:
         chunks = list(_chunks(name, container, stream))
     if not chunks:
         return None
-    rate = chunks[0].sample_rate
-    return _placed(chunks, rate, timing.start, timing.duration)
+    audio = _placed(chunks, chunks[0].sample_rate, timing.start, timing.duration)
+    return audio if audio["waveform"].shape[-1] else None  # all of it is over before the picture begins
 
 
 def _chunks(name: str, container: InputContainer, stream: AudioStream) -> Iterator[AudioFrame]:

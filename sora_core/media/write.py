@@ -84,11 +84,12 @@ def write_video(
     import av
 
     path = Path(path)
-    ensure_mp4(path)
-    rate = frame_rate(fps)
-    ensure_writable(path.parent)
     # Frames that come in pieces are checked as they are encoded.
     with released(path), noting(None if saving is None else saving.notes):
+        ensure_mp4(path)
+        rate = frame_rate(fps)
+        ensure_writable(path.parent)
+        audio = audio if audio and audio["waveform"].shape[-1] else None
         pieces = _pieces(check_frames(frames))
         pixels = _as_uint8_frames(pieces if saving is None else saving.marked(pieces))
         # The first frame is made before the file: what cannot be written leaves nothing behind.
@@ -115,9 +116,9 @@ def remux(source: str | Path, path: str | Path, metadata: dict[str, str], saving
     Raises SoraError as `write_video`, for what is no video, and if the copy has not all frames.
     """
     source, path = Path(source), Path(path)
-    ensure_mp4(path)
-    ensure_writable(path.parent)
     with released(path):
+        ensure_mp4(path)
+        ensure_writable(path.parent)
         _remux(source, path, metadata, saving)
 
 

@@ -112,6 +112,16 @@ def test_channels_that_are_none_are_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_sound_of_no_length_is_none(tmp_path):
+    write_video(
+        tmp_path / "a.mp4",
+        torch.zeros(2, 32, 32, 3),
+        8,
+        audio=tone(1, [0], 8000) | {"waveform": tone(1, [0])["waveform"][..., :0]},
+    )
+    assert not probe(tmp_path / "a.mp4").has_audio and read_audio(tmp_path / "a.mp4") is None
+
+
 def test_a_hole_in_the_sound_stays_a_hole(tmp_path):
     """A second of the track is missing in the middle, and what follows is where it was."""
     click = "aevalsrc=0.4*sin(2*PI*440*t)*gte(t\\,1.8):s=48000:d=2,aselect=not(between(t\\,0.5\\,1.5))"
