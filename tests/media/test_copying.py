@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from media_variants import draw, first_time
+from ffmpeg_judge import draw, first_time
 
 from sora_core.errors import SoraError
 from sora_core.host.api.video import VideoFromFile

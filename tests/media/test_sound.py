@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from media_variants import draw
+from ffmpeg_judge import draw
 
 from sora_core.errors import SoraError
 from sora_core.media.clips import read_clip

@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from media_variants import draw
+from ffmpeg_judge import draw
 
 from sora_core.errors import SoraError
 from sora_core.host.core_nodes.video import GetVideoComponents, LoadVideo

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from media_variants import draw
+from ffmpeg_judge import draw
 from PIL import Image
 
 from sora_core.errors import SoraError

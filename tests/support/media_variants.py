@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import itertools
-import json
 import math
-import subprocess
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from ffmpeg_judge import WHITE, decoded, ffmpeg, first_time, rate_of
 from PIL import Image
 
 from sora_core.errors import SoraError
@@ -24,7 +22,6 @@ MOST_OFF = 3  # of 255, a pixel of a kept frame, on average over the frame
 MOST_LATE = 0.010  # seconds, of sound against picture
 MOST_LOUD = 0.5  # dB
 SECONDS = 1.0
-WHITE = "over white"
 FLASH = 0.5  # seconds after which the picture flashes and the sound begins
 
 H264, MPEG4 = ["libx264", "-preset", "ultrafast", "-g", "12"], ["mpeg4", "-g", "12", "-q:v", "2"]
@@ -211,29 +208,9 @@ def make(variant: Variant, folder: Path) -> Path:
         channels = "|".join([f"0.3*sin(2*PI*440*t)*gte(t\\,{FLASH})"] * LAYOUTS[variant.layout])
         tone = f"aevalsrc={channels}:s={variant.sound_rate}:d={variant.seconds}:c={variant.layout}"
         command += ["-itsoffset", str(late), "-f", "lavfi", "-i", tone]
-    _ffmpeg(*command, *variant.options, str(first))
+    ffmpeg(*command, *variant.options, str(first))
     if variant.container:
-        _ffmpeg("-i", str(first), "-c", "copy", *variant.container, str(path))
-    return path
-
-
-def draw(
-    path: Path,
-    picture: str | Path,
-    *options: str,
-    second: str | Path | None = None,
-    sound: str | None = None,
-    picture_late: float = 0.0,
-    sound_late: float = 0.0,
-    before: tuple[str, ...] = (),
-) -> Path:
-    """Make a file of inputs: what lavfi draws, or a file's path. `before` are options of the first input."""
-    command = []
-    for given, late in ((picture, picture_late), (second, 0.0), (sound, sound_late)):
-        if given is not None:
-            kind = [] if isinstance(given, Path) else ["-f", "lavfi"]
-            command += ["-itsoffset", str(late), *kind, *(before if given is picture else ()), "-i", str(given)]
-    _ffmpeg(*command, *options, str(path))
+        ffmpeg("-i", str(first), "-c", "copy", *variant.container, str(path))
     return path
 
 
@@ -282,7 +259,7 @@ def _judge_sound(variant: Variant, path: Path, name: str, audio: dict | None, ga
     wrong = []
     if abs(heard - wanted) > MOST_LATE:
         wrong.append(f"{name}: sound at {heard:.3f} s, ffmpeg hears it at {wanted:.3f} s")
-    theirs = tone_level(np.stack(heard_by_ffmpeg(path)))
+    theirs = tone_level(np.stack(heard_byffmpeg(path)))
     begin = round((wanted + 0.05) * rate)
     ours = level(wave[0, begin : begin + round(0.2 * rate)].numpy())
     if abs(20 * math.log10(max(ours, 1e-9) / (theirs * gain))) > MOST_LOUD:
@@ -323,7 +300,7 @@ def _judge_saved(variant: Variant, path: Path) -> list[str]:
 
 def _heard_at(path: Path) -> float:
     """Return the seconds after the first frame at which the tone begins, as ffmpeg decodes both."""
-    wave = np.abs(np.stack(heard_by_ffmpeg(path))).max(0)
+    wave = np.abs(np.stack(heard_byffmpeg(path))).max(0)
     # AVI stamps decoding: the first frame is shown at 0, whatever is made of that.
     begin = 0.0 if path.suffix == ".avi" else first_time(path, "v")
     return onset(wave) / rate_of(path) + first_time(path, "a") - begin
@@ -345,66 +322,3 @@ def tone_level(wave: np.ndarray) -> float:
     begin = onset(np.abs(wave).max(0))
     rest = wave.shape[1] - begin
     return level(wave[0, begin + rest // 10 : begin + rest // 2])
-
-
-def decoded(path: Path, shown: str = "") -> list[np.ndarray]:
-    """Read all frames `[H,W,3]` uint8 by ffmpeg, turned as the file says."""
-    form = "rgba" if shown == WHITE else "rgb24"
-    chain = f"{shown if shown != WHITE else ''}{',' * (shown not in ('', WHITE))}format={form}"
-    wide, high = _size(path, chain)
-    flags = ["-sws_flags", "bicubic+accurate_rnd+full_chroma_int"]
-    command = ["-i", str(path), "-map", "0:v:0", *flags, "-vf", chain, "-vsync", "passthrough", "-f", "rawvideo", "-"]
-    data = np.frombuffer(_ffmpeg(*command), np.uint8)
-    frames = data.reshape(-1, high, wide, len(form) if shown == WHITE else 3)
-    if shown == WHITE:
-        alpha = frames[..., 3:] / 255
-        frames = np.round(frames[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
-    return list(frames)
-
-
-def _size(path: Path, chain: str) -> tuple[int, int]:
-    command = ["-i", str(path), "-map", "0:v:0", "-vf", chain, "-frames:v", "1", "-f", "image2pipe", "-c:v", "bmp", "-"]
-    with Image.open(io.BytesIO(_ffmpeg(*command))) as picture:
-        return picture.size
-
-
-def heard_by_ffmpeg(path: Path) -> list[np.ndarray]:
-    """Read the sound by ffmpeg, a wave for each channel."""
-    data = np.frombuffer(_ffmpeg("-i", str(path), "-map", "0:a:0", "-f", "f32le", "-"), np.float32)
-    channels = int(_probed(path, "a", "stream=channels"))
-    return list(data.reshape(-1, channels).T)
-
-
-def rate_of(path: Path) -> int:
-    """Return the samples per second of the sound."""
-    return int(_probed(path, "a", "stream=sample_rate"))
-
-
-def first_time(path: Path, kind: str) -> float:
-    """Return the time stamp of the first frame of a track "v" or "a"."""
-    return float(_probed(path, kind, "frame=pts_time", "-read_intervals", "%+#8"))
-
-
-def _probed(path: Path, kind: str, entry: str, *options: str) -> str:
-    command = [
-        "ffprobe",
-        "-v",
-        "error",
-        *options,
-        "-select_streams",
-        f"{kind}:0",
-        "-show_entries",
-        entry,
-        "-of",
-        "json",
-    ]
-    data = json.loads(subprocess.run([*command, str(path)], capture_output=True, check=True).stdout)
-    section, name = entry.split("=")
-    return str(next(row[name] for row in data[f"{section}s"] if name in row))
-
-
-def _ffmpeg(*arguments: str) -> bytes:
-    done = subprocess.run(["ffmpeg", "-v", "error", "-y", *arguments], capture_output=True, stdin=subprocess.DEVNULL)
-    if done.returncode:
-        raise RuntimeError(f"ffmpeg {' '.join(arguments)}: {done.stderr.decode()[-400:]}")
-    return done.stdout
