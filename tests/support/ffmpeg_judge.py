@@ -54,7 +54,7 @@ def _size(path: Path, chain: str) -> tuple[int, int]:
         return picture.size
 
 
-def heard_byffmpeg(path: Path) -> list[np.ndarray]:
+def heard_by_ffmpeg(path: Path) -> list[np.ndarray]:
     """Read the sound by ffmpeg, a wave for each channel."""
     data = np.frombuffer(ffmpeg("-i", str(path), "-map", "0:a:0", "-f", "f32le", "-"), np.float32)
     channels = int(_probed(path, "a", "stream=channels"))

@@ -259,7 +259,7 @@ def _judge_sound(variant: Variant, path: Path, name: str, audio: dict | None, ga
     wrong = []
     if abs(heard - wanted) > MOST_LATE:
         wrong.append(f"{name}: sound at {heard:.3f} s, ffmpeg hears it at {wanted:.3f} s")
-    theirs = tone_level(np.stack(heard_byffmpeg(path)))
+    theirs = tone_level(np.stack(heard_by_ffmpeg(path)))
     begin = round((wanted + 0.05) * rate)
     ours = level(wave[0, begin : begin + round(0.2 * rate)].numpy())
     if abs(20 * math.log10(max(ours, 1e-9) / (theirs * gain))) > MOST_LOUD:
@@ -300,7 +300,7 @@ def _judge_saved(variant: Variant, path: Path) -> list[str]:
 
 def _heard_at(path: Path) -> float:
     """Return the seconds after the first frame at which the tone begins, as ffmpeg decodes both."""
-    wave = np.abs(np.stack(heard_byffmpeg(path))).max(0)
+    wave = np.abs(np.stack(heard_by_ffmpeg(path))).max(0)
     # AVI stamps decoding: the first frame is shown at 0, whatever is made of that.
     begin = 0.0 if path.suffix == ".avi" else first_time(path, "v")
     return onset(wave) / rate_of(path) + first_time(path, "a") - begin
