@@ -29,7 +29,7 @@ def cases():
         yield pytest.param(variant, id=variant.name, marks=() if quick else pytest.mark.slow)
 
 
-@pytest.mark.parametrize("variant", cases())
+@pytest.mark.parametrize("variant", list(cases()))
 def test_read_and_saved_as_ffmpeg_has_it(tmp_path, variant):
     if variant.name.startswith(tuple(EXCEPTIONS)):
         pytest.skip(f"listed: {EXCEPTIONS[next(name for name in EXCEPTIONS if variant.name.startswith(name))]}")

@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from ffmpeg_judge import WHITE, decoded, ffmpeg, first_time, rate_of
+from ffmpeg_judge import WHITE, decoded, ffmpeg, first_time, heard_by_ffmpeg, rate_of
 from PIL import Image
 
 from sora_core.errors import SoraError
