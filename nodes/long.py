@@ -177,18 +177,20 @@ class SoraLongVideo(io.ComfyNode):
 
 def _rendered(cls: type[io.ComfyNode], plan: LongPlan, prefix: str) -> io.NodeOutput:
     """Render a plan into the next free file of a prefix, and return it."""
+    from sora_core.files import released
     from sora_core.host.saving import saving_of
 
     saving = saving_of(cls.hidden)
     path, subfolder = desk().output_path(prefix, ".mp4", plan.width, plan.height)
-    plan.render(
-        path,
-        saving=saving,
-        # Named by what is made and not by the file: after a stop, the same node may be given another free number.
-        folder=lambda render: path.parent / f".sora_long_{render[:16]}.segments",
-        progress=lambda done: desk().show_text(cls.hidden.unique_id, str(done)),
-        metadata=desk().metadata(cls.hidden),
-    )
+    with released(path):
+        plan.render(
+            path,
+            saving=saving,
+            # Named by what is made and not by the file: after a stop, the same node may be given another free number.
+            folder=lambda render: path.parent / f".sora_long_{render[:16]}.segments",
+            progress=lambda done: desk().show_text(cls.hidden.unique_id, str(done)),
+            metadata=desk().metadata(cls.hidden),
+        )
     return saved_video(cls, path, subfolder, [*plan.notes, *saving.notes])
 
 

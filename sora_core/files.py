@@ -29,6 +29,7 @@ from safetensors import SafetensorError
 
 from .errors import SoraError, expect
 
+CLAIM = ".claim"  # ending of the hidden file that claims a name
 WEIGHTS = Path(__file__).parent / "weights"  # of all embedded networks
 
 # Suffixes and MIME types of media files. Who takes fewer of them, or some of two kinds, says so where it does.
@@ -128,6 +129,56 @@ def write_error(path: Path, error: OSError) -> SoraError:
     return SoraError(f"Writing {path} failed ({error.strerror or error}): use another folder.")
 
 
+# Names that this process has claimed and not written yet, with the process: a fork has not claimed what its parent did.
+_claims: dict[Path, int] = {}
+
+
+def claim(path: Path) -> bool:
+    """Claim the name `path` for a file that is still to be made, against all other threads and processes.
+
+    A hidden file `.NAME.claim` says so, until `written_beside` has put the file there, or `release` gives the name
+    up. Returns False where there is such a file already, or somebody has claimed it.
+    """
+    try:
+        with open(_mark(path), "x", encoding="utf-8") as file:
+            file.write(owner())
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise write_error(path, error) from error
+    # Whoever had it before may have finished between a look at the folder and now.
+    if os.path.lexists(path):
+        _mark(path).unlink(missing_ok=True)
+        return False
+    _claims[path] = os.getpid()
+    return True
+
+
+def release(*paths: Path) -> None:
+    """Give claimed names up. Names that this process has not claimed are left alone."""
+    for path in paths:
+        if _claims.pop(path, None) == os.getpid():
+            _mark(path).unlink(missing_ok=True)
+
+
+@contextmanager
+def released(path: Path) -> Iterator[None]:
+    """Give up the claim on `path`, if there is one, when the block ends: the file is there, or it failed."""
+    try:
+        yield
+    finally:
+        release(path)
+
+
+@atexit.register
+def _release_all() -> None:
+    release(*list(_claims))
+
+
+def _mark(path: Path) -> Path:
+    return path.with_name(f".{path.name}{CLAIM}")
+
+
 @contextmanager
 def written_beside(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path next to `path`. It is renamed to `path` on success, and removed on any failure.
@@ -148,12 +199,12 @@ def written_beside(path: str | Path) -> Iterator[Path]:
         raise SoraError(f"Writing {path} failed ({error}): free some space or use another folder.") from error
     finally:
         part.unlink(missing_ok=True)
+        release(path)
 
 
 # -- what processes leave ------------------------------------------------------------------------------------
 _count = itertools.count()
 _PART = re.compile(r"\..*\.([0-9a-f]{8})\.(\d+)\.\d+\.part(\.[^.]*)?")
-_CLAIM = ".claim"  # of a name, see `owner`
 _OLD_PART = re.compile(r"\..*\.(\d+)\.part(\.[^.]*)?")  # of versions that did not name the machine
 _TEMP = re.compile(r"sora-([0-9a-f]{8})-(\d+)-[0-9a-f]{32}")
 _OLD_TEMP = re.compile(r"sora-(\d+)")
@@ -218,7 +269,7 @@ def owner() -> str:
 
 def _is_dead_claim(entry: os.DirEntry[str]) -> bool:
     """Return whether a hidden file `.NAME.claim` is of a process that is dead, by what `owner` wrote into it."""
-    if not entry.name.endswith(_CLAIM) or not entry.is_file(follow_symlinks=False) or entry.stat().st_size > 64:
+    if not entry.name.endswith(CLAIM) or not entry.is_file(follow_symlinks=False) or entry.stat().st_size > 64:
         return False
     machine, _, process = Path(entry.path).read_text("ascii", "replace").strip().rpartition(" ")
     if not process.isdigit() or _alive(int(process)):

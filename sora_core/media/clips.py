@@ -6,14 +6,10 @@ one source frame. What is too long or too large is refused from what its header 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,7 +17,8 @@ from ..errors import expect
 from .frames import MULTIPLE, fit_frames, fitted_size, resample
 from .sizes import MAX_BYTES, check_rate, check_source, frame_bytes
 from .sound import read_audio
-from .video import VideoInfo, decode_frames, probe, upright
+from .timing import Timing, read_timing
+from .video import VideoInfo, probe, timed_frames
 
 MAX_SECONDS = 120.0
 MAX_READ_RATE = 240  # frames per second: cameras record slow motion at more than any clip that is made has
@@ -55,11 +52,13 @@ def read_clip(
     """
     path = Path(path)
     info = probe(path)
-    rate = fps or float(info.fps)
-    limit = _check_header(path.name, info, rate, size, multiple)
+    _check_length(path.name, info, info.duration)  # Before the packets of a film are looked through.
+    timing = read_timing(path)
+    rate = fps or float(timing.rate)
+    limit = _check_header(path.name, info, timing, rate, size, multiple)
     frames: list[Tensor] = []
     source = None
-    for pixels in resample(_timed_frames(path, info.fps), rate, 1 / float(info.fps)):
+    for pixels in resample(timed_frames(path), rate, timing.last):
         expect(
             len(frames) < min(limit, MAX_SECONDS * rate + 1),
             f"{path.name} is longer than its header says: more than {len(frames)} frames. Cut it.",
@@ -71,8 +70,8 @@ def read_clip(
         frames.append(fit_frames(torch.from_numpy(pixels)[None].float().div_(255), size, multiple)[0])
     expect(bool(frames), f"{path.name} has no frames.")
     notes = []
-    if fps and abs(fps - float(info.fps)) > 1e-3:
-        notes.append(f"{path.name}: {float(info.fps):g} to {fps:g} frames per second.")
+    if fps and abs(fps - float(timing.rate)) > 1e-3:
+        notes.append(f"{path.name}: {float(timing.rate):g} to {fps:g} frames per second.")
     height, width = frames[0].shape[:2]
     # Turned upright, width and height may have changed places: nothing worth a note.
     if (width, height) not in ((info.width, info.height), (info.height, info.width)):
@@ -80,34 +79,29 @@ def read_clip(
     return Clip(torch.stack(frames), rate, read_audio(path) if sound else None, tuple(notes))
 
 
-def _check_header(name: str, info: VideoInfo, rate: float, size: tuple[int, int] | None, multiple: int) -> int:
-    """Return how many frames fit into memory. Raises SoraError when the header says that there are more."""
+def _check_length(name: str, info: VideoInfo, seconds: float) -> None:
+    """Raise SoraError for more seconds than are read."""
     expect(
-        info.fps > 0 and info.width > 0 and info.height > 0, f"{name} holds no frames that can be read: use another."
-    )
-    check_rate(rate, MAX_READ_RATE)
-    check_source(name, info.width, info.height)
-    expect(
-        info.duration <= MAX_SECONDS,
-        f"{name} is {info.duration:.0f} s of {info.width}x{info.height}; at most {MAX_SECONDS:.0f} s are read. "
+        seconds <= MAX_SECONDS,
+        f"{name} is {seconds:.0f} s of {info.width}x{info.height}; at most {MAX_SECONDS:.0f} s are read. "
         "Cut out the part that you need.",
     )
+
+
+def _check_header(
+    name: str, info: VideoInfo, timing: Timing, rate: float, size: tuple[int, int] | None, multiple: int
+) -> int:
+    """Return how many frames fit into memory. Raises SoraError when the file has more, before they are decoded."""
+    expect(info.width > 0 and info.height > 0, f"{name} holds no frames that can be read: use another.")
+    check_rate(rate, MAX_READ_RATE)
+    check_source(name, info.width, info.height)
+    _check_length(name, info, timing.duration)
     fitted_size(info.width, info.height, size, multiple)
     wide, high = size or (info.width, info.height)
     limit = MAX_BYTES // frame_bytes(wide, high)
     expect(
-        info.duration * rate <= limit,
-        f"{name} is {info.duration * rate:.0f} frames of {wide}x{high}; {limit} of that size fit into the limit of "
+        timing.duration * rate <= limit,
+        f"{name} is {timing.duration * rate:.0f} frames of {wide}x{high}; {limit} of that size fit into the limit of "
         f"{MAX_BYTES >> 30} GiB. Use a smaller size or a shorter video.",
     )
     return limit
-
-
-def _timed_frames(path: Path, rate: Fraction) -> Iterator[tuple[float, np.ndarray]]:
-    """Yield frames `[H,W,3]` uint8 with their times in seconds, which rise."""
-    latest, count = -math.inf, 0
-    for frame in decode_frames(path):
-        time = frame.time if frame.time is not None else count / float(rate)
-        if time > latest:  # a container may repeat a time stamp
-            yield time, upright(frame)
-            latest, count = time, count + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -12,12 +13,13 @@ import numpy as np
 import torch
 
 from ..errors import SoraError, expect
-from ..files import is_file
+from .frames import resample
 from .sizes import check_source, frame_bytes
+from .timing import read_timing
+from .tracks import open_video, picture_stream
 
 if TYPE_CHECKING:
     import av
-    from av.container import InputContainer
 
 # Decoded video as float32 is large: 10 s of 1080p is 7 GB. Refuse more than this in one piece.
 MAX_READ_BYTES = 8 << 30
@@ -40,7 +42,7 @@ class VideoInfo:
 def probe(path: str | Path) -> VideoInfo:
     """Read size, rate, length and metadata of a video file. Raises SoraError if it is none."""
     with open_video(path) as container:
-        stream = container.streams.video[0]
+        stream = picture_stream(container)
         # Without a decoder, as in a file that is cut short, nothing is known of the pictures.
         expect(hasattr(stream, "width"), f"{Path(path).name} has no pictures that can be read: use another file.")
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
@@ -59,26 +61,8 @@ def probe(path: str | Path) -> VideoInfo:
         )
 
 
-def open_video(path: str | Path) -> InputContainer:
-    """Open a file that has a picture track. Raises SoraError if there is no such file, or it has none."""
-    import av
-
-    path = Path(path)
-    expect(is_file(path), f"There is no video file {str(path)!r}: check the name.")
-    try:
-        container = av.open(str(path))
-    except (av.FFmpegError, OSError) as error:
-        raise SoraError(
-            f"{path.name} cannot be read as a video ({error.strerror}): use an mp4, webm or mov file."
-        ) from error
-    if not container.streams.video:
-        container.close()
-        raise SoraError(f"{path.name} has no picture track: use a video file.")
-    return container
-
-
-def decode_frames(path: str | Path, start: float = 0.0) -> Iterator[av.VideoFrame]:
-    """Decode the picture track frame by frame, from the key frame at or before `start` seconds on.
+def decode_frames(path: str | Path) -> Iterator[av.VideoFrame]:
+    """Decode the picture track frame by frame.
 
     Raises SoraError where the file is damaged, saying after how many frames.
     """
@@ -86,10 +70,8 @@ def decode_frames(path: str | Path, start: float = 0.0) -> Iterator[av.VideoFram
 
     count = 0
     with open_video(path) as container:
-        stream = container.streams.video[0]
+        stream = picture_stream(container)
         stream.thread_type = "AUTO"
-        if start > 0 and stream.time_base:
-            container.seek(int(start / stream.time_base), stream=stream)
         try:
             for frame in container.decode(stream):
                 yield frame
@@ -109,17 +91,33 @@ def upright(frame: av.VideoFrame) -> np.ndarray:
     return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
 
 
+def timed_frames(path: str | Path, start: float = 0.0) -> Iterator[tuple[float, np.ndarray]]:
+    """Yield frames `[H,W,3]` uint8, turned upright, with their times in seconds from the first frame's, which rise.
+
+    start: seconds before which frames are left out. Memory holds one frame.
+    """
+    for time, frame in read_timing(path).timed(decode_frames(path)):
+        if time >= start - 1e-6:
+            yield time, upright(frame)
+
+
 def iter_frames(path: str | Path, *, start: float = 0.0, max_frames: int | None = None) -> Iterator[np.ndarray]:
-    """Yield frames `[H,W,3]` uint8, turned upright, from `start` seconds on. Memory holds one frame."""
-    count = 0
-    for frame in decode_frames(path, start):
-        if max_frames is not None and count >= max_frames:
-            return
-        # Seeking lands on a key frame, which may lie well before the start.
-        if start > 0 and frame.time is not None and frame.time < start - 1e-6:
-            continue
-        yield upright(frame)
-        count += 1
+    """Yield all frames `[H,W,3]` uint8 in order, turned upright, from `start` seconds on. Memory holds one frame."""
+    if start > 0:
+        yield from itertools.islice((pixels for _, pixels in timed_frames(path, start)), max_frames)
+    else:
+        yield from map(upright, itertools.islice(decode_frames(path), max_frames))
+
+
+def steady_frames(path: str | Path, start: float = 0.0) -> Iterator[np.ndarray]:
+    """Yield frames `[H,W,3]` uint8 at the rate of `read_timing(path)`, from `start` seconds on.
+
+    Those of a constant rate are all frames in order; where it varies, each moment gets the frame that is nearest.
+    """
+    timing = read_timing(path)
+    if timing.constant:
+        return iter_frames(path, start=start)
+    return resample(timed_frames(path, start), float(timing.rate), timing.last)
 
 
 def read_video(
@@ -127,13 +125,16 @@ def read_video(
 ) -> tuple[torch.Tensor, Fraction]:
     """Read all frames as `[T,H,W,3]` float 0..1, and the frame rate.
 
+    A variable rate becomes constant, the mean: each moment gets the frame that is nearest.
+
     Raises SoraError if the file is no video, has no frames, or would need more than `max_bytes` of memory.
     """
     info = probe(path)
     check_source(Path(path).name, info.width, info.height)
+    rate = read_timing(path).rate
     limit = max_bytes // max(frame_bytes(info.width, info.height), 1)
     frames: list[torch.Tensor] = []
-    for pixels in iter_frames(path, start=start, max_frames=max_frames):
+    for pixels in itertools.islice(steady_frames(path, start), max_frames):
         expect(
             len(frames) < limit,
             f"{Path(path).name} has more than {limit} frames of {info.width}x{info.height}, too many for memory: "
@@ -142,4 +143,4 @@ def read_video(
         frames.append(torch.from_numpy(pixels))
     expect(bool(frames), f"{Path(path).name} has no frames from {start} s on: use an earlier start.")
     video = torch.stack(frames)
-    return video.float().div_(255), info.fps
+    return video.float().div_(255), rate

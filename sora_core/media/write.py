@@ -17,11 +17,15 @@ import torch
 from torch import Tensor
 
 from ..errors import SoraError, expect
-from ..files import ensure_mp4, ensure_writable, write_error, written_beside
+from ..files import ensure_mp4, ensure_writable, released, write_error, written_beside
 from ..safety.gate import check_frames, noting
+from .copying import copy_packets, plan_copy
+from .saved import check_saved
 from .sizes import check_rate
-from .sound import encode_audio
-from .video import open_video
+from .sound import add_audio_stream, encode_audio, read_audio
+from .timing import read_timing
+from .tracks import open_video
+from .video import probe, steady_frames
 
 if TYPE_CHECKING:
     from av import VideoStream
@@ -80,11 +84,12 @@ def write_video(
     import av
 
     path = Path(path)
-    ensure_mp4(path)
-    rate = frame_rate(fps)
-    ensure_writable(path.parent)
     # Frames that come in pieces are checked as they are encoded.
-    with noting(None if saving is None else saving.notes):
+    with released(path), noting(None if saving is None else saving.notes):
+        ensure_mp4(path)
+        rate = frame_rate(fps)
+        ensure_writable(path.parent)
+        audio = audio if audio and audio["waveform"].shape[-1] else None
         pieces = _pieces(check_frames(frames))
         pixels = _as_uint8_frames(pieces if saving is None else saving.marked(pieces))
         # The first frame is made before the file: what cannot be written leaves nothing behind.
@@ -98,36 +103,48 @@ def write_video(
                 raise write_error(path, OSError(error.errno, error.strerror)) from error
             if saving is not None:
                 saving.seal(part, path.name)
+            check_saved(part, path.name, count, sound=audio is not None)
     return count
 
 
 def remux(source: str | Path, path: str | Path, metadata: dict[str, str], saving: SavingSteps | None = None) -> None:
-    """Copy a video into an mp4 with `metadata` and the credentials of `saving`, without encoding it again.
+    """Copy a video into an mp4 with `metadata` and the credentials of `saving`, without encoding its picture again.
 
-    Raises SoraError as `write_video`, and for what is no video.
+    Sound that mp4 cannot hold is encoded as AAC, with a note. So is the picture where its file does not tell when a
+    frame is shown, close to lossless.
+
+    Raises SoraError as `write_video`, for what is no video, and if the copy has not all frames.
     """
+    source, path = Path(source), Path(path)
+    with released(path):
+        ensure_mp4(path)
+        ensure_writable(path.parent)
+        _remux(source, path, metadata, saving)
+
+
+def _remux(source: Path, path: Path, metadata: dict[str, str], saving: SavingSteps | None) -> None:
     import av
 
-    path = Path(path)
-    ensure_mp4(path)
-    ensure_writable(path.parent)
+    notes = [] if saving is None else saving.notes
+    plan = plan_copy(source)
+    if plan is None:
+        notes.append(f"{source.name} was encoded again: it does not say when its frames are shown.")
+        rate, tags = read_timing(source).rate, {**probe(source).metadata, **metadata}
+        sound = read_audio(source)
+        write_video(path, steady_frames(source), rate, metadata=tags, crf=SAVED_CRF, audio=sound, saving=saving)
+        return
+    notes.extend(plan.notes)
     with open_video(source) as given, written_beside(path) as part:
         try:
             with av.open(str(part), "w", format="mp4", options=CONTAINER) as made:
                 for key, value in {**given.metadata, **metadata}.items():
                     made.metadata[key] = value
-                streams = {
-                    s.index: made.add_stream_from_template(s)
-                    for s in (*given.streams.video[:1], *given.streams.audio[:1])
-                }
-                for packet in given.demux(*(given.streams[index] for index in streams)):
-                    if packet.dts is not None:
-                        packet.stream = streams[packet.stream.index]
-                        made.mux(packet)
+                heard = copy_packets(given, made, plan)
         except av.FFmpegError as error:
             raise write_error(path, OSError(error.errno, error.strerror)) from error
         if saving is not None:
             saving.seal(part, path.name)
+        check_saved(part, path.name, plan.frames, sound=heard, source=source)
 
 
 def _encode(
@@ -145,7 +162,7 @@ def _encode(
         for key, value in metadata.items():
             container.metadata[key] = value
         stream = _picture_stream(container, rate, crf)
-        sound = container.add_stream("aac", rate=int(audio["sample_rate"])) if audio else None
+        sound = add_audio_stream(container, audio) if audio else None
         shape: tuple[int, ...] | None = None
         count = 0
         for pixels in frames:

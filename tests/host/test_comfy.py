@@ -233,6 +233,8 @@ def test_files_and_tags_are_the_hosts(hosts, tmp_path):
     native, _, _ = hosts
     assert list(current.desk().model_files()) == ["sora-mini", TINY] or TINY in current.desk().model_files()
     assert current.desk().output_path("video/sora", ".mp4", 8, 8) == (tmp_path / "sora_00001_.mp4", "video")
+    # The name is claimed, for another server with this folder counts as this one does.
+    assert current.desk().output_path("video/sora", ".mp4", 8, 8)[0].name == "sora_00002_.mp4"
     hidden = SimpleNamespace(prompt={"1": {}}, extra_pnginfo={"workflow": {"nodes": []}})
     assert current.desk().metadata(hidden) == {"prompt": '{"1": {}}', "workflow": '{"nodes": []}'}
     sys.modules["comfy.cli_args"].args.disable_metadata = True

@@ -160,7 +160,7 @@ def test_what_cannot_be_read_is_refused(tmp_path, monkeypatch):
 def test_long_and_large_videos_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
     path = write(tmp_path / "a.mp4", 12)
     decoded = []
-    monkeypatch.setattr(clips, "_timed_frames", lambda *_: decoded.append(1) or iter(()))
+    monkeypatch.setattr(clips, "timed_frames", lambda *_: decoded.append(1) or iter(()))
     monkeypatch.setattr(clips, "MAX_SECONDS", 1.0)
     with pytest.raises(SoraError, match="at most 1 s"):
         read_clip(path)
@@ -181,5 +181,6 @@ def test_sound_of_parts():
     made = join_audio([(None, 0.5), (sound, 1.0), (other, 1.0)])
     assert made["sample_rate"] == 800 and made["waveform"].shape == (1, 2, 2000)
     wave = made["waveform"][0, 0]
-    assert (wave[:400] == 0).all() and (wave[400:1200] == 1).all() and (wave[1200:] == 0.5).all()
+    assert (wave[:400] == 0).all() and (wave[400:1200] == 1).all()
+    assert torch.allclose(wave[1200:], torch.tensor(0.5), atol=1e-3)
     assert join_audio([(None, 1.0)]) is None

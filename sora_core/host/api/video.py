@@ -14,6 +14,7 @@ import torch
 
 from ...errors import expect
 from ...media.sound import read_audio
+from ...media.timing import read_timing
 from ...media.video import VideoInfo, probe, read_video
 from ...media.write import remux, write_video
 
@@ -171,15 +172,15 @@ class VideoFromFile(VideoInput):
 
     def get_frame_count(self) -> int:
         """Return the number of frames, without decoding."""
-        return self.info.frames
+        return read_timing(self._file).frames
 
     def get_frame_rate(self) -> Fraction:
-        """Return the frames per second, without decoding."""
-        return self.info.fps
+        """Return the frames per second, without decoding; the mean where they vary."""
+        return read_timing(self._file).rate
 
     def get_duration(self) -> float:
         """Return the seconds, without decoding."""
-        return self.info.duration
+        return self.info.duration or read_timing(self._file).duration
 
     def get_container_format(self) -> str:
         """Return the file's suffix, less its dot."""

@@ -11,7 +11,7 @@ from comfy.cli_args import args
 from ...loading.checkpoint import embedded_models
 from ...loading.lora import embedded_loras
 from ..desk.desk import metadata_of
-from ..desk.folders import Folders
+from ..desk.folders import Folders, claim_next
 
 FOLDER = "sora"  # of checkpoints of ours, in ComfyUI's models folder
 
@@ -45,11 +45,14 @@ class ComfyDesk:
         return Folders(*(Path(getattr(folder_paths, f"get_{kind}_directory")()) for kind in kinds))
 
     def output_path(self, prefix: str, suffix: str, width: int, height: int) -> tuple[Path, str]:
-        """Choose the next free file of a prefix, as ComfyUI's own savers do."""
+        """Choose the next free file of a prefix, as ComfyUI's own savers do, and claim its name.
+
+        ComfyUI counts what lies in the folder. That alone would give one number to two servers with one folder.
+        """
         folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
             prefix, folder_paths.get_output_directory(), width, height
         )
-        return Path(folder) / f"{name}_{counter:05}_{suffix}", subfolder
+        return claim_next(Path(folder), name, suffix, counter), subfolder
 
     def metadata(self, hidden: Any) -> dict[str, str]:
         """Write `prompt` and `workflow` as JSON, nothing where ComfyUI was started with --disable-metadata."""

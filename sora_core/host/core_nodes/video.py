@@ -139,11 +139,11 @@ class SaveVideo(WritesOutput):
         crf = (chosen.get("encoding") or {}).get("crf")
         # For %width% and %height% in the prefix.
         width, height = video.get_dimensions()
+        saving = saving_of(cls.hidden)
         path, subfolder = current().next_file(filename_prefix, ".mp4", "output", width, height)
         tags = dict(cls.hidden.extra_pnginfo or {})
         if cls.hidden.prompt is not None:
             tags["prompt"] = cls.hidden.prompt
-        saving = saving_of(cls.hidden)
         video.save_to(path, metadata=tags, crf=crf, saving=saving)
         tell_saved(cls.hidden, saving)
         saved = ui.SavedResult(path.name, subfolder, io.FolderType.output)

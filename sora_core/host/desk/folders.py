@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -19,7 +18,19 @@ from datetime import datetime
 from pathlib import Path
 
 from ...errors import SoraError, expect
-from ...files import PICTURES, VIDEOS, ensure_writable, exists, is_file, is_folder, make_private, own_temp
+from ...files import (
+    CLAIM,
+    PICTURES,
+    VIDEOS,
+    claim,
+    ensure_writable,
+    exists,
+    is_file,
+    is_folder,
+    make_private,
+    own_temp,
+    release,
+)
 from ...words import did_you_mean
 
 IMAGE_SUFFIXES = (*PICTURES, ".gif")
@@ -107,7 +118,8 @@ class Folders:
     ) -> tuple[Path, str]:
         """Return the path for the next file of `prefix`, and its subfolder. Makes the folder.
 
-        No other run in this process gets the same path, even before the file is there.
+        The name is claimed: no other run, in this process or another, gets the same path, even before the file is
+        there. It is free again when the file is written, the run ends or the program does.
 
         Raises SoraError when the prefix leaves the folder or the folder cannot be written.
         """
@@ -115,14 +127,12 @@ class Folders:
         stem = target.name
         pattern = re.compile(re.escape(stem) + r"_(\d+)_?\.[^.]+$")
         subfolder = target.parent.relative_to(self.of(kind).resolve()).as_posix()
-        with _lock:
-            names = os.listdir(target.parent) + [path.name for path in _promised if path.parent == target.parent]
-            taken = [int(m.group(1)) for name in names if (m := pattern.match(name))]
-            path = target.parent / f"{stem}_{max(taken, default=0) + 1:05}_{suffix}"
-            block = _block.get()
-            if block is not None:
-                block.promised.append(path)
-                _promised.add(path)
+        names = [name.removeprefix(".").removesuffix(CLAIM) for name in os.listdir(target.parent)]
+        taken = [int(m.group(1)) for name in names if (m := pattern.match(name))]
+        path = claim_next(target.parent, stem, suffix, max(taken, default=0) + 1)
+        block = _block.get()
+        if block is not None:
+            block.promised.append(path)
         return path, "" if subfolder == "." else subfolder
 
     def _target(self, prefix: str, kind: str, width: int, height: int) -> Path:
@@ -136,6 +146,15 @@ class Folders:
         )
         ensure_writable(target.parent)
         return target
+
+
+def claim_next(folder: Path, stem: str, suffix: str, number: int) -> Path:
+    """Claim the first free name `STEM_NUMBER_SUFFIX` in a folder, from `number` on. Raises SoraError as `claim`."""
+    while True:
+        path = folder / f"{stem}_{number:05}_{suffix}"
+        if claim(path):
+            return path
+        number += 1
 
 
 def safe_join(root: Path, name: str) -> Path:
@@ -175,9 +194,6 @@ class _Block:
 
 # Not one per process: two hosts may run at once, each in its own thread or task.
 _block: ContextVar[_Block | None] = ContextVar("folders", default=None)
-# This one is: two hosts may write to one folder. A path counts as taken until its block ends.
-_promised: set[Path] = set()
-_lock = threading.Lock()
 
 
 def current() -> Folders:
@@ -195,5 +211,4 @@ def using(folders: Folders) -> Iterator[None]:
         yield
     finally:
         _block.reset(token)
-        with _lock:
-            _promised.difference_update(block.promised)
+        release(*block.promised)

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from ...media.sound import read_audio
-from ...media.video import iter_frames
+from ...media.video import iter_frames, steady_frames
 from ...media.write import write_video
 from ...safety import gate
 from ...safety.frames import FrameChecker, FrameReport
@@ -175,5 +175,5 @@ def _concealed(path: Path, video: VideoInput) -> Path:
     with tempfile.NamedTemporaryFile(suffix=".mp4", dir=folder, delete=False) as file:
         made = Path(file.name)
     # Close to lossless: most of its frames are those of the file.
-    write_video(made, iter_frames(path), video.get_frame_rate(), crf=12, audio=read_audio(path))
+    write_video(made, steady_frames(path), video.get_frame_rate(), crf=12, audio=read_audio(path))
     return made

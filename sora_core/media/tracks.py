@@ -1,0 +1,59 @@
+"""Which tracks of a file are its picture and its sound. PyAV opens the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import SoraError, expect
+from ..files import is_file
+
+if TYPE_CHECKING:
+    from av import AudioStream, VideoStream
+    from av.container import InputContainer
+
+# Bits of FFmpeg's AV_DISPOSITION_*, which older PyAV has no names for.
+DEFAULT, ATTACHED_PIC, TIMED_THUMBNAILS = 1, 1 << 10, 1 << 11
+
+
+def open_video(path: str | Path) -> InputContainer:
+    """Open a file that has a picture track. Raises SoraError if there is no such file, or it has none."""
+    import av
+
+    path = Path(path)
+    expect(is_file(path), f"There is no video file {str(path)!r}: check the name.")
+    try:
+        container = av.open(str(path))
+    except (av.FFmpegError, OSError) as error:
+        raise SoraError(
+            f"{path.name} cannot be read as a video ({error.strerror}): use an mp4, webm or mov file."
+        ) from error
+    if not _pictures(container):
+        cover = " (its picture is a cover)" if container.streams.video else ""
+        container.close()
+        raise SoraError(f"{path.name} has no picture track{cover}: use a video file.")
+    return container
+
+
+def picture_stream(container: InputContainer) -> VideoStream:
+    """Choose the picture track of what `open_video` opened: the default one, of several the largest."""
+
+    def rank(stream: VideoStream) -> tuple[bool, bool, int]:
+        return _disposition(stream) & DEFAULT != 0, stream.frames != 1, stream.width * stream.height
+
+    return max(_pictures(container), key=rank)  # the first of equal ones
+
+
+def sound_stream(container: InputContainer) -> AudioStream | None:
+    """Choose the sound track: the default one, or else the first; None where there is none."""
+    streams = container.streams.audio
+    return max(streams, key=lambda stream: _disposition(stream) & DEFAULT != 0, default=None)
+
+
+def _pictures(container: InputContainer) -> list[VideoStream]:
+    """List the picture tracks that are no cover of an album and no thumbnail."""
+    return [s for s in container.streams.video if not _disposition(s) & (ATTACHED_PIC | TIMED_THUMBNAILS)]
+
+
+def _disposition(stream: VideoStream | AudioStream) -> int:
+    return int(getattr(stream, "disposition", DEFAULT))
