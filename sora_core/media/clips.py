@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from ..errors import expect
 from .frames import MULTIPLE, fit_frames, fitted_size, resample
 from .sizes import MAX_BYTES, check_rate, frame_bytes
 from .sound import read_audio
-from .video import VideoInfo, decode_frames, probe, upright
+from .video import VideoInfo, decode_frames, probe
 
 MAX_SECONDS = 120.0
 MAX_READ_RATE = 240  # frames per second: cameras record slow motion at more than any clip that is made has
@@ -59,7 +58,7 @@ def read_clip(
     limit = _check_header(path.name, info, rate, size, multiple)
     frames: list[Tensor] = []
     source = None
-    for pixels in resample(_timed_frames(path, info.fps), rate, 1 / float(info.fps)):
+    for pixels in resample(_timed_frames(path, info), rate, 1 / float(info.fps)):
         expect(
             len(frames) < min(limit, MAX_SECONDS * rate + 1),
             f"{path.name} is longer than its header says: more than {len(frames)} frames. Cut it.",
@@ -70,12 +69,11 @@ def read_clip(
         source = pixels
         frames.append(fit_frames(torch.from_numpy(pixels)[None].float().div_(255), size, multiple)[0])
     expect(bool(frames), f"{path.name} has no frames.")
-    notes = []
+    notes = [*info.view.notes(path.name)]
     if fps and abs(fps - float(info.fps)) > 1e-3:
         notes.append(f"{path.name}: {float(info.fps):g} to {fps:g} frames per second.")
     height, width = frames[0].shape[:2]
-    # Turned upright, width and height may have changed places: nothing worth a note.
-    if (width, height) not in ((info.width, info.height), (info.height, info.width)):
+    if (width, height) != (info.width, info.height):
         notes.append(f"{path.name}: {info.width}x{info.height} to {width}x{height}.")
     return Clip(torch.stack(frames), rate, read_audio(path) if sound else None, tuple(notes))
 
@@ -99,11 +97,11 @@ def _check_header(name: str, info: VideoInfo, rate: float, size: tuple[int, int]
     return limit
 
 
-def _timed_frames(path: Path, rate: Fraction) -> Iterator[tuple[float, np.ndarray]]:
+def _timed_frames(path: Path, info: VideoInfo) -> Iterator[tuple[float, np.ndarray]]:
     """Yield frames `[H,W,3]` uint8 with their times in seconds, which rise."""
     latest, count = -math.inf, 0
     for frame in decode_frames(path):
-        time = frame.time if frame.time is not None else count / float(rate)
+        time = frame.time if frame.time is not None else count / float(info.fps)
         if time > latest:  # a container may repeat a time stamp
-            yield time, upright(frame)
+            yield time, info.view.pixels(frame)
             latest, count = time, count + 1

@@ -13,6 +13,7 @@ import torch
 
 from ..errors import SoraError, expect
 from .sizes import frame_bytes
+from .view import View, decoded, view_of
 
 if TYPE_CHECKING:
     import av
@@ -26,14 +27,15 @@ MAX_READ_BYTES = 8 << 30
 class VideoInfo:
     """What a video file says about itself."""
 
-    width: int  # pixels
-    height: int  # pixels
+    width: int  # pixels, as the picture is shown
+    height: int  # pixels, as the picture is shown
     fps: Fraction  # on average, where the rate varies
     frames: int  # estimated where the container does not count them
     duration: float  # seconds
     codec: str
     has_audio: bool
     metadata: dict[str, str] = field(default_factory=dict)
+    view: View = field(default_factory=View)
 
 
 def probe(path: str | Path) -> VideoInfo:
@@ -44,15 +46,18 @@ def probe(path: str | Path) -> VideoInfo:
         seconds = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
         if not seconds and container.duration:
             seconds = container.duration / 1_000_000
+        view = view_of(container)
+        width, height = view.size(stream.width, stream.height)
         return VideoInfo(
-            width=stream.width,
-            height=stream.height,
+            width=width,
+            height=height,
             fps=Fraction(rate),
             frames=stream.frames or round(seconds * rate),
             duration=seconds,
             codec=stream.codec_context.name,
             has_audio=bool(container.streams.audio),
             metadata=dict(container.metadata),
+            view=view,
         )
 
 
@@ -88,7 +93,7 @@ def decode_frames(path: str | Path, start: float = 0.0) -> Iterator[av.VideoFram
         if start > 0 and stream.time_base:
             container.seek(int(start / stream.time_base), stream=stream)
         try:
-            for frame in container.decode(stream):
+            for frame in decoded(container, stream):
                 yield frame
                 count += 1
         except av.FFmpegError as error:
@@ -98,16 +103,10 @@ def decode_frames(path: str | Path, start: float = 0.0) -> Iterator[av.VideoFram
             ) from error
 
 
-def upright(frame: av.VideoFrame) -> np.ndarray:
-    """Return the pixels `[H,W,3]` uint8 of a frame, turned as the file says (a phone's video lies on its side)."""
-    pixels = frame.to_ndarray(format="rgb24")
-    # Older PyAV does not know the rotation.
-    turns = round((getattr(frame, "rotation", 0) or 0) / 90) % 4
-    return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
-
-
 def iter_frames(path: str | Path, *, start: float = 0.0, max_frames: int | None = None) -> Iterator[np.ndarray]:
-    """Yield frames `[H,W,3]` uint8, turned upright, from `start` seconds on. Memory holds one frame."""
+    """Yield frames `[H,W,3]` uint8 as they are shown, from `start` seconds on. Memory holds one frame."""
+    with open_video(path) as container:
+        view = view_of(container)
     count = 0
     for frame in decode_frames(path, start):
         if max_frames is not None and count >= max_frames:
@@ -115,7 +114,7 @@ def iter_frames(path: str | Path, *, start: float = 0.0, max_frames: int | None 
         # Seeking lands on a key frame, which may lie well before the start.
         if start > 0 and frame.time is not None and frame.time < start - 1e-6:
             continue
-        yield upright(frame)
+        yield view.pixels(frame)
         count += 1
 
 
