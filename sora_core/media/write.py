@@ -21,6 +21,7 @@ from ..files import ensure_mp4, ensure_writable, write_error, written_beside
 from ..safety.gate import check_frames, noting
 from .sizes import check_rate
 from .sound import encode_audio
+from .tags import without_graph
 from .video import open_video
 
 if TYPE_CHECKING:
@@ -114,7 +115,8 @@ def remux(source: str | Path, path: str | Path, metadata: dict[str, str], saving
     with open_video(source) as given, written_beside(path) as part:
         try:
             with av.open(str(part), "w", format="mp4", options=CONTAINER) as made:
-                for key, value in {**given.metadata, **metadata}.items():
+                # The graph in the source is not the one that makes this file.
+                for key, value in {**without_graph(given.metadata), **metadata}.items():
                     made.metadata[key] = value
                 streams = {
                     s.index: made.add_stream_from_template(s)
