@@ -23,10 +23,7 @@ HLG_PEAK = 1000.0  # cd/m2 of the nominal display
 HLG_GAMMA = 1.2  # of that display
 DISPLAY_GAMMA = 2.4  # ITU-R BT.1886
 # From the primaries of BT.2020 to those of BT.709, for columns of linear light (ITU-R BT.2407, 2.2).
-TO_709 = np.array(
-    [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]],
-    np.float32,
-)
+TO_709 = np.array([[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]], np.float32)
 STEPS = 4096  # of the table that encodes, over the square root of light, which spreads the dark
 
 

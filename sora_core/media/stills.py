@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MAX_STILL_PIXELS = 100_000_000
 ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
 # What Pillow's parsers raise on damaged files; its own error of an unknown file is an OSError.
-UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, OverflowError, struct.error, zlib.error)
+MALFORMED = (ValueError, SyntaxError, EOFError, LookupError, TypeError, OverflowError, struct.error, zlib.error)
 
 
 def read_still(path: str | Path) -> Tensor:
@@ -84,7 +84,7 @@ def _read(path: str | Path, most: int | None) -> tuple[Tensor, bool]:
                 pixels, clear = _rgba(opened, path)
                 frames.append(torch.from_numpy(pixels))
                 has_alpha |= clear
-    except (*UNREADABLE, Image.DecompressionBombError) as error:
+    except (OSError, *MALFORMED, Image.DecompressionBombError) as error:
         raise SoraError(f"{path.name} cannot be read as a picture ({error}): use a PNG, JPEG or WebP.") from error
     # Pages may differ in size; a picture that moves has one.
     return torch.stack([frame for frame in frames if frame.shape == frames[0].shape]), has_alpha

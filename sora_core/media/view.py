@@ -43,11 +43,7 @@ class View:
     def pixels(self, frame: av.VideoFrame) -> np.ndarray:
         """Return a frame as it is shown, `[H,W,3]` uint8."""
         width = max(1, round(frame.width * self.aspect))
-        if width != frame.width:
-            pixels = _converted(frame, width)
-        else:
-            pixels = _converted(frame, None)
-        return turned(pixels, self.turn)
+        return turned(_converted(frame, None if width == frame.width else width), self.turn)
 
     def notes(self, name: str) -> tuple[str, ...]:
         """Say what of the file `name` could not be shown as it is meant."""

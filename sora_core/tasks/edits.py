@@ -95,8 +95,8 @@ def animate(codec: VAECodec, images: Mapping[int, Tensor], frames: int, fps: flo
     """Make a video of `frames` (1 + ratio * k) frames in which frame i is `images[i]`, `[H,W,3]` float 0..1.
 
     Number -1 is the last frame. A picture other than the first frame holds its whole latent: the group of frames that
-    it stands in is encoded from it alone, and moves in `finish`. Raises SoraError for pictures of different sizes, out of range, or two that
-    share a latent.
+    it stands in is encoded from it alone, and made to move by `finish`. Raises SoraError for pictures of different
+    sizes, out of range, or two that share a latent.
     """
     base, step = codec.space.lengths
     least = base if base > 1 else base + step

@@ -44,7 +44,7 @@ def read_embedded(path: Path, kind: str) -> Any:
         try:
             return json.loads(value)
         except (ValueError, RecursionError) as error:
-            broken = broken or f"{path}: its {name} is not JSON ({_reason(error)}): it was cut or changed. Save it again."
+            broken = broken or f"{path}: its {name} is not JSON ({_reason(error)}). Save it again."
     expect(not broken, broken)
     raise SoraError(f"{path} carries no workflow: it was saved without metadata, or by another program.")
 

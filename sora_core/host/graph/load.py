@@ -36,7 +36,7 @@ def load_workflow(path: str | Path, registry: Registry) -> Workflow:
         raw = path.read_bytes()
     except OSError as error:
         raise SoraError(f"{path} cannot be read ({error.strerror}): check its rights.") from error
-    expect(bool(raw.strip()), f"{path} is empty: export the workflow again.")
+    expect(bool(raw.strip()), f"{path} is not JSON, it is empty: export the workflow again.")
     try:
         # Editors on Windows put a byte order mark in front.
         data = json.loads(raw.decode("utf-8-sig"))

@@ -7,19 +7,18 @@ that moves and from the picture, and the pace is evened over as many frames agai
 
 from __future__ import annotations
 
-import statistics
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from .flow import match, smooth, warp
 
-# The frames beside a picture stand if they change by less than this part of the clip's median. Models that are told of
-# the picture itself make them move; those are left as they are.
-STANDS = 0.5
+# The frames beside a picture stand if the leap up to them is larger than all that they change, by this factor at least.
+# Models that are told of the picture itself make them move; those are left as they are.
+STANDS = 0.7
 MOVES = 1.0  # pixels: a displacement from which a place counts as moving
-BLOCK = 7  # side of a block that is compared
+BLOCK = 9  # side of a block that is compared
+ALIKE = 0.01  # difference (0..1) of two blocks at which a displacement counts 1/e; hard choices leave specks
 
 
 def keep_moving(video: Tensor, given: Tensor, held: Tensor) -> Tensor:
@@ -27,23 +26,18 @@ def keep_moving(video: Tensor, given: Tensor, held: Tensor) -> Tensor:
 
     given: bool `[t]`, the frames that are pictures.
     """
-    changes = [float((b - a).abs().mean()) for a, b in zip(video, video[1:], strict=False)]
-    free = [change for i, change in enumerate(changes) if not (held[i] or held[i + 1])]
-    if not free or not bool(held.any()):
-        return video
-    stands = STANDS * statistics.median(free)
     out = video.clone()
     for at in given.nonzero().flatten().tolist():
         for way in (-1, 1):
             run = at + way
             while 0 <= run < len(video) and held[run]:
                 run += way
-            count = abs(run - at) - 1
             # Beyond the clip's end nothing moves that could go on.
-            if count == 0 or not 0 <= run < len(video):
+            if abs(run - at) < 2 or not 0 <= run < len(video):
                 continue
-            first, last = min(at, run + 1 if way < 0 else at), max(at, run - 1 if way > 0 else at)
-            if statistics.fmean(changes[first:last]) < stands:
+            farthest = video[run - way]
+            leap, rest = (float((farthest - frame).abs().mean()) for frame in (video[run], video[at]))
+            if rest < STANDS * leap:
                 _even(out, at, run, way, given)
     return out
 
@@ -63,36 +57,41 @@ def _even(video: Tensor, at: int, run: int, way: int, given: Tensor) -> None:
     places = range(keys[-1], at, -way)
     if path[-1] == 0:
         return
+    ways: dict[int, list[Tensor]] = {}
     for number, place in enumerate(places):
         wanted = path[-1] * number / len(places)
         key = max(i for i in range(len(path) - 1) if path[i] <= wanted)
         share = (wanted - path[key]) / max(path[key + 1] - path[key], 1e-9)
-        video[place] = between(frames[key], frames[key + 1], share)
+        a, b = frames[key], frames[key + 1]
+        if share > 1e-3 and key not in ways:
+            ways[key] = displacements(a, b)
+        video[place] = between(a, b, share, ways[key]) if share > 1e-3 else a
 
 
-def between(a: Tensor, b: Tensor, share: float) -> Tensor:
-    """Make the frame at `share` (0..1) of the way from `a` to `b`, both `[H,W,3]`: what moves is moved, not dissolved.
+def displacements(a: Tensor, b: Tensor) -> list[Tensor]:
+    """List what may take a place of `a` to `b`, both `[H,W,3]`, as `[H,W,2]` in pixels.
 
-    Each place takes the displacement by which the two agree best there: none, its own as seen from either side, or that
-    of what moves on the whole.
+    It is none, its own as seen from either side, or that of what moves on the whole.
     """
-    if share <= 1e-3:
-        return a
     forth, back = smooth(match(a, b)), -smooth(match(b, a))
     ways = [torch.zeros_like(forth), forth, back]
     for flow in (forth, back):
         moving = flow[flow.norm(dim=-1) > MOVES]
         if len(moving):
             ways.append(moving.median(0).values.expand_as(flow))
-    best, found = None, None
+    return ways
+
+
+def between(a: Tensor, b: Tensor, share: float, ways: list[Tensor]) -> Tensor:
+    """Make the frame at `share` (0..1) of the way from `a` to `b`, both `[H,W,3]`: what moves is moved, not dissolved.
+
+    ways: displacements `[H,W,2]` of which each place takes those by which the two agree best there.
+    """
+    made, total = torch.zeros_like(a), a.new_zeros(*a.shape[:2], 1)
     for flow in ways:
         early, late = warp(a, -share * flow), warp(b, (1 - share) * flow)
-        cost = F.avg_pool2d((early - late).abs().mean(-1)[None], BLOCK, 1, BLOCK // 2, count_include_pad=False)[0]
-        made = torch.lerp(early, late, share)
-        if best is None or found is None:
-            best, found = cost, made
-            continue
-        better = cost < best
-        best = torch.where(better, cost, best)
-        found = torch.where(better[..., None], made, found)
-    return a if found is None else found
+        unlike = (early - late).abs().mean(-1)[None]
+        unlike = F.avg_pool2d(unlike, BLOCK, 1, BLOCK // 2, count_include_pad=False)[0][..., None]
+        weight = torch.exp(-unlike / ALIKE)
+        made, total = made + weight * torch.lerp(early, late, share), total + weight
+    return made / total.clamp_min(1e-9)
