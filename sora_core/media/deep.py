@@ -17,14 +17,14 @@ UNSIGNED, WHITE_IS_ZERO = 1, 0
 BRIGHT = 16.0  # a float picture that goes beyond counts to 255 or 65535; one that does not has highlights above white
 
 
-def grey_of(picture: Image.Image, key: int | None = None) -> tuple[np.ndarray, bool]:
+def grey_of(picture: Image.Image, file: Image.Image, key: int | None = None) -> tuple[np.ndarray, bool]:
     """Return a grey picture of 16 or 32 bits or floats as `[H,W,4]` float 0..1, and whether it knows transparency.
 
-    key: the number that is transparent. Raises SoraError for numbers that have no white, see `white_of`.
+    file: the picture as it was opened, which knows its tags. key: the number that is transparent. Raises SoraError for numbers that have no white, see `white_of`.
     """
     values = np.asarray(picture)
-    tags = getattr(picture, "tag_v2", None) or {}
-    wide = picture.mode == "I" and picture.format == "TIFF" and tags.get(BITS_PER_SAMPLE, (32,))[0] == 32
+    tags = getattr(file, "tag_v2", None) or {}
+    wide = picture.mode == "I" and file.format == "TIFF" and tags.get(BITS_PER_SAMPLE, (32,))[0] == 32
     if wide and tags.get(SAMPLE_FORMAT, (UNSIGNED,))[0] == UNSIGNED:
         values = values.astype(np.int32).view(np.uint32)
     # A PNG says its depth, whatever type its numbers are brought in.

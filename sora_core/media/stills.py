@@ -114,7 +114,7 @@ def _rgba(opened: Image.Image, path: Path) -> tuple[np.ndarray, bool]:
     key = opened.info.get("transparency")
     picture = ImageOps.exif_transpose(opened)
     if picture.mode[0] in "IF":
-        return grey_of(picture, key)
+        return grey_of(picture, opened, key)
     if key is not None and picture.mode in ("1", "L", "RGB") and opened.format == "PNG":
         keyed = keyed_png(picture, key, path)
         if keyed is not None:
