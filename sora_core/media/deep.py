@@ -20,7 +20,9 @@ BRIGHT = 16.0  # a float picture that goes beyond counts to 255 or 65535; one th
 def grey_of(picture: Image.Image, file: Image.Image, key: int | None = None) -> tuple[np.ndarray, bool]:
     """Return a grey picture of 16 or 32 bits or floats as `[H,W,4]` float 0..1, and whether it knows transparency.
 
-    file: the picture as it was opened, which knows its tags. key: the number that is transparent. Raises SoraError for numbers that have no white, see `white_of`.
+    file: the picture as it was opened, which knows its tags. key: the number that is transparent.
+
+    Raises SoraError for numbers that have no white, see `white_of`.
     """
     values = np.asarray(picture)
     tags = getattr(file, "tag_v2", None) or {}

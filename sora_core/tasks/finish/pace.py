@@ -18,6 +18,7 @@ from .flow import match, smooth, warp
 STANDS = 0.7
 MOVES = 1.0  # pixels: a displacement from which a place counts as moving
 BLOCK = 9  # side of a block that is compared
+LEAPS = [share / 4 for share in range(3, 21)]  # steps of what moves that a leap is tried as
 ALIKE = 0.01  # difference (0..1) of two blocks at which a displacement counts 1/e; hard choices leave specks
 
 
@@ -65,6 +66,9 @@ def _even(video: Tensor, at: int, run: int, way: int, given: Tensor) -> None:
         a, b = frames[key], frames[key + 1]
         if share > 1e-3 and key not in ways:
             ways[key] = displacements(a, b)
+            # The leap is of several steps, more than a search finds: it goes the way of the step before.
+            if key == len(frames) - 2 and key > 0:
+                ways[key] += leaps(frames[key - 1], a, b)
         video[place] = between(a, b, share, ways[key]) if share > 1e-3 else a
 
 
@@ -74,12 +78,34 @@ def displacements(a: Tensor, b: Tensor) -> list[Tensor]:
     It is none, its own as seen from either side, or that of what moves on the whole.
     """
     forth, back = smooth(match(a, b)), -smooth(match(b, a))
-    ways = [torch.zeros_like(forth), forth, back]
-    for flow in (forth, back):
-        moving = flow[flow.norm(dim=-1) > MOVES]
-        if len(moving):
-            ways.append(moving.median(0).values.expand_as(flow))
-    return ways
+    return [torch.zeros_like(forth), forth, back, *_on_the_whole(forth, back)]
+
+
+def _on_the_whole(*flows: Tensor) -> list[Tensor]:
+    """Return the displacement of what moves in each of `flows` `[H,W,2]`, if anything does, at all places."""
+    moving = [flow[flow.norm(dim=-1) > MOVES] for flow in flows]
+    shape = flows[0].shape
+    return [part.median(0).values.expand(shape) for part in moving if len(part)]
+
+
+def leaps(before: Tensor, a: Tensor, b: Tensor) -> list[Tensor]:
+    """Find how often the step from `before` to `a` takes what moves from `a` to `b`, all `[H,W,3]`.
+
+    Returns the best displacement `[H,W,2]`, as the step is seen from either side.
+    """
+    found = []
+    stands = _unlike(a, b)
+    for step in _on_the_whole(smooth(match(before, a)), -smooth(match(a, before))):
+        tried = [share * step for share in LEAPS]
+        gains = [(stands - _unlike(warp(a, -flow / 2), warp(b, flow / 2))).clamp_min(0).mean() for flow in tried]
+        found.append(tried[int(torch.stack(gains).argmax())])
+    return found
+
+
+def _unlike(a: Tensor, b: Tensor) -> Tensor:
+    """Average the difference of two pictures `[H,W,3]` around each pixel, `[H,W,1]`."""
+    change = (a - b).abs().mean(-1)[None]
+    return F.avg_pool2d(change, BLOCK, 1, BLOCK // 2, count_include_pad=False)[0][..., None]
 
 
 def between(a: Tensor, b: Tensor, share: float, ways: list[Tensor]) -> Tensor:
@@ -90,8 +116,6 @@ def between(a: Tensor, b: Tensor, share: float, ways: list[Tensor]) -> Tensor:
     made, total = torch.zeros_like(a), a.new_zeros(*a.shape[:2], 1)
     for flow in ways:
         early, late = warp(a, -share * flow), warp(b, (1 - share) * flow)
-        unlike = (early - late).abs().mean(-1)[None]
-        unlike = F.avg_pool2d(unlike, BLOCK, 1, BLOCK // 2, count_include_pad=False)[0][..., None]
-        weight = torch.exp(-unlike / ALIKE)
+        weight = torch.exp(-_unlike(early, late) / ALIKE)
         made, total = made + weight * torch.lerp(early, late, share), total + weight
     return made / total.clamp_min(1e-9)
