@@ -46,7 +46,7 @@ def probe(path: str | Path) -> VideoInfo:
         seconds = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
         if not seconds and container.duration:
             seconds = container.duration / 1_000_000
-        view = view_of(container)
+        view = view_of(container, stream)
         width, height = view.size(stream.width, stream.height)
         return VideoInfo(
             width=width,
@@ -106,7 +106,7 @@ def decode_frames(path: str | Path, start: float = 0.0) -> Iterator[av.VideoFram
 def iter_frames(path: str | Path, *, start: float = 0.0, max_frames: int | None = None) -> Iterator[np.ndarray]:
     """Yield frames `[H,W,3]` uint8 as they are shown, from `start` seconds on. Memory holds one frame."""
     with open_video(path) as container:
-        view = view_of(container)
+        view = view_of(container, container.streams.video[0])
     count = 0
     for frame in decode_frames(path, start):
         if max_frames is not None and count >= max_frames:

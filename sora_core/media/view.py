@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -52,14 +52,13 @@ class View:
         return (f"{name}: its brightness is coded as {self.transfer}, which is not converted; colours may be off.",)
 
 
-def view_of(container: InputContainer) -> View:
-    """Find how the picture track of an open file is shown. Its first frame is decoded, and the file begins anew.
+def view_of(container: InputContainer, stream: VideoStream) -> View:
+    """Find how a picture track of an open file is shown. Its first frame is decoded, so the file has moved on.
 
     Players take the matrix from the frame, where a container's and a codec's own come together.
     """
     import av
 
-    stream = container.streams.video[0]
     aspect = Fraction(stream.sample_aspect_ratio or 1)
     if not Fraction(1, MAX_ASPECT) <= aspect <= MAX_ASPECT:
         aspect = Fraction(1)
@@ -70,8 +69,6 @@ def view_of(container: InputContainer) -> View:
             frame = _first_frame(container, stream)
             if frame is not None:
                 turn, transfer = matrix_of(frame), transfer_of(frame)
-        with suppress(av.FFmpegError):
-            container.seek(0)
     return View(aspect, turn, transfer)
 
 
@@ -86,7 +83,8 @@ def _first_frame(container: InputContainer, stream: VideoStream) -> av.VideoFram
 
 def matrix_of(frame: av.VideoFrame) -> tuple[int, int, int, int]:
     """Return the display matrix of a frame, see `View.turn`, to the nearest quarter turn."""
-    for side in frame.side_data:
+    sides: Any = frame.side_data  # PyAV's types say that it lists names
+    for side in sides:
         if side.type.name == "DISPLAYMATRIX" and side.buffer_size >= 36:
             a, b, _, c, d = struct.unpack("=5i", bytes(side)[:20])
             if abs(a) + abs(d) >= abs(b) + abs(c):
@@ -144,6 +142,6 @@ def decoded(container: InputContainer, stream: VideoStream) -> Iterator[av.Video
     if name is None or tags.get("alpha_mode") != "1" or name not in av.codecs_available:
         yield from container.decode(stream)
         return
-    decoder = av.CodecContext.create(name, "r")
+    decoder: Any = av.CodecContext.create(name, "r")
     for packet in container.demux(stream):
-        yield from decoder.decode(packet)  # type: ignore[misc]  # a video decoder gives video frames
+        yield from decoder.decode(packet)
