@@ -37,13 +37,16 @@ class View:
 
     def size(self, width: int, height: int) -> tuple[int, int]:
         """Return the width and height that a frame of `width` x `height` is shown in."""
-        width = max(1, round(width * self.aspect))
+        width, height = self._square(width, height)
         return (height, width) if self.turn[0] == 0 else (width, height)
 
     def pixels(self, frame: av.VideoFrame) -> np.ndarray:
         """Return a frame as it is shown, `[H,W,3]` uint8."""
-        width = max(1, round(frame.width * self.aspect))
-        return turned(_converted(frame, None if width == frame.width else width), self.turn)
+        return turned(_converted(frame, *self._square(frame.width, frame.height)), self.turn)
+
+    def _square(self, width: int, height: int) -> tuple[int, int]:
+        """Return the size that makes pixels square. A side grows, so that nothing is lost."""
+        return round(width * max(self.aspect, 1)), round(height / min(self.aspect, 1))
 
     def notes(self, name: str) -> tuple[str, ...]:
         """Say what of the file `name` could not be shown as it is meant."""
@@ -106,13 +109,13 @@ def turned(pixels: np.ndarray, turn: tuple[int, int, int, int]) -> np.ndarray:
     return np.ascontiguousarray(pixels[::down, ::across])
 
 
-def _converted(frame: av.VideoFrame, width: int | None) -> np.ndarray:
-    """Return `[H,W,3]` uint8 in BT.709's colours over white, as high as the frame; width: to scale to."""
+def _converted(frame: av.VideoFrame, width: int, height: int) -> np.ndarray:
+    """Return `[height,width,3]` uint8 in BT.709's colours over white."""
 
     def read(layout: str) -> np.ndarray:
-        if width is None:
+        if (width, height) == (frame.width, frame.height):
             return frame.to_ndarray(format=layout)
-        return frame.reformat(width=width, height=frame.height, format=layout, interpolation="BICUBIC").to_ndarray()
+        return frame.reformat(width=width, height=height, format=layout, interpolation="BICUBIC").to_ndarray()
 
     colours = to_bt709(frame, read)
     if not has_alpha(frame):

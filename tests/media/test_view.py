@@ -65,10 +65,10 @@ def test_pixels_that_are_not_square(plain, tmp_path, aspect):
     path = tmp_path / "a.mp4"
     ffmpeg("-i", plain, "-vf", f"gblur=3,setsar={aspect}", "-c:v", "libx264", "-crf", "10", path)
     over, under = map(int, aspect.split("/"))
-    width = round(64 * over / under)
+    width, height = (round(64 * over / under), 48) if over > under else (64, round(48 * under / over))
     frames = pixels(path)
-    assert frames.shape[1:3] == (48, width)
-    shown = frames_by_ffmpeg(path, width, 48, "-vf", f"scale={width}:48:flags=bicubic")
+    assert frames.shape[1:3] == (height, width)
+    shown = frames_by_ffmpeg(path, width, height, "-vf", f"scale={width}:{height}:flags=bicubic")
     assert np.abs(frames - shown).mean() <= NEAR
     # Turned as well: the pixel's aspect is that of the picture as it lies in the file.
     turned = with_matrix(path, tmp_path / "b.mp4", (0, 1, -1, 0))
