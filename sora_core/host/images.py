@@ -12,7 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from ..errors import expect
 from ..files import written_beside
-from ..media.stills import read_picture
+from ..media.stills import read_pictures
 from ..safety.gate import check_frames
 from .desk.desk import metadata_of
 from .desk.folders import current
@@ -56,11 +56,11 @@ def save_pngs(
 
 
 def load_image(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
-    """Read a picture as `[1,H,W,3]` float 0..1 and its mask `[1,H,W]`, 1 where it is transparent.
+    """Read a picture as `[T,H,W,3]` float 0..1 and its mask `[T,H,W]`, 1 where it is transparent.
 
-    A picture that knows no transparency gets an empty mask of 64x64, as in ComfyUI. Raises SoraError for files that are
-    no picture, or too large a one.
+    T is 1, or the frames of a picture that moves. A picture that knows no transparency gets empty masks of 64x64, as in
+    ComfyUI. Raises SoraError for files that are no picture, or too large a one.
     """
-    rgba, has_alpha = read_picture(path)
-    mask = 1.0 - rgba[..., 3] if has_alpha else torch.zeros(1, 64, 64)
+    rgba, has_alpha = read_pictures(path)
+    mask = 1.0 - rgba[..., 3] if has_alpha else torch.zeros(rgba.shape[0], 64, 64)
     return rgba[..., :3].contiguous(), mask

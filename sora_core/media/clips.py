@@ -69,12 +69,11 @@ def read_clip(
         source = pixels
         frames.append(fit_frames(torch.from_numpy(pixels)[None].float().div_(255), size, multiple)[0])
     expect(bool(frames), f"{path.name} has no frames.")
-    notes = []
+    notes = [*info.view.notes(path.name)]
     if fps and abs(fps - float(timing.rate)) > 1e-3:
         notes.append(f"{path.name}: {float(timing.rate):g} to {fps:g} frames per second.")
     height, width = frames[0].shape[:2]
-    # Turned upright, width and height may have changed places: nothing worth a note.
-    if (width, height) not in ((info.width, info.height), (info.height, info.width)):
+    if (width, height) != (info.width, info.height):
         notes.append(f"{path.name}: {info.width}x{info.height} to {width}x{height}.")
     return Clip(torch.stack(frames), rate, read_audio(path) if sound else None, tuple(notes))
 

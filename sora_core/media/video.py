@@ -17,6 +17,7 @@ from .frames import resample
 from .sizes import check_source, frame_bytes
 from .timing import read_timing
 from .tracks import open_video, picture_stream
+from .view import View, decoded, view_of
 
 if TYPE_CHECKING:
     import av
@@ -29,14 +30,15 @@ MAX_READ_BYTES = 8 << 30
 class VideoInfo:
     """What a video file says about itself."""
 
-    width: int  # pixels
-    height: int  # pixels
+    width: int  # pixels, as the picture is shown
+    height: int  # pixels, as the picture is shown
     fps: Fraction  # on average, where the rate varies
     frames: int  # estimated where the container does not count them
     duration: float  # seconds
     codec: str
     has_audio: bool
     metadata: dict[str, str] = field(default_factory=dict)
+    view: View = field(default_factory=View)
 
 
 def probe(path: str | Path) -> VideoInfo:
@@ -49,15 +51,18 @@ def probe(path: str | Path) -> VideoInfo:
         seconds = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
         if not seconds and container.duration:
             seconds = container.duration / 1_000_000
+        view = view_of(container, stream)
+        width, height = view.size(stream.width, stream.height)
         return VideoInfo(
-            width=stream.width,
-            height=stream.height,
+            width=width,
+            height=height,
             fps=Fraction(rate),
             frames=stream.frames or round(seconds * rate),
             duration=seconds,
             codec=stream.codec_context.name,
             has_audio=bool(container.streams.audio),
             metadata=dict(container.metadata),
+            view=view,
         )
 
 
@@ -73,7 +78,7 @@ def decode_frames(path: str | Path) -> Iterator[av.VideoFrame]:
         stream = picture_stream(container)
         stream.thread_type = "AUTO"
         try:
-            for frame in container.decode(stream):
+            for frame in decoded(container, stream):
                 yield frame
                 count += 1
         except av.FFmpegError as error:
@@ -83,30 +88,28 @@ def decode_frames(path: str | Path) -> Iterator[av.VideoFrame]:
             ) from error
 
 
-def upright(frame: av.VideoFrame) -> np.ndarray:
-    """Return the pixels `[H,W,3]` uint8 of a frame, turned as the file says (a phone's video lies on its side)."""
-    pixels = frame.to_ndarray(format="rgb24")
-    # Older PyAV does not know the rotation.
-    turns = round((getattr(frame, "rotation", 0) or 0) / 90) % 4
-    return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
-
-
 def timed_frames(path: str | Path, start: float = 0.0) -> Iterator[tuple[float, np.ndarray]]:
-    """Yield frames `[H,W,3]` uint8, turned upright, with their times in seconds from the first frame's, which rise.
+    """Yield frames `[H,W,3]` uint8, as they are shown, with their times in seconds from the first frame's, which rise.
 
     start: seconds before which frames are left out. Memory holds one frame.
     """
+    view = _view(path)
     for time, frame in read_timing(path).timed(decode_frames(path)):
         if time >= start - 1e-6:
-            yield time, upright(frame)
+            yield time, view.pixels(frame)
+
+
+def _view(path: str | Path) -> View:
+    with open_video(path) as container:
+        return view_of(container, picture_stream(container))
 
 
 def iter_frames(path: str | Path, *, start: float = 0.0, max_frames: int | None = None) -> Iterator[np.ndarray]:
-    """Yield all frames `[H,W,3]` uint8 in order, turned upright, from `start` seconds on. Memory holds one frame."""
+    """Yield all frames `[H,W,3]` uint8 in order, as they are shown, from `start` seconds on. Memory holds one frame."""
     if start > 0:
         yield from itertools.islice((pixels for _, pixels in timed_frames(path, start)), max_frames)
     else:
-        yield from map(upright, itertools.islice(decode_frames(path), max_frames))
+        yield from map(_view(path).pixels, itertools.islice(decode_frames(path), max_frames))
 
 
 def steady_frames(path: str | Path, start: float = 0.0) -> Iterator[np.ndarray]:

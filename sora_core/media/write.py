@@ -23,6 +23,7 @@ from .copying import copy_packets, plan_copy
 from .saved import check_saved
 from .sizes import check_rate
 from .sound import add_audio_stream, encode_audio, read_audio
+from .tags import without_graph
 from .timing import read_timing
 from .tracks import open_video
 from .video import probe, steady_frames
@@ -129,7 +130,7 @@ def _remux(source: Path, path: Path, metadata: dict[str, str], saving: SavingSte
     plan = plan_copy(source)
     if plan is None:
         notes.append(f"{source.name} was encoded again: it does not say when its frames are shown.")
-        rate, tags = read_timing(source).rate, {**probe(source).metadata, **metadata}
+        rate, tags = read_timing(source).rate, {**without_graph(probe(source).metadata), **metadata}
         sound = read_audio(source)
         write_video(path, steady_frames(source), rate, metadata=tags, crf=SAVED_CRF, audio=sound, saving=saving)
         return
@@ -137,7 +138,7 @@ def _remux(source: Path, path: Path, metadata: dict[str, str], saving: SavingSte
     with open_video(source) as given, written_beside(path) as part:
         try:
             with av.open(str(part), "w", format="mp4", options=CONTAINER) as made:
-                for key, value in {**given.metadata, **metadata}.items():
+                for key, value in {**without_graph(given.metadata), **metadata}.items():
                     made.metadata[key] = value
                 heard = copy_packets(given, made, plan)
         except av.FFmpegError as error:

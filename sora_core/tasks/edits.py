@@ -95,8 +95,8 @@ def animate(codec: VAECodec, images: Mapping[int, Tensor], frames: int, fps: flo
     """Make a video of `frames` (1 + ratio * k) frames in which frame i is `images[i]`, `[H,W,3]` float 0..1.
 
     Number -1 is the last frame. A picture other than the first frame holds its whole latent: the group of frames that
-    it stands in is encoded from it alone. Raises SoraError for pictures of different sizes, out of range, or two that
-    share a latent.
+    it stands in is encoded from it alone, and made to move by `finish`. Raises SoraError for pictures of different
+    sizes, out of range, or two that share a latent.
     """
     base, step = codec.space.lengths
     least = base if base > 1 else base + step
@@ -119,7 +119,13 @@ def animate(codec: VAECodec, images: Mapping[int, Tensor], frames: int, fps: flo
         kept[group] = keep[at] = True
         shown = codec.space.frames_of(group)
         video[shown.start : shown.stop] = image
-    return to_latent(codec, [Window(video, kept, torch.arange(frames))], video, keep, fps)
+    held = torch.zeros(frames, dtype=torch.bool)
+    for group in kept.nonzero().flatten().tolist():
+        shown = codec.space.frames_of(group)
+        held[shown.start : shown.stop] = True
+    held &= ~keep
+    window = Window(video, kept, torch.arange(frames))
+    return to_latent(codec, [window], video, keep, fps, held=held if bool(held.any()) else None)
 
 
 def extend(

@@ -126,16 +126,22 @@ def check_even(codec: VAECodec, task: str) -> None:
 
 
 def to_latent(
-    codec: VAECodec, windows: list[Window], frames: Tensor, keep: Tensor, fps: float, hold: float = 0.0
+    codec: VAECodec,
+    windows: list[Window],
+    frames: Tensor,
+    keep: Tensor,
+    fps: float,
+    hold: float = 0.0,
+    held: Tensor | None = None,
 ) -> dict[str, Any]:
     """Make the LATENT of `windows`, one batch item each, all of one length.
 
-    frames, keep, hold: of the finished video, see `Splice`.
+    frames, keep, hold, held: of the finished video, see `Splice`.
     """
     samples = torch.cat([_samples_of(codec, w) for w in windows])
     mask = torch.stack([~w.keep for w in windows]).float()[:, None, :, None, None]
     mask = mask.expand(-1, 1, -1, *samples.shape[3:]).contiguous()
-    splice = Splice(frames, keep, tuple(w.place for w in windows), fps, hold)
+    splice = Splice(frames, keep, tuple(w.place for w in windows), fps, hold, held)
     made = {"samples": samples, "noise_mask": mask, SPLICE: splice}
     counts = [0 if w.given is None else w.given.shape[2] for w in windows]
     if any(counts):

@@ -26,3 +26,16 @@ def test_pictures_come_upright_with_their_mask(tmp_path):
     (tmp_path / "d.png").write_bytes((tmp_path / "a.png").read_bytes()[:40])
     with pytest.raises(SoraError, match="d.png cannot be read as a picture"):
         load_image(tmp_path / "d.png")
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png"])
+def test_a_picture_that_moves_comes_with_all_frames(tmp_path, name):
+    solid = [Image.new("RGB", (32, 24), (80 * i, 0, 0)) for i in range(3)]
+    clear = [Image.new("RGBA", (32, 24), (80 * i, 0, 0, 0)) for i in range(1, 4)]
+    for frames, mask in ((solid, (3, 64, 64)), (clear, (3, 24, 32))):
+        options = {"lossless": True, "exact": True} if name.endswith("webp") else {}
+        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:], duration=100, **options)
+        pixels, shown = load_image(tmp_path / name)
+        if frames is solid or name == "a.png":  # the others save what is clear without its colours, as one frame
+            assert pixels.shape == (3, 24, 32, 3) and shown.shape == mask
+            assert [round(float(x) * 255) for x in pixels[:, 8, 8, 0]] == [f.getpixel((8, 8))[0] for f in frames]

@@ -19,7 +19,7 @@ MAX_SIZE = 16384  # ComfyUI's
 
 
 class LoadImage(ReadsInput):
-    """Reads a picture and its mask."""
+    """Reads a picture and its mask, all frames of one that moves."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:

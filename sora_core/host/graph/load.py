@@ -15,6 +15,7 @@ from ...errors import SoraError, expect
 from ...files import exists
 from ...words import short
 from ..packs import Registry
+from .embedded import kind_of, read_embedded
 from .uigraph import read_ui
 from .workflow import Link, Node, Workflow
 
@@ -28,12 +29,15 @@ def load_workflow(path: str | Path, registry: Registry) -> Workflow:
     expect(exists(path), f"There is no file {str(path)!r}: give the path of a workflow JSON.")
     expect(path.is_file(), f"{str(path)!r} is a folder: give the path of a workflow JSON.")
     try:
+        with open(path, "rb") as file:
+            # By its first bytes: a download may have lost its suffix.
+            kind = kind_of(file.read(16))
+        if kind:
+            return parse_workflow(read_embedded(path, kind), registry, path.name)
         raw = path.read_bytes()
     except OSError as error:
         raise SoraError(f"{path} cannot be read ({error.strerror}): check its rights.") from error
-    # By its first bytes: a download may have lost its suffix.
-    if raw[4:8] == b"ftyp" or raw[:4] == b"\x89PNG":
-        return parse_workflow(_from_media(path), registry, path.name)
+    expect(bool(raw.strip()), f"{path} is not JSON, it is empty: export the workflow again.")
     try:
         # Editors on Windows put a byte order mark in front.
         data = json.loads(raw.decode("utf-8-sig"))
@@ -90,20 +94,3 @@ def _kind(data: Any) -> str:
     """Name what a JSON file holds in place of an object."""
     names = {list: "a list", str: "a text", int: "a number", float: "a number", bool: "true or false"}
     return "nothing" if data is None else names.get(type(data), "something else")
-
-
-def _from_media(path: Path) -> Any:
-    """Read the workflow inside a saved mp4 or PNG. Raises SoraError when it carries none."""
-    tags: dict[Any, Any]
-    if path.suffix.lower() == ".png":
-        from PIL import Image
-
-        tags = Image.open(path).info
-    else:
-        from ...media.video import probe
-
-        tags = dict(probe(path).metadata)
-    for key in ("workflow", "prompt"):
-        if key in tags:
-            return json.loads(tags[key])
-    raise SoraError(f"{path} carries no workflow: it was saved without metadata, or by another program.")

@@ -27,6 +27,7 @@ from ...media.frames import cuts
 from ...provenance.kept import remember
 from .flow import follow, match, smooth, warp
 from .holding import hold_end
+from .pace import keep_moving
 
 SPLICE = "sora_splice"  # the key of a LATENT
 REACH = 16  # frames over which the residual fades where there is a kept frame on one side only
@@ -61,6 +62,7 @@ class Splice:
     # The most that the broad colours of what is made before the first and after the last kept frame are moved back to
     # the shot's, as a part of their spread.
     hold: float = 0.0
+    held: Tensor | None = None  # bool [T]: made frames that share the latent of a given picture, and stand
 
     @property
     def whole(self) -> bool:
@@ -97,6 +99,8 @@ def finish(latent: dict[str, Any], decoded: Tensor) -> Tensor:
         keep, known = splice.keep[index], splice.frames[index]
         if keep.ndim == 1:
             made = shown & ~keep
+            if splice.held is not None:
+                video = keep_moving(video, keep & shown, splice.held[index] & made)
             out[index[made]] = carry_in_time(video, known, keep & shown)[made]
         else:
             video = carry_in_space(video, known, keep)

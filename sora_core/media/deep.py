@@ -1,0 +1,103 @@
+"""Pictures of more than 8 bits a colour, and the transparent colour of a PNG, which is one of its own numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import expect
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+BITS_PER_SAMPLE, SAMPLE_FORMAT, PHOTOMETRIC = 258, 339, 262  # TIFF tags
+UNSIGNED, WHITE_IS_ZERO = 1, 0
+BRIGHT = 16.0  # a float picture that goes beyond counts to 255 or 65535; one that does not has highlights above white
+
+
+def grey_of(picture: Image.Image, file: Image.Image, key: int | None = None) -> tuple[np.ndarray, bool]:
+    """Return a grey picture of 16 or 32 bits or floats as `[H,W,4]` float 0..1, and whether it knows transparency.
+
+    file: the picture as it was opened, which knows its tags. key: the number that is transparent.
+
+    Raises SoraError for numbers that have no white, see `white_of`.
+    """
+    values = np.asarray(picture)
+    tags = getattr(file, "tag_v2", None) or {}
+    wide = picture.mode == "I" and file.format == "TIFF" and tags.get(BITS_PER_SAMPLE, (32,))[0] == 32
+    if wide and tags.get(SAMPLE_FORMAT, (UNSIGNED,))[0] == UNSIGNED:
+        values = values.astype(np.int32).view(np.uint32)
+    # A PNG says its depth, whatever type its numbers are brought in.
+    white = white_of(values) if wide or picture.mode == "F" else 65535.0
+    grey = (values / white).clip(0, 1).astype(np.float32)
+    if wide and tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:
+        grey = 1 - grey
+    alpha = np.ones_like(grey) if key is None else (values != key).astype(np.float32)
+    return np.stack((grey, grey, grey, alpha), -1), key is not None
+
+
+def white_of(values: np.ndarray) -> float:
+    """Return the number that is white in a picture of floats or of 32 bits, which its file does not say.
+
+    Floats are parts of 1, with highlights above it up to BRIGHT. Others count to 255 or 65535, if none goes beyond, and
+    integers else to the largest of their type. Raises SoraError for floats beyond, and for NaN.
+    """
+    expect(bool(np.isfinite(values).all()), "The picture holds NaN or infinite values: save it again.")
+    peak = float(values.max(initial=0))
+    integers = not np.issubdtype(values.dtype, np.floating)
+    if not integers and peak <= BRIGHT:
+        return 1.0
+    for white in (255.0, 65535.0):
+        if peak <= white:
+            return white
+    expect(integers, f"The picture's numbers go up to {peak:g}: save it with white at 1, 255 or 65535.")
+    return float(np.iinfo(values.dtype).max)
+
+
+def keyed_png(picture: Image.Image, key: int | tuple[int, ...], path: Path) -> np.ndarray | None:
+    """Return a PNG with a transparent colour as `[H,W,4]` float 0..1; None where Pillow reads it rightly.
+
+    The colour is given in the file's own numbers. Pillow compares it with its pixels, which it has brought to 8 bits.
+    """
+    with open(path, "rb") as file:
+        depth = file.read(25)[24]
+    if depth == 16 and picture.mode == "RGB":
+        return _decoded(path)
+    if depth < 8 and isinstance(key, int):
+        white = (1 << depth) - 1
+        grey = np.asarray(picture.convert("L"), dtype=np.float32) / 255
+        # In one bit Pillow has made the number a colour already.
+        wanted = (key > 0) if white == 1 else key / white
+        clear = abs(grey - float(wanted)) < 0.5 / white
+        return np.stack((grey, grey, grey, (~clear).astype(np.float32)), -1)
+    return None
+
+
+def read_deep(path: Path) -> np.ndarray | None:
+    """Read a TIFF that Pillow cannot as `[H,W,4]` float 0..1, by FFmpeg; None for other files and where it cannot."""
+    with open(path, "rb") as file:
+        if file.read(4) not in (b"II*\0", b"MM\0*"):
+            return None
+    return _decoded(path)
+
+
+def _decoded(path: Path) -> np.ndarray | None:
+    """Decode a still with FFmpeg, `[H,W,4]` float 0..1; None where it cannot."""
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            frame = next(container.decode(video=0), None)
+    except (av.FFmpegError, OSError):
+        return None
+    if frame is None:
+        return None
+    if "f32" not in frame.format.name:
+        return np.asarray(frame.to_ndarray(format="rgba64le"), dtype=np.float32) / 65535
+    with_alpha = any(part.is_alpha for part in frame.format.components)
+    values = frame.to_ndarray(format="gbrapf32le" if with_alpha else "gbrpf32le")
+    colours = values[..., :3]
+    alpha = values[..., 3:] if with_alpha else np.ones_like(values[..., :1])
+    return np.concatenate(((colours / white_of(colours)).clip(0, 1), alpha.clip(0, 1)), -1).astype(np.float32)
