@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..diffusion.experts import Expert, boundary_of, check_experts
-from ..diffusion.samplers import SAMPLERS, get_sampler
+from ..diffusion.samplers import OTHER_NAMES, SAMPLERS, get_sampler, under_our_name
 from ..diffusion.sampling import DiffusionModel, prepare_noise, sample
 from ..diffusion.schedules import SCHEDULERS, get_sigmas, ksampler_sigmas
 from ..diffusion.velocity import Wrapper
@@ -158,8 +158,8 @@ class OwnEngine:
         return identity([model.space.name, model.dit, model.shift, self.wrappers])
 
     def sampler_names(self) -> list[str]:
-        """There are none besides ours."""
-        return []
+        """List ComfyUI's names of samplers that have another here."""
+        return list(OTHER_NAMES)
 
     def scheduler_names(self) -> list[str]:
         """List the schedulers."""
@@ -167,6 +167,7 @@ class OwnEngine:
 
     def make_sampler(self, name: str, options: Mapping[str, Any]) -> SamplerSocket:
         """Make a SAMPLER of our registry. Raises SoraError for an unknown name or option."""
+        name, options = under_our_name(name, options)
         spec = get_sampler(name)
         return SamplerSocket(name, spec.fn, spec.check_options(options))
 
@@ -176,6 +177,7 @@ class OwnEngine:
         """Make SIGMAS as BasicScheduler gives them; for a named sampler, as KSampler runs it."""
         if sampler is None:
             return get_sigmas(scheduler, steps, shift=model.shift, denoise=denoise)
+        sampler, _ = under_our_name(sampler)
         discard = sampler in SAMPLERS and SAMPLERS[sampler].discard_penultimate
         return ksampler_sigmas(scheduler, steps, discard_penultimate=discard, shift=model.shift, denoise=denoise)
 

@@ -247,6 +247,7 @@ def _read_idle(entry: dict[str, Any], registry: Registry) -> Node:
 
 def _trace(scope: Scope, link_id: Any) -> Link | Value | Lost | None:
     """Follow a link back to the node that really feeds it; None when nothing does."""
+    start = scope
     typed: Value | None = None  # on an instance on the way; what is typed further out counts more
     for _ in range(MAX_HOPS):
         if link_id is None or link_id not in scope.links:
@@ -273,8 +274,9 @@ def _trace(scope: Scope, link_id: Any) -> Link | Value | Lost | None:
         elif node["type"] in (*REROUTES, *SETTERS):
             link_id = node["inputs"][0].get("link")
         elif node["type"] == PRIMITIVE:
+            # The frontend writes its value into the widget that it is linked to, and into none inside an instance.
             values = [scope.typed.get((str(origin), "value")), *(node.get("widgets_values") or [])]
-            return next((Value(value) for value in values if value is not None), typed)
+            return next((Value(value) for value in values if value is not None and scope is start), None)
         elif origin in scope.inner:
             scope = scope.inner[origin]
             link_id = _inner_output(scope, slot)
