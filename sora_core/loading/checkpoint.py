@@ -22,7 +22,7 @@ from ..files import WEIGHTS, written_beside
 from ..model.dit import DiT
 from ..model.text.concepts import TextEncoder
 from ..model.vae.mini import VideoVAE
-from ..words import no_such
+from ..words import no_such, short
 from .parts import PARTS, build, describe
 
 FORMAT = 1  # of the metadata; a file of another is refused
@@ -82,6 +82,8 @@ def resolve(name: str | Path, what: str = "model") -> Path:
     path = Path(name)
     if path.suffix != ".safetensors" and not path.exists():
         path = WEIGHTS / f"{name}.safetensors"
+    if path.is_dir():
+        raise SoraError(f"{path} is a folder: give the path of a .safetensors file.")
     if not path.is_file():
         choices = embedded_models() if what == "model" else {what: WEIGHTS / f"{what}.safetensors"}
         known = sorted(choice for choice, file in choices.items() if file.is_file())
@@ -91,22 +93,47 @@ def resolve(name: str | Path, what: str = "model") -> Path:
 
 def read(path: Path, device: str = "cpu") -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Read the metadata and the tensors of a checkpoint. Raises SoraError for what is not one."""
+    meta, tensors = read_tensors(path, "sora", device)
+    if meta is None or meta.get("format") != FORMAT:
+        raise SoraError(f"{path.name} carries no Sora Nodes config (format {FORMAT}) in its metadata.")
+    fits = all(isinstance(meta.get(key), dict) for key in ("info", "parts"))
+    if not fits or not all(isinstance(part, dict) for part in meta["parts"].values()):
+        raise SoraError(f"{path.name} has metadata that say nothing of its parts: fetch the file again.")
+    return meta, tensors
+
+
+def read_tensors(path: Path, key: str, device: str = "cpu") -> tuple[dict[str, Any] | None, dict[str, Tensor]]:
+    """Read a safetensors file: the JSON object under `key` in its metadata, None where there is none, and its tensors.
+
+    Raises SoraError that says what the file is instead.
+    """
     try:
         with safe_open(path, "pt", device=device) as f:
-            meta = json.loads((f.metadata() or {}).get("sora", "null"))
+            meta = json.loads((f.metadata() or {}).get(key, "null"))
             tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (safe_open is no dict)
-    except (SafetensorError, OSError, json.JSONDecodeError) as error:
-        head = path.read_bytes()[:2] if path.exists() else b""
-        if head in _PICKLES:
-            raise SoraError(
-                f"{path.name} is a pickle, which can run code when opened. Convert it to safetensors."
-            ) from None
-        raise SoraError(
-            f"{path.name} cannot be read as safetensors ({error}). It may be cut short: fetch it again."
-        ) from None
-    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
-        raise SoraError(f"{path.name} carries no Sora Nodes config (format {FORMAT}) in its metadata.")
-    return meta, tensors
+    except (ValueError, RecursionError):  # of the metadata: no JSON
+        raise SoraError(f"{path.name} has metadata that cannot be read ({key}): fetch the file again.") from None
+    except (SafetensorError, OSError) as error:
+        raise SoraError(_not_safetensors(path, error)) from None
+    return meta if isinstance(meta, dict) else None, tensors
+
+
+def _not_safetensors(path: Path, error: Exception) -> str:
+    """Say what a file is that cannot be read as safetensors, by its first bytes."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(100)
+    except OSError as unread:
+        return f"{path.name} cannot be read ({unread.strerror}): check its path and rights."
+    if head.startswith(_PICKLES):
+        return f"{path.name} is a pickle, which can run code when opened. Convert it to safetensors."
+    if head.startswith(b"GGUF"):
+        return f"{path.name} is a GGUF file, which is not read here: use the model as safetensors."
+    if head.startswith(b"version https://git-lfs"):
+        return f"{path.name} is the pointer of Git LFS, not the file itself: fetch it with `git lfs pull`."
+    if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
+        return f"{path.name} is a web page, not a model: download the file itself."
+    return f"{path.name} cannot be read as safetensors ({error}). It may be cut short: fetch it again."
 
 
 def assign(module: M, state: Mapping[str, Tensor], what: str) -> M:
@@ -146,8 +173,18 @@ def load_parts(
     for part, data in meta["parts"].items():
         prefix = part + "."
         state = {k[len(prefix) :]: v.to(dtype) for k, v in tensors.items() if k.startswith(prefix)}
-        parts[part] = assign(build(part, data), state, f"{path.name} ({part})")
+        parts[part] = assign(_built(part, data, path.name), state, f"{path.name} ({part})")
     return parts, meta["info"] | {"file": path.name}
+
+
+def _built(part: str, data: Mapping[str, Any], file: str) -> nn.Module:
+    """Build a part by the config of a file. Raises SoraError for one that no network can be built by."""
+    try:
+        return build(part, data)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError, RuntimeError) as error:
+        # Torch's errors of many lines say it in the first.
+        why = short(str(error).strip().partition("\n")[0])
+        raise SoraError(f"{file} ({part}): its config fits no network ({type(error).__name__}: {why}).") from None
 
 
 def load_model(name: str | Path = "sora-mini", dtype: torch.dtype = torch.float32, device: str = "cpu") -> ModelBundle:

@@ -62,7 +62,9 @@ def _read_api(data: dict[str, Any], name: str, source: dict | None) -> Workflow:
         meta = _object(entry.get("_meta"), name, f"_meta of node {node_id}")
         values = {input_name: _value(value) for input_name, value in inputs.items()}
         pack = text_of(meta.get("cnr_id")) or text_of(meta.get("aux_id"))
-        nodes[node_id] = Node(node_id, entry["class_type"], values, text_of(meta.get("title")), pack, widgets=dict(values))
+        nodes[node_id] = Node(
+            node_id, entry["class_type"], values, text_of(meta.get("title")), pack, widgets=dict(values)
+        )
     return Workflow(nodes, source, name)
 
 

@@ -263,7 +263,9 @@ def _trace(scope: Scope, link_id: Any) -> Link | Value | Lost | None:
             # The message about the missing node comes from validation, which knows the input.
             return Link(f"{scope.prefix}{origin}", slot)
         if node.get("mode", 0) == MUTED:
-            return Lost(f"its link comes from node {scope.prefix}{origin}, which is muted: unmute that or link another.")
+            return Lost(
+                f"its link comes from node {scope.prefix}{origin}, which is muted: unmute that or link another."
+            )
         if node["type"] in GETTERS:
             found = _setter(scope, node)
             if isinstance(found, Lost):

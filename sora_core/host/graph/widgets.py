@@ -234,9 +234,13 @@ def _finite(value: Any) -> float:
 
 def _in_range(widget: IntInput | FloatInput, number: int | float) -> None:
     if widget.min is not None and number < widget.min:
-        raise BadValueError("value_smaller_than_min", f"{short(number)} is too small: use a value{_range_words(widget)}.")
+        raise BadValueError(
+            "value_smaller_than_min", f"{short(number)} is too small: use a value{_range_words(widget)}."
+        )
     if widget.max is not None and number > widget.max:
-        raise BadValueError("value_bigger_than_max", f"{short(number)} is too large: use a value{_range_words(widget)}.")
+        raise BadValueError(
+            "value_bigger_than_max", f"{short(number)} is too large: use a value{_range_words(widget)}."
+        )
 
 
 def _range_words(widget: IntInput | FloatInput) -> str:
