@@ -39,7 +39,10 @@ def no_such(what: str, name: object, choices: Iterable[object], otherwise: str =
 
 def short(value: object, limit: int = 60) -> str:
     """Return `repr(value)`, cut to `limit` characters."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of more than 4,300 digits
+        return "a number of thousands of digits"
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
@@ -53,7 +56,7 @@ def printable(text: str) -> str:
 
 def controls(text: str) -> str:
     """Return the control characters of a text, and what cannot be written: no name of a file may hold them."""
-    return "".join(c for c in text if c in "\n\t" or _commands(c))
+    return "".join(c for c in text if _commands(c))
 
 
 def _commands(character: str) -> bool:

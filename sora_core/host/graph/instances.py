@@ -1,8 +1,8 @@
 """Values that are typed on a subgraph's instance, read as the frontend reads them.
 
-The widgets of an instance stand for inputs of the subgraph's definition. Frontends from 1.47 on save their values in the
-order of the definition's inputs, and since 1.49 by name too; 1.28 to 1.46 name each in `properties.proxyWidgets`. The
-instance's own list of inputs says nothing of it: frontends 1.47 to 1.57 leave out what is neither linked nor renamed.
+The widgets of an instance stand for inputs of the subgraph's definition. Frontends from 1.47 on save their values in
+the order of the definition's inputs, and since 1.49 by name too; 1.28 to 1.46 name each in `properties.proxyWidgets`.
+The instance's own inputs say nothing of it: frontends 1.47 to 1.57 leave out what is neither linked nor renamed.
 """
 
 from __future__ import annotations
