@@ -56,7 +56,7 @@ def definitions(graph: dict) -> dict[str, dict]:
 
 
 def promoted(graph: dict, part: dict, prefix: str = "") -> list[tuple[str, str, list]]:
-    """All inputs within subgraphs that are fed from outside: id of the node, name, its own widget values."""
+    """All inputs within subgraphs that are fed from outside: id of the node, name, what widgets hold there."""
     fed = []
     for entry in part["nodes"]:
         definition = definitions(graph).get(entry["type"])
@@ -64,11 +64,15 @@ def promoted(graph: dict, part: dict, prefix: str = "") -> list[tuple[str, str, 
             continue
         inside = f"{prefix}{entry['id']}:"
         nodes = {node["id"]: node for node in definition["nodes"]}
+        own: dict[int, list] = {}  # what the widgets inside hold, by the input that feeds them
+        for link in definition["links"]:
+            if link["origin_id"] == SUBGRAPH_IN and link["target_id"] in nodes:
+                own.setdefault(link["origin_slot"], []).extend(nodes[link["target_id"]].get("widgets_values") or [])
         for link in definition["links"]:
             node = nodes.get(link["target_id"])
             if link["origin_id"] == SUBGRAPH_IN and node is not None and node["type"] not in definitions(graph):
-                own = node.get("widgets_values") or []
-                fed.append((f"{inside}{node['id']}", node["inputs"][link["target_slot"]]["name"], list(own)))
+                name = node["inputs"][link["target_slot"]]["name"]
+                fed.append((f"{inside}{node['id']}", name, own[link["origin_slot"]]))
         fed += promoted(graph, definition, inside)
     return fed
 
@@ -93,7 +97,8 @@ def compare(graph: dict, sent: dict[str, dict]) -> tuple[int, list[dict]]:
         elif isinstance(theirs, list) and len(theirs) == 2:
             continue  # linked outside: no value of the instance
         compared += 1
-        # Without a schema our reader leaves a node's own values alone: then theirs must be one of those.
+        # Nothing is typed, and what the widgets inside hold is left alone for a node that we do not know: theirs must
+        # be one of those values.
         if not (same(ours, theirs) or (ours == NONE and any(same(value, theirs) for value in own))):
             wrong.append({"node": node_id, "input": name, "ours": str(ours), "theirs": str(theirs)})
     return compared, wrong

@@ -110,6 +110,22 @@ def test_settings_on_an_instance_leave_its_other_values(host):
     assert named["nodes"][1]["widgets_values_named"] == {**TYPED, "text": "new"}
 
 
+def test_an_untouched_widget_of_an_instance_shows_the_first_widget_inside(host):
+    """And gives that to all that it leads to, sockets without a widget among them."""
+    flow = sampling(values=())
+    definition = flow["definitions"]["subgraphs"][0]
+    definition["nodes"] += [node(7, "KSampler", [5], [("seed", "INT", 21, True)]), write(22, 8)]
+    definition["links"] += [
+        {"id": 21, "origin_id": -10, "origin_slot": 1, "target_id": 7, "target_slot": 0, "type": "INT"},
+        {"id": 22, "origin_id": -10, "origin_slot": 1, "target_id": 8, "target_slot": 0, "type": "INT"},
+    ]
+    read = host.load(flow).nodes
+    assert read["10:5"].inputs["seed"] == read["10:7"].inputs["seed"] == read["10:8"].inputs["value"] == 111
+    definition["inputs"][1]["linkIds"] = [21, 22, 12]
+    read = host.load(flow).nodes
+    assert read["10:5"].inputs["seed"] == read["10:7"].inputs["seed"] == read["10:8"].inputs["value"] == 5
+
+
 def test_the_outer_of_two_instances_counts(host):
     """An instance within another: what is typed further out is in force, else what is typed further in."""
     flow = sampling()

@@ -29,14 +29,18 @@ def typed_values(instance: dict[str, Any], inputs: list[str]) -> dict[tuple[str,
     return {name: value for name, value in (read | _kept(instance)).items() if value is not None}
 
 
-def type_value(instance: dict[str, Any], inputs: list[str], name: str, value: Any) -> bool:
-    """Type `value` for the input `name` on an instance. Returns whether it has a widget for it."""
-    names = _names(instance, inputs)
-    if (OWN, name) not in names:
+def type_value(instance: dict[str, Any], inputs: list[str], name: str, value: Any, shown: dict[str, Any]) -> bool:
+    """Type `value` for the input `name` on an instance. Returns False where it has no place for it.
+
+    shown: what its widgets show, by input; a frontend that reads the file takes an empty place for an empty value.
+    """
+    names, values = _names(instance, inputs), list(instance.get("widgets_values") or [])
+    values += [shown.get(widget) for node, widget in names[len(values) :] if node == OWN]
+    if (OWN, name) not in names or len(values) != len(names):
         return False
-    place, values = names.index((OWN, name)), list(instance.get("widgets_values") or [])
-    values += [None] * (len(names) - len(values))
-    values[place] = value
+    values[names.index((OWN, name))] = value
+    if None in values:
+        return False
     instance["widgets_values"] = values
     if isinstance(instance.get("widgets_values_named"), dict):
         instance["widgets_values_named"][name] = value

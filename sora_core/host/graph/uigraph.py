@@ -70,6 +70,7 @@ class Scope:
     parent: Scope | None = None  # the graph that the instance stands in
     instance: dict[str, Any] = field(default_factory=dict)  # the instance as a node of `parent`; empty at the top
     inner: dict[Any, Scope] = field(default_factory=dict)  # the subgraphs in it, by the id of their instance
+    read: dict[Any, Node] = field(default_factory=dict)  # what its nodes say without their links, by id
 
     def __post_init__(self) -> None:
         self.nodes = {node["id"]: node for node in self.data.get("nodes", [])}
@@ -103,17 +104,15 @@ def read_ui(data: dict[str, Any], registry: Registry, name: str) -> Workflow:
     """Read the workflow in `data`. Raises SoraError for JSON that is no valid graph."""
     try:
         # All scopes are opened before any node is read: a link may lead into a later one.
-        opened = list(_open(Scope(data), _definitions(data), 0))
+        opened = _read_scopes(data, registry)
         read = [
-            _read_node(scope, entry, registry)
+            _read_node(scope, entry)
             for scope in opened
             for entry in scope.nodes.values()
             if _is_real(entry) and entry["id"] not in scope.inner
         ]
         nodes = {node.id: node for node in read}
-        idle = [
-            _read_idle(entry, registry) for scope in opened for entry in scope.nodes.values() if not _is_real(entry)
-        ]
+        idle = [scope.read[entry["id"]] for scope in opened for entry in scope.nodes.values() if not _is_real(entry)]
     except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
         raise SoraError(
             f"{name} is not a valid workflow ({type(error).__name__}: {error}): save it again from the frontend."
@@ -129,7 +128,7 @@ def changed_source(workflow: Workflow, changed: set[str], registry: Registry) ->
     holds them in any case.
     """
     data = copy.deepcopy(workflow.source or {})
-    for scope in list(_open(Scope(data), _definitions(data), 0)):
+    for scope in _read_scopes(data, registry):
         for entry in scope.nodes.values():
             node = workflow.nodes.get(f"{scope.prefix}{entry['id']}")
             if node is not None and node.id in changed:
@@ -139,6 +138,14 @@ def changed_source(workflow: Workflow, changed: set[str], registry: Registry) ->
         node.inputs.items() <= again.nodes[name].inputs.items() for name, node in workflow.nodes.items()
     )
     return data if same else None
+
+
+def _read_scopes(data: dict[str, Any], registry: Registry) -> list[Scope]:
+    """Open every scope of a workflow, and read what its nodes say without their links."""
+    opened = list(_open(Scope(data), _definitions(data), 0))
+    for scope in opened:
+        scope.read = {entry["id"]: _read_idle(entry, registry) for entry in scope.nodes.values()}
+    return opened
 
 
 def _write_node(scope: Scope, entry: dict[str, Any], node: Node, registry: Registry) -> None:
@@ -161,8 +168,11 @@ def _type_outside(scope: Scope, link_id: Any, value: Any) -> bool:
     outer = _instance_input(scope, slot)
     if outer is not None and outer.get("link") is not None:
         return _type_outside(scope.parent, outer["link"], value)
-    scope.__dict__.pop("typed", None)
-    return type_value(scope.instance, scope.widget_inputs, scope.data["inputs"][slot]["name"], value)
+    inputs = [socket["name"] for socket in scope.data["inputs"]]
+    shown = {name: _shown_value(scope, inputs.index(name)) for name in scope.widget_inputs}
+    done = type_value(scope.instance, scope.widget_inputs, inputs[slot], value, shown)
+    scope.__dict__.pop("typed", None)  # to be read anew
+    return done
 
 
 def _cut(data: dict[str, Any], socket: dict[str, Any]) -> None:
@@ -205,13 +215,12 @@ def _is_real(entry: dict[str, Any]) -> bool:
     return entry.get("mode", 0) not in (MUTED, BYPASSED) and entry["type"] not in VIRTUAL
 
 
-def _read_node(scope: Scope, entry: dict[str, Any], registry: Registry) -> Node:
-    node = _read_idle(entry, registry)
+def _read_node(scope: Scope, entry: dict[str, Any]) -> Node:
+    node = scope.read[entry["id"]]
     node.id = f"{scope.prefix}{entry['id']}"
     for (inner, name), value in scope.typed.items():
         if inner == str(entry["id"]) and name in node.inputs:
-            node.inputs[name] = value
-    node.widgets = dict(node.inputs)
+            node.inputs[name] = node.widgets[name] = value
     for socket in entry.get("inputs") or []:
         if socket.get("link") is None:
             continue
@@ -241,22 +250,24 @@ def _read_idle(entry: dict[str, Any], registry: Registry) -> Node:
         node.inputs = read_widget_values(known.GET_SCHEMA().inputs, values)
     elif entry["type"] == PRIMITIVE and values:
         node.inputs = {"value": values[0]}
-    node.widgets = dict(node.inputs)
+    named = entry.get("widgets_values_named")
+    node.widgets = dict(named if known is None and isinstance(named, dict) else node.inputs)
     return node
 
 
 def _trace(scope: Scope, link_id: Any) -> Link | Value | Lost | None:
     """Follow a link back to the node that really feeds it; None when nothing does."""
     start = scope
-    typed: Value | None = None  # on an instance on the way; what is typed further out counts more
     for _ in range(MAX_HOPS):
         if link_id is None or link_id not in scope.links:
-            return typed
+            return None
         origin, slot, _, _ = scope.links[link_id]
         if origin == SUBGRAPH_IN and scope.parent is not None:
-            typed = _promoted(scope, slot) or typed
             outer = _instance_input(scope, slot)
-            scope, link_id = scope.parent, outer.get("link") if outer else None
+            if outer is None or outer.get("link") is None:
+                value = _shown_value(scope, slot)
+                return None if value is None else Value(value)
+            scope, link_id = scope.parent, outer["link"]
             continue
         node = scope.nodes.get(origin)
         if node is None:
@@ -324,13 +335,34 @@ def _instance_input(scope: Scope, slot: int) -> dict[str, Any] | None:
     return next((s for s in scope.instance.get("inputs") or [] if s["name"] == name), None)
 
 
-def _promoted(scope: Scope, slot: int) -> Value | None:
-    """Return the value typed on the instance for the subgraph's input number `slot`.
+def _shown_value(scope: Scope, slot: int) -> Any:
+    """Return what an instance's widget for the subgraph's input number `slot` shows: what is typed there.
 
-    None leaves the inner node's own value in force.
+    Else it is the value of the first widget inside that it leads to, for all that it leads to. None: there is no such
+    widget, or nothing is known of its node.
     """
-    value = scope.typed.get((OWN, scope.data["inputs"][slot]["name"]))
-    return None if value is None else Value(value)
+    socket = scope.data["inputs"][slot]
+    typed = scope.typed.get((OWN, socket["name"]))
+    if typed is not None:
+        return typed
+    for link_id in socket.get("linkIds") or scope.links:
+        origin, origin_slot, target, target_slot = scope.links.get(link_id, (None, None, None, 0))
+        sockets = scope.nodes.get(target, {}).get("inputs") or []
+        if (origin, origin_slot) == (SUBGRAPH_IN, slot) and target_slot < len(sockets):
+            fed = sockets[target_slot]
+            if "widget" in fed:
+                return _own_value(scope, target, fed["name"])
+    return None
+
+
+def _own_value(scope: Scope, target: Any, name: str) -> Any:
+    """Return what the widget `name` of a node shows; None where nothing is known of the node."""
+    inner = scope.inner.get(target)
+    if inner is not None:
+        names = [socket["name"] for socket in inner.data["inputs"]]
+        return _shown_value(inner, names.index(name)) if name in names else None
+    typed = scope.typed.get((str(target), name))
+    return scope.read[target].widgets.get(name) if typed is None else typed
 
 
 def _inner_output(scope: Scope, slot: int) -> Any:
