@@ -59,7 +59,7 @@ def console() -> Iterator[None]:
     nowhere: IO[str] | None = None
     if before[0] is None:
         sys.stdout = nowhere = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (closed below)
-    sys.stderr = Unfailing(before[1])  # type: ignore[assignment]  # all of a stream that is used
+    sys.stderr = Unfailing(before[1])
     try:
         yield
     finally:

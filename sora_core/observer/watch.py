@@ -48,6 +48,7 @@ def watch_file(path: str | Path, observer: Observer | None = None) -> Sight:
     """Watch a video file. Raises SoraError for what is no video or too long."""
     info = probe(path)
     # Twice what the observer sees is enough to shrink from, and keeps a long video small in memory.
+    expect(min(info.width, info.height) > 0, f"{path} holds no picture that can be read: it is cut short or damaged.")
     scale = min(2 * SIZE / min(info.width, info.height), 1)
     width, height = (max(2, round(side * scale / 2) * 2) for side in (info.width, info.height))
     clip = read_clip(path, fps=FPS, size=(width, height), multiple=2, sound=False)

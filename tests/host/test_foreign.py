@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from drawn_graphs import canvas, node, refusal, write
@@ -14,6 +15,7 @@ from sora_core.errors import SoraError
 from sora_core.host.graph.validate import WorkflowError
 from sora_core.host.graph.workflow import Link
 from sora_core.host.packs import own_pack
+from sora_core.pipeline.own import OwnEngine
 
 ONE = ("TinyNumber", {"value": 3})
 GOOD = {"value": ["1", 0]}
@@ -161,6 +163,16 @@ def test_old_and_other_names_of_samplers(host):
         with pytest.raises(WorkflowError) as error:  # nothing else is connected
             host.run(given)
         assert all(problem.input != widget for problem in error.value.problems)
+
+
+def test_uni_pc_bh2_is_uni_pc_with_its_variant():
+    engine = OwnEngine()
+    named, chosen = engine.make_sampler("uni_pc_bh2", {}), engine.make_sampler("uni_pc", {"variant": "bh2"})
+    assert (named.name, named.options) == (chosen.name, chosen.options)
+    assert named.options != engine.make_sampler("uni_pc", {}).options
+    model = SimpleNamespace(shift=3.0)
+    sigmas = [engine.make_sigmas(model, "simple", 6, 1.0, name) for name in ("uni_pc_bh2", "uni_pc", "euler")]
+    assert sigmas[0].equal(sigmas[1]) and not sigmas[0].equal(sigmas[2])
 
 
 # -- what a server ignores --------------------------------------------------------------------------------------------
