@@ -115,11 +115,14 @@ class SoraLongVideo(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, shots: str | None = None, sampler: Any = None) -> bool | str:
+    def validate_inputs(
+        cls, shots: str | None = None, sampler: Any = None, filename_prefix: str | None = None
+    ) -> bool | str:
         # ComfyUI hands a dynamic combo to this method whether it asks for it or not.
         from sora_core.tasks.storyboard import MAX_LONG_SHOTS, parse_storyboard
 
-        return said(lambda text: parse_storyboard(text, most=MAX_LONG_SHOTS), shots)
+        name = said(desk().folders().check_prefix, filename_prefix)
+        return said(lambda text: parse_storyboard(text, most=MAX_LONG_SHOTS), shots) if name is True else name
 
     @classmethod
     def execute(

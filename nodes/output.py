@@ -69,14 +69,19 @@ class SoraSaveVideo(io.ComfyNode):
     @classmethod
     def validate_inputs(
         cls,
+        filename_prefix: str | None = None,
         credentials: str | None = "policy",
         watermark: str | None = "policy",
         prompt_in_credentials: str | None = "policy",
     ) -> bool | str:
-        # A certificate that cannot sign, or a policy against it, is better heard of before the work.
+        # A certificate that cannot sign, or a policy against it, is better heard of before the work. So is a bad name.
         from sora_core.provenance import History, plan
 
-        return said(lambda: plan(History(), **_chosen(credentials, watermark, prompt_in_credentials)))
+        def check() -> None:
+            desk().folders().check_prefix(filename_prefix)
+            plan(History(), **_chosen(credentials, watermark, prompt_in_credentials))
+
+        return said(check)
 
     @classmethod
     def execute(

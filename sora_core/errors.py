@@ -29,3 +29,20 @@ def is_out_of_memory(error: BaseException) -> bool:
     named = type(error).__name__ == "OutOfMemoryError"
     told = any(words in str(error).lower() for words in ("can't allocate memory", "out of memory"))
     return isinstance(error, RuntimeError) and (named or told)
+
+
+def words_for_input(error: BaseException) -> str | None:
+    """Return words for what files, texts and disks do to Python and its libraries; None for what is a bug.
+
+    Libraries tell of a file that cannot be opened, written or decoded in errors of their own that have a `strerror`.
+    """
+    if isinstance(error, UnicodeError):
+        return "a text holds a character that cannot be written (half of one): write it again."
+    if isinstance(error, RecursionError):
+        return "the input is nested too deeply: make it flatter."
+    reason = getattr(error, "strerror", None)
+    if isinstance(error, OSError) or reason:
+        file = getattr(error, "filename", None)
+        where = f"{file}: " if file not in (None, "") else ""
+        return f"{where}{reason or error}: check the file, its rights and the space on the disk."
+    return None

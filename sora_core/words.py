@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 
 
@@ -38,5 +39,27 @@ def no_such(what: str, name: object, choices: Iterable[object], otherwise: str =
 
 def short(value: object, limit: int = 60) -> str:
     """Return `repr(value)`, cut to `limit` characters."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of more than 4,300 digits
+        return "a number of thousands of digits"
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def printable(text: str) -> str:
+    """Return `text` with what would command a terminal, or cannot be written, spelt out: control characters and such.
+
+    Line breaks and tabs stay.
+    """
+    return "".join(c if c in "\n\t" or not _commands(c) else repr(c)[1:-1] for c in text)
+
+
+def controls(text: str) -> str:
+    """Return the control characters of a text, and what cannot be written: no name of a file may hold them."""
+    return "".join(c for c in text if _commands(c))
+
+
+def _commands(character: str) -> bool:
+    # Controls, invisible marks that turn the direction of writing, line and paragraph separators, halves of characters.
+    category = unicodedata.category(character)
+    return category in ("Cc", "Cs", "Zl", "Zp") or character in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"

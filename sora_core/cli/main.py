@@ -13,7 +13,9 @@ from types import FrameType, ModuleType
 from typing import NoReturn
 
 from ..about import VERSION
-from ..errors import NO_MEMORY, SoraError, is_out_of_memory
+from ..errors import NO_MEMORY, SoraError, is_out_of_memory, words_for_input
+from ..words import printable
+from .console import console, silence
 
 # Name, and what `sora --help` says. The module of the same name in this package does the work.
 COMMANDS = {
@@ -31,6 +33,11 @@ COMMANDS = {
 
 def main(argv: list[str] | None = None) -> int:
     """Run the `sora` command with `argv`; returns the exit code."""
+    with console():
+        return _main(argv)
+
+
+def _main(argv: list[str] | None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     # Pillow warns of large pictures; what reads one has a limit of its own, and says so.
     warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
@@ -55,18 +62,24 @@ def main(argv: list[str] | None = None) -> int:
 def _run(module: ModuleType, args: argparse.Namespace, debug: bool) -> int:
     """Run a command; returns its exit code, and tells its errors in a line or two unless `debug`."""
     try:
-        return module.run(args) or 0
+        code = module.run(args) or 0
+        sys.stdout.flush()  # here it can be told that nobody could hear it
+        return code
     except KeyboardInterrupt as stop:
         print("\nStopped.", file=sys.stderr)
         return 128 + (stop.number if isinstance(stop, _Stopped) else signal.SIGINT)
     except BrokenPipeError:
         # The reader of our output went away (`sora run ... | head`).
-        sys.stderr.close()
+        silence(sys.stdout)
         return 1
     except Exception as error:
         if debug:
             raise
-        print(f"sora: {_words_for(error)}", file=sys.stderr)
+        print(f"sora: {printable(_words_for(error))}", file=sys.stderr)
+        try:
+            sys.stdout.flush()
+        except OSError:
+            silence(sys.stdout)  # full: Python would complain of it when it ends
         return 1
 
 
@@ -75,6 +88,8 @@ def _words_for(error: Exception) -> str:
         return str(error)
     if is_out_of_memory(error):
         return NO_MEMORY
+    if told := words_for_input(error):
+        return told
     line = (str(error).strip().splitlines() or [""])[0]
     return (
         f"unexpected {type(error).__name__}: {line}\nThis is a fault of the program; run again with --debug and report "

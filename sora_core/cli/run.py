@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import SoraError
 from ..files import exists
+from ..words import printable
 from .options import add_policy
 
 if TYPE_CHECKING:
@@ -89,6 +90,10 @@ def _run(args: argparse.Namespace, own: Path | None) -> int:
         previews = list(folders.temp.glob("*")) if folders.temp.is_dir() else []
     finally:
         folders.discard_temp()
+    for node_id, reason in result.left_out.items():
+        node = workflow.nodes[node_id]
+        why = reason.removeprefix(node.heading).lstrip(",: ")
+        print(f"sora: {node.label} was left out: {why}", file=sys.stderr)
     for node_id, reason in result.blocked.items():
         print(f"sora: {workflow.nodes[node_id].label} was stopped: {reason}", file=sys.stderr)
     if args.json:
@@ -180,6 +185,7 @@ def report(result: RunResult, workflow: Workflow) -> dict[str, Any]:
             for node_id, seconds in result.timings.items()
         },
         "blocked": result.blocked,
+        "left_out": result.left_out,
     }
 
 
@@ -218,7 +224,7 @@ class ProgressBar:
 
     def _say(self, text: str) -> None:
         """Print every line of a text, so that it stays: a bar's own line is erased at the next node."""
-        for line in text.splitlines():
+        for line in printable(text).splitlines():
             if self.live:
                 from tqdm import tqdm
 

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import SoraError
-from ..files import WEIGHTS, exists, is_file, written_beside
+from ..files import WEIGHTS, exists, is_file, is_folder, written_beside
 from ..model.dit import DiT
 from ..model.text.concepts import TextEncoder
 from ..model.vae.mini import VideoVAE
@@ -83,6 +83,8 @@ def resolve(name: str | Path, what: str = "model") -> Path:
     path = Path(name)
     if path.suffix != ".safetensors" and not exists(path):
         path = WEIGHTS / f"{name}.safetensors"
+    if is_folder(path):
+        raise SoraError(f"{path} is a folder: give the path of a .safetensors file.")
     if not is_file(path):
         choices = embedded_models() if what == "model" else {what: WEIGHTS / f"{what}.safetensors"}
         known = sorted(choice for choice, file in choices.items() if file.is_file())
@@ -96,28 +98,50 @@ def read(path: Path, device: str = "cpu", dtype: torch.dtype | None = None) -> t
     dtype: what the caller will bring them to, which counts among the memory that is needed. Raises SoraError for what
     is no checkpoint, and before anything is read where it does not fit into memory.
     """
+    meta, tensors = read_tensors(path, "sora", device, dtype)
+    if meta is None or meta.get("format") != FORMAT:
+        raise SoraError(f"{path.name} carries no Sora Nodes config (format {FORMAT}) in its metadata.")
+    fits = all(isinstance(meta.get(key), dict) for key in ("info", "parts"))
+    if not fits or not all(isinstance(part, dict) for part in meta["parts"].values()):
+        raise SoraError(f"{path.name} has metadata that say nothing of its parts: fetch the file again.")
+    return meta, tensors
+
+
+def read_tensors(
+    path: Path, key: str, device: str = "cpu", dtype: torch.dtype | None = None
+) -> tuple[dict[str, Any] | None, dict[str, Tensor]]:
+    """Read a safetensors file: the JSON object under `key` in its metadata, None where there is none, and its tensors.
+
+    dtype: see `read`. Raises SoraError that says what the file is instead, or that it does not fit into memory.
+    """
     try:
         plan_file(path, dtype, device).check()
         with safe_open(path, "pt", device=device) as f:
-            meta = json.loads((f.metadata() or {}).get("sora", "null"))
+            meta = json.loads((f.metadata() or {}).get(key, "null"))
             tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (safe_open is no dict)
-    except (SafetensorError, OSError, ValueError, RecursionError) as error:
-        head = path.read_bytes()[:2] if path.exists() else b""
-        if head in _PICKLES:
-            raise SoraError(
-                f"{path.name} is a pickle, which can run code when opened. Convert it to safetensors."
-            ) from None
-        raise SoraError(
-            f"{path.name} cannot be read as safetensors ({error}). It may be cut short: fetch it again."
-        ) from None
-    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
-        raise SoraError(f"{path.name} carries no Sora Nodes config (format {FORMAT}) in its metadata.")
-    for entry in ("info", "parts"):
-        if not isinstance(meta.get(entry), dict):
-            raise SoraError(
-                f"{path.name}: its metadata has no {entry}. It was not saved by this program: fetch it anew."
-            )
-    return meta, tensors
+    except (ValueError, RecursionError):  # of the metadata: no JSON
+        raise SoraError(f"{path.name} has metadata that cannot be read ({key}): fetch the file again.") from None
+    except (SafetensorError, OSError) as error:
+        raise SoraError(_not_safetensors(path, error)) from None
+    return meta if isinstance(meta, dict) else None, tensors
+
+
+def _not_safetensors(path: Path, error: Exception) -> str:
+    """Say what a file is that cannot be read as safetensors, by its first bytes."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(100)
+    except OSError as unread:
+        return f"{path.name} cannot be read ({unread.strerror}): check its path and rights."
+    if head.startswith(_PICKLES):
+        return f"{path.name} is a pickle, which can run code when opened. Convert it to safetensors."
+    if head.startswith(b"GGUF"):
+        return f"{path.name} is a GGUF file, which is not read here: use the model as safetensors."
+    if head.startswith(b"version https://git-lfs"):
+        return f"{path.name} is the pointer of Git LFS, not the file itself: fetch it with `git lfs pull`."
+    if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
+        return f"{path.name} is a web page, not a model: download the file itself."
+    return f"{path.name} cannot be read as safetensors ({error}). It may be cut short: fetch it again."
 
 
 def assign(module: M, state: Mapping[str, Tensor], what: str) -> M:

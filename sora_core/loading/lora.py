@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -34,7 +33,7 @@ from ..errors import SoraError, expect
 from ..files import is_file, written_beside
 from ..model.dit import DiT
 from ..model.text.concepts import SPECIALS, UNKNOWN, TextEncoder, Vocabulary, split
-from ..words import no_such
+from ..words import no_such, short
 from . import checkpoint
 from .checkpoint import ModelBundle
 from .parts import build, describe
@@ -86,15 +85,16 @@ def read_lora(path: str | Path) -> LoRA:
     path = known.get(str(name), Path(name))
     if not is_file(path):
         raise SoraError(no_such("LoRA", str(name), known, "give the path of a .safetensors file"))
-    try:
-        with safe_open(path, "pt") as f:
-            meta = json.loads((f.metadata() or {}).get("sora_lora", "{}"))
-            tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (safe_open is no dict)
-    except (SafetensorError, OSError, json.JSONDecodeError) as error:
-        raise SoraError(f"{path.name} cannot be read as safetensors ({error}): use a .safetensors LoRA.") from None
+    told, tensors = checkpoint.read_tensors(path, "sora_lora")
+    meta = told or {}
+    words = meta.get("words", [])
+    expect(
+        isinstance(words, list) and all(isinstance(word, str) for word in words),
+        f"{path.name} has metadata that cannot be read (words: {short(words)}): fetch the file again.",
+    )
     changes = _changes(tensors, path.name)
     habits = {key: meta[key] for key, kind in HABITS.items() if isinstance(meta.get(key), kind)}
-    return LoRA(path.stem, changes, tuple(meta.get("words", ())), habits, str(meta.get("base", "")), path)
+    return LoRA(path.stem, changes, tuple(words), habits, str(meta.get("base", "")), path)
 
 
 def _changes(tensors: Mapping[str, Tensor], file: str) -> dict[str, Change]:
@@ -107,8 +107,7 @@ def _changes(tensors: Mapping[str, Tensor], file: str) -> dict[str, Change]:
             down = tensors.get(f"{name}.{down_name}")
             if down is None:
                 raise SoraError(f"{file}: {name} has {up_name} and no {down_name}. Fetch the file again.")
-            alpha = tensors.get(f"{name}.alpha")
-            changes[name] = Change(tensors[key], down, 1.0 if alpha is None else float(alpha) / down.shape[0])
+            changes[name] = _change(tensors[key], down, tensors.get(f"{name}.alpha"), f"{file}: {name}")
             used |= {key, f"{name}.{down_name}", f"{name}.alpha"}
     rest = sorted(set(tensors) - used)
     expect(
@@ -116,6 +115,19 @@ def _changes(tensors: Mapping[str, Tensor], file: str) -> dict[str, Change]:
         f"{file} is no LoRA that can be read here: it holds {', '.join((rest or ['nothing'])[:3])}.",
     )
     return changes
+
+
+def _change(up: Tensor, down: Tensor, alpha: Tensor | None, what: str) -> Change:
+    """Make a change of three tensors. Raises SoraError for those that make none."""
+    expect(
+        min(up.ndim, down.ndim) >= 2 and up.is_floating_point() and down.is_floating_point() and down.shape[0] > 0,
+        f"{what} is no low-rank change: it is {list(up.shape)} x {list(down.shape)}. Fetch the file again.",
+    )
+    if alpha is None:
+        return Change(up, down)
+    expect(alpha.numel() == 1, f"{what}.alpha is {list(alpha.shape)}, not one number. Fetch the file again.")
+    expect(math.isfinite(alpha.item()), f"{what}.alpha is {alpha.item()}, not a number. Fetch the file again.")
+    return Change(up, down, float(alpha) / down.shape[0])
 
 
 def save_lora(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..diffusion.experts import Expert, boundary_of, check_experts
-from ..diffusion.samplers import SAMPLERS, get_sampler
+from ..diffusion.samplers import OTHER_NAMES, SAMPLERS, get_sampler, under_our_name
 from ..diffusion.sampling import DiffusionModel, prepare_noise, sample
 from ..diffusion.schedules import SCHEDULERS, get_sigmas, ksampler_sigmas
 from ..diffusion.velocity import Wrapper
@@ -159,8 +159,8 @@ class OwnEngine:
         return fingerprint([model.space.name, model.dit, model.shift, self.wrappers, *low])
 
     def sampler_names(self) -> list[str]:
-        """There are none besides ours."""
-        return []
+        """List ComfyUI's names of samplers that have another here."""
+        return list(OTHER_NAMES)
 
     def scheduler_names(self) -> list[str]:
         """List the schedulers."""
@@ -168,6 +168,7 @@ class OwnEngine:
 
     def make_sampler(self, name: str, options: Mapping[str, Any]) -> SamplerSocket:
         """Make a SAMPLER of our registry. Raises SoraError for an unknown name or option."""
+        name, options = under_our_name(name, options)
         spec = get_sampler(name)
         return SamplerSocket(name, spec.fn, spec.check_options(options))
 
@@ -177,6 +178,7 @@ class OwnEngine:
         """Make SIGMAS as BasicScheduler gives them; for a named sampler, as KSampler runs it."""
         if sampler is None:
             return get_sigmas(scheduler, steps, shift=model.shift, denoise=denoise)
+        sampler, _ = under_our_name(sampler)
         discard = sampler in SAMPLERS and SAMPLERS[sampler].discard_penultimate
         return ksampler_sigmas(scheduler, steps, discard_penultimate=discard, shift=model.shift, denoise=denoise)
 

@@ -9,6 +9,9 @@ model whose x0 is the clean latent where it is to be kept brings that latent bac
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from ...errors import SoraError
 from ._run import Model, StepCallback, default_noise_sampler
 from .dpmpp import sample_dpmpp_2m, sample_dpmpp_2m_sde, sample_dpmpp_3m_sde
@@ -20,7 +23,17 @@ from .spec import SamplerOption, SamplerSpec
 from .two_stage import sample_dpm_2, sample_heun
 from .uni_pc import sample_uni_pc
 
-__all__ = ["SAMPLERS", "Model", "SamplerOption", "SamplerSpec", "StepCallback", "default_noise_sampler", "get_sampler"]
+__all__ = [
+    "OTHER_NAMES",
+    "SAMPLERS",
+    "Model",
+    "SamplerOption",
+    "SamplerSpec",
+    "StepCallback",
+    "default_noise_sampler",
+    "get_sampler",
+    "under_our_name",
+]
 
 
 def _number(name: str, default: float, high: float, tooltip: str, step: float = 0.01) -> SamplerOption:
@@ -157,6 +170,14 @@ _ALL = (
 )
 
 SAMPLERS: dict[str, SamplerSpec] = {spec.name: spec for spec in _ALL}
+# ComfyUI's names of what is an option here: ours, and the options.
+OTHER_NAMES: dict[str, tuple[str, dict[str, Any]]] = {"uni_pc_bh2": ("uni_pc", {"variant": "bh2"})}
+
+
+def under_our_name(name: str, options: Mapping[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
+    """Return a sampler's name and options as `SAMPLERS` has them, where ComfyUI has another name for it."""
+    ours, more = OTHER_NAMES.get(name, (name, {}))
+    return ours, {**more, **(options or {})}
 
 
 def get_sampler(name: str) -> SamplerSpec:

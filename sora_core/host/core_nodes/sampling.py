@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ...diffusion.samplers import SAMPLERS
+from ...diffusion.samplers import OTHER_NAMES, SAMPLERS
 from ...diffusion.sampling import DiffusionModel
 from ...diffusion.schedules import SCHEDULERS
 from ...pipeline.engine import Conditioning, Latent
@@ -19,7 +19,7 @@ def _steps() -> io.Input:
 
 def _choices() -> list[io.Input]:
     return [
-        io.Combo.Input("sampler_name", options=list(SAMPLERS)),
+        io.Combo.Input("sampler_name", options=[*SAMPLERS, *OTHER_NAMES]),
         io.Combo.Input("scheduler", options=list(SCHEDULERS)),
     ]
 
@@ -134,7 +134,7 @@ class KSamplerSelect(io.ComfyNode):
             "KSamplerSelect",
             display_name="KSamplerSelect",
             category="sampling/custom_sampling/samplers",
-            inputs=[io.Combo.Input("sampler_name", options=list(SAMPLERS))],
+            inputs=[io.Combo.Input("sampler_name", options=[*SAMPLERS, *OTHER_NAMES])],
             outputs=[io.Sampler.Output()],
         )
 

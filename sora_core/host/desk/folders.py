@@ -31,7 +31,7 @@ from ...files import (
     own_temp,
     release,
 )
-from ...words import did_you_mean
+from ...words import controls, did_you_mean, short
 
 IMAGE_SUFFIXES = (*PICTURES, ".gif")
 VIDEO_SUFFIXES = VIDEOS
@@ -160,8 +160,8 @@ def claim_next(folder: Path, stem: str, suffix: str, number: int) -> Path:
 def safe_join(root: Path, name: str) -> Path:
     """Resolve `root/name`. Raises SoraError if that is not inside `root`, links followed."""
     root = Path(root).resolve()
-    if "\0" in name:
-        raise SoraError(f"The file name {name!r} holds a zero byte: remove it.")
+    if controls(name):
+        raise SoraError(f"The file name {short(name)} holds a control character ({controls(name)[0]!r}): remove it.")
     # Resolved before it is compared, so that neither ".." nor a link leads out. Windows' separators count anywhere.
     path = (root / name.replace("\\", "/")).resolve()
     if path != root and root not in path.parents:
@@ -172,13 +172,16 @@ def safe_join(root: Path, name: str) -> Path:
 def expand_prefix(prefix: str, width: int = 0, height: int = 0) -> str:
     """Fill in the `%...%` parts of a file name prefix; unknown ones stay."""
     now = datetime.now()
-    dates = {"yyyy": "%Y", "yy": "%y", "MM": "%m", "dd": "%d", "hh": "%H", "mm": "%M", "ss": "%S"}
-    parts = re.compile("|".join(dates))
+    units = {"d": now.day, "M": now.month, "h": now.hour, "m": now.minute, "s": now.second}
 
-    def date(match: re.Match[str]) -> str:
-        return now.strftime(parts.sub(lambda m: dates[m.group()], match.group(1)))
+    def part(match: re.Match[str]) -> str:
+        """Write a part of a date as the frontend does: `M` without a leading zero, `MM` with one; `yyy` is none."""
+        code = match.group()
+        if code[0] == "y":
+            return {"yyyy": f"{now.year}", "yy": f"{now.year % 100:02}"}.get(code, code)
+        return f"{units[code[0]]:0{len(code)}}"
 
-    prefix = re.sub(r"%date:([^%]*)%", date, prefix)
+    prefix = re.sub(r"%date:([^%]*)%", lambda m: re.sub("dd?|MM?|hh?|mm?|ss?|yyy?y?", part, m.group(1)), prefix)
     values: dict[str, object] = {"width": width, "height": height, "year": now.year}
     values |= {unit: f"{getattr(now, unit):02}" for unit in ("month", "day", "hour", "minute", "second")}
     return re.sub(r"%(\w+)%", lambda m: str(values.get(m.group(1), m.group())), prefix)

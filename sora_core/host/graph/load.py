@@ -7,7 +7,6 @@ Two formats exist. The UI format is what the frontend saves: node positions, lin
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,9 @@ from ...files import exists
 from ...words import short
 from ..packs import Registry
 from .embedded import kind_of, read_embedded
+from .text import read_json
 from .uigraph import read_ui
-from .workflow import Link, Node, Workflow
+from .workflow import Link, Node, Workflow, text_of
 
 
 def load_workflow(path: str | Path, registry: Registry) -> Workflow:
@@ -38,16 +38,7 @@ def load_workflow(path: str | Path, registry: Registry) -> Workflow:
     except OSError as error:
         raise SoraError(f"{path} cannot be read ({error.strerror}): check its rights.") from error
     expect(bool(raw.strip()), f"{path} is not JSON, it is empty: export the workflow again.")
-    try:
-        # Editors on Windows put a byte order mark in front.
-        data = json.loads(raw.decode("utf-8-sig"))
-    except (UnicodeDecodeError, RecursionError) as error:
-        raise SoraError(f"{path} is not JSON text: give a workflow saved by the frontend.") from error
-    except json.JSONDecodeError as error:
-        raise SoraError(
-            f"{path} is not JSON (line {error.lineno}, column {error.colno}: {error.msg}): export the workflow again."
-        ) from error
-    return parse_workflow(data, registry, path.name)
+    return parse_workflow(read_json(raw, str(path)), registry, path.name)
 
 
 def parse_workflow(data: Any, registry: Registry, name: str = "workflow") -> Workflow:
@@ -57,9 +48,9 @@ def parse_workflow(data: Any, registry: Registry, name: str = "workflow") -> Wor
         return read_ui(data, registry, name)
     # What a frontend posts has the API format one level down. A node may have the id "prompt" too.
     if isinstance(data.get("prompt"), dict) and "class_type" not in data["prompt"]:
-        extra = data.get("extra_data") or {}
-        source = (extra.get("extra_pnginfo") or {}).get("workflow")
-        return _read_api(data["prompt"], name, source)
+        extra = _object(data.get("extra_data"), name, "extra_data")
+        source = _object(extra.get("extra_pnginfo"), name, "extra_pnginfo").get("workflow")
+        return _read_api(data["prompt"], name, source if isinstance(source, dict) else None)
     return _read_api(data, name, None)
 
 
@@ -72,12 +63,20 @@ def _read_api(data: dict[str, Any], name: str, source: dict | None) -> Workflow:
             f"{name} is not a workflow: entry {short(node_id)} has no class_type. "
             "Give a file saved by the frontend (File > Save or Export API).",
         )
-        inputs = entry.get("inputs") or {}
-        expect(isinstance(inputs, dict), f"{name}: the inputs of node {node_id} must be an object by name.")
+        inputs = _object(entry.get("inputs"), name, f"the inputs of node {node_id}")
+        meta = _object(entry.get("_meta"), name, f"_meta of node {node_id}")
         values = {input_name: _value(value) for input_name, value in inputs.items()}
-        title = (entry.get("_meta") or {}).get("title")
-        nodes[node_id] = Node(node_id, entry["class_type"], values, title)
+        pack = text_of(meta.get("cnr_id")) or text_of(meta.get("aux_id"))
+        nodes[node_id] = Node(
+            node_id, entry["class_type"], values, text_of(meta.get("title")), pack, widgets=dict(values)
+        )
     return Workflow(nodes, source, name)
+
+
+def _object(value: Any, name: str, what: str) -> dict[str, Any]:
+    """Return an object of a file, empty where there is none. Raises SoraError for anything else."""
+    expect(value is None or isinstance(value, dict), f"{name}: {what} must be an object by name, not {_kind(value)}.")
+    return value or {}
 
 
 def _value(value: Any) -> Any:

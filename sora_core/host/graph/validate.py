@@ -17,35 +17,14 @@ from ..api.schema import ComfyNode, Schema
 from ..api.sockets import MatchTypeInput, MatchTypeOutput
 from ..api.widgets import ComboInput
 from ..packs import Registry
+from .missing import missing_types
+from .names import fill_names
+from .problems import Problem, WorkflowError
 from .widgets import BadValueError, check_value, default_of
 from .workflow import MAX_NODES, Link, Node, Workflow
 
-# Values of the frontend's own display widgets, which it sends along as if they were inputs.
-FRONTEND_ONLY = frozenset({"video-preview", "audioUI", "$$canvas-image-preview"})
-
-
-@dataclass
-class Problem:
-    """One thing wrong with a workflow."""
-
-    kind: str  # ComfyUI's word for it, which its frontend knows
-    message: str
-    node_id: str | None = None
-    node_type: str | None = None
-    input: str | None = None
-
-
 # Takes the kind of a problem, the input and the message.
 Report = Callable[[str, str, str], None]
-
-
-class WorkflowError(SoraError):
-    """A workflow that cannot run, with everything that is wrong with it."""
-
-    def __init__(self, problems: list[Problem]) -> None:
-        self.problems = problems
-        more = f"\nAnd {len(problems) - 1} more: {problems[1].message}" if len(problems) > 1 else ""
-        super().__init__(problems[0].message + more)
 
 
 @dataclass
@@ -81,14 +60,18 @@ class Plan:
     workflow: Workflow
     nodes: dict[str, PlannedNode] = field(default_factory=dict)  # what an output needs, by id, sources first
     outputs: list[str] = field(default_factory=list)  # ids of the output nodes
+    left_out: dict[str, str] = field(default_factory=dict)  # why an output cannot be made beside those, by id
     facts: dict[str, Any] = field(default_factory=dict)  # what was found out about the whole, kept by who did
 
 
 def make_plan(workflow: Workflow, registry: Registry) -> Plan:
-    """Check `workflow` and plan its run. Raises WorkflowError with every problem found."""
+    """Check `workflow` and plan its run.
+
+    As in ComfyUI, an output that cannot be made is left out where another can. Raises WorkflowError with every problem
+    found where none can, and where a node that is needed is of an unknown type.
+    """
     count = len(workflow.nodes)
     expect(count <= MAX_NODES, f"The workflow has {count} nodes; at most {MAX_NODES} are run. Remove some of them.")
-    problems: list[Problem] = []
     workflow.types.clear()  # it may have been changed since an earlier plan
     schemas = {
         node_type: registry.nodes[node_type].GET_SCHEMA()
@@ -96,23 +79,39 @@ def make_plan(workflow: Workflow, registry: Registry) -> Plan:
         if node_type in registry.nodes
     }
     outputs = [n.id for n in workflow.nodes.values() if n.type in schemas and schemas[n.type].is_output_node]
-    unknown = [n for n in workflow.nodes.values() if n.type not in schemas]
-    problems.extend(_unknown_node(node, registry) for node in unknown)
-    if not outputs and not unknown:
-        message = "The workflow has no output node, so nothing would be made: add one, for example SaveVideo."
-        problems.append(Problem("prompt_no_outputs", message))
     order, cycle = sources_first(workflow, outputs)
+    unknown = [n for n in workflow.nodes.values() if n.type not in schemas]
+    needed = set(order)
+    if unknown and (not outputs or any(node.id in needed for node in unknown)):
+        raise WorkflowError([missing_types(unknown, registry)])
+    if not outputs:
+        message = "The workflow has no output node, so nothing would be made: add one, for example SaveVideo."
+        raise WorkflowError([Problem("prompt_no_outputs", message)])
     if cycle:
         shown = " -> ".join(cycle[:8]) + (f" and {len(cycle) - 8} more" if len(cycle) > 8 else "")
         message = f"The links form a cycle ({shown}): remove one of them."
-        problems.append(Problem("dependency_cycle", message, cycle[0], workflow.nodes[cycle[0]].type))
-    plan = Plan(workflow, outputs=outputs)
+        raise WorkflowError([Problem("dependency_cycle", message, cycle[0], workflow.nodes[cycle[0]].type)])
+    plan = Plan(workflow)
+    problems: list[Problem] = []
+    wrong: dict[str, str] = {}  # what is wrong with a node or with what it needs, by id
     for node_id in order:
-        node = workflow.nodes[node_id]
-        if node.type in schemas:
-            plan.nodes[node_id] = _check_node(node, workflow, schemas, registry, problems)
-    if problems:
-        raise WorkflowError(problems)
+        before = len(problems)
+        plan.nodes[node_id] = planned = _check_node(workflow.nodes[node_id], workflow, schemas, registry, problems)
+        faults = [problem.message for problem in problems[before:]]
+        faults += [wrong[link.node] for _, link in planned.links() if link.node in wrong]
+        if faults:
+            wrong[node_id] = faults[0]
+    plan.outputs = [node_id for node_id in outputs if node_id not in wrong]
+    if not plan.outputs:
+        raise WorkflowError([*problems, *([missing_types(unknown, registry)] if unknown else [])])
+    plan.left_out = {node_id: wrong[node_id] for node_id in outputs if node_id in wrong}
+    # What nothing is linked to is there for the eye.
+    shown = [node for node in unknown if any(isinstance(value, Link) for value in node.inputs.values())]
+    plan.left_out |= {node.id: missing_types([node], registry).message for node in shown}
+    if wrong:
+        kept = set(sources_first(workflow, plan.outputs)[0])
+        plan.nodes = {node_id: planned for node_id, planned in plan.nodes.items() if node_id in kept}
+    fill_names(workflow, {node_id: planned.inputs for node_id, planned in plan.nodes.items()})
     return plan
 
 
@@ -146,16 +145,6 @@ def sources_first(workflow: Workflow, outputs: list[str]) -> tuple[list[str], li
     return order, []
 
 
-def _unknown_node(node: Node, registry: Registry) -> Problem:
-    hint = did_you_mean(node.type, registry.nodes) or "install the pack that has it, or remove the node."
-    failed = [f"{pack.name} ({pack.error})" for pack in registry.packs if pack.error]
-    if failed:
-        hint += f" These packs did not load: {listing(failed, 3)}."
-    return Problem(
-        "missing_node_type", f"Node {node.id}: there is no node type {node.type!r}: {hint}", node.id, node.type
-    )
-
-
 def _check_node(
     node: Node, workflow: Workflow, schemas: dict[str, Schema], registry: Registry, problems: list[Problem]
 ) -> PlannedNode:
@@ -169,13 +158,13 @@ def _check_node(
     _fill_dynamic_choices(schema.inputs, inputs)
     active = {entry.id: entry for entry in active_inputs(schema.inputs, inputs)}
     self_checked, checks_all = cls.parameters("validate_inputs") if cls.overrides("validate_inputs") else (set(), False)
-    for name in list(inputs):
-        if name in FRONTEND_ONLY and name not in active:
-            del inputs[name]
-        # A choice that does not exist has no inputs: its own message is enough.
-        elif name not in active and not schema.accept_all_inputs and not _under_bad_choice(name, active, inputs):
-            hint = did_you_mean(name, active) or f"it has {listing(active) or 'none'}."
+    for name in [] if schema.accept_all_inputs else [name for name in inputs if name not in active]:
+        # ComfyUI's server ignores what a node does not have. A slip of the pen has left another input without a value;
+        # a choice that does not exist has no inputs, and its own message is enough.
+        hint = did_you_mean(name, [other for other in active if other not in inputs])
+        if hint and not _under_bad_choice(name, active, inputs):
             problem("unknown_input", name, f"there is no such input: {hint}")
+        del inputs[name]
     for name, entry in active.items():
         if name not in inputs:
             # Saved before the node had this input.
@@ -220,8 +209,8 @@ def _under_bad_choice(name: str, active: dict[str, Input], inputs: dict[str, Any
 
 
 def _missing(node: Node, name: str, entry: Input) -> str:
-    if name in node.muted:
-        return f"its link comes from node {node.muted[name]}, which is muted: unmute that or link another."
+    if name in node.lost:
+        return node.lost[name]
     if isinstance(entry, (ComboInput, DynamicComboInput)) and entry.choices:
         return f"it is missing: choose one of {listing(entry.choices)}."
     if isinstance(entry, WidgetInput):

@@ -16,6 +16,8 @@ from ..api.widgets import BooleanInput, ComboInput, FloatInput, IntInput, MultiC
 CONTROL_WORDS = tuple(ControlAfterGenerate)
 # What the frontend saves for an upload button.
 UPLOAD_WORDS = ("image", "audio", "video", "upload")
+# What stood before the names of samplers in early files.
+OLD_SAMPLER = "sample_"
 # What people write for a switch after `--set`, and what JSON's own values are as texts.
 TRUE_WORDS = ("true", "yes", "on", "1")
 FALSE_WORDS = ("false", "no", "off", "0")
@@ -101,23 +103,40 @@ def _take(entries: list[Input], values: deque[Any], result: dict[str, Any], extr
     There the control behind a seed has the seed's name, an upload button that of `_upload_button`.
     """
     for group in _groups(entries):
-        for entry in group:
-            _take_one(entry, values, result, extras)
+        shown = [entry for entry in group if widget_of(entry) is not None]
+        for place, entry in enumerate(shown):
+            behind = widget_of(shown[place + 1]) if place + 1 < len(shown) else None
+            _take_one(entry, values, result, extras, behind)
         button = _upload_button(group)
         if button and values and values[0] in UPLOAD_WORDS:
             extras[button] = values.popleft()
 
 
-def _take_one(entry: Input, values: deque[Any], result: dict[str, Any], extras: dict[str, Any]) -> None:
+def _take_one(
+    entry: Input, values: deque[Any], result: dict[str, Any], extras: dict[str, Any], behind: Input | None
+) -> None:
+    """Move the value of one widget, and that of the control behind it. `behind` is the next widget of the schema."""
     widget = widget_of(entry)
-    if widget is None:
-        return
     value = values.popleft() if values else None
-    result[entry.id] = default_of(entry, guess=True) if value is None else value
+    result[entry.id] = default_of(entry, guess=True) if value is None else _renamed(widget, value)
     if isinstance(widget, DynamicInput):
         _take(widget.expand(result), values, result, extras)
-    elif _has_control(widget) and values and values[0] in CONTROL_WORDS:
+    elif widget is not None and _has_control(widget) and values and _is_control(values[0], behind):
         extras[entry.id] = values.popleft()
+
+
+def _is_control(value: Any, behind: Input | None) -> bool:
+    """Return whether a value behind a seed is its control: a word, or the switch that it was in 2023."""
+    return value in CONTROL_WORDS or (isinstance(value, bool) and not isinstance(behind, BooleanInput))
+
+
+def _renamed(widget: Input | None, value: Any) -> Any:
+    """Return a choice under its name of today: samplers were `sample_euler` once."""
+    if isinstance(widget, ComboInput) and isinstance(value, str) and value.startswith(OLD_SAMPLER):
+        choices = widget.choices or []
+        if value not in choices and value.removeprefix(OLD_SAMPLER) in choices:
+            return value.removeprefix(OLD_SAMPLER)
+    return value
 
 
 def _put(entries: list[Input], values: dict[str, Any], extras: dict[str, Any], made: list[Any]) -> None:
@@ -215,9 +234,13 @@ def _finite(value: Any) -> float:
 
 def _in_range(widget: IntInput | FloatInput, number: int | float) -> None:
     if widget.min is not None and number < widget.min:
-        raise BadValueError("value_smaller_than_min", f"{number} is too small: use a value{_range_words(widget)}.")
+        raise BadValueError(
+            "value_smaller_than_min", f"{short(number)} is too small: use a value{_range_words(widget)}."
+        )
     if widget.max is not None and number > widget.max:
-        raise BadValueError("value_bigger_than_max", f"{number} is too large: use a value{_range_words(widget)}.")
+        raise BadValueError(
+            "value_bigger_than_max", f"{short(number)} is too large: use a value{_range_words(widget)}."
+        )
 
 
 def _range_words(widget: IntInput | FloatInput) -> str:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 # Of a workflow, those in subgraphs counted once an instance. Large ones have a few thousand; what has more was made to
 # take time, or by mistake.
 MAX_NODES = 10_000
+from ...words import printable
 
 
 class Link(NamedTuple):
@@ -25,14 +26,16 @@ class Node:
     type: str
     inputs: dict[str, Any] = field(default_factory=dict)  # values or `Link`s, by name
     title: str | None = None
-    # Input to node id, for links that lead to a muted node: an error message can say so.
-    muted: dict[str, str] = field(default_factory=dict)
+    pack: str | None = None  # which brings the type, where the file says so
+    name: str | None = None  # by which a file name may ask for its values, `%name.widget%`; None: its type
+    lost: dict[str, str] = field(default_factory=dict)  # input to why its link leads to nothing
+    widgets: dict[str, Any] = field(default_factory=dict)  # the values of its widgets, linked ones too
 
     @property
     def label(self) -> str:
         """How messages name the node."""
         title = f' "{self.title}"' if self.title and self.title != self.type else ""
-        return f"node {self.id}{title} ({self.type})"
+        return printable(f"node {self.id}{title} ({self.type})")
 
     @property
     def heading(self) -> str:
@@ -48,6 +51,7 @@ class Workflow:
     source: dict[str, Any] | None = None  # the UI format it was read from, for the metadata of saved files
     name: str = "workflow"
     types: dict[Link, str] = field(default_factory=dict, compare=False, repr=False)  # of outputs, once they are known
+    idle: list[Node] = field(default_factory=list)  # what does not run: muted, bypassed, primitives, notes
 
     def prompt(self) -> dict[str, Any]:
         """Return the API format."""
@@ -59,6 +63,11 @@ class Workflow:
             }
             for node in self.nodes.values()
         }
+
+
+def text_of(value: Any) -> str | None:
+    """Return what a file holds where a text belongs: None for anything else."""
+    return value if isinstance(value, str) and value else None
 
 
 def _plain(value: Any) -> Any:

@@ -16,10 +16,11 @@ from typing import Any
 
 import torch
 
-from ...errors import NO_MEMORY, SoraError, is_out_of_memory
+from ...errors import NO_MEMORY, SoraError, is_out_of_memory, words_for_input
 from ...pipeline.progress import Interrupted, Running, running
 from ...pipeline.stopping import Stoppable
 from ...safety.gate import check_preview, noting
+from ...words import printable
 from ..api.dynamic import nest_values
 from ..api.schema import Hidden, HiddenHolder, NodeOutput, UIOutput
 from ..graph.validate import Plan, PlannedNode
@@ -35,7 +36,7 @@ class NodeError(SoraError):
 
     def __init__(self, planned: PlannedNode, error: BaseException) -> None:
         self.node_id, self.node_type = planned.node.id, planned.node.type
-        super().__init__(f"{planned.node.heading}: {_explain(error)}")
+        super().__init__(printable(f"{planned.node.heading}: {_explain(error)}"))
 
 
 def _explain(error: BaseException) -> str:
@@ -47,6 +48,8 @@ def _explain(error: BaseException) -> str:
         # Installed or not is a matter of the user's machine; only what needs the library stops.
         package = error.name.split(".")[0]
         return f"this needs the package {package}, which is not installed: pip install {package}."
+    if told := words_for_input(error):
+        return told
     first_line = (str(error).strip().splitlines() or [""])[0]
     return f"{type(error).__name__}: {first_line} (this is a fault in the node; --debug shows where)"
 
@@ -60,6 +63,7 @@ class RunResult:
     timings: dict[str, float] = field(default_factory=dict)  # seconds, by id of the nodes that ran
     cached: list[str] = field(default_factory=list)  # ids of the nodes that need not run again
     blocked: dict[str, str] = field(default_factory=dict)  # why a node, or what follows it, did not run, by id
+    left_out: dict[str, str] = field(default_factory=dict)  # why an output could not be made beside the others, by id
     seconds: float = 0.0
 
 
@@ -109,7 +113,7 @@ class _Run:
         self.results: dict[str, Result] = {}
         # The linked inputs that a node needs: all but the lazy ones, and those that it asks for.
         self.wanted: dict[str, set[str]] = {}
-        self.result = RunResult()
+        self.result = RunResult(left_out=plan.left_out)
         self.prompt = plan.workflow.prompt()
         source = plan.workflow.source
         self.extra = {"workflow": source} if source else None
@@ -200,7 +204,7 @@ class _Run:
         sources = [self.results[link.node] for name, link in planned.links() if name in wanted]
         blocked = next((source.blocked for source in sources if source.blocked is not None), None)
         place = {"index": len(self.results), "total": len(self.plan.nodes)}
-        self.tell("executing", {"node": node_id, "title": planned.title, "type": planned.node.type, **place})
+        self.tell("executing", {"node": node_id, "title": printable(planned.title), "type": planned.node.type, **place})
         started = time.perf_counter()
         if blocked is not None:
             result = Result([[None] for _ in planned.schema.outputs], blocked=blocked)
