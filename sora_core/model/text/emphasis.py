@@ -33,7 +33,8 @@ def split_weights(prompt: str) -> list[tuple[str, float]]:
     closing = _pairs(prompt)
     ends = {end: cut for _, (end, cut, _) in closing.items()}
     pieces: list[tuple[str, float]] = []
-    weights, plain, i = [1.0], [], 0
+    weights, i = [1.0], 0
+    plain: list[str] = []
     # Where the text of each open bracket ends: at its weight, or at the bracket that closes it.
     cuts: list[tuple[int, int]] = []
     while i < len(prompt):
