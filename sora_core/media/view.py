@@ -46,7 +46,8 @@ class View:
 
     def _square(self, width: int, height: int) -> tuple[int, int]:
         """Return the size that makes pixels square. A side grows, so that nothing is lost."""
-        return round(width * max(self.aspect, 1)), round(height / min(self.aspect, 1))
+        aspect = float(self.aspect)
+        return round(width * max(aspect, 1.0)), round(height / min(aspect, 1.0))
 
     def notes(self, name: str) -> tuple[str, ...]:
         """Say what of the file `name` could not be shown as it is meant."""

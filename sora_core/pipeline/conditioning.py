@@ -107,7 +107,7 @@ def condition(
         notes += (f"picture: the first of {len(picture)} is shown to the model.",)
     made = _told(latent, known, told)
     options |= {ALONG: _layout(made)} if options or told.lists or told.positive else {}
-    on = with_options(positive, options | told.positive, told.lists, told.defaults)
+    on = with_options(positive, {**options, **told.positive}, told.lists, told.defaults)
     off = None if negative is None else with_options(negative, options, told.lists, told.defaults)
     # Core's samplers cannot fit a storyboard to sound beside the picture; ours does it again, to the same.
     on, off = engine.fit_shots(model, on, made), None if off is None else engine.fit_shots(model, off, made)

@@ -124,7 +124,7 @@ def read_ui(data: dict[str, Any], registry: Registry, name: str) -> Workflow:
             f"{name} is not a valid workflow ({type(error).__name__}: {error}): save it again from the frontend."
         ) from error
     expect(bool(nodes), f"{name} is not a workflow to run: it has no active nodes.")
-    return Workflow(nodes, data, name, idle)
+    return Workflow(nodes, data, name, idle=idle)
 
 
 def changed_source(workflow: Workflow, changed: set[str], registry: Registry) -> dict[str, Any] | None:
@@ -291,7 +291,8 @@ def _trace(scope: Scope, link_id: Any) -> Link | Value | Lost | None:
                 found = start.traced[link_id]
                 break
             passed.append(link_id)
-        step = _step(scope, *scope.links[link_id][:2], start)
+        origin, slot, *_ = scope.links[link_id]
+        step = _step(scope, origin, slot, start)
         if not isinstance(step, tuple) or isinstance(step, Link):
             found = step
             break

@@ -106,8 +106,8 @@ def make_plan(workflow: Workflow, registry: Registry) -> Plan:
         raise WorkflowError([*problems, *([missing_types(unknown, registry)] if unknown else [])])
     plan.left_out = {node_id: wrong[node_id] for node_id in outputs if node_id in wrong}
     # What nothing is linked to is there for the eye.
-    shown = [node for node in unknown if any(isinstance(value, Link) for value in node.inputs.values())]
-    plan.left_out |= {node.id: missing_types([node], registry).message for node in shown}
+    for_the_eye = [node for node in unknown if any(isinstance(value, Link) for value in node.inputs.values())]
+    plan.left_out |= {node.id: missing_types([node], registry).message for node in for_the_eye}
     if wrong:
         kept = set(sources_first(workflow, plan.outputs)[0])
         plan.nodes = {node_id: planned for node_id, planned in plan.nodes.items() if node_id in kept}

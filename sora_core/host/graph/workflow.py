@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from ...words import printable
+
 # Of a workflow, those in subgraphs counted once an instance. Large ones have a few thousand; what has more was made to
 # take time, or by mistake.
 MAX_NODES = 10_000
-from ...words import printable
 
 
 class Link(NamedTuple):
