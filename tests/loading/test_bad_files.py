@@ -48,10 +48,10 @@ METADATA = {
     "no parts": (json.dumps(SORA), "lacks dit, text, vae"),
     "an unknown part": (json.dumps({**SORA, "parts": {"eye": {}}}), "no part of a model"),
     "a config of nothing": (json.dumps({**SORA, "parts": {"dit": {}}}), "m.safetensors (dit)"),
-    "a config of words": (json.dumps({**SORA, "parts": {"dit": {"dim": "x"}}}), "fits no network"),
-    "no heads": (json.dumps({**SORA, "parts": {"dit": {"num_heads": 0}}}), "fits no network"),
-    "no vocabulary": (json.dumps({**SORA, "parts": {"text": {}}}), "fits no network"),
-    "a vocabulary of numbers": (json.dumps({**SORA, "parts": {"text": {"vocabulary": 5}}}), "fits no network"),
+    "a config of words": (json.dumps({**SORA, "parts": {"dit": {"dim": "x"}}}), "describes no network"),
+    "no heads": (json.dumps({**SORA, "parts": {"dit": {"num_heads": 0}}}), "describes no network"),
+    "no vocabulary": (json.dumps({**SORA, "parts": {"text": {}}}), "describes no network"),
+    "a vocabulary of numbers": (json.dumps({**SORA, "parts": {"text": {"vocabulary": 5}}}), "describes no network"),
 }
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from ...errors import SoraError, expect
 from ...words import listing, short
 from ..packs import Registry
+from .entries import cut_link, definitions, read_link
 from .instances import OWN, type_value, typed_values
 from .widgets import read_widget_values, write_widget_values
 from .workflow import MAX_NODES, Link, Node, Workflow, text_of
@@ -74,7 +75,7 @@ class Scope:
 
     def __post_init__(self) -> None:
         self.nodes = {node["id"]: node for node in self.data.get("nodes", [])}
-        self.links = dict(_link(entry) for entry in self.data.get("links") or [] if entry)
+        self.links = dict(read_link(entry) for entry in self.data.get("links") or [] if entry)
         self.traced: dict[Any, Link | Value | Lost | None] = {}  # what links lead to, as far as they were followed
         # The links that feed the subgraph's own outputs, by slot: the first where a broken file has several.
         self.leaving: dict[Any, Any] = {}
@@ -163,7 +164,7 @@ def _write_node(scope: Scope, entry: dict[str, Any], node: Node, registry: Regis
     for socket in entry.get("inputs") or []:
         name = socket["name"]
         if name in values and socket.get("link") is not None and not _type_outside(scope, socket["link"], values[name]):
-            _cut(scope.data, socket)
+            cut_link(scope.data, socket)
 
 
 def _type_outside(scope: Scope, link_id: Any, value: Any) -> bool:
@@ -181,36 +182,12 @@ def _type_outside(scope: Scope, link_id: Any, value: Any) -> bool:
     return done
 
 
-def _cut(data: dict[str, Any], socket: dict[str, Any]) -> None:
-    """Take the link that leads to an input out of its graph."""
-    cut, socket["link"] = socket["link"], None
-    data["links"] = [entry for entry in data.get("links") or [] if entry and _link(entry)[0] != cut]
-    for output in (output for node in data["nodes"] for output in node.get("outputs") or []):
-        output["links"] = [link for link in output.get("links") or [] if link != cut]
-
-
-def _definitions(data: dict[str, Any]) -> dict[Any, dict[str, Any]]:
-    """List the subgraphs that a workflow defines, by id."""
-    return {d["id"]: d for d in (data.get("definitions") or {}).get("subgraphs") or []}
-
-
-def _link(entry: Any) -> tuple[Any, tuple[Any, int, Any, int]]:
-    """Read a link as `id, (origin node, origin slot, target node, target slot)`.
-
-    Old files hold it as a list, new ones as an object.
-    """
-    if isinstance(entry, dict):
-        return entry["id"], (entry["origin_id"], entry["origin_slot"], entry["target_id"], entry["target_slot"])
-    link_id, origin, origin_slot, target, target_slot = entry[:5]
-    return link_id, (origin, origin_slot, target, target_slot)
-
-
 def _all_scopes(data: dict[str, Any]) -> list[Scope]:
     """Open the workflow and every subgraph instance in it. Raises SoraError for more than MAX_NODES nodes in them."""
     # Forty subgraphs that each hold the next one twice are a file of 4 KB and 10^12 nodes.
     found: list[Scope] = []
     nodes = links = 0
-    for scope in _open(Scope(data), _definitions(data), 0):
+    for scope in _open(Scope(data), definitions(data), 0):
         found.append(scope)
         nodes += len(scope.nodes)
         links += len(scope.links) if scope.parent is not None else 0
