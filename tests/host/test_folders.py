@@ -68,6 +68,7 @@ def test_a_name_that_is_given_out_is_taken_until_the_run_ends(tmp_path):
         assert current().next_file("clip", ".mp4")[0].name == "clip_00001_.mp4"
 
 
+@pytest.mark.slow
 def test_many_processes_leave_as_many_files_as_they_report(tmp_path):
     names = save_at_once(tmp_path, processes=4, clips=6)
     assert len(set(names)) == len(names) == 24

@@ -76,6 +76,7 @@ def test_subgraphs_of_subgraphs_have_a_limit(host, count, instances):
         host.load(subgraphs(count, instances))
 
 
+@pytest.mark.slow
 def test_a_workflow_has_a_limit_too(host):
     with pytest.raises(SoraError, match=f"100001 nodes; at most {MAX_NODES}"):
         host.plan(host.load(chain("ImageFromBatch", "image", 100_000, START, **CUT)))

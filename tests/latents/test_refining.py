@@ -46,6 +46,7 @@ def alone(vae, clip):
     return torch.cat(list(encode_stream(vae, clip[None].movedim(-1, 1), correct=False)), 2)
 
 
+@pytest.mark.slow
 def test_corrections_can_be_turned_down(vae, clip):
     small = clip[:5, :32, :32]
     none, one, usual = (encode(vae, small, corrections=count) for count in (0, 1, None))

@@ -20,7 +20,7 @@ QUICK = (
 )
 QUICK_SOUND = ("sound mkv aac", "sound mov pcm")
 
-pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")]
 
 
 def cases():

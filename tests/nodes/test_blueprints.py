@@ -91,6 +91,7 @@ def of_inner_sampler(host: Host, made: dict) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FRAMES)
 def test_a_blueprint_runs(host, name):
     made = wired(name)

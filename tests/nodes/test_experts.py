@@ -92,6 +92,7 @@ def our_samplers(sampler: str) -> dict:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["euler", "heun"])
 def test_two_samplers_and_one_model_equal_cores_pair(latents, sampler):
     expected = latents(sampler, "pair")

@@ -99,6 +99,7 @@ def test_a_setting_that_is_none_is_the_usual_one(pipe, name):
     assert torch.equal(pipe.generate("a cat", **how).latent, pipe.generate("a cat", **how, **{name: None}).latent)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(16, 16), (16, 48), (48, 16), (32, 16)])
 def test_small_sides_are_worked_on(pipe, size):
     frames = torch.rand(9, *size, 3, generator=torch.Generator().manual_seed(2))

@@ -47,6 +47,7 @@ def standing(given: list[int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor
     return frames, picked, held & ~picked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_no_step_stands_and_none_leaps(case):
     frames, given, held = standing(CASES[case])
@@ -56,6 +57,7 @@ def test_no_step_stands_and_none_leaps(case):
     assert min(after) > 0.45 * usual and max(after) < 1.3 * usual
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_what_moves_is_moved_and_not_dissolved(case):
     frames, given, held = standing(CASES[case])
