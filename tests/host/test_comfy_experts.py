@@ -68,6 +68,7 @@ class Run:
         return self(self.low, half, **rest)["samples"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("sampler", ["euler", "heun", "dpm_2"])
 def test_both_hosts_join_alike_and_as_two_runs(both, sampler, masked):

@@ -73,6 +73,7 @@ def test_what_is_encoded_is_corrected_by_what_it_decodes_to(vae):
     assert min(gained) > 0.1 and sum(gained) / len(gained) > 0.4, gained
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["noise", "grey", "stripes"])
 def test_a_correction_that_makes_it_worse_is_not_made(vae, kind):
     clip = torch.rand(5, 32, 48, 3, generator=torch.Generator().manual_seed(0))

@@ -27,6 +27,7 @@ def click_after_flash(path) -> float:
     return int(loud.nonzero()[0]) / clip.audio["sample_rate"] - flash
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "ts", "flv"])
 @pytest.mark.parametrize(("late", "by", "apart"), OFFSETS)
 def test_tracks_that_start_apart_stay_apart(tmp_path, suffix, late, by, apart):

@@ -38,6 +38,7 @@ def test_a_weight_scales_its_word_only():
     assert torch.equal(weighted[:, rest], plain[:, rest]) and plain_text("a (red:1.5) cat") == "a red cat"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("draw", "pieces"),
     [

@@ -11,6 +11,7 @@ from sora_core.language.expand import expand
 from sora_core.safety.prompts import check_prompt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "draw",
     [

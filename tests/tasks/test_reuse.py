@@ -100,6 +100,7 @@ def test_a_render_without_an_earlier_one_is_what_it_was(pipe, store, tmp_path, m
     assert usual_folder().name == "renders"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [{"seed": 1}, {"steps": 5}, {"cfg": 2.0}, {"width": 48}, {"sampler": "heun"}, {"scheduler": "beta"}, {"fps": 6},
@@ -205,6 +206,7 @@ def test_few_steps_make_what_comes_after_a_cut_from_noise(pipe, store, tmp_path)
     assert gone.segments == 1
 
 
+@pytest.mark.slow
 def test_goes_on_from_a_video_with_the_first_shot_changed(pipe, store, tmp_path):
     frames = torch.linspace(0, 1, 17)[:, None, None, None].expand(-1, 32, 32, 3).contiguous()
     how = {"video": frames, "width": None, "height": None}
