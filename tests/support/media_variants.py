@@ -86,10 +86,7 @@ LAYOUTS_OF = {
 OFFSETS_OF = {"avi pcm": (0.0,), "avi mp3": (0.0,)}  # AVI holds none
 
 # What is known to differ, by the start of a variant's name, and why.
-EXCEPTIONS = {
-    **{f"{suffix} pixels of": "pixel aspect is not applied" for suffix in ("mp4", "mkv", "mov")},
-    "transparent": "alpha in video is not laid over white",
-}
+EXCEPTIONS: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
