@@ -13,6 +13,17 @@ import sys
 
 import pytest
 
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Run the quick tests on all cores. Slow ones measure time and memory, or hold a browser: they run one by one."""
+    option = config.option
+    # Its workers read the same options.
+    first = "PYTEST_XDIST_WORKER" not in os.environ and not hasattr(config, "workerinput")
+    if first and option.markexpr == "not slow" and getattr(option, "numprocesses", 0) is None:
+        option.numprocesses = min(os.cpu_count() or 1, 8)
+
+
 # Garbage is looked for rarely: with torch and its friends imported each look is long, and tensors go without it.
 gc.set_threshold(100_000, 20, 20)
 
