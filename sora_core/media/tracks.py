@@ -39,7 +39,9 @@ def picture_stream(container: InputContainer) -> VideoStream:
     """Choose the picture track of what `open_video` opened: the default one, of several the largest."""
 
     def rank(stream: VideoStream) -> tuple[bool, bool, int]:
-        return _disposition(stream) & DEFAULT != 0, stream.frames != 1, stream.width * stream.height
+        # A stream without a decoder, as in a file that is cut short, says no size.
+        size = getattr(stream, "width", 0) * getattr(stream, "height", 0)
+        return _disposition(stream) & DEFAULT != 0, stream.frames != 1, size
 
     return max(_pictures(container), key=rank)  # the first of equal ones
 

@@ -67,7 +67,8 @@ def view_of(container: InputContainer, stream: VideoStream) -> View:
     if not Fraction(1, MAX_ASPECT) <= aspect <= MAX_ASPECT:
         aspect = Fraction(1)
     turn, transfer = PLAIN, ""
-    if 0 < stream.width * stream.height <= MAX_FIRST_PIXELS:
+    pixels = getattr(stream, "width", 0) * getattr(stream, "height", 0)  # no size without a decoder
+    if 0 < pixels <= MAX_FIRST_PIXELS:
         # What is damaged is told of where frames are read.
         with suppress(av.FFmpegError, ValueError):
             frame = _first_frame(container, stream)

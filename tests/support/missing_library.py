@@ -69,6 +69,15 @@ ASKED: dict[str, dict[str, Any]] = {
     "SoraConnect": {"first": ["video", 0], "second": ["video", 0], "vae": ["load", 2], "seconds": 0.5, **SIZE},
     "SoraLoop": {**EDIT, "seconds": 0.5},
     "SoraRemix": {**EDIT, "strength": 0.6},
+    "SoraCondition": {
+        "model": ["load", 0],
+        "positive": ["text", 0],
+        "negative": ["text", 0],
+        "latent": ["empty", 0],
+        "vae": ["load", 2],
+        "strength": 1.0,
+    },
+    "SoraExperts": {"high_noise": ["load", 0], "low_noise": ["load", 0], "boundary": 0.5},
     "SoraStoryboard": {"clip": ["load", 1], "shots": "1s: a cat\n1s: a dog", "fps": 8.0, "width": 32, "height": 32},
     "SoraLongVideo": {
         "model": ["load", 0],
