@@ -66,6 +66,10 @@ def probe(path: str | Path) -> VideoInfo:
         )
 
 
+# Codecs whose frames are decoded side by side. Others are not: Theora's come out wrong at times on a busy machine.
+FRAME_THREADED = {"av1", "ffv1", "h264", "hevc", "libdav1d", "mjpeg", "mpeg4", "prores", "vp8", "vp9"}
+
+
 def decode_frames(path: str | Path) -> Iterator[av.VideoFrame]:
     """Decode the picture track frame by frame.
 
@@ -76,7 +80,7 @@ def decode_frames(path: str | Path) -> Iterator[av.VideoFrame]:
     count = 0
     with open_video(path) as container:
         stream = picture_stream(container)
-        stream.thread_type = "AUTO"
+        stream.thread_type = "AUTO" if stream.codec_context.name in FRAME_THREADED else "SLICE"
         try:
             for frame in decoded(container, stream):
                 yield frame
