@@ -64,12 +64,12 @@ class SoraVAEEncode(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "corrections",
-                    default=4,
+                    default=1,
                     min=0,
                     max=4,
                     optional=True,
                     tooltip="How often sora-mini's VAE corrects the latent by what it decodes to. Each takes about "
-                    "four times as long as encoding alone; the first wins most. 0: none, the fastest.",
+                    "four times as long as encoding alone; the first wins half of what four do. 0: none, the fastest.",
                 ),
             ],
             outputs=[io.Latent.Output(display_name="latent", tooltip="For a sampler.")],
@@ -77,7 +77,7 @@ class SoraVAEEncode(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, images: Any, vae: Any, fit: str = "crop", refine: int = 0, corrections: int = 4) -> io.NodeOutput:
+    def execute(cls, images: Any, vae: Any, fit: str = "crop", refine: int = 0, corrections: int = 1) -> io.NodeOutput:
         from sora_core.latents.space import SORA
         from sora_core.media.sizes import crop_frames
 
@@ -92,7 +92,8 @@ class SoraVAEEncode(io.ComfyNode):
                 text += f", cut to {cut.shape[0]} of {cut.shape[2]}x{cut.shape[1]}"
             images = cut
         if corrections and space.vae == SORA:
-            text += f", corrected {corrections} times, about {1 + 4 * corrections} times the work of encoding alone"
+            often = "once" if corrections == 1 else f"{corrections} times"
+            text += f", corrected {often}, about {1 + 4 * corrections} times the work of encoding alone"
         if refine:
             text += f", refined in {refine} steps"
         return io.NodeOutput(engine().encode(vae, images, refine, corrections), ui=note(cls, text))

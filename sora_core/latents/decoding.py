@@ -10,7 +10,7 @@ from torch import Tensor
 from ..errors import SoraError, expect, is_out_of_memory
 from ..model.vae.causal import FeatureCache
 from ..model.vae.mini import VideoVAE
-from .refining import MAX_STEPS, Refiner, regions
+from .refining import MAX_STEPS, Refiner, made, regions
 from .space import check_channels, check_finite, check_rank
 from .tiling import scaled, tiles
 
@@ -116,8 +116,8 @@ def encode(
 ) -> Tensor:
     """Encode IMAGE `[T,H,W,3]` float 0..1 as a normalised latent `[1,C,1+k,h,w]`, float32 on the CPU.
 
-    It is corrected by what it decodes to, as the VAE has learned to: so often that it costs some twenty times what
-    encoding costs. corrections: fewer of them, 0 for none; None for all.
+    It is corrected by what it decodes to, as the VAE has learned to. corrections: how often, at most as often as the VAE
+    has learned; 0 for not at all, None for `USUAL_CORRECTIONS`. Each costs about four times what encoding alone does.
 
     refine: further steps, 0 to 200, that bring each chunk nearer to what decodes to `images`, see `refining`. Each
     costs about three times a decode.
@@ -135,18 +135,16 @@ def encode_stream(
     video: Tensor,
     refine: int = 0,
     report: Report | None = None,
-    correct: bool = True,
-    signed: bool = False,
     corrections: int | None = None,
+    signed: bool = False,
 ) -> Iterator[Tensor]:
     """Encode `[B,3,1+4k,H,W]` in 0..1 a chunk at a time, see `encode`; yields latents in the VAE's precision.
 
-    correct: False gives the encoder's own latents, of one pass. signed: `video` is in -1..1.
+    signed: `video` is in -1..1.
     """
     expect(0 <= refine <= MAX_STEPS, f"refine is {refine}: use 0 to {MAX_STEPS} steps.")
-    count = vae.config.corrections if corrections is None else min(corrections, vae.config.corrections)
+    count = made(vae.config, corrections)
     expect(count >= 0, f"corrections is {corrections}: use 0 or more.")
-    count = count if correct else 0
     first, ratio = next(vae.parameters()), vae.config.temporal_ratio
     # The first frame is a latent of its own, so the first chunk is a frame longer.
     head = 1 + CHUNK * ratio

@@ -16,13 +16,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..model.vae.causal import FeatureCache
-from ..model.vae.mini import VideoVAE
+from ..model.vae.mini import VAEConfig, VideoVAE
 from .tiling import Tile, scaled, tiles
 
 MAX_STEPS = 200  # that may be asked for, of each chunk
 # In standard deviations of a latent; a step of Adam has about this size at first. Twice as much overshoots, and so does
 # this where corrections have come near already.
 _RATE, _RATE_AFTER = 0.12, 0.06
+# Corrections of an encoding, unless asked otherwise. The first of sora-mini's four wins half of what all do.
+USUAL_CORRECTIONS = 1
 # What moves is what people look at: where a clip changes as much as on average, an error counts half as much again.
 _MOVING = 0.5
 _NEIGHBOURHOOD = 9  # pixels
@@ -34,6 +36,7 @@ _CHANGED = 0.03  # a variance over time that counts by half
 def corrections(
     vae: VideoVAE,
     video: Tensor,
+    weight: Tensor,
     latent: Tensor,
     decode: Callable[[Tensor], Tensor],
     caches: Sequence[FeatureCache | None],
@@ -41,12 +44,12 @@ def corrections(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield latents and what they decode to: the encoder's, then those after each correction by `vae.corrector`.
 
-    video: `[B,3,T,H,W]` in -1..1, a chunk, the beginning of a video if `first`; latent: its latents `[B,C,t,h,w]`;
-    decode: of that chunk. caches: one for each correction to make, None where nothing came before and nothing will
+    video: `[B,3,T,H,W]` in -1..1, a chunk, the beginning of a video if `first`; weight: how much its errors count, see
+    `noticed`; latent: its latents `[B,C,t,h,w]`; decode: of that chunk. caches: one for each correction to make, None where nothing came before and nothing will
     come. Gradients must be on; those of the corrector's weights each come from the correction that they made, not from
     later ones.
     """
-    weight, patches, start = noticed(video), vae.to_patches(video, first), latent.detach()
+    patches, start = vae.to_patches(video, first), latent.detach()
     z = start.clone().requires_grad_()
     out = decode(z)
     yield z, out
@@ -73,6 +76,14 @@ def noticed(video: Tensor) -> Tensor:
     return 1 + 4 * change / (change + _CHANGED)
 
 
+def made(config: VAEConfig, asked: int | None) -> int:
+    """Count the corrections that a VAE makes when so many are `asked` for: at most those that it has learned.
+
+    None: `USUAL_CORRECTIONS`.
+    """
+    return min(USUAL_CORRECTIONS if asked is None else asked, config.corrections)
+
+
 def motion(video: Tensor) -> Tensor:
     """Measure how much the surroundings of each pixel of `[B,3,T,H,W]` change over the frames, `[B,1,T,H,W]`.
 
@@ -95,6 +106,36 @@ def regions(rows: int, columns: int) -> list[Tile]:
     return list(tiles(rows, columns, whole if whole <= _TILE + 2 * _REACH else _TILE, _REACH))
 
 
+def _exact(vae: VideoVAE) -> VideoVAE:
+    """Return `vae` in float32 and ready for gradients in a latent: itself where it is so, or else a copy."""
+    weights = list(vae.parameters())
+    if not vae.training and all(
+        p.dtype == torch.float32 and not p.requires_grad and not p.is_inference() for p in weights
+    ):
+        return vae
+    # ComfyUI loads and runs in inference mode, whose tensors take no gradients; and small steps need float32.
+    with torch.inference_mode(False), torch.device("meta"):
+        exact = VideoVAE(vae.config).requires_grad_(False).eval()
+    with torch.inference_mode(False):
+        exact.load_state_dict({name: value.clone() for name, value in vae.state_dict().items()}, assign=True)
+        # By way of the precision that `vae` holds its statistics in: what it will decode with is rounded to that.
+        return exact.to(vae.mean).float()
+
+
+class Trials:
+    """Decodes latents of one chunk to see what they give: the decoder's memory is read, and left as it was."""
+
+    def __init__(self, vae: VideoVAE, memory: FeatureCache) -> None:
+        self.vae, self.memory = vae, memory
+        self.after = FeatureCache()  # what the memory would be after the last of them
+
+    def __call__(self, z: Tensor) -> Tensor:
+        """Decode `z` `[B,C,t,h,w]` as what follows the chunks before."""
+        self.after = FeatureCache()
+        self.after.frames = dict(self.memory.frames)
+        return next(self.vae.stream_decode(z, z.shape[2], self.after))
+
+
 class Refiner:
     """Corrects and refines one video chunk by chunk, as it is encoded.
 
@@ -106,18 +147,13 @@ class Refiner:
     ) -> None:
         """Refine by so many steps of Adam (arXiv 1412.6980) for each chunk, 0 to `MAX_STEPS`.
 
-        `tick()` is called after each, in every tile. corrections: how many of the VAE's own come first; None for all.
+        `tick()` is called after each, in every tile. corrections: how many of the VAE's own come first; None for
+        `USUAL_CORRECTIONS`.
         """
         self.steps, self.tick = steps, tick
-        self.corrections = vae.config.corrections if corrections is None else corrections
+        self.corrections = made(vae.config, corrections)
         self.memories: list[Memory] = []
-        # ComfyUI loads and runs in inference mode, whose tensors take no gradients; and small steps need float32.
-        with torch.inference_mode(False), torch.device("meta"):
-            self.vae = VideoVAE(vae.config).requires_grad_(False).eval()
-        with torch.inference_mode(False):
-            self.vae.load_state_dict({name: value.clone() for name, value in vae.state_dict().items()}, assign=True)
-            # By way of the precision that `vae` holds its statistics in: what it will decode with is rounded to that.
-            self.vae.to(vae.mean).float()
+        self.vae = _exact(vae)
 
     def __call__(self, video: Tensor, latent: Tensor, last: bool = False) -> Tensor:
         """Improve the encoder's latents `[B,C,t,h,w]` of the next frames `[B,3,T,H,W]` in -1..1.
@@ -136,39 +172,37 @@ class Refiner:
     def _improved(self, video: Tensor, latent: Tensor, memory: Memory, last: bool) -> Tensor:
         with torch.inference_mode(False), torch.enable_grad():
             video, z = video.detach().clone().float(), latent.detach().clone().float()
-            first = not memory.decoder.frames
-
-            def decode(z: Tensor, cache: FeatureCache | None = None) -> Tensor:
-                if cache is None:
-                    # A trial: the decoder's memory is read, and left as it was.
-                    cache = FeatureCache()
-                    cache.frames = dict(memory.decoder.frames)
-                return next(self.vae.stream_decode(z, z.shape[2], cache))
-
+            decode, seen = Trials(self.vae, memory.decoder), False
             if self.corrections:
-                z = self._corrected(video, z, decode, memory, first)
+                z, seen = self._corrected(video, z, decode, memory)
             if self.steps:
-                z = self._descended(video, z, decode)
-            if not last:
+                z, seen = self._descended(video, z, decode), False
+            # What comes next sees what was found.
+            if seen:
+                memory.decoder = decode.after
+            elif not last:
                 with torch.no_grad():
-                    decode(z, memory.decoder)  # what comes next sees what was found
+                    decode(z)
+                memory.decoder = decode.after
         return z
 
-    def _corrected(
-        self, video: Tensor, latent: Tensor, decode: Callable[[Tensor], Tensor], memory: Memory, first: bool
-    ) -> Tensor:
-        """Correct as often as brings most: what the corrector never saw, such as noise, it may make worse."""
+    def _corrected(self, video: Tensor, latent: Tensor, decode: Trials, memory: Memory) -> tuple[Tensor, bool]:
+        """Correct as often as brings most: what the corrector never saw, such as noise, it may make worse.
+
+        Returns latents, and whether they are what was decoded last, without gradients.
+        """
         weight, best = noticed(video), latent
         least: Tensor | None = None
-        caches = memory.correctors(self.corrections)
-        for z, out in corrections(self.vae, video, latent, decode, caches, first):
+        better = torch.ones(len(video), dtype=torch.bool)
+        caches, first = memory.correctors(self.corrections), not memory.decoder.frames
+        for z, out in corrections(self.vae, video, weight, latent, decode, caches, first):
             error = (weight * (out.detach() - video).square()).mean((1, 2, 3, 4))
             better = error < (torch.inf if least is None else least)
             best = torch.where(better.view(-1, 1, 1, 1, 1), z.detach(), best)
             least = error if least is None else torch.where(better, error, least)
-        return best
+        return best, bool(better.all())
 
-    def _descended(self, video: Tensor, z: Tensor, decode: Callable[[Tensor], Tensor]) -> Tensor:
+    def _descended(self, video: Tensor, z: Tensor, decode: Trials) -> Tensor:
         """Descend along the gradient of the decoded error."""
         z, weight = z.clone().requires_grad_(True), 1 + _MOVING * motion(video)
         rate = _RATE_AFTER if self.corrections else _RATE

@@ -43,17 +43,17 @@ def test_a_refined_latent_decodes_to_more_of_the_clip_and_stays_near(vae, clip):
 
 def alone(vae, clip):
     """The encoder's own latents, of one pass."""
-    return torch.cat(list(encode_stream(vae, clip[None].movedim(-1, 1), correct=False)), 2)
+    return torch.cat(list(encode_stream(vae, clip[None].movedim(-1, 1), corrections=0)), 2)
 
 
 @pytest.mark.slow
 def test_corrections_can_be_turned_down(vae, clip):
     small = clip[:5, :32, :32]
-    none, one, usual = (encode(vae, small, corrections=count) for count in (0, 1, None))
+    none, one, most = (encode(vae, small, corrections=count) for count in (0, 1, 4))
     assert torch.equal(none, alone(vae, small))
-    assert torch.equal(usual, encode(vae, small, corrections=4)) and torch.equal(usual, encode(vae, small))
-    assert torch.equal(usual, encode(vae, small, corrections=9))  # more than the VAE has learned are not made
-    error = [float((decode(vae, z)[0] - small).square().mean()) for z in (none, one, usual)]
+    assert torch.equal(one, encode(vae, small)) and torch.equal(one, encode(vae, small, corrections=None))
+    assert torch.equal(most, encode(vae, small, corrections=9))  # more than the VAE has learned are not made
+    error = [float((decode(vae, z)[0] - small).square().mean()) for z in (none, one, most)]
     assert error[0] > error[1] > error[2]
     with pytest.raises(SoraError, match="corrections is -1"):
         encode(vae, small, corrections=-1)

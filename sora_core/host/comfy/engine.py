@@ -20,6 +20,7 @@ from ...latents.decoding import encode
 from ...latents.leftover import leave_noise
 from ...latents.patches import forward_flops
 from ...latents.previews import Preview, latent_preview
+from ...latents.refining import USUAL_CORRECTIONS
 from ...latents.space import ALONG, SORA_MINI, LatentSpace
 from ...latents.streaming import decode_with_history
 from ...latents.streams import picture_of, with_picture
@@ -243,11 +244,11 @@ class ComfyEngine:
         return decode_with_history(lambda part: self.decode(vae, {"samples": part}), pieces, ratio)
 
     def encode(self, vae: Any, images: Tensor, refine: int = 0, corrections: int | None = None) -> Latent:
-        """Encode IMAGE `[T,H,W,3]` to a LATENT. refine: steps; corrections: fewer than usual; for our own VAE."""
+        """Encode IMAGE `[T,H,W,3]` to a LATENT. refine, corrections: of our own VAE, see `encode`."""
         space = vae_space(vae)
         ours = hasattr(vae, "sora_name")
         expect(ours or not refine, f"refine: {space.name} has none. Set it to 0, or use sora-mini's VAE.")
-        if refine or (ours and corrections is not None and corrections < vae.first_stage_model.config.corrections):
+        if refine or (ours and corrections not in (None, USUAL_CORRECTIONS)):
             samples = self._refined(vae, images[..., :3], refine, corrections)
         else:
             samples = vae.encode(images[..., :3])

@@ -93,14 +93,15 @@ class Maker:
         )["samples"]
 
     @torch.no_grad()
-    def through(self, clips: np.ndarray, refine: int = 0, correct: bool = False) -> np.ndarray:
+    def through(self, clips: np.ndarray, refine: int = 0, corrections: int | None = 0) -> np.ndarray:
         """Send the world's clips float `[B,T,H,W,3]` 0..1 through the VAE and back.
 
-        By default from the encoder's latents as they are, for such the model learned to make; refine, correct: as
+        By default from the encoder's latents as they are, for such the model learned to make; refine, corrections: as
         `latents.decoding.encode_stream` has them.
         """
         video = torch.from_numpy(clips).movedim(-1, 1)
-        return self.shown(torch.cat(list(encode_stream(self.pipe.vae, video, refine, correct=correct)), 2).float())
+        latents = torch.cat(list(encode_stream(self.pipe.vae, video, refine, corrections=corrections)), 2)
+        return self.shown(latents.float())
 
 
 def batches(cases: list[Case], size: int = BATCH) -> Iterator[list[Case]]:
@@ -172,17 +173,23 @@ def verdict_of(ability: str, case: Case, seen: dict[str, bool]) -> dict[str, boo
 def reconstruction(draw: Draw, maker: Maker, clips: int) -> Result:
     """Measure the PSNR of the VAE on clips that nobody trained on.
 
-    Of the whole, of the subject (alpha over one half) and of the first frame; as the VAE encodes, by its encoder alone
-    without corrections, and with its latents refined.
+    Of the whole, of the subject (alpha over one half) and of the first frame; with all corrections that the VAE has
+    learned, with as many as are usual, by its encoder alone, and with its latents refined after all corrections.
     """
-    start, result = time.monotonic(), Result()
-    rows, ways = [], {"": (0, True), ", encoder alone": (0, False), f", refined in {REFINE} steps": (REFINE, True)}
+    start, result, most = time.monotonic(), Result(), maker.pipe.vae.config.corrections
+    ways: dict[str, tuple[int, int | None]] = {
+        "": (0, most),
+        ", as usual": (0, None),
+        ", encoder alone": (0, 0),
+        f", refined in {REFINE} steps": (REFINE, most),
+    }
+    rows = []
     for i in range(clips):
         clip = draw.worlds[draw.preset].sample(FIRST_SEED - 1 - i)
         frames, subject = clip.frames / np.float32(255), clip.alpha > 127
         row = []
-        for refine, correct in ways.values():
-            error = (maker.through(frames[None], refine, correct)[0] - frames) ** 2
+        for refine, corrections in ways.values():
+            error = (maker.through(frames[None], refine, corrections)[0] - frames) ** 2
             row += [error.mean(), error[subject].mean() if subject.any() else np.nan, error[0].mean()]
         rows.append(row)
     scores = -10 * np.log10(np.asarray(rows))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ...latents.refining import corrections
+from ...latents.refining import corrections, noticed
 from ...model.vae.mini import VideoVAE
 from ..data.crops import crop_tensors
 from ..loop.trainer import Autocast
@@ -28,7 +28,8 @@ class Correction(nn.Module):
         """Return what videos `[B,3,T,H,W]` decode to after each correction."""
         with torch.no_grad():
             latent = self.vae.encode(video).float()
-        steps = corrections(self.vae, video, latent, self.vae.decode, [None] * self.vae.config.corrections)
+        caches = [None] * self.vae.config.corrections
+        steps = corrections(self.vae, video, noticed(video), latent, self.vae.decode, caches)
         return [out.float() for _, out in steps][1:]
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ...errors import expect
-from ...latents.refining import corrections
+from ...latents.refining import corrections, noticed
 from ...loading.checkpoint import load_parts, save
 from ...model.vae.mini import VideoVAE
 from ..checkpoints import part_of
@@ -56,7 +56,8 @@ class CorrectorTrainer(AutoencoderTrainer[Correction]):
         """Encode a video `[B,3,T,H,W]` in -1..1, correct its latents and decode them."""
         with torch.enable_grad(), self.autocast():
             latent = vae.encode(video).float()
-            *_, (_, out) = corrections(vae, video, latent, vae.decode, [None] * vae.config.corrections)
+            caches = [None] * vae.config.corrections
+            *_, (_, out) = corrections(vae, video, noticed(video), latent, vae.decode, caches)
         return out.detach().float()
 
     @torch.no_grad()
