@@ -116,8 +116,9 @@ def encode(
 ) -> Tensor:
     """Encode IMAGE `[T,H,W,3]` float 0..1 as a normalised latent `[1,C,1+k,h,w]`, float32 on the CPU.
 
-    It is corrected by what it decodes to, as the VAE has learned to. corrections: how often, at most as often as the VAE
-    has learned; 0 for not at all, None for `USUAL_CORRECTIONS`. Each costs about four times what encoding alone does.
+    It is corrected by what it decodes to, as the VAE has learned to. corrections: how often, at most as often as the
+    VAE has learned; 0 for not at all, None for `USUAL_CORRECTIONS`. Each costs about four times what encoding alone
+    does.
 
     refine: further steps, 0 to 200, that bring each chunk nearer to what decodes to `images`, see `refining`. Each
     costs about three times a decode.

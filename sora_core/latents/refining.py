@@ -45,9 +45,9 @@ def corrections(
     """Yield latents and what they decode to: the encoder's, then those after each correction by `vae.corrector`.
 
     video: `[B,3,T,H,W]` in -1..1, a chunk, the beginning of a video if `first`; weight: how much its errors count, see
-    `noticed`; latent: its latents `[B,C,t,h,w]`; decode: of that chunk. caches: one for each correction to make, None where nothing came before and nothing will
-    come. Gradients must be on; those of the corrector's weights each come from the correction that they made, not from
-    later ones.
+    `noticed`; latent: its latents `[B,C,t,h,w]`; decode: of that chunk. caches: one for each correction to make, None
+    where nothing came before and nothing will come. Gradients must be on; those of the corrector's weights each come
+    from the correction that they made, not from later ones.
     """
     patches, start = vae.to_patches(video, first), latent.detach()
     z = start.clone().requires_grad_()

@@ -40,7 +40,8 @@ def main() -> None:
             of_subject = error[subject].mean() if subject.any() else torch.tensor(torch.nan)
             rows.append([float(-10 * torch.log10(part)) for part in (error.mean(), of_subject, error[0].mean())])
         whole, of_subject, first = np.nanmean(rows, 0)
-        print(f"{count}: whole {whole:.2f} dB, subject {of_subject:.2f}, first frame {first:.2f}; {np.median(seconds):.2f} s")
+        print(f"{count}: whole {whole:.2f} dB, subject {of_subject:.2f}, first frame {first:.2f}", end="; ")
+        print(f"{np.median(seconds):.2f} s")
 
 
 if __name__ == "__main__":
