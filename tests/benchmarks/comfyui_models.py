@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import torch
+from comfyui_tiny import LTX_VAE
 from safetensors.torch import save_file
 
 NAME = "sora_benchmark"
@@ -32,29 +33,6 @@ def random_weights(network: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 
 LTX = {"num_attention_heads": 2, "attention_head_dim": 32, "cross_attention_dim": 64, "caption_channels": 4096}
-# Three halvings of time, and of space after patches of four: 8 and 32, as the real one has.
-LTX_VAE = {
-    "dims": 3,
-    "in_channels": 3,
-    "out_channels": 3,
-    "latent_channels": 128,
-    "norm_layer": "pixel_norm",
-    "patch_size": 4,
-    "latent_log_var": "uniform",
-    "use_quant_conv": False,
-    "causal_decoder": False,
-    "encoder_base_channels": 16,
-    "decoder_base_channels": 16,
-    "blocks": [
-        ["res_x", 1],
-        ["compress_all", 1],
-        ["res_x", 1],
-        ["compress_all", 1],
-        ["res_x", 1],
-        ["compress_all", 1],
-        ["res_x", 1],
-    ],
-}
 
 
 def hunyuan_networks(layers: dict) -> dict[str, tuple[str, torch.nn.Module, dict[str, str]]]:

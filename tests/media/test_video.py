@@ -11,9 +11,11 @@ import imageio.v3 as imageio
 import numpy as np
 import pytest
 import torch
+from ffmpeg_oracle import ffmpeg
 
 from sora_core.errors import SoraError
 from sora_core.host.desk.folders import Folders
+from sora_core.media import video as reading
 from sora_core.media.sound import read_audio
 from sora_core.media.video import iter_frames, probe, read_video
 from sora_core.media.write import remux, write_video
@@ -207,3 +209,21 @@ def test_a_truncated_video_says_so(tmp_path):
         assert "damaged" in str(error)
     else:
         assert 0 < frames < 30
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options", "threads"),
+    [
+        (".ogv", ("-c:v", "libtheora"), "SLICE"),
+        (".mp4", ("-c:v", "libx264"), "AUTO"),
+        (".avi", ("-c:v", "msmpeg4"), "SLICE"),
+    ],
+)
+def test_frames_are_decoded_side_by_side_only_where_that_is_safe(tmp_path, monkeypatch, suffix, options, threads):
+    """On a busy machine Theora's frame threads gave other pictures each time, which a test of pictures seldom sees."""
+    path, streams = tmp_path / f"clip{suffix}", []
+    ffmpeg("-f", "lavfi", "-i", "testsrc=s=64x48:d=1:r=8", *options, path)
+    real = reading.picture_stream
+    monkeypatch.setattr(reading, "picture_stream", lambda container: streams.append(real(container)) or streams[-1])
+    assert len(list(reading.decode_frames(path))) == 8
+    assert streams[0].thread_type.name == threads
