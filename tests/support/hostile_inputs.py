@@ -217,7 +217,7 @@ def _laid_flat() -> dict[str, Callable[[], Any]]:
 def _odd(start: dict[str, Any], deep: Any) -> dict[str, Callable[[], Any]]:
     """Graphs that hold what no frontend writes."""
     return {
-        "unknown nodes": lambda: {str(i): node(f"Nothing{i}") for i in range(300)},
+        "unknown nodes": lambda: {str(i): node(f"Nothing{i}") for i in range(100)},
         "a picture scaled to a terabyte": lambda: {
             "0": start,
             "1": node(
