@@ -85,7 +85,7 @@ def copy_packets(given: InputContainer, made: OutputContainer, plan: CopyPlan) -
                 packet.duration, packet.time_base = 0, plan.tick
             packet.pts, packet.dts = next(stamps)
         elif packet.dts is not None:
-            # Where clips were joined, the sound of one ends a little after that of the next begins. FFmpeg does this too.
+            # Where clips were joined, the sound of one ends a little after that of the next begins.
             if heard is not None and packet.dts <= heard:
                 packet.dts = heard + 1
                 packet.pts = None if packet.pts is None else max(packet.pts, packet.dts)
