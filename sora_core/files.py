@@ -140,12 +140,19 @@ def claim(path: Path) -> bool:
     up. Returns False where there is such a file already, or somebody has claimed it.
     """
     try:
-        with open(_mark(path), "x", encoding="utf-8") as file:
-            file.write(owner())
+        file = open(_mark(path), "x", encoding="utf-8")  # noqa: SIM115  # what fails from here on leaves a claim behind
     except FileExistsError:
         return False
     except OSError as error:
         raise write_error(path, error) from error
+    try:
+        with file:
+            file.write(owner())
+    except BaseException as error:  # A full disk takes the name and not what stands in it.
+        _mark(path).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise write_error(path, error) from error
+        raise
     # Whoever had it before may have finished between a look at the folder and now.
     if os.path.lexists(path):
         _mark(path).unlink(missing_ok=True)
@@ -188,8 +195,10 @@ def written_beside(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     expect(path.parent.is_dir(), f"There is no folder {str(path.parent)!r}: make it first, or use another one.")
     _tidy(path.parent)
-    # A hidden name with the same ending, which writers go by; who writes keeps two of them apart.
-    part = path.with_name(f".{path.stem[:100]}.{_machine()}.{os.getpid()}.{next(_count)}.part{path.suffix}")
+    # A hidden name with the same ending, which writers go by; who writes keeps two of them apart. Names are limited in
+    # bytes, of which a character may take four.
+    stem = os.fsencode(path.stem)[:100].decode(errors="ignore")
+    part = path.with_name(f".{stem}.{_machine()}.{os.getpid()}.{next(_count)}.part{path.suffix}")
     try:
         yield part
         os.replace(part, path)
@@ -272,10 +281,12 @@ def _is_dead_claim(entry: os.DirEntry[str]) -> bool:
     if not entry.name.endswith(CLAIM) or not entry.is_file(follow_symlinks=False) or entry.stat().st_size > 64:
         return False
     machine, _, process = Path(entry.path).read_text("ascii", "replace").strip().rpartition(" ")
-    if not process.isdigit() or _alive(int(process)):
-        return False
-    # Without a machine it may be of another that shares the folder: no name is claimed for a day.
-    return machine == _machine() or (not machine and time.time() - entry.stat().st_mtime > 86_400)
+    # Without a machine it may be of another that shares the folder, and where nothing stands in it somebody may be
+    # about to write: no name is claimed for a day.
+    old = not machine and time.time() - entry.stat().st_mtime > 86_400
+    if not process:
+        return old
+    return process.isdigit() and not _alive(int(process)) and (machine == _machine() or old)
 
 
 @functools.cache

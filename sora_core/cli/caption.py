@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from ..errors import SoraError, expect
+from ..words import printable
 from .options import seed
 
 
@@ -54,14 +55,17 @@ def run(args: argparse.Namespace) -> int:
         text_path = path.with_suffix(".txt")
         # A text that is there may have been put right by hand.
         if write and text_path.exists() and not args.overwrite:
-            print(f"sora: {text_path} is there already: kept. Use --overwrite to replace it.", file=sys.stderr)
+            print(
+                f"sora: {printable(str(text_path))} is there already: kept. Use --overwrite to replace it.",
+                file=sys.stderr,
+            )
             continue
         try:
             sight = watch_file(path, observer)
         except SoraError as error:
             if len(jobs) == 1:
                 raise
-            print(f"sora: {error}", file=sys.stderr)  # one bad file does not stop a folder
+            print(f"sora: {printable(str(error))}", file=sys.stderr)  # one bad file does not stop a folder
             failed += 1
             continue
         text = sight.say(args.language, args.length, args.seed)
@@ -69,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
             text_path.write_text(text + "\n", encoding="utf-8")
         rows.append({"file": str(path), "caption": text, "confidence": sight.confidence, "facts": sight.facts})
         if not args.json:
-            label = f"{path}: " if len(jobs) > 1 else ""
+            label = f"{printable(str(path))}: " if len(jobs) > 1 else ""
             print(f"{label}{text}  [sure {100 * sight.confidence['overall']:.0f}%]", flush=True)
     if args.json:
         print(json.dumps(rows, ensure_ascii=False, indent=2))

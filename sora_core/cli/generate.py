@@ -59,10 +59,13 @@ def run(args: argparse.Namespace) -> int:
     """Check what can be checked at once, then make the video under the policy."""
     from ..files import ensure_mp4, ensure_writable
     from ..pipeline.engine import EMPTY_PROMPT
+    from ..words import controls, short
 
     out: Path = args.output
     expect(bool(args.prompt.strip()), EMPTY_PROMPT)
     ensure_mp4(out)
+    bad = controls(out.name)
+    expect(not bad, f"The file name {short(out.name)} holds a control character ({bad[:1]!r}): remove it.")
     ensure_writable(out.parent)
 
     from ..safety import gate

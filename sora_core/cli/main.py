@@ -62,6 +62,8 @@ def _main(argv: list[str] | None) -> int:
 def _run(module: ModuleType, args: argparse.Namespace, debug: bool) -> int:
     """Run a command; returns its exit code, and tells its errors in a line or two unless `debug`."""
     try:
+        # torch would import it from C, where a signal that arrives meanwhile is lost.
+        importlib.import_module("numpy")
         code = module.run(args) or 0
         sys.stdout.flush()  # here it can be told that nobody could hear it
         return code

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from ..errors import SoraError
+from ..words import printable
 
 CODES = {"intact": 0, "tampered": 3, "broken": 3, "none": 4}
 UNTRUSTED = 5
@@ -47,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
             # Alone, its error is the command's own, with --debug and all; among others it must not hide their results.
             if len(args.files) == 1:
                 raise
-            print(f"sora: {error}", file=sys.stderr)
+            print(f"sora: {printable(str(error))}", file=sys.stderr)
             codes.append(1)
             continue
         code = CODES[report.state]

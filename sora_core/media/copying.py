@@ -75,7 +75,7 @@ def copy_packets(given: InputContainer, made: OutputContainer, plan: CopyPlan) -
         encoded = add_audio_stream(made, plan.audio)
     elif sound is not None:
         tracks[sound.index] = made.add_stream_from_template(sound)
-    stamps = iter(plan.stamps)
+    stamps, heard = iter(plan.stamps), None
     for packet in given.demux(*(given.streams[index] for index in tracks)):
         index = packet.stream.index
         if not packet.size or (index != stream.index and packet.dts is None):
@@ -84,6 +84,12 @@ def copy_packets(given: InputContainer, made: OutputContainer, plan: CopyPlan) -
             if packet.time_base != plan.tick:
                 packet.duration, packet.time_base = 0, plan.tick
             packet.pts, packet.dts = next(stamps)
+        elif packet.dts is not None:
+            # Where clips were joined, the sound of one ends a little after that of the next begins.
+            if heard is not None and packet.dts <= heard:
+                packet.dts = heard + 1
+                packet.pts = None if packet.pts is None else max(packet.pts, packet.dts)
+            heard = packet.dts
         back = round(plan.zero / packet.time_base)
         packet.pts = None if packet.pts is None else packet.pts - back
         packet.dts = None if packet.dts is None else packet.dts - back

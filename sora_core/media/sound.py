@@ -61,7 +61,9 @@ def read_audio(path: str | Path) -> dict[str, Any] | None:
 
 
 def _chunks(name: str, container: InputContainer, stream: AudioStream) -> Iterator[AudioFrame]:
-    """Decode a track to planar float, in the layout and at the rate with which it begins.
+    """Decode a track to float, channels side by side, in the layout and at the rate with which it begins.
+
+    PyAV reads past the end of eight planes of their own, and crashes.
 
     Packets that are broken are left out. Raises SoraError where all are.
     """
@@ -81,7 +83,7 @@ def _chunks(name: str, container: InputContainer, stream: AudioStream) -> Iterat
             # The rate of the frames, not of the header, which may leave out that HE-AAC doubles it.
             target = target or (_layout(frame), frame.sample_rate)
             if resampler is None or given != setup:
-                setup, resampler = given, av.AudioResampler("fltp", *target)
+                setup, resampler = given, av.AudioResampler("flt", *target)
             for chunk in resampler.resample(frame):
                 count += 1
                 yield chunk
@@ -106,7 +108,7 @@ def _placed(chunks: list[AudioFrame], rate: int, start: float, seconds: float) -
     at = 0  # samples that are placed
     channels = chunks[0].layout.nb_channels
     for chunk in chunks:
-        piece = chunk.to_ndarray()
+        piece = chunk.to_ndarray().reshape(-1, channels).T
         where = at if chunk.time is None else round((chunk.time - start) * rate)
         if not pieces:
             piece = piece[:, max(-where, 0) :]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -51,6 +52,9 @@ def probe(path: str | Path) -> VideoInfo:
         seconds = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
         if not seconds and container.duration:
             seconds = container.duration / 1_000_000
+            # Matroska counts from 0, wherever its first frame is: a piece of a long recording may begin hours later.
+            if "matroska" in container.format.name:
+                seconds -= max(container.start_time or 0, 0) / 1_000_000
         view = view_of(container, stream)
         width, height = view.size(stream.width, stream.height)
         return VideoInfo(
@@ -138,15 +142,19 @@ def read_video(
     """
     info = probe(path)
     check_source(Path(path).name, info.width, info.height)
-    rate = read_timing(path).rate
+    timing = read_timing(path)
+    rate = timing.rate
     limit = max_bytes // max(frame_bytes(info.width, info.height), 1)
+    too_many = (
+        f"{Path(path).name} has more than {limit} frames of {info.width}x{info.height}, too many for memory: "
+        "cut it or make it smaller."
+    )
+    # By its packets, before one is decoded. They may be wrong: so frames are counted too.
+    wanted = math.floor((timing.duration - start) * rate)
+    expect(min(wanted, max_frames or wanted) <= limit, too_many)
     frames: list[torch.Tensor] = []
     for pixels in itertools.islice(steady_frames(path, start), max_frames):
-        expect(
-            len(frames) < limit,
-            f"{Path(path).name} has more than {limit} frames of {info.width}x{info.height}, too many for memory: "
-            "cut it or make it smaller.",
-        )
+        expect(len(frames) < limit, too_many)
         frames.append(torch.from_numpy(pixels))
     expect(bool(frames), f"{Path(path).name} has no frames from {start} s on: use an earlier start.")
     video = torch.stack(frames)

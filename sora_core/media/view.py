@@ -34,6 +34,9 @@ class View:
     # The display matrix (a, b, c, d), each -1, 0 or 1: a pixel at (x, y) is shown at (ax + cy, bx + dy).
     turn: tuple[int, int, int, int] = PLAIN
     transfer: str = ""  # name of the transfer function, if it is one that is not converted
+    # Width and height of the first frame as it is coded. Where clips of several sizes were joined without encoding
+    # them, all are shown in this one.
+    coded: tuple[int, int] | None = None
 
     def size(self, width: int, height: int) -> tuple[int, int]:
         """Return the width and height that a frame of `width` x `height` is shown in."""
@@ -42,7 +45,7 @@ class View:
 
     def pixels(self, frame: av.VideoFrame) -> np.ndarray:
         """Return a frame as it is shown, `[H,W,3]` uint8."""
-        return turned(_converted(frame, *self._square(frame.width, frame.height)), self.turn)
+        return turned(_converted(frame, *self._square(*(self.coded or (frame.width, frame.height)))), self.turn)
 
     def _square(self, width: int, height: int) -> tuple[int, int]:
         """Return the size that makes pixels square. A side grows, so that nothing is lost."""
@@ -66,15 +69,15 @@ def view_of(container: InputContainer, stream: VideoStream) -> View:
     aspect = Fraction(stream.sample_aspect_ratio or 1)
     if not Fraction(1, MAX_ASPECT) <= aspect <= MAX_ASPECT:
         aspect = Fraction(1)
-    turn, transfer = PLAIN, ""
+    turn, transfer, coded = PLAIN, "", None
     pixels = getattr(stream, "width", 0) * getattr(stream, "height", 0)  # no size without a decoder
     if 0 < pixels <= MAX_FIRST_PIXELS:
         # What is damaged is told of where frames are read.
         with suppress(av.FFmpegError, ValueError):
             frame = _first_frame(container, stream)
             if frame is not None:
-                turn, transfer = matrix_of(frame), transfer_of(frame)
-    return View(aspect, turn, transfer)
+                turn, transfer, coded = matrix_of(frame), transfer_of(frame), (frame.width, frame.height)
+    return View(aspect, turn, transfer, coded)
 
 
 def _first_frame(container: InputContainer, stream: VideoStream) -> av.VideoFrame | None:

@@ -127,3 +127,27 @@ def test_files_that_cannot_be_written_are_told(work, monkeypatch, capsys):
     assert main(["run"]) == 1
     told = capsys.readouterr().err
     assert told == "sora: here.txt: No space left on device: check the file, its rights and the space on the disk.\n"
+
+
+ENDED_EARLY = """
+import os, signal, sys
+from sora_core.cli import main
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "numpy.lib":
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+assert "numpy" not in sys.modules
+sys.meta_path.insert(0, Finder())
+sys.exit(main(["generate", "a cat", "-o", "a.mp4", "--frames", "1", "--steps", "1"]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such signal")
+def test_a_signal_while_numpy_is_imported_is_not_lost(work):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", ENDED_EARLY], cwd=work, capture_output=True, env=environment)
+    assert done.returncode == 143 and not (work / "a.mp4").exists(), done.stderr

@@ -17,6 +17,7 @@ from sora_core.cli import main
         (["  ", "-o", "a.mp4"], "prompt is empty"),
         (["a", "-o", "a.avi"], "end its name in .mp4"),
         (["a", "-o", "x.mp4"], "is a folder"),
+        (["a", "-o", "a\x1b[2J.mp4"], "holds a control character"),
         (["a", "-o", "file/a.mp4"], "not a folder"),
         (["a", "-o", "a.mp4", "--model", "none.safetensors"], "none.safetensors"),
     ],

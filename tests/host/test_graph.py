@@ -255,6 +255,11 @@ BAD_FILES = {
     "an empty object": ("{}", ["is not a workflow", "empty"]),
     "another json": ('{"name": "x", "version": 3}', ["is not a workflow", "'name'", "class_type"]),
     "a canvas without nodes": ('{"nodes": [], "links": []}', ["no active nodes"]),
+    "a slot that is a text": (
+        '{"nodes": [{"id": 1, "type": "TinyNumber"}, {"id": 2, "type": "TinyWrite", "inputs": '
+        '[{"name": "value", "link": 1}]}], "links": [[1, 1, "0", 2, 0, "INT"]]}',
+        ["is not a valid workflow", "slot '0'"],
+    ),
     "a broken canvas": ('{"nodes": [{"type": "TinyAdd"}], "links": [[1]]}', ["is not a valid workflow"]),
     "inputs that are no object": ('{"1": {"class_type": "TinyAdd", "inputs": [1]}}', ["inputs of node 1"]),
     "deep nesting": ("[" * 100_000, ["is not JSON"]),

@@ -169,3 +169,44 @@ sys.exit(cli.main(["run"]))
     assert made.returncode == code
     assert told.strip() == "Stopped."
     assert not list(tmp_path.iterdir())
+
+
+CLAIMER = """
+import resource, signal, sys
+from pathlib import Path
+from sora_core.errors import SoraError
+from sora_core.files import claim
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # names can be made, and nothing be written, as on a full disk
+try:
+    claim(Path(sys.argv[1]))
+except SoraError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such limit")
+def test_a_full_disk_leaves_no_claim(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", CLAIMER, str(tmp_path / "a_00001_.mp4")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert "The disk is full" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_claims_that_nothing_stands_in_go_after_a_day(tmp_path):
+    fresh, old = tmp_path / ".a.mp4.claim", tmp_path / ".b.mp4.claim"
+    for path in (fresh, old):
+        path.touch()
+    os.utime(old, (time.time() - 100_000,) * 2)
+    with written_beside(tmp_path / "c.mp4") as part:
+        part.write_text("x")
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".a.mp4.claim", "c.mp4"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="counts characters")
+@pytest.mark.parametrize("stem", ["a" * 251, "\u4e00" * 83, "\U0001f408" * 62], ids=["Latin", "Han", "emoji"])
+def test_a_name_may_be_as_long_as_the_disk_allows(tmp_path, stem):
+    with written_beside(tmp_path / f"{stem}.mp4") as part:
+        part.write_text("x")
+    assert [p.name for p in tmp_path.iterdir()] == [f"{stem}.mp4"]

@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ffmpeg_judge import draw, first_time
+from ffmpeg_judge import decoded, draw, first_time
 
 from sora_core.errors import SoraError
 from sora_core.host.api.video import VideoFromFile
+from sora_core.media.clips import read_clip
 from sora_core.media.saved import check_saved
+from sora_core.media.sound import read_audio
 from sora_core.media.timing import read_timing
-from sora_core.media.video import iter_frames, probe
+from sora_core.media.video import iter_frames, probe, read_video
 from sora_core.media.write import remux, write_video
 
 H264 = ("-c:v", "libx264", "-g", "12", "-bf", "2")
@@ -91,3 +93,40 @@ def test_a_file_that_lost_frames_is_an_error_and_not_kept(tmp_path):
     for count, sound, words in ((13, False, "holds 12 frames .* should hold 13"), (12, True, "no sound")):
         with pytest.raises(SoraError, match=words):
             check_saved(tmp_path / "a.mp4", "a.mp4", count, sound=sound)
+
+
+def joined(tmp_path: Path, suffix: str, second: str) -> Path:
+    """Join two clips without encoding them, as ffmpeg's concat does: of 24 and 10 frames, with sound."""
+    parts = []
+    for name, given in (("a", TEST), ("b", second)):
+        sound = f"sine=d={3 if name == 'a' else 1}"
+        parts.append(draw(tmp_path / f"{name}.mp4", given + ",gblur=sigma=3", *H264, "-c:a", "aac", sound=sound))
+    listed = tmp_path / "list.txt"
+    listed.write_text("".join(f"file '{part}'\n" for part in parts))
+    return draw(tmp_path / f"joined.{suffix}", listed, "-c", "copy", before=("-f", "concat", "-safe", "0"))
+
+
+def near(ours, theirs: np.ndarray) -> bool:
+    return np.abs(np.asarray(ours, dtype=float) - theirs).mean() < 5  # scaled by another filter
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "ts", "flv"])
+def test_clips_that_were_joined_without_encoding_keep_frames_and_sound(tmp_path, suffix):
+    """The sound of the first one reaches into the second."""
+    path, made = joined(tmp_path, suffix, "testsrc2=s=64x48:r=10:d=1"), tmp_path / "out.mp4"
+    remux(path, made, {})
+    assert len(list(iter_frames(made))) == len(list(iter_frames(path))) == 34
+    before, after = (read_audio(p)["waveform"].shape[-1] for p in (path, made))
+    assert abs(before - after) < 4410
+
+
+def test_clips_of_two_sizes_are_shown_in_the_first_ones(tmp_path):
+    path, made = joined(tmp_path, "mkv", "testsrc2=s=96x64:r=10:d=1"), tmp_path / "out.mp4"
+    theirs = decoded(path)
+    assert len(theirs) == 34 and theirs[-1].shape == (48, 64, 3)
+    ours = list(iter_frames(path))
+    assert len(ours) == 34 and all(near(a, b) for a, b in zip(ours, theirs, strict=True))
+    # Their rate varies: how many stand at its mean is another matter.
+    assert read_video(path)[0].shape[1:] == read_clip(path).frames.shape[1:] == (48, 64, 3)
+    remux(path, made, {})
+    assert len(list(iter_frames(made))) == 34

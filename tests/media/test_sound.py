@@ -130,3 +130,12 @@ def test_a_hole_in_the_sound_stays_a_hole(tmp_path):
     path = draw(tmp_path / "a.mkv", flash, "-c:v", "libx264", "-c:a", "pcm_s16le", sound=click)
     assert click_after_flash(path) == pytest.approx(0, abs=0.03)
     assert probe(path).has_audio
+
+
+@pytest.mark.parametrize("codec", ["aac", "pcm_s16le"])
+def test_eight_channels_are_read(tmp_path, codec):
+    """With planes of their own, PyAV reads past the end of eight of them."""
+    sound = "aevalsrc=0.4*sin(2*PI*440*t):s=48000:d=2:c=7.1"
+    path = draw(tmp_path / "a.mkv", FLASH, "-c:v", "libx264", "-c:a", codec, sound=sound)
+    wave = read_audio(path)["waveform"]
+    assert wave.shape[:2] == (1, 8) and wave[0, 0, 5000:40000].pow(2).mean().sqrt() == pytest.approx(0.283, abs=0.01)

@@ -14,6 +14,7 @@ from sora_core.errors import SoraError
 from sora_core.host.core_nodes.video import GetVideoComponents, LoadVideo
 from sora_core.host.desk.folders import Folders, using
 from sora_core.media.clips import read_clip
+from sora_core.media.sizes import frame_bytes
 from sora_core.media.timing import read_timing
 from sora_core.media.video import iter_frames, probe, read_video
 
@@ -135,3 +136,17 @@ def test_what_is_too_long_is_refused_by_its_packets(tmp_path):
     assert probe(path).duration == 0
     with pytest.raises(SoraError, match="140 s .*at most 120 s"):
         read_clip(path)
+
+
+def test_a_piece_of_a_long_recording_is_as_long_as_itself(tmp_path):
+    """Matroska's duration is that of the clock, which began before."""
+    whole = shaded(tmp_path / "a.mp4", "-c:v", "libx264")
+    piece = draw(tmp_path / "b.mkv", whole, "-c", "copy", "-output_ts_offset", "50000")
+    assert probe(piece).duration == pytest.approx(2, abs=0.1) and len(read_clip(piece).frames) == 20
+
+
+def test_what_memory_cannot_hold_is_refused_before_a_frame_is_decoded(tmp_path, monkeypatch):
+    path = shaded(tmp_path / "a.mp4", "-c:v", "libx264")
+    monkeypatch.setattr("sora_core.media.video.decode_frames", lambda path: pytest.fail("a frame was decoded"))
+    with pytest.raises(SoraError, match="more than 10 frames"):
+        read_video(path, max_bytes=10 * frame_bytes(probe(path).width, probe(path).height))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
 import struct
+import sys
 
 import pytest
 from provenance_support import SECRET, clip, save
@@ -150,6 +152,20 @@ def test_what_a_stranger_wrote_does_nothing_to_the_terminal(tmp_path):
     history = History((Model("\x1b[2Jgone\nnot changed"),))
     told = str(verify(save(tmp_path / "a.mp4", history)))
     assert "gone not changed" in told and "\x1b" not in told and len(told.splitlines()) == 5
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are bytes there")
+def test_a_name_of_another_encoding_is_signed_and_printed(tmp_path):
+    source = save(tmp_path / os.fsdecode(b"gr\xfcn.mp4"), History())
+    made = save(tmp_path / os.fsdecode(b"caf\xe9.mp4"), History(sources=(source,)))
+    assert [verify(path).state for path in (source, made)] == ["intact", "intact"]
+    assert "caf\\udce9.mp4: not changed" in str(verify(made)) and "gr\\udcfcn.mp4" in str(verify(made))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="knows no such names")
+def test_the_name_of_a_file_does_nothing_to_the_terminal(tmp_path):
+    told = str(verify(save(tmp_path / "a\x1b[2J\nb.mp4: not changed.mp4", History())))
+    assert "\x1b" not in told and told.splitlines()[0].startswith("a\\x1b[2J\\nb.mp4: not changed.mp4: ")
 
 
 def test_the_library_reads_what_it_is_said_to_read():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...words import short
+
 
 def definitions(data: dict[str, Any]) -> dict[Any, dict[str, Any]]:
     """List the subgraphs that a workflow defines, by id."""
@@ -13,11 +15,14 @@ def definitions(data: dict[str, Any]) -> dict[Any, dict[str, Any]]:
 def read_link(entry: Any) -> tuple[Any, tuple[Any, int, Any, int]]:
     """Read a link as `id, (origin node, origin slot, target node, target slot)`.
 
-    Old files hold it as a list, new ones as an object.
+    Old files hold it as a list, new ones as an object. Raises TypeError for slots that are no numbers.
     """
     if isinstance(entry, dict):
-        return entry["id"], (entry["origin_id"], entry["origin_slot"], entry["target_id"], entry["target_slot"])
+        entry = [entry[name] for name in ("id", "origin_id", "origin_slot", "target_id", "target_slot")]
     link_id, origin, origin_slot, target, target_slot = entry[:5]
+    for slot in (origin_slot, target_slot):
+        if not isinstance(slot, int):
+            raise TypeError(f"the slot {short(slot)} of link {short(link_id)} is no whole number")
     return link_id, (origin, origin_slot, target, target_slot)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from ...about import GENERATOR, VERSION
 from ...errors import SoraError
 from ...files import PHONE_PICTURE_TYPES, PICTURE_TYPES, SOUND_TYPES, SOUNDS, VIDEO_TYPES
+from ...words import printable
 from .history import ALL_NEW, EDITS, History
 from .keys import Signer
 
@@ -151,7 +152,7 @@ def _sign(
     parent = _parent(history)
     manifest = {
         "claim_generator_info": [{"name": GENERATOR, "version": VERSION}],
-        "title": title,
+        "title": printable(title),  # JSON has no name of another encoding
         "format": kind,
         "assertions": [{"label": "c2pa.actions.v2", "created": True, "data": {"actions": steps}}],
     }
@@ -171,7 +172,7 @@ def _sign(
 
 def _add_ingredient(c2pa: Any, builder: Any, path: Path, number: int, relationship: str) -> None:
     """Add a file that went in, with its own manifest; without, and with a note, where that cannot be read."""
-    about = {"title": path.name, "relationship": relationship, "label": str(number)}
+    about = {"title": printable(path.name), "relationship": relationship, "label": str(number)}
     kind = INGREDIENT_FORMATS.get(path.suffix.lower(), "application/octet-stream")
     with path.open("rb") as data:
         try:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ...errors import SoraError, expect
 from ...files import is_file
+from ...words import printable
 from .sign import INGREDIENT_FORMATS, OURS, SETTINGS, SOURCE_TYPE, library
 
 # What a failed check of C2PA (specification 2.2, section 15) means to a person.
@@ -72,7 +73,9 @@ class Report:
             "broken": "its Content Credentials are broken and prove nothing",
             "none": "carries no Content Credentials",
         }
-        yield f"{self.file}: {heads[self.state]}"
+        # A name can hold line breaks, which would look like lines of the report.
+        name = printable(self.file).replace("\n", "\\n")
+        yield f"{name}: {heads[self.state]}"
         for problem in self.problems:
             yield f"  ! {problem}"
         if self.manifest is not None:
