@@ -221,12 +221,39 @@ LEFT_OUT = {
 }
 
 
+# Whose links lead in a ring, or to what stands in one.
+RING = {
+    "4": {"class_type": "TinyAdd", "inputs": {"a": ["5", 0]}},
+    "5": {"class_type": "TinyAdd", "inputs": {"a": ["6", 0], "b": ["1", 0]}},
+    "6": {"class_type": "TinyAdd", "inputs": {"a": ["4", 0], "b": ["6", 0]}},
+    "7": {"class_type": "TinyAdd", "inputs": {"a": ["5", 0]}},
+}
+LEFT_OUT |= {
+    f"a ring, from {source}": (
+        api(n1=ONE, n2=("TinyWrite", GOOD), n3=("TinyWrite", {"value": [source, 0]})) | RING,
+        "The links form a cycle (",
+    )
+    for source in RING
+}
+
+
 @pytest.mark.parametrize("case", LEFT_OUT)
 def test_outputs_that_can_be_made_are_made_and_others_named(host, case):
     flow, words = LEFT_OUT[case]
     result = host.run(flow)
     assert len(result.files) == 1 and result.files[0].read_text().startswith("3 ")
     assert list(result.left_out) == ["3"] and words in result.left_out["3"]
+
+
+def test_every_ring_is_named(host):
+    flow = api(
+        n1=("TinyAdd", {"a": ["1", 0]}),
+        n2=("TinyAdd", {"a": ["2", 0]}),
+        n3=("TinyWrite", {"value": ["1", 0]}),
+        n4=("TinyWrite", {"value": ["2", 0]}),
+    )
+    with pytest.raises(WorkflowError, match=r"\(1 -> 1\): remove(.|\n)*And 1 more: .*\(2 -> 2\)"):
+        host.run(flow)
 
 
 LOOSE = {

@@ -79,7 +79,7 @@ def make_plan(workflow: Workflow, registry: Registry) -> Plan:
         if node_type in registry.nodes
     }
     outputs = [n.id for n in workflow.nodes.values() if n.type in schemas and schemas[n.type].is_output_node]
-    order, cycle = sources_first(workflow, outputs)
+    order, rings = sources_first(workflow, outputs)
     unknown = [n for n in workflow.nodes.values() if n.type not in schemas]
     needed = set(order)
     if unknown and (not outputs or any(node.id in needed for node in unknown)):
@@ -87,15 +87,13 @@ def make_plan(workflow: Workflow, registry: Registry) -> Plan:
     if not outputs:
         message = "The workflow has no output node, so nothing would be made: add one, for example SaveVideo."
         raise WorkflowError([Problem("prompt_no_outputs", message)])
-    if cycle:
-        shown = " -> ".join(cycle[:8]) + (f" and {len(cycle) - 8} more" if len(cycle) > 8 else "")
-        message = f"The links form a cycle ({shown}): remove one of them."
-        raise WorkflowError([Problem("dependency_cycle", message, cycle[0], workflow.nodes[cycle[0]].type)])
     plan = Plan(workflow)
     problems: list[Problem] = []
     wrong: dict[str, str] = {}  # what is wrong with a node or with what it needs, by id
     for node_id in order:
         before = len(problems)
+        if node_id in rings:
+            problems.append(Problem("dependency_cycle", rings[node_id], node_id, workflow.nodes[node_id].type))
         plan.nodes[node_id] = planned = _check_node(workflow.nodes[node_id], workflow, schemas, registry, problems)
         faults = [problem.message for problem in problems[before:]]
         faults += [wrong[link.node] for _, link in planned.links() if link.node in wrong]
@@ -115,34 +113,45 @@ def make_plan(workflow: Workflow, registry: Registry) -> Plan:
     return plan
 
 
-def sources_first(workflow: Workflow, outputs: list[str]) -> tuple[list[str], list[str]]:
+def sources_first(workflow: Workflow, outputs: list[str]) -> tuple[list[str], dict[str, str]]:
     """Order every node that `outputs` need, each after its sources.
 
-    The second list is a cycle, as ids, if there is one.
+    The second answer is what to say of rings, by the id of the node whose link closes one: all others of a ring need
+    that node, and stand behind it.
     """
     # With a stack of its own: chains of nodes can be longer than Python's.
     order: list[str] = []
     done: set[str] = set()
+    rings: dict[str, str] = {}
     for start in outputs:
-        path: dict[str, None] = {}  # in order, and found at once
+        path: list[str] = []
+        places: dict[str, int] = {}  # in `path`, by id
         stack: list[tuple[str, bool]] = [(start, False)]
         while stack:
             node_id, leaving = stack.pop()
             if leaving:
-                del path[node_id]
+                del places[path.pop()]
                 done.add(node_id)
                 order.append(node_id)
                 continue
-            if node_id in path:
-                walked = list(path)
-                return order, walked[walked.index(node_id) :] + [node_id]
+            if node_id in places:
+                rings.setdefault(path[-1], _ring(path, places[node_id]))
+                continue
             if node_id in done or node_id not in workflow.nodes:
                 continue
-            path[node_id] = None
+            places[node_id] = len(path)
+            path.append(node_id)
             stack.append((node_id, True))
             links = [v.node for v in workflow.nodes[node_id].inputs.values() if isinstance(v, Link)]
             stack.extend((source, False) for source in reversed(links))
-    return order, []
+    return order, rings
+
+
+def _ring(path: list[str], first: int) -> str:
+    """Say that the end of a path leads back to its node number `first`."""
+    shown, more = path[first : first + 8], len(path) - first - 8
+    names = " -> ".join(shown) + (f" -> {path[first]}" if more < 0 else f" and {more + 1} more")
+    return f"The links form a cycle ({names}): remove one of them."
 
 
 def _check_node(
