@@ -144,7 +144,7 @@ def about(path: Path) -> str:
 
     Returns "" where it says nothing. A file that cannot be read says nothing; running it tells why.
     """
-    from ..host.graph.uigraph import NOTES
+    from ..host.graph.scopes import NOTES
 
     try:
         data = json.loads(path.read_text(encoding="utf-8"))

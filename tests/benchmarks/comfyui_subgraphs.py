@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 sys.path.insert(0, str(ROOT))
-from sora_core.host.graph.uigraph import SUBGRAPH_IN, read_ui
+from sora_core.host.graph.scopes import SUBGRAPH_IN
+from sora_core.host.graph.uigraph import read_ui
 from sora_core.host.packs import Registry
 
 READY = "() => window.app?.graph && window.LiteGraph?.registered_node_types?.['KSampler']"

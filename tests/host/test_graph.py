@@ -295,12 +295,12 @@ def test_reroutes_in_a_ring_are_named(host):
         [
             node(1, "Reroute", inputs=[("", "*", 2)], outputs=["*"]),
             node(2, "Reroute", inputs=[("", "*", 1)], outputs=["*"]),
-            write(1),
+            write(3),
         ],
-        [[1, 1, 0, 2, 0, "*"], [2, 2, 0, 1, 0, "*"]],
+        [[1, 1, 0, 2, 0, "*"], [2, 2, 0, 1, 0, "*"], [3, 1, 0, 9, 0, "*"]],
     )
     with pytest.raises(SoraError, match="cycle"):
-        host.load(flow)
+        host.run(flow)
 
 
 def test_a_subgraph_inside_itself_is_refused(host):

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from sora_core.errors import SoraError
-from sora_core.host.graph.uigraph import NOTES, PRIMITIVE, REROUTES, read_ui
+from sora_core.host.graph.scopes import NOTES, PRIMITIVE, REROUTES
+from sora_core.host.graph.uigraph import read_ui
 from sora_core.host.graph.validate import WorkflowError, make_plan
 from sora_core.host.host import Host
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sora_core.host.api.dynamic import DynamicCombo
-from sora_core.host.graph.uigraph import NOTES, SUBGRAPH_IN, SUBGRAPH_OUT
+from sora_core.host.graph.scopes import NOTES, SUBGRAPH_IN, SUBGRAPH_OUT
 from sora_core.host.graph.widgets import default_of, widget_of
 
 PREVIEWS = ("LoadImage", "LoadVideo", "SoraSaveVideo", "SoraLongVideo")  # with a picture under the widgets

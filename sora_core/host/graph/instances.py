@@ -34,7 +34,8 @@ def type_value(instance: dict[str, Any], inputs: list[str], name: str, value: An
 
     shown: what its widgets show, by input; a frontend that reads the file takes an empty place for an empty value.
     """
-    names, values = _names(instance, inputs), list(instance.get("widgets_values") or [])
+    names, saved = _names(instance, inputs), instance.get("widgets_values")
+    values = list(saved) if isinstance(saved, list) else []
     values += [shown.get(widget) for node, widget in names[len(values) :] if node == OWN]
     if (OWN, name) not in names or len(values) != len(names):
         return False

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from ...words import did_you_mean, listing, printable, short
 from ..packs import Registry
+from .groups import group_name
 from .problems import Problem
 from .workflow import Node
 
@@ -39,6 +40,11 @@ def missing_types(nodes: Sequence[Node], registry: Registry) -> Problem:
 def _one(node: Node, nodes: Sequence[Node], registry: Registry) -> str:
     ids = listing((n.id for n in nodes), 3)
     where = f"Node{'s' if len(nodes) > 1 else ''} {ids}"
+    if group := group_name(node.type):
+        if not node.holds:
+            return f"{where}: the file does not hold the group node {short(group)}: save the workflow again in ComfyUI."
+        held = listing(node.holds, len(node.holds))
+        return f"{where}: the group node {short(group)} holds types that are not here ({held}): run it in ComfyUI."
     if _SUBGRAPH.fullmatch(node.type):
         return f"{where}: the file does not hold the subgraph {short(node.type)}: save the workflow again in ComfyUI."
     # A type whose pack the file names is no slip of the pen.
@@ -53,6 +59,9 @@ def _one(node: Node, nodes: Sequence[Node], registry: Registry) -> str:
 def _named(node: Node) -> str:
     if _SUBGRAPH.fullmatch(node.type):
         return f"{node.type} (a subgraph that the file does not hold)"
+    if group := group_name(node.type):
+        held = f"which holds {listing(node.holds, len(node.holds))}" if node.holds else "that the file does not hold"
+        return f"the group node {short(group)} ({held})"
     if node.pack is None:
         return node.type
     return f"{node.type} ({'ComfyUI' if node.pack == CORE else node.pack})"

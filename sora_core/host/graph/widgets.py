@@ -75,6 +75,21 @@ def read_widget_values(inputs: list[Input], saved: Any) -> dict[str, Any]:
     return {name: value for name, value in result.items() if value is not None}
 
 
+def take_widget_values(inputs: list[Input], values: deque[Any]) -> dict[str, Any]:
+    """Take the values of these inputs from the front of `values`, by name.
+
+    Where they end, what an untouched widget shows.
+    """
+    taken: dict[str, Any] = {}
+    for place, entry in enumerate(inputs):
+        behind = widget_of(inputs[place + 1]) if place + 1 < len(inputs) else None
+        _take_one(entry, values, taken, {}, behind)
+        last = place + 1 == len(inputs) or bool(inputs[place + 1].optional)
+        if last and not entry.optional and _upload_button(inputs) and values and values[0] in UPLOAD_WORDS:
+            values.popleft()
+    return taken
+
+
 def write_widget_values(inputs: list[Input], saved: Any, changes: dict[str, Any]) -> Any:
     """Return a saved node's `widgets_values` with `changes` by input name, as `read_widget_values` reads them."""
     if isinstance(saved, dict):
@@ -121,11 +136,11 @@ def _take_one(
     result[entry.id] = default_of(entry, guess=True) if value is None else _renamed(widget, value)
     if isinstance(widget, DynamicInput):
         _take(widget.expand(result), values, result, extras)
-    elif widget is not None and _has_control(widget) and values and _is_control(values[0], behind):
+    elif widget is not None and _has_control(widget) and values and is_control(values[0], behind):
         extras[entry.id] = values.popleft()
 
 
-def _is_control(value: Any, behind: Input | None) -> bool:
+def is_control(value: Any, behind: Input | None = None) -> bool:
     """Return whether a value behind a seed is its control: a word, or the switch that it was in 2023."""
     return value in CONTROL_WORDS or (isinstance(value, bool) and not isinstance(behind, BooleanInput))
 

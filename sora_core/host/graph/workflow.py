@@ -28,6 +28,7 @@ class Node:
     inputs: dict[str, Any] = field(default_factory=dict)  # values or `Link`s, by name
     title: str | None = None
     pack: str | None = None  # which brings the type, where the file says so
+    holds: tuple[str, ...] = ()  # what a group node that cannot be opened holds: the types that are not here
     name: str | None = None  # by which a file name may ask for its values, `%name.widget%`; None: its type
     lost: dict[str, str] = field(default_factory=dict)  # input to why its link leads to nothing
     widgets: dict[str, Any] = field(default_factory=dict)  # the values of its widgets, linked ones too
