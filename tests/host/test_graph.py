@@ -258,7 +258,7 @@ BAD_FILES = {
     "a slot that is a text": (
         '{"nodes": [{"id": 1, "type": "TinyNumber"}, {"id": 2, "type": "TinyWrite", "inputs": '
         '[{"name": "value", "link": 1}]}], "links": [[1, 1, "0", 2, 0, "INT"]]}',
-        ["is not a valid workflow", "slot '0'"],
+        ["is not a valid workflow", "a slot of link 1 must be a whole number, not '0'"],
     ),
     "a broken canvas": ('{"nodes": [{"type": "TinyAdd"}], "links": [[1]]}', ["is not a valid workflow"]),
     "inputs that are no object": ('{"1": {"class_type": "TinyAdd", "inputs": [1]}}', ["inputs of node 1"]),

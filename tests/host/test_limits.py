@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 import pytest
 from hostile_inputs import chain, doubling, many_prompts, reroutes, subgraphs
 from hostile_shared import node
+from large_graphs import LARGE, groups, wide_instances
 from PIL import Image
 
 from sora_core.errors import SoraError
 from sora_core.host.desk.folders import Folders
+from sora_core.host.graph.scopes import MAX_DETAILS
+from sora_core.host.graph.validate import WorkflowError
 from sora_core.host.graph.workflow import MAX_NODES
 from sora_core.host.host import Host
 
@@ -32,6 +36,11 @@ def spent(work) -> float:
     return time.process_time() - start
 
 
+def planned_or_refused(host, graph):
+    with contextlib.suppress(WorkflowError):  # what cannot run is told of each place, which takes time too
+        host.plan(host.load(graph))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "graph",
@@ -39,12 +48,13 @@ def spent(work) -> float:
         pytest.param(lambda n: chain("ImageFromBatch", "image", n, START, **CUT), id="chain"),
         pytest.param(lambda n: chain("PreviewAny", "source", n, node("PrimitiveInt", value=1)), id="types that match"),
         pytest.param(lambda n: reroutes(n // 2, n // 2), id="reroutes that many links lead through"),
+        *(pytest.param(drawn, id=name) for name, drawn in LARGE.items()),
     ],
 )
 def test_planning_takes_time_in_proportion_to_the_nodes(host, graph):
     def planned(count: int) -> float:
         drawn = graph(count)
-        return min(spent(lambda: host.plan(host.load(drawn))) for _ in range(2))
+        return min(spent(lambda: planned_or_refused(host, drawn)) for _ in range(2))
 
     few, many = planned(1_200), planned(9_600)
     assert many < 24 * max(few, 0.02)  # eight times the nodes; as a square it would be 64 times
@@ -75,6 +85,15 @@ def test_a_long_chain_of_conditioning_is_followed(host):
 def test_subgraphs_of_subgraphs_have_a_limit(host, count, instances):
     with pytest.raises(SoraError, match=f"more than {MAX_NODES} nodes"):
         host.load(subgraphs(count, instances))
+
+
+@pytest.mark.parametrize("graph", [wide_instances(9_000, 100), groups(9_000, 100)], ids=["subgraph", "group node"])
+def test_wide_subgraphs_and_groups_have_a_limit(host, graph):
+    def refused():
+        with pytest.raises(SoraError, match=f"more than .*{MAX_DETAILS} inputs, outputs and values"):
+            host.load(graph)
+
+    assert spent(refused) < 2
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from ...errors import expect
 from ...words import short
 from ..api.base import Input
 from ..packs import Registry
-from .scopes import PRIMITIVE, REROUTES, SUBGRAPH_IN, SUBGRAPH_OUT, VIRTUAL, socket_at
+from .scopes import MAX_DETAILS, PRIMITIVE, REROUTES, SUBGRAPH_IN, SUBGRAPH_OUT, VIRTUAL, socket_at
 from .widgets import is_control, take_widget_values, widget_of
 
 PREFIXES = ("workflow>", "workflow/")
@@ -28,37 +28,36 @@ def group_name(kind: str) -> str | None:
     return next((kind.removeprefix(prefix) for prefix in PREFIXES if kind.startswith(prefix)), None)
 
 
-def ungrouped(data: dict[str, Any], registry: Registry) -> dict[str, Any]:
-    """Return a workflow whose group nodes are subgraphs; itself where it has none.
+def open_groups(data: dict[str, Any], registry: Registry) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:
+    """Return a workflow whose group nodes are subgraphs, itself where it has none.
 
-    Groups that hold a type that is not here stay: which inputs and widgets they have cannot be known.
+    Groups that hold a type that is not here stay: which inputs and widgets they have cannot be known. The second answer
+    lists what these lack, by their type.
     """
-    groups = (data.get("extra") or {}).get("groupNodes")
-    if not isinstance(groups, dict):
-        return data
-    nodes, made = [], dict[str, dict[str, Any]]()
-    for node in data["nodes"]:
-        name = group_name(node["type"])
-        if name is None or name not in groups:
-            nodes.append(node)
-            continue
-        group = _Group(_checked(groups[name], name), registry)
-        if group.missing:
-            nodes.append(node)
-            continue
-        made.setdefault(node["type"], group.definition(node["type"]))
-        nodes.append(group.instance(node))
+    held = (data.get("extra") or {}).get("groupNodes")
+    groups: dict[str, _Group] = {}
+    nodes: list[dict[str, Any]] = []
+    details = 0
+    for node in data["nodes"] if isinstance(held, dict) else ():
+        kind, name = node["type"], group_name(node["type"])
+        if isinstance(held, dict) and name is not None and name in held:
+            group = groups.get(kind) or groups.setdefault(kind, _Group(_checked(held[name], name), registry))
+            if not group.missing:
+                details += group.size
+                expect(
+                    details <= MAX_DETAILS,
+                    f"The workflow's group nodes hold more than {MAX_DETAILS} inputs, outputs and values, counted once "
+                    "a node: remove some of them.",
+                )
+                node = group.instance(node)
+        nodes.append(node)
+    made = [group.definition(kind) for kind, group in groups.items() if not group.missing]
+    lacking = {kind: tuple(group.missing) for kind, group in groups.items() if group.missing}
+    if not made:
+        return data, lacking
     known = data.get("definitions") or {}
-    subgraphs = [*(known.get("subgraphs") or []), *made.values()]
-    return {**data, "nodes": nodes, "definitions": {**known, "subgraphs": subgraphs}} if made else data
-
-
-def missing_inside(data: dict[str, Any], kind: str, registry: Registry) -> tuple[str, ...]:
-    """List the types that a group node holds and that are not here: none where the file does not hold the group."""
-    groups, name = (data.get("extra") or {}).get("groupNodes"), group_name(kind)
-    if name is None or not isinstance(groups, dict) or name not in groups:
-        return ()
-    return tuple(_Group(_checked(groups[name], name), registry).missing)
+    subgraphs = [*(known.get("subgraphs") or []), *made]
+    return {**data, "nodes": nodes, "definitions": {**known, "subgraphs": subgraphs}}, lacking
 
 
 def _checked(group: Any, name: str) -> dict[str, Any]:
@@ -118,6 +117,12 @@ class _Group:
         self.external = {_number_pair(entry) for entry in external if entry[2] is not None}
         held = [node["type"] for node in self.nodes]
         self.missing = [k for k in dict.fromkeys(held) if k not in registry.nodes and k not in VIRTUAL]
+
+    @cached_property
+    def size(self) -> int:
+        """How much a node of the group brings along."""
+        layout = self.layout
+        return len(self.nodes) + len(self.links) + len(layout.sockets) + sum(1 + len(w) for w in layout.widgets)
 
     # -- what it shows -------------------------------------------------------------------------------------------
     @cached_property

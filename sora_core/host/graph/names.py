@@ -23,26 +23,29 @@ def fill_names(workflow: Workflow, inputs: Mapping[str, dict[str, Any]]) -> None
     asking = [i for i in inputs.values() if isinstance(i.get(PREFIX), str) and "." in i[PREFIX] and "%" in i[PREFIX]]
     if not asking:
         return
-    nodes = [*workflow.nodes.values(), *workflow.idle]
+    by_type: dict[str, Node] = {}
+    by_title: dict[str | None, Node] = {}
+    for node in (*workflow.nodes.values(), *workflow.idle):
+        by_type.setdefault(node.name or node.type, node)
+        by_title.setdefault(node.title, node)
     for values in asking:
-        values[PREFIX] = _TOKEN.sub(lambda match: _filled(match, nodes), values[PREFIX])
+        values[PREFIX] = _TOKEN.sub(lambda match: _filled(match, by_type, by_title), values[PREFIX])
 
 
-def _filled(match: re.Match[str], nodes: list[Node]) -> str:
+def _filled(match: re.Match[str], by_type: Mapping[str, Node], by_title: Mapping[str | None, Node]) -> str:
     parts = match.group(1).split(".")
     if len(parts) != 2 or parts[0].startswith("date:"):
         return match.group()
     wanted, widget = parts
-    found = [node for node in nodes if (node.name or node.type) == wanted]
-    found = found or [node for node in nodes if node.title == wanted]
-    if not found:
+    found = by_type.get(wanted) or by_title.get(wanted)
+    if found is None:
         return match.group()
-    value = found[0].inputs.get(widget)
+    value = found.inputs.get(widget)
     if value is None or isinstance(value, Link):
         # What is linked has a widget all the same, which shows what was last typed.
-        if widget not in found[0].widgets:
+        if widget not in found.widgets:
             return match.group()
-        value = found[0].widgets[widget]
+        value = found.widgets[widget]
     return _UNFIT.sub("_", _written(value))
 
 

@@ -39,9 +39,10 @@ class _Shape:
 
     def graph(self, data: dict[str, Any], where: str) -> None:
         """Check the nodes and links of a graph."""
-        for node in self.objects(data, "nodes", f"the workflow{where}"):
+        whole = where.removeprefix(" of ") or "the workflow"
+        for node in self.objects(data, "nodes", whole):
             self.node(node, where)
-        for entry in self.holding(data, "links", list, f"the workflow{where}") or []:
+        for entry in self.holding(data, "links", list, whole) or []:
             if entry:
                 self.link(entry, where)
 
@@ -67,12 +68,12 @@ class _Shape:
         if isinstance(entry, dict):
             entry = [entry.get(key) for key in ("id", "origin_id", "origin_slot", "target_id", "target_slot")]
         if not isinstance(entry, list) or len(entry) < 5:
-            self.wrong(what, "must have an id, a node and a slot where it begins, and where it ends", entry)
+            self.wrong(what, "must hold an id, and the node and slot at both ends", entry)
         for key in (entry[0], entry[1], entry[3]):
             self.key(key, f"an id in {what}")
         for slot in (entry[2], entry[4]):
             if not isinstance(slot, int) or abs(slot) > MAX_ID:
-                self.wrong(f"the slot {short(slot)} of link {short(entry[0])}{where}", "must be a whole number", slot)
+                self.wrong(f"a slot of link {short(entry[0])}{where}", "must be a whole number", slot)
 
     def objects(self, data: dict[str, Any], key: str, where: str) -> list[dict[str, Any]]:
         """Return a list of objects, empty where there is none."""

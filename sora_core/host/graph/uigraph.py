@@ -13,7 +13,7 @@ from typing import Any
 from ...errors import SoraError, expect
 from ..packs import Registry
 from .entries import cut_link
-from .groups import missing_inside, ungrouped
+from .groups import open_groups
 from .instances import type_value
 from .scopes import PRIMITIVE, SUBGRAPH_IN, Lost, Scope, Value, is_real, open_scopes
 from .shape import check_shape
@@ -34,8 +34,6 @@ def read_ui(data: dict[str, Any], registry: Registry, name: str) -> Workflow:
             for entry in scope.part.nodes.values()
             if is_real(entry) and entry["id"] not in scope.inner
         ]
-        for node in read:
-            node.holds = missing_inside(data, node.type, registry)
         nodes = {node.id: node for node in read}
         idle = [
             scope.read[entry["id"]] for scope in opened for entry in scope.part.nodes.values() if not is_real(entry)
@@ -71,9 +69,12 @@ def changed_source(workflow: Workflow, changed: set[str], registry: Registry) ->
 
 def _read_scopes(data: dict[str, Any], registry: Registry) -> list[Scope]:
     """Open every scope of a workflow, and read what its nodes say without their links."""
-    opened = open_scopes(ungrouped(data, registry))
+    laid_open, lacking = open_groups(data, registry)
+    opened = open_scopes(laid_open)
     for scope in opened:
         scope.read = {entry["id"]: _read_idle(entry, registry) for entry in scope.part.nodes.values()}
+    for node in opened[0].read.values():
+        node.holds = lacking.get(node.type, ())
     return opened
 
 

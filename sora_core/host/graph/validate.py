@@ -20,8 +20,10 @@ from ..packs import Registry
 from .missing import missing_types
 from .names import fill_names
 from .problems import Problem, WorkflowError
-from .widgets import BadValueError, check_value, default_of
+from .widgets import BadValueError, check_value, default_of, input_type
 from .workflow import MAX_NODES, Link, Node, Workflow
+
+MAX_SLIPS = 100  # of the pen, in the names of a node's inputs
 
 # Takes the kind of a problem, the input and the message.
 Report = Callable[[str, str, str], None]
@@ -167,10 +169,13 @@ def _check_node(
     _fill_dynamic_choices(schema.inputs, inputs)
     active = {entry.id: entry for entry in active_inputs(schema.inputs, inputs)}
     self_checked, checks_all = cls.parameters("validate_inputs") if cls.overrides("validate_inputs") else (set(), False)
-    for name in [] if schema.accept_all_inputs else [name for name in inputs if name not in active]:
+    unknown = [] if schema.accept_all_inputs else [name for name in inputs if name not in active]
+    empty = [name for name in active if name not in inputs]
+    for number, name in enumerate(unknown):
         # ComfyUI's server ignores what a node does not have. A slip of the pen has left another input without a value;
         # a choice that does not exist has no inputs, and its own message is enough.
-        hint = did_you_mean(name, [other for other in active if other not in inputs])
+        # Likeness takes time: nobody slips a hundred times in one node.
+        hint = did_you_mean(name, empty) if number < MAX_SLIPS else ""
         if hint and not _under_bad_choice(name, active, inputs):
             problem("unknown_input", name, f"there is no such input: {hint}")
         del inputs[name]
@@ -223,8 +228,8 @@ def _missing(node: Node, name: str, entry: Input) -> str:
     if isinstance(entry, (ComboInput, DynamicComboInput)) and entry.choices:
         return f"it is missing: choose one of {listing(entry.choices)}."
     if isinstance(entry, WidgetInput):
-        return f"it is missing: connect a {entry.get_io_type()} or give a value."
-    return f"nothing is connected: link an output of type {entry.get_io_type()}."
+        return f"it is missing: connect a {input_type(entry)} or give a value."
+    return f"nothing is connected: link an output of type {input_type(entry)}."
 
 
 def _check_link(
@@ -261,11 +266,6 @@ def _check_matches(
         if not fits(given, expected):
             message = f'it gets {given}, but "{other}" gets {expected}: give both the same type.'
             problem("return_type_mismatch", name, message)
-
-
-def input_type(entry: Input) -> str:
-    """Return what an input takes: for one that must match others, the types that its template allows."""
-    return entry.template.io_types if isinstance(entry, MatchTypeInput) else entry.get_io_type()
 
 
 def output_type(link: Link, workflow: Workflow, schemas: dict[str, Schema]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from ...words import did_you_mean, listing, short
 from ..api.base import ControlAfterGenerate, Input, WidgetInput
 from ..api.dynamic import DynamicComboInput, DynamicInput
-from ..api.sockets import MultiTypeInput
+from ..api.sockets import MatchTypeInput, MultiTypeInput
 from ..api.widgets import BooleanInput, ComboInput, FloatInput, IntInput, MultiComboInput, StringInput
 
 # What the widget "control after generate" that the frontend puts behind a seed can hold.
@@ -179,6 +179,11 @@ def _has_control(widget: Input) -> bool:
     return bool(control)
 
 
+def input_type(entry: Input) -> str:
+    """Return what an input takes: for one that must match others, the types that its template allows."""
+    return entry.template.io_types if isinstance(entry, MatchTypeInput) else entry.get_io_type()
+
+
 class BadValueError(Exception):
     """Why a value does not fit an input; `kind` is ComfyUI's name for it."""
 
@@ -212,11 +217,16 @@ def check_value(entry: Input, value: Any, check_range: bool = True) -> Any:
             chosen, choices = value if isinstance(value, list) else [value], widget.choices
             return [_choice(v, choices) for v in chosen] if check_range and choices is not None else chosen
         case ComboInput():
-            return _choice(value, widget.choices) if check_range and widget.choices is not None else value
+            if isinstance(value, (dict, list)):
+                raise BadValueError("invalid_input_type", f"{short(value)} is not one choice: give a name.")
+            if check_range and widget.choices is not None:
+                return _choice(value, widget.choices)
+            # What is checked by the node itself is the name of a file.
+            return str(value) if isinstance(value, (int, float)) and widget.choices is not None else value
     if widget is None and "*" not in entry.get_io_type().split(","):
         raise BadValueError(
             "invalid_input_type",
-            f"{short(value)} is a value, but this input takes a link of type {entry.get_io_type()}: connect one.",
+            f"{short(value)} is a value, but this input takes a link of type {input_type(entry)}: connect one.",
         )
     return value
 

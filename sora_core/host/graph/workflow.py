@@ -36,8 +36,8 @@ class Node:
     @property
     def label(self) -> str:
         """How messages name the node."""
-        title = f' "{self.title}"' if self.title and self.title != self.type else ""
-        return printable(f"node {self.id}{title} ({self.type})")
+        title = f' "{_cut(self.title)}"' if self.title and self.title != self.type else ""
+        return printable(f"node {_cut(self.id)}{title} ({_cut(self.type)})")
 
     @property
     def heading(self) -> str:
@@ -70,6 +70,10 @@ class Workflow:
 def text_of(value: Any) -> str | None:
     """Return what a file holds where a text belongs: None for anything else."""
     return value if isinstance(value, str) and value else None
+
+
+def _cut(text: str, limit: int = 100) -> str:
+    return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
 def _plain(value: Any) -> Any:
