@@ -56,15 +56,17 @@ def white_of(values: np.ndarray) -> float:
     return float(np.iinfo(values.dtype).max)
 
 
-def keyed_png(picture: Image.Image, key: int | tuple[int, ...], path: Path) -> np.ndarray | None:
+def keyed_png(picture: Image.Image, key: int | tuple[int, ...], path: Path, orientation: int = 1) -> np.ndarray | None:
     """Return a PNG with a transparent colour as `[H,W,4]` float 0..1; None where Pillow reads it rightly.
 
     The colour is given in the file's own numbers. Pillow compares it with its pixels, which it has brought to 8 bits.
+    picture: upright. orientation: how the file's own rows lie, as EXIF counts.
     """
     with open(path, "rb") as file:
         depth = file.read(25)[24]
     if depth == 16 and picture.mode == "RGB":
-        return _decoded(path)
+        values = _decoded(path)
+        return None if values is None else _upright(values, orientation)
     if depth < 8 and isinstance(key, int):
         white = (1 << depth) - 1
         grey = np.asarray(picture.convert("L"), dtype=np.float32) / 255
@@ -73,6 +75,15 @@ def keyed_png(picture: Image.Image, key: int | tuple[int, ...], path: Path) -> n
         clear = abs(grey - float(wanted)) < 0.5 / white
         return np.stack((grey, grey, grey, (~clear).astype(np.float32)), -1)
     return None
+
+
+def _upright(values: np.ndarray, orientation: int) -> np.ndarray:
+    """Turn a picture `[H,W,C]` as EXIF's orientation says: 1 to 8."""
+    if orientation in (5, 6, 7, 8):
+        values = values.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        values = values[:, ::-1]
+    return np.ascontiguousarray(values[::-1] if orientation in (3, 4, 7, 8) else values)
 
 
 def read_deep(path: Path) -> np.ndarray | None:

@@ -20,6 +20,7 @@ from .sizes import MAX_BYTES, frame_bytes
 if TYPE_CHECKING:
     from PIL import Image
 
+ORIENTATION = 0x0112  # in EXIF
 MAX_STILL_PIXELS = 50_000_000  # as floats with transparency they take 0.8 GB
 ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
 # What Pillow's parsers raise on damaged files; its own error of an unknown file is an OSError.
@@ -117,7 +118,7 @@ def _rgba(opened: Image.Image, path: Path) -> tuple[np.ndarray, bool]:
     if picture.mode[0] in "IF":
         return grey_of(picture, opened, key)
     if key is not None and picture.mode in ("1", "L", "RGB") and opened.format == "PNG":
-        keyed = keyed_png(picture, key, path)
+        keyed = keyed_png(picture, key, path, opened.getexif().get(ORIENTATION, 1))
         if keyed is not None:
             return keyed, True
     has_alpha = "A" in picture.getbands() or "a" in picture.getbands() or "transparency" in picture.info

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from ffmpeg_oracle import ffmpeg
-from PIL import Image
+from PIL import Image, ImageOps
 
 from sora_core.errors import SoraError
 from sora_core.media import stills
@@ -78,13 +78,18 @@ def test_floats_without_a_white_are_refused(tmp_path, value, words):
         read_still(tiff(tmp_path / "a.tif", values, 3))
 
 
-def png(path, values: np.ndarray, depth: int, colour: int, key: bytes):
+def png(path, values: np.ndarray, depth: int, colour: int, key: bytes, orientation: int = 1):
     """A PNG of raw rows with a transparent colour."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
     rows = b"".join(b"\0" + row.tobytes() for row in values)
     size = (values.shape[1] * 8 // depth if depth < 8 else values.shape[1], values.shape[0])
     data = b"\x89PNG\r\n\x1a\n"
     header = struct.pack(">IIBBBBB", *size, depth, colour, 0, 0, 0)
-    for kind, body in ((b"IHDR", header), (b"tRNS", key), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
+    parts = [(b"IHDR", header), (b"tRNS", key), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    if orientation != 1:
+        parts.insert(1, (b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0")))
+    for kind, body in parts:
         data += struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
     path.write_bytes(data)
     return path
@@ -119,6 +124,20 @@ def test_the_transparent_colour_of_a_png(tmp_path, case):
     assert frames[0, 4, 4::8, 3].tolist() == [1, 0, 1, 1]
     assert float(frames[0, 4, 4, 0]) == 0 and float(frames[0, 4, 28, 0]) == 1
     assert (read_still(tmp_path / "a.png")[0, :, 8:16] == 1).all()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("case", ["16-bit colour", "8-bit colour"])
+def test_a_png_with_a_transparent_colour_is_turned_upright(tmp_path, case, orientation):
+    values, *rest = KEYED[case]
+    marked = values.copy()
+    marked[0] = 0  # its upper edge is black
+    path = png(tmp_path / "a.png", marked, *rest, orientation)
+    with Image.open(path) as opened:
+        known = np.asarray(ImageOps.exif_transpose(opened).convert("RGB"), np.float32) / 255
+    frames, has_alpha = read_picture(path)
+    assert has_alpha and frames.shape[1:3] == known.shape[:2]
+    assert np.abs(np.asarray(frames[0, ..., :3]) - known).max() <= 1 / 255
 
 
 @pytest.mark.parametrize("colour", [0, 1])
