@@ -12,6 +12,7 @@ from ..files import remove_dead_temps
 from ..safety.policy import Policy, in_force
 from .desk.folders import Folders, using
 from .graph.load import load_workflow, parse_workflow
+from .graph.names import PREFIX
 from .graph.overrides import apply_overrides
 from .graph.validate import Plan, make_plan
 from .graph.workflow import Workflow
@@ -97,6 +98,9 @@ class Host:
             workflow = self.load(workflow, settings)
         with self.active():
             plan = self.plan(workflow)
+            if any(PREFIX in planned.active for planned in plan.nodes.values()):
+                # The nodes of this package ask for themselves, those of others may not.
+                self.folders.check_prefix("sora")
             check_memory(plan)
             guard.check_plan(plan)
             return self.executor.run(plan, listener, stop)

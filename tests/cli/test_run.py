@@ -152,6 +152,10 @@ BAD = {
         ["video.json", "--output-dir", "flow.json"],
         ["Node 2 (SaveVideo)", "not a folder"],
     ),
+    "an output folder that is a file, for another pack's node": (
+        ["slow.json", "--output-dir", "flow.json"],  # its work would take minutes
+        ["flow.json is not a folder"],
+    ),
 }
 
 
