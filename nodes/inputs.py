@@ -70,7 +70,7 @@ def seconds_input(what: str, default: float = 1.0) -> io.Input:
         max=60.0,
         step=0.25,
         round=0.001,
-        tooltip=f"How much {what}. Rounded up to whole latents, four frames each.",
+        tooltip=f"How much {what}. Rounded up to whole latents: four frames each for sora-mini and Wan, eight for LTX.",
     )
 
 
