@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MAX_SIDE = 8192  # pixels, of anything that is read or made
 MAX_RATE = 120  # frames per second, of a clip that is made; files are read and written at more
+LEAST_RATE = 0.001  # a frame in 1000 seconds: files hold no slower ones
 MAX_FRAMES = 481  # of one clip: a minute at 8 frames per second
 MAX_BYTES = 4 << 30  # of the frames of one clip as float32
 MAX_READ_PIXELS = 40_000_000  # of one frame of a video that is read and scaled: 8K has 33 million
@@ -111,7 +112,11 @@ def plan_frames(seconds: float, fps: float, ratio: int = 4) -> int:
 
 
 def nearest_length(frames: float, temporal_ratio: int = 4, first: int = 1) -> int:
-    """Round `frames` to the nearest first + ratio * k, at least the first. Between two it is the longer one."""
+    """Round `frames` to the nearest first + ratio * k, at least the first. Between two it is the longer one.
+
+    Raises SoraError for more than can be counted.
+    """
+    expect(frames < 1 << 53, f"{frames:g} frames are more than a video can have: make a shorter one.")
     return first + temporal_ratio * max(0, math.floor((frames - first) / temporal_ratio + 0.5))
 
 
@@ -122,8 +127,12 @@ def check_seconds(seconds: float, most: float = math.inf) -> None:
 
 
 def check_rate(fps: float | Fraction, most: float = MAX_RATE) -> None:
-    """Raise SoraError unless `fps` is a frame rate above 0, at most `most`."""
+    """Raise SoraError unless `fps` is a frame rate above 0, at most `most`; a new video has LEAST_RATE at least."""
     expect(math.isfinite(fps) and 0 < fps <= most, f"The frame rate is {fps}. Use a rate above 0, at most {most:g}.")
+    expect(
+        most != MAX_RATE or fps >= LEAST_RATE,
+        f"The frame rate is {fps}. Use a rate of at least {LEAST_RATE}, at most {most:g}.",
+    )
 
 
 def check_size(width: int, height: int, multiple: int) -> None:
@@ -136,8 +145,8 @@ def check_side(name: str, value: int, multiple: int = 16) -> None:
     """Raise SoraError unless `value` is a positive multiple, naming the two nearest ones, and at most MAX_SIDE."""
     below = value // multiple * multiple
     near = f"{below} or {below + multiple}" if below > 0 else str(multiple)
-    expect(value > 0 and value % multiple == 0, f"{name} is {value}, not a multiple of {multiple}: use {near}.")
     expect(value <= MAX_SIDE, f"{name} is {value}: use at most {MAX_SIDE}.")
+    expect(value > 0 and value % multiple == 0, f"{name} is {value}, not a multiple of {multiple}: use {near}.")
 
 
 def check_pixels(frames: int, width: int, height: int) -> None:

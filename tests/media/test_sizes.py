@@ -10,7 +10,15 @@ import torch
 
 from sora_core.errors import SoraError
 from sora_core.media.frames import fit_frames
-from sora_core.media.sizes import check_pixels, check_rate, check_seconds, check_side, check_size, plan_clip
+from sora_core.media.sizes import (
+    check_pixels,
+    check_rate,
+    check_seconds,
+    check_side,
+    check_size,
+    nearest_length,
+    plan_clip,
+)
 
 
 @pytest.mark.parametrize(
@@ -54,8 +62,11 @@ def test_sizes_that_cannot_be(bad):
         (check_seconds, [(0.1,), (600, 600), (1e9,)], [(0,), (-1,)], "duration.*above 0\\.$"),
         (check_seconds, [(600, 600)], [(601, 600), (math.nan, 600), (math.inf, 600)], "above 0, at most 600"),
         (check_rate, [(0.5,), (120,), (240, 240)], [(0,), (-8,), (121,), (math.nan,)], "above 0, at most 120"),
+        (check_rate, [(0.001,)], [(0.0009,), (1e-9,)], "at least 0.001, at most 120"),
         (check_rate, [(0.01, 240)], [(241, 240), (math.inf, 240)], "above 0, at most 240"),
         (check_side, [("width", 16), ("width", 8192)], [("width", 8208)], "width is 8208: use at most 8192"),
+        (check_side, [], [("width", 10**21 - 1)], "use at most 8192"),
+        (nearest_length, [(8.4,)], [(1e308,), (math.inf,)], "frames are more than a video can have"),
         (check_side, [("height", 24, 8)], [("height", 20, 8)], "height is 20, not a multiple of 8: use 16 or 24"),
     ],
 )
