@@ -12,6 +12,7 @@ from typing import Any
 
 from hostile_files import models, stills, videos
 from hostile_shared import Made, host_in, loaded_model, node, sora
+from large_graphs import groups, row_into_instances, typed_instance, wide_instances
 
 from sora_core.errors import SoraError
 
@@ -211,6 +212,10 @@ def _laid_flat() -> dict[str, Callable[[], Any]]:
         "a row of reroutes, many ends": lambda: reroutes(4_900, 4_900),
         "a row of 9,900 reroutes": lambda: reroutes(9_900, 1),
         "a ring of reroutes": lambda: reroutes(5_000, 5, ring=True),
+        "9,000 subgraphs of 1,000 inputs": lambda: wide_instances(9_000, 1_000),
+        "2,000 group nodes of 1,000 inputs": lambda: groups(8_000, 1_000),
+        "a row of reroutes into instances": lambda: row_into_instances(9_000),
+        "a subgraph of 9,000 typed values": lambda: typed_instance(9_000),
     }
 
 
@@ -264,6 +269,20 @@ def graphs(folder: Path) -> Made:
         yield f"workflow file: {name}", lambda path=path: sora("run", str(path), "--output-dir", str(folder / "output"))
 
 
+WANTED = {  # what may be asked of the command, by what is wrong with it
+    "a million pixels wide": "--size 1000000x1000000",
+    "a side of 10^21": "--size 999999999999999999999x16",
+    "a billion frames": "--frames 1000000000",
+    "a billion seconds": "--seconds 1e9",
+    "10^308 seconds": "--seconds 1e308",
+    "a billion frames per second": "--fps 1e9",
+    "a frame in thirty years": "--fps 1e-9 --seconds 60",
+    "a billion steps": "--steps 1000000000 --frames 1",
+    "a cfg of 10^308": "--cfg 1e308 --fast",
+    "a shift of 10^308": "--shift 1e308 --steps 1 --fast",
+}
+
+
 # -- sizes ---------------------------------------------------------------------------------------------------
 def sizes(folder: Path) -> Made:
     host = host_in(folder)
@@ -295,8 +314,10 @@ def sizes(folder: Path) -> Made:
     out = str(folder / "output" / "x.mp4")
     yield (
         "generate: 8192x8192, 60 s",
-        lambda: sora("generate", "a cat", "--seconds", "60", "--width", "8192", "--height", "8192", "-o", out),
+        lambda: sora("generate", "a cat", "--seconds", "60", "--size", "8192x8192", "-o", out),
     )
+    for name, options in WANTED.items():
+        yield f"generate: {name}", lambda options=options: sora("generate", "a cat", *options.split(), "-o", out)
     yield "generate: a prompt of 1 MB", lambda: sora("generate", "(" * 1_000_000, "-o", out)
     yield "generate: no prompt", lambda: sora("generate", "", "-o", out)
     yield "check: a prompt of 1 MB", lambda: sora("check", "a:1" * 333_333)

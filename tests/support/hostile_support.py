@@ -69,8 +69,8 @@ def _end_of(case: Case) -> tuple[str, str]:
     except SoraError as error:
         said = str(error)
         return ("fault" if "fault of the program" in said or "fault in the node" in said else "refused"), said
-    except SystemExit as error:  # argparse has said what is wrong
-        return "refused", str(error)
+    except SystemExit as error:  # argparse does not know the options: the case itself is wrong
+        return "fault", f"the command was not understood ({error})"
     except BaseException:
         return "fault", traceback.format_exc().strip()[-700:]
     return "made", ""
