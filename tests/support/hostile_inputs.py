@@ -231,6 +231,11 @@ def _odd(start: dict[str, Any], deep: Any) -> dict[str, Callable[[], Any]]:
             "2": node("ImageBatch", image1=["1", 0], image2=["1", 0]),
             "3": node("PreviewAny", source=["2", 0]),
         },
+        "a picture scaled to 8000x8000": lambda: {
+            "0": start,
+            "1": node("ImageScale", image=["0", 0], upscale_method="lanczos", width=8000, height=8000, crop="disabled"),
+            "2": node("PreviewAny", source=["1", 0]),
+        },
         "a value of 900 lists": lambda: {"1": node("PreviewAny", source={"__value__": deep})},
         "a value of 10 MB": lambda: {"1": node("PreviewAny", source="x" * 10_000_000)},
         "a seed of 4,000 digits": lambda: {

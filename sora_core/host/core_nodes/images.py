@@ -92,13 +92,24 @@ def resize(
 ) -> Tensor:
     """Scale `images` `[B,H,W,C]` to `width` x `height` pixels. Crop "center" cuts them to the new aspect first."""
     pixels = _crop(images, width, height) if crop == "center" else images
+    made = pixels.new_empty(len(pixels), height, width, pixels.shape[-1])
+    # A plane at a time: the result may be as large as memory allows, and there is none for a second one.
+    for image, result in zip(pixels, made, strict=True):
+        for channel in range(image.shape[-1]):
+            result[..., channel] = _resize_plane(image[..., channel], width, height, method)
+    return made.clamp_(0, 1)
+
+
+def _resize_plane(plane: Tensor, width: int, height: int, method: str) -> Tensor:
     if method == "lanczos":
-        return _lanczos(pixels, width, height)
-    pixels = pixels.movedim(-1, 1)
+        import numpy as np
+        from PIL import Image
+
+        drawn = Image.fromarray(plane.float().cpu().numpy()).resize((width, height), Image.Resampling.LANCZOS)
+        return torch.from_numpy(np.asarray(drawn).copy()).to(plane)
     # torch has antialiasing for these two; "area" needs none.
     options = {"antialias": True} if method in ("bilinear", "bicubic") else {}
-    pixels = F.interpolate(pixels, size=(height, width), mode=method, **options)
-    return pixels.movedim(1, -1).clamp(0, 1)
+    return F.interpolate(plane[None, None], size=(height, width), mode=method, **options)[0, 0]
 
 
 def _crop(images: Tensor, width: int, height: int) -> Tensor:
@@ -112,19 +123,6 @@ def _crop(images: Tensor, width: int, height: int) -> Tensor:
     keep = max(1, round(old_width * height / width))
     top = (old_height - keep) // 2
     return images[:, top : top + keep]
-
-
-def _lanczos(images: Tensor, width: int, height: int) -> Tensor:
-    """Scale with Pillow, channel by channel as floats: as pictures of 8 bits they would lose their fine steps."""
-    import numpy as np
-    from PIL import Image
-
-    made = []
-    for image in images:
-        planes = [Image.fromarray(plane.float().cpu().numpy()) for plane in image.movedim(-1, 0)]
-        planes = [plane.resize((width, height), Image.Resampling.LANCZOS) for plane in planes]
-        made.append(torch.from_numpy(np.stack([np.asarray(plane) for plane in planes], axis=-1)))
-    return torch.stack(made).clamp(0, 1)
 
 
 class ImageScale(io.ComfyNode):
