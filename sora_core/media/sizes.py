@@ -116,7 +116,7 @@ def nearest_length(frames: float, temporal_ratio: int = 4, first: int = 1) -> in
 
     Raises SoraError for more than can be counted.
     """
-    expect(frames < 1 << 53, f"{frames:g} frames are more than a video can have: make a shorter one.")
+    expect(frames < 1 << 53, "That is more frames than a video can have: make a shorter one.")
     return first + temporal_ratio * max(0, math.floor((frames - first) / temporal_ratio + 0.5))
 
 

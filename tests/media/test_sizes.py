@@ -66,7 +66,7 @@ def test_sizes_that_cannot_be(bad):
         (check_rate, [(0.01, 240)], [(241, 240), (math.inf, 240)], "above 0, at most 240"),
         (check_side, [("width", 16), ("width", 8192)], [("width", 8208)], "width is 8208: use at most 8192"),
         (check_side, [], [("width", 10**21 - 1)], "use at most 8192"),
-        (nearest_length, [(8.4,)], [(1e308,), (math.inf,)], "frames are more than a video can have"),
+        (nearest_length, [(8.4,)], [(1e308,), (math.inf,)], "That is more frames than a video can have"),
         (check_side, [("height", 24, 8)], [("height", 20, 8)], "height is 20, not a multiple of 8: use 16 or 24"),
     ],
 )
