@@ -16,7 +16,7 @@ def check_saved(part: Path, name: str, frames: int, *, sound: bool, source: Path
     source: the file it was copied from. Its frames are counted too if `frames`, its packets, are not those found.
     """
     try:
-        found = count_frames(decode_frames(part))
+        found = count_frames(decode_frames(part, []))
         with open_video(part) as container:
             heard = sound_stream(container) is not None
     except SoraError as error:
@@ -24,7 +24,7 @@ def check_saved(part: Path, name: str, frames: int, *, sound: bool, source: Path
             f"{name} was written and cannot be read again ({error}). It was not kept: try again."
         ) from error
     if found != frames and source is not None:
-        frames = count_frames(decode_frames(source))
+        frames = count_frames(decode_frames(source, []))
     expect(
         found == frames,
         f"{name} holds {found} frames after it was written, and should hold {frames}. It was not kept: save the frames "
