@@ -112,6 +112,13 @@ def ensure_mp4(path: Path) -> None:
     expect(not path.is_dir(), f"The output {str(path)!r} is a folder: give the name of a file.")
 
 
+DISK_ERRORS = tuple(
+    getattr(errno, name)
+    for name in ["ENOSPC", "EDQUOT", "EFBIG", "EACCES", "EPERM", "EROFS", "EIO", "ENAMETOOLONG"]
+    if hasattr(errno, name)
+)
+
+
 def write_error(path: Path, error: OSError) -> SoraError:
     """Return the error to raise for a failed write to `path`, in words."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):

@@ -26,9 +26,15 @@ class Damage:
     reason: str = ""  # of the last packet that could not be decoded
     read: int = 0  # packets that went into the decoder
     frames: int = 0  # that came out
+    spoiled: int = 0  # of them, which the decoder had to guess a part of
 
     def __bool__(self) -> bool:
         return self.broken > 0 or bool(self.ended)
+
+    def begin_anew(self) -> None:
+        """Forget what was counted."""
+        self.broken = self.read = self.frames = self.spoiled = 0
+        self.ended = self.reason = ""
 
     def note(self, path: Path) -> str:
         """Say in a sentence what is missing of a file; "" where nothing is known to be."""
@@ -37,6 +43,8 @@ class Damage:
         if self:
             why = self.ended or self.reason
             return f"{path.name} is damaged ({why}): {self.frames} frames could be read, others are missing or spoiled."
+        if self.spoiled:
+            return f"{path.name} is damaged: {self.spoiled} of its {self.frames} frames are spoiled."
         return ""
 
 
@@ -61,10 +69,12 @@ def demuxed(container: InputContainer, *streams: Stream, damage: Damage | None =
         yield packet
 
 
-def decoded(container: InputContainer, stream: Any, damage: Damage, decoder: Any = None) -> Iterator[Any]:
+def decoded(
+    container: InputContainer, stream: Any, damage: Damage, decoder: Any = None, numbered: bool = False
+) -> Iterator[Any]:
     """Decode a track: whatever can be of it. What cannot is counted in `damage`.
 
-    decoder: another than the stream's own.
+    decoder: another than the stream's own. numbered: the stamp of each frame is the number of its packet, from 0.
     """
     import av
 
@@ -73,6 +83,8 @@ def decoded(container: InputContainer, stream: Any, damage: Damage, decoder: Any
         if damage.most is not None and damage.read >= damage.most:
             break
         if packet.size:  # an empty one would be taken for the end
+            if numbered:
+                packet.pts = packet.dts = damage.read
             damage.read += 1
             yield from _frames(decoder, packet, damage)
     end = av.Packet()
@@ -92,4 +104,5 @@ def _frames(decoder: Any, packet: Packet, damage: Damage) -> list[Any]:
         damage.reason = getattr(error, "strerror", None) or str(error)
         return []
     damage.frames += len(frames)
+    damage.spoiled += sum(frame.is_corrupt for frame in frames)
     return list(frames)

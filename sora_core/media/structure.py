@@ -11,6 +11,12 @@ from typing import BinaryIO
 from ..words import printable
 
 MATROSKA, SEGMENT = b"\x1aE\xdf\xa3", b"\x18S\x80g"
+CLUSTER = b"\x1fC\xb6u"
+# Elements that stand in a segment: SeekHead, Info, Tracks, Cues, Tags, Attachments, Chapters; a void, a checksum.
+_NAMES = ("114d9b74", "1549a966", "1654ae6b", "1c53bb6b", "1254c367", "1941a469", "1043a770", "ec", "bf")
+OUTER = {CLUSTER, *(bytes.fromhex(name) for name in _NAMES)}
+# And in a cluster: its time, position and size, SimpleBlock, BlockGroup, silent tracks, encrypted blocks.
+IN_CLUSTERS = {bytes.fromhex(code) for code in ["e7", "a7", "ab", "a3", "a0", "5854", "af"]}
 TS_PACKET, TS_SYNC = 188, 0x47
 # First boxes of mp4 and QuickTime files. Older ones of QuickTime have no `ftyp`.
 FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp", b"moof")
@@ -34,9 +40,9 @@ def cut_short(path: Path) -> bool:
             if head[:4] == b"RIFF":
                 return 0 < (length := int.from_bytes(head[4:8], "little")) < 0xFFFFFFFE and 8 + length > size
             if head[:4] == MATROSKA:
-                return _segment_end(head, size) > size
+                return not _whole_elements(file, *_segment(head, size), size)
             if head[:3] == b"FLV":
-                return not _ends_with_tag(file, size)
+                return not _whole_tags(file, size)
             if len(head) > 4 and head[0] == TS_SYNC and _sync(file, TS_PACKET):
                 return size % TS_PACKET != 0
             if head[:4] == b"GIF8":
@@ -94,17 +100,37 @@ def _boxes(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:
         at = end
 
 
-def _segment_end(head: bytes, size: int) -> int:
-    """Return where the segment of a Matroska file ends by its header; `size` where it does not say."""
+def _segment(head: bytes, size: int) -> tuple[int, int]:
+    """Return where the body of a Matroska file begins and ends by its header; the file's end where it does not say."""
     try:
         length, at = _element_size(head, 4)
         at += length
         if head[at : at + 4] != SEGMENT:
-            return size
+            return size, size
         length, body = _element_size(head, at + 4)
     except IndexError:
-        return size
-    return size if length < 0 else body + length
+        return size, size
+    return body, size if length < 0 else body + length
+
+
+def _whole_elements(file: BinaryIO, at: int, end: int, size: int) -> bool:
+    """Tell whether the elements of a Matroska file, down to its blocks, are known ones and follow each other."""
+    if end > size:
+        return False
+    while at < end:
+        file.seek(at)
+        head = file.read(12)
+        width = 9 - head[0].bit_length()
+        name = head[:width]
+        if width > 4 or (name not in OUTER and name not in IN_CLUSTERS) or len(head) < width + 1:
+            return False
+        try:
+            length, body = _element_size(head, width)
+        except IndexError:
+            return False
+        # A cluster is gone into, of whatever size: its blocks stand before the next one.
+        at += body if name == CLUSTER else body + max(length, 0)
+    return at == end
 
 
 def _element_size(data: bytes, at: int) -> tuple[int, int]:
@@ -114,15 +140,19 @@ def _element_size(data: bytes, at: int) -> tuple[int, int]:
     return (-1 if value == (1 << 7 * width) - 1 else value), at + width
 
 
-def _ends_with_tag(file: BinaryIO, size: int) -> bool:
-    """Tell whether a Flash video ends with a whole tag: behind each stands how long it was."""
-    file.seek(size - 4)
-    length = struct.unpack(">I", file.read(4))[0]
-    if length == 0 or length + 4 > size:
-        return False
-    file.seek(size - 4 - length)
-    tag = file.read(4)
-    return tag[0] & 0x1F in (8, 9, 18) and int.from_bytes(tag[1:4], "big") == length - 11
+def _whole_tags(file: BinaryIO, size: int) -> bool:
+    """Tell whether the tags of a Flash video follow each other: behind each stands how long it was."""
+    file.seek(5)
+    at = int.from_bytes(file.read(4), "big") + 4
+    while at < size:
+        file.seek(at)
+        length = int.from_bytes(file.read(4)[1:], "big") + 11
+        file.seek(at + length)
+        # Some writers leave the lengths out, and write 0.
+        if at + length + 4 > size or int.from_bytes(file.read(4), "big") not in (length, length - 11, 0):
+            return False
+        at += length + 4
+    return True
 
 
 def _sync(file: BinaryIO, step: int) -> bool:

@@ -84,9 +84,10 @@ def decode_frames(
 
     Raises SoraError where not a single frame can be decoded.
     """
-    path, damage, count = Path(path), damage or Damage(), 0
+    path, damage, count = Path(path), Damage() if damage is None else damage, 0
     for threads in ("AUTO", "SLICE"):
-        found, damage.broken, damage.ended, damage.read, damage.frames = 0, 0, "", 0, 0
+        found = 0
+        damage.begin_anew()
         with open_video(path) as container:
             stream = picture_stream(container)
             threads = threads if stream.codec_context.name in FRAME_THREADED else "SLICE"

@@ -107,8 +107,8 @@ def test_joined_sound_keeps_its_level():
 
 
 def test_channels_that_are_none_are_refused(tmp_path):
-    for audio in ({"waveform": torch.zeros(1, 9, 100), "sample_rate": 8000}, tone(1, [0], 8000) | {"sample_rate": 0}):
-        with pytest.raises(SoraError, match="1 to 8 channels"):
+    for audio in ({"waveform": torch.zeros(1, 65, 100), "sample_rate": 8000}, tone(1, [0], 8000) | {"sample_rate": 0}):
+        with pytest.raises(SoraError, match="1 to 64 channels"):
             write_video(tmp_path / "a.mp4", torch.zeros(2, 32, 32, 3), 8, audio=audio)
     assert not list(tmp_path.iterdir())
 
