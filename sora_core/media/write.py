@@ -170,6 +170,8 @@ def _copied(source: Path, path: Path, metadata: dict[str, str], plan: CopyPlan, 
         if error.errno in DISK_ERRORS:
             raise write_error(path, OSError(error.errno, error.strerror)) from error
         return f"its packets cannot be copied ({error.strerror})"
+    except ValueError as error:  # PyAV's own, for a codec
+        return f"mp4 cannot hold it as it is ({error})"
     return ""
 
 
