@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,11 +32,15 @@ def grey_of(picture: Image.Image, file: Image.Image, key: int | None = None) -> 
         values = values.astype(np.int32).view(np.uint32)
     # A PNG says its depth, whatever type its numbers are brought in.
     white = white_of(values) if wide or picture.mode == "F" else 65535.0
-    grey = (values / white).clip(0, 1).astype(np.float32)
-    if wide and tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:
-        grey = 1 - grey
-    alpha = np.ones_like(grey) if key is None else (values != key).astype(np.float32)
-    return np.stack((grey, grey, grey, alpha), -1), key is not None
+    pixels = np.empty((*values.shape, 4), np.float32)
+    turned = wide and tags.get(PHOTOMETRIC) == WHITE_IS_ZERO
+    for row, grey, made in zip(values, pixels[..., 0], pixels, strict=True):  # with no copy of the whole
+        np.clip(row / white, 0, 1, out=grey, casting="same_kind")
+        if turned:
+            np.subtract(1, grey, out=grey)
+        made[:, 1] = made[:, 2] = grey
+        made[:, 3] = 1 if key is None else row != key
+    return pixels, key is not None
 
 
 def white_of(values: np.ndarray) -> float:
@@ -75,29 +80,38 @@ def keyed_png(picture: Image.Image, key: int | tuple[int, ...], path: Path) -> n
     return None
 
 
-def read_deep(path: Path) -> np.ndarray | None:
-    """Read a TIFF that Pillow cannot as `[H,W,4]` float 0..1, by FFmpeg; None for other files and where it cannot."""
+def read_deep(path: Path, check: Callable[[int, int], None] = lambda wide, high: None) -> np.ndarray | None:
+    """Read a TIFF that Pillow cannot as `[H,W,4]` float 0..1, by FFmpeg; None for other files and where it cannot.
+
+    check: is called with width and height before it is decoded, and raises where they are too large.
+    """
     with open(path, "rb") as file:
         if file.read(4) not in (b"II*\0", b"MM\0*"):
             return None
-    return _decoded(path)
+    return _decoded(path, check)
 
 
-def _decoded(path: Path) -> np.ndarray | None:
+def _decoded(path: Path, check: Callable[[int, int], None] = lambda wide, high: None) -> np.ndarray | None:
     """Decode a still with FFmpeg, `[H,W,4]` float 0..1; None where it cannot."""
     import av
 
     try:
         with av.open(str(path)) as container:
+            if container.streams.video and container.streams.video[0].codec_context is not None:
+                check(container.streams.video[0].width, container.streams.video[0].height)
             frame = next(container.decode(video=0), None)
     except (av.FFmpegError, OSError):
         return None
     if frame is None:
         return None
-    if "f32" not in frame.format.name:
-        return np.asarray(frame.to_ndarray(format="rgba64le"), dtype=np.float32) / 65535
+    floats = "f32" in frame.format.name
     with_alpha = any(part.is_alpha for part in frame.format.components)
-    values = frame.to_ndarray(format="gbrapf32le" if with_alpha else "gbrpf32le")
-    colours = values[..., :3]
-    alpha = values[..., 3:] if with_alpha else np.ones_like(values[..., :1])
-    return np.concatenate(((colours / white_of(colours)).clip(0, 1), alpha.clip(0, 1)), -1).astype(np.float32)
+    layout = "rgba64le" if not floats else "gbrapf32le" if with_alpha else "gbrpf32le"
+    values = frame.to_ndarray(format=layout)
+    del frame
+    white = white_of(values[..., :3]) if floats else 65535.0
+    pixels = np.empty((*values.shape[:2], 4), np.float32)
+    for row, made in zip(values, pixels, strict=True):  # with no copy of the whole
+        made[:, :3] = row[:, :3] / white
+        made[:, 3] = row[:, 3] / (1 if floats else white) if with_alpha or not floats else 1
+    return pixels.clip(0, 1, out=pixels)
