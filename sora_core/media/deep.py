@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import expect
+from ..errors import SoraError, expect
 
 if TYPE_CHECKING:
     from PIL import Image
 
 BITS_PER_SAMPLE, SAMPLE_FORMAT, PHOTOMETRIC = 258, 339, 262  # TIFF tags
+PLANES, SEPARATE = 284, 2
 UNSIGNED, WHITE_IS_ZERO = 1, 0
 BRIGHT = 16.0  # a float picture that goes beyond counts to 255 or 65535; one that does not has highlights above white
 
@@ -91,6 +92,35 @@ def read_deep(path: Path, check: Callable[[int, int], None] = lambda wide, high:
     return _decoded(path, check)
 
 
+def separate_planes(file: Image.Image, path: Path) -> np.ndarray | None:
+    """Return a TIFF whose colours of more than 8 bits lie in planes of their own as `[H,W,4]` float 0..1.
+
+    None for all others. Pillow reads such a plane as if it had 8 bits. Raises SoraError where FFmpeg cannot read it.
+    """
+    tags = getattr(file, "tag_v2", None) or {}
+    if file.format != "TIFF" or tags.get(PLANES) != SEPARATE or len(tags.get(BITS_PER_SAMPLE, ())) < 3:
+        return None
+    if max(tags[BITS_PER_SAMPLE]) <= 8:
+        return None
+    pixels = _decoded(path)
+    if pixels is None:
+        raise SoraError(
+            f"{path.name} has colours of {max(tags[BITS_PER_SAMPLE])} bits in separate planes: save it again."
+        )
+    return pixels
+
+
+def _integers(path: Path) -> bool:
+    """Tell whether a TIFF says that its numbers of 32 bits are integers, which FFmpeg takes for floats."""
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    with open(path, "rb") as file:
+        tags = ImageFileDirectory_v2(file.read(8))
+        file.seek(tags.next)
+        tags.load(file)
+    return bool(tags.get(SAMPLE_FORMAT, (UNSIGNED,))[0] == UNSIGNED)
+
+
 def _decoded(path: Path, check: Callable[[int, int], None] = lambda wide, high: None) -> np.ndarray | None:
     """Decode a still with FFmpeg, `[H,W,4]` float 0..1; None where it cannot."""
     import av
@@ -109,9 +139,11 @@ def _decoded(path: Path, check: Callable[[int, int], None] = lambda wide, high: 
     layout = "rgba64le" if not floats else "gbrapf32le" if with_alpha else "gbrpf32le"
     values = frame.to_ndarray(format=layout)
     del frame
+    if floats and _integers(path):
+        values = values.view(np.uint32)
     white = white_of(values[..., :3]) if floats else 65535.0
     pixels = np.empty((*values.shape[:2], 4), np.float32)
     for row, made in zip(values, pixels, strict=True):  # with no copy of the whole
         made[:, :3] = row[:, :3] / white
-        made[:, 3] = row[:, 3] / (1 if floats else white) if with_alpha or not floats else 1
+        made[:, 3] = row[:, 3] / (1 if values.dtype == np.float32 else white) if with_alpha or not floats else 1
     return pixels.clip(0, 1, out=pixels)

@@ -17,7 +17,7 @@ from ..errors import SoraError, expect
 from ..files import is_file
 from ..interrupt import check_interrupted
 from ..memory import expect_memory, gib
-from .deep import grey_of, keyed_png, read_deep
+from .deep import grey_of, keyed_png, read_deep, separate_planes
 from .sizes import MAX_BYTES, frame_bytes
 
 if TYPE_CHECKING:
@@ -154,6 +154,9 @@ def _rgba(opened: Image.Image, path: Path) -> tuple[np.ndarray, bool]:
     from PIL import ImageOps
 
     key = opened.info.get("transparency")
+    planes = separate_planes(opened, path)
+    if planes is not None:
+        return planes, bool((planes[..., 3] < 1).any())
     picture = ImageOps.exif_transpose(opened)
     if picture.mode[0] in "IF":
         return grey_of(picture, opened, key)
