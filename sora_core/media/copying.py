@@ -98,7 +98,11 @@ def _heard(shown: list[Shown], tick: Fraction, joins: tuple[float, ...], jumping
         if top is not None and left and index not in wrong and (dts + add - top) * tick < -BACK:
             add = round(Fraction(left.pop(0)) / tick)
         at = end if index in wrong and end is not None else dts + add
-        # Where clips were joined, the sound of one ends a little after that of the next begins.
+        # Where clips were joined, the sound of one ends a little after that of the next begins. What lies in both is
+        # left out where their clocks were put together, and squeezed where nothing is known of them.
+        if add and end is not None and at < end - length / 2:
+            made.append(None)
+            continue
         top = at if top is None else max(at, top + 1)
         end = top + length
         made.append(top)

@@ -50,6 +50,11 @@ class Blocks:
             self.add(np.zeros((self.channels, part), np.float32))
             count -= part
 
+    def cut(self, count: int) -> None:
+        """Keep the first `count` samples."""
+        self.count = min(self.count, max(count, 0))
+        del self._blocks[-(-self.count // BLOCK) :]
+
     def whole(self) -> np.ndarray:
         """Return all as one `[channels,n]`, and hold nothing any more."""
         made = np.empty((self.channels, self.count), np.float32)
@@ -80,6 +85,8 @@ def placed(
         agreed = apart is not None and abs(apart) <= gap
         if stamp is not None and agreed and left and at and stamp + add - at < -float(BACK) * rate:
             add = round(left.pop(0) * rate)
+            made.cut(stamp + add)  # what the clip before has too much
+            at = made.count
         where = at if stamp is None else stamp + add
         beyond = where > end and where - at > gap
         if beyond and agreed:  # nothing that is heard with the picture

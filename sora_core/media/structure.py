@@ -38,7 +38,7 @@ def cut_short(path: Path) -> bool:
             if is_boxes(head):
                 return any(end > size for _, _, end in _boxes(file, size))
             if head[:4] == b"RIFF":
-                return 0 < (length := int.from_bytes(head[4:8], "little")) < 0xFFFFFFFE and 8 + length > size
+                return not _whole_chunks(file, 0, size, size)
             if head[:4] == MATROSKA:
                 return not _whole_elements(file, *_segment(head, size), size)
             if head[:3] == b"FLV":
@@ -60,7 +60,7 @@ def has_index(path: Path) -> bool:
         with open(path, "rb") as file:
             if not is_boxes(file.read(8)):
                 return True
-            return any(kind in (b"moov", b"moof") for kind, _, _ in _boxes(file, size))
+            return any(kind in (b"moov", b"moof") and end <= size for kind, _, end in _boxes(file, size))
     except (OSError, struct.error):
         return True
 
@@ -138,6 +138,26 @@ def _element_size(data: bytes, at: int) -> tuple[int, int]:
     width = 9 - data[at].bit_length()
     value = int.from_bytes(data[at : at + width], "big") & ((1 << 7 * width) - 1)
     return (-1 if value == (1 << 7 * width) - 1 else value), at + width
+
+
+def _whole_chunks(file: BinaryIO, at: int, end: int, size: int) -> bool:
+    """Tell whether the chunks of a RIFF file follow each other, those of its lists too."""
+    while at + 8 <= end:
+        file.seek(at)
+        head = file.read(12)
+        name, length = head[:4], int.from_bytes(head[4:8], "little")
+        lists = name in (b"RIFF", b"LIST")
+        if at + 8 + length > size:
+            # Who records and does not know yet how long it will be writes none, or all bits.
+            return lists and length >= 0xFFFFFFF0
+        if not re.fullmatch(rb"[ -~]{4}", name):
+            return False
+        # Frames stand in lists and lists of them.
+        inner = lists and length and head[8:12] in (b"AVI ", b"AVIX", b"movi", b"rec ")
+        if inner and not _whole_chunks(file, at + 12, at + 8 + length, size):
+            return False
+        at += 8 + length + length % 2
+    return True
 
 
 def _whole_tags(file: BinaryIO, size: int) -> bool:

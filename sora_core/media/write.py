@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..errors import SoraError, expect
 from ..files import DISK_ERRORS, ensure_mp4, ensure_writable, released, write_error, written_beside
+from ..interrupt import check_interrupted
 from ..safety.gate import check_frames, noting, tell
 from .copying import CopyPlan, copy_packets, plan_copy
 from .saved import NotSavedError, check_saved
@@ -194,6 +195,7 @@ def _encode(
         shape: tuple[int, ...] | None = None
         count = 0
         for pixels in frames:
+            check_interrupted()
             if shape is None:
                 shape = pixels.shape
                 stream.height, stream.width = (side + side % 2 for side in shape[:2])
