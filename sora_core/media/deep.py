@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -121,6 +121,15 @@ def _integers(path: Path) -> bool:
     return bool(tags.get(SAMPLE_FORMAT, (UNSIGNED,))[0] == UNSIGNED)
 
 
+def _as_integers(frame: Any, with_alpha: bool) -> np.ndarray:
+    """Return a frame of what FFmpeg took for floats as `[H,W,3 or 4]` uint32; converting it would change some."""
+    name, samples = frame.format.name, 4 if with_alpha else 3
+    if name.startswith("gb"):  # in planes
+        return np.asarray(frame.to_ndarray(format=name)).view(np.uint32)
+    lines = np.frombuffer(frame.planes[0], ">u4" if name.endswith("be") else "<u4").reshape(frame.height, -1)
+    return lines[:, : frame.width * samples].reshape(frame.height, frame.width, samples).astype(np.uint32)
+
+
 def _decoded(path: Path, check: Callable[[int, int], None] = lambda wide, high: None) -> np.ndarray | None:
     """Decode a still with FFmpeg, `[H,W,4]` float 0..1; None where it cannot."""
     import av
@@ -136,12 +145,13 @@ def _decoded(path: Path, check: Callable[[int, int], None] = lambda wide, high: 
         return None
     floats = "f32" in frame.format.name
     with_alpha = any(part.is_alpha for part in frame.format.components)
-    layout = "rgba64le" if not floats else "gbrapf32le" if with_alpha else "gbrpf32le"
-    values = frame.to_ndarray(format=layout)
-    del frame
     if floats and _integers(path):
-        values = values.view(np.uint32)
-    white = white_of(values[..., :3]) if floats else 65535.0
+        values, white = _as_integers(frame, with_alpha), 1.0
+    else:
+        layout = "rgba64le" if not floats else "gbrapf32le" if with_alpha else "gbrpf32le"
+        values, white = frame.to_ndarray(format=layout), 65535.0
+    del frame
+    white = white_of(values[..., :3]) if floats else white
     pixels = np.empty((*values.shape[:2], 4), np.float32)
     for row, made in zip(values, pixels, strict=True):  # with no copy of the whole
         made[:, :3] = row[:, :3] / white

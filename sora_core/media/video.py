@@ -160,6 +160,7 @@ def read_video(
 
     Raises SoraError if the file is no video, has no frames, or would need more than `max_bytes` of memory.
     """
+    expect(max_frames is None or max_frames > 0, f"max_frames is {max_frames}: use at least 1, or None for all.")
     info = probe(path)
     check_source(Path(path).name, info.width, info.height)
     timing = read_timing(path)
