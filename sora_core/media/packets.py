@@ -64,7 +64,7 @@ def demuxed(container: InputContainer, *streams: Stream, damage: Damage | None =
             return
         except av.FFmpegError as error:
             if damage is not None:
-                damage.ended = error.strerror
+                damage.ended = error.strerror or "it cannot be read on"
             return
         yield packet
 

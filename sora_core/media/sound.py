@@ -170,7 +170,7 @@ def downmixed(wave: Tensor) -> Tensor:
 
     Of more than 8 channels the first 8 are taken for 7.1, and the others for pairs above or around it.
     """
-    gains = torch.tensor(_gains(wave.shape[0]), dtype=wave.dtype)
+    gains = torch.tensor(gains_of(wave.shape[0]), dtype=wave.dtype)
     made = wave.new_zeros(2, wave.shape[1])
     for begin in range(0, wave.shape[1], BLOCK):
         check_interrupted()
@@ -178,7 +178,7 @@ def downmixed(wave: Tensor) -> Tensor:
     return made
 
 
-def _gains(channels: int) -> list[tuple[float, float]]:
+def gains_of(channels: int) -> list[tuple[float, float]]:
     """List the gains (left, right) of each of 3 channels and more in a stereo downmix."""
     if channels in DOWNMIX:
         return list(DOWNMIX[channels])

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from .packets import demuxed
 from .stamps import JUMPING, MOST_RATE, Shown, mended, say_nothing
+from .structure import cut_short
 from .tracks import open_video, picture_stream
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def _read(path: Path, stamp: object) -> Timing:
     with open_video(path) as container:
         stream = picture_stream(container)
         shown = [(p.pts, p.dts, p.duration or 0) for p in demuxed(container, stream) if is_frame(p)]
-        return timing_of(shown, stream)
+        return timing_of(shown, stream, lambda: cut_short(path))
 
 
 def is_frame(packet: Packet) -> bool:
@@ -98,8 +99,11 @@ def is_frame(packet: Packet) -> bool:
     return packet.stream.codec_context.name not in ("vp8", "libvpx") or bool(bytes(packet)[0] & 0x10)
 
 
-def timing_of(shown: Sequence[Shown], stream: VideoStream) -> Timing:
-    """Make a `Timing` of the (pts, dts, duration) of a track's packets, in the order of the file."""
+def timing_of(shown: Sequence[Shown], stream: VideoStream, cut: Callable[[], bool] = lambda: False) -> Timing:
+    """Make a `Timing` of the (pts, dts, duration) of a track's packets, in the order of the file.
+
+    cut: tells whether packets are missing.
+    """
     header = [Fraction(r) for r in (stream.average_rate, stream.guessed_rate, stream.base_rate) if r]
     header = [rate for rate in header if 0 < rate <= MOST_RATE]
     tick = Fraction(stream.time_base or Fraction(1, 1000))
@@ -126,7 +130,9 @@ def timing_of(shown: Sequence[Shown], stream: VideoStream) -> Timing:
     if rate is not None:
         last = 1 / rate
     else:
-        rate = len(pts) / (span + last) if span else said
+        # Of a constant rate with holes no frame may be lost to the mean.
+        holes = bool(header) and span > 0 and _on_a_grid(times, said, tick) and cut()
+        rate = said if holes else len(pts) / (span + last) if span else said
     start, first, stamps = _start(stream, pts, tick), float(pts[0] * tick), tuple(float(time) for time in times)
     joins = tuple(float(join) for join in clock.joins)
     return Timing(Fraction(rate), len(pts), start, first, stamps, float(last), constant, by_order, joins)
@@ -174,6 +180,13 @@ def _constant_rate(
             if sum(abs(step - 1 / rate) <= tick for step in steps) >= MOSTLY * len(steps):
                 return rate
     return None
+
+
+def _on_a_grid(times: Sequence[Fraction], rate: Fraction, tick: Fraction) -> bool:
+    """Tell whether frames at `times` stand where those of a constant rate do, of which some are not there."""
+    places = [round(time * rate) for time in times]
+    near = all(abs(time - place / rate) <= tick for time, place in zip(times, places, strict=True))
+    return near and len(set(places)) == len(places)
 
 
 def _spread(times: Sequence[Fraction], rate: Fraction) -> float:

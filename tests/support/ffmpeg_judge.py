@@ -90,7 +90,11 @@ def _probed(path: Path, kind: str, entry: str, *options: str) -> str:
 
 
 def ffmpeg(*arguments: str) -> bytes:
-    done = subprocess.run(["ffmpeg", "-v", "error", "-y", *arguments], capture_output=True, stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        ["ffmpeg", "-v", "error", "-y", "-max_error_rate", "1", *arguments],
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+    )
     if done.returncode:
         raise RuntimeError(f"ffmpeg {' '.join(arguments)}: {done.stderr.decode()[-400:]}")
     return done.stdout
