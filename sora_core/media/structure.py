@@ -17,6 +17,9 @@ _NAMES = ("114d9b74", "1549a966", "1654ae6b", "1c53bb6b", "1254c367", "1941a469"
 OUTER = {CLUSTER, *(bytes.fromhex(name) for name in _NAMES)}
 # And in a cluster: its time, position and size, SimpleBlock, BlockGroup, silent tracks, encrypted blocks.
 IN_CLUSTERS = {bytes.fromhex(code) for code in ["e7", "a7", "ab", "a3", "a0", "5854", "af"]}
+ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+OGG_END = 4  # flag of the last page of a track
 TS_PACKET, TS_SYNC = 188, 0x47
 # First boxes of mp4 and QuickTime files. Older ones of QuickTime have no `ftyp`.
 FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp", b"moof")
@@ -45,6 +48,13 @@ def cut_short(path: Path) -> bool:
                 return not _whole_tags(file, size)
             if len(head) > 4 and head[0] == TS_SYNC and _sync(file, TS_PACKET):
                 return size % TS_PACKET != 0
+            if head[:4] == b"OggS":
+                return not _whole_pages(file, size)
+            if head[:16] == ASF:
+                file.seek(0)
+                found = file.read(1 << 16)
+                at = found.find(ASF_PROPERTIES)
+                return at >= 0 and int.from_bytes(found[at + 40 : at + 48], "little") > size
             if head[:4] == b"GIF8":
                 file.seek(max(size - 64, 0))
                 return b";" not in file.read()
@@ -158,6 +168,22 @@ def _whole_chunks(file: BinaryIO, at: int, end: int, size: int) -> bool:
             return False
         at += 8 + length + length % 2
     return True
+
+
+def _whole_pages(file: BinaryIO, size: int) -> bool:
+    """Tell whether the pages of an Ogg file follow each other, none is left out, and the tracks come to an end."""
+    at, flags, numbers = 0, 0, dict[bytes, int]()
+    while at < size:
+        file.seek(at)
+        head = file.read(27)
+        if len(head) < 27 or head[:4] != b"OggS":
+            return False
+        flags, track, number = head[5], head[14:18], int.from_bytes(head[18:22], "little")
+        if number != numbers.get(track, number - 1) + 1 and number:
+            return False
+        numbers[track] = number
+        at += 27 + head[26] + sum(file.read(head[26]))
+    return at == size and bool(flags & OGG_END)
 
 
 def _whole_tags(file: BinaryIO, size: int) -> bool:

@@ -151,6 +151,18 @@ def test_what_is_there_of_a_file_that_is_cut_short(tmp_path, whole, suffix, shar
     assert alike(by_us(tmp_path / "copy.mp4"), theirs) and "cut short" in " ".join(notes)
 
 
+@pytest.mark.parametrize(
+    ("suffix", "codec"), [("ogv", "libtheora"), ("wmv", "wmv2"), ("webm", "libvpx"), ("gif", "gif")]
+)
+def test_other_containers_are_known_to_be_cut(tmp_path, suffix, codec):
+    short = ("-page_duration", "200000") if suffix == "ogv" else ()
+    path = drawn(tmp_path / f"a.{suffix}", "-c:v", codec, *short)
+    assert not cut_short(path) and not read_clip(path).notes
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 3 // 4])
+    assert cut_short(path) and "is cut short or damaged" in " ".join(read_clip(path).notes)
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("seed", range(4))
 def test_what_can_be_read_of_a_damaged_file(tmp_path, whole, suffix, seed):
