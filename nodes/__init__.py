@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from sora_core.host.current import desk, in_comfyui
+from sora_core.host.current import desk, in_comfyui, stop_as_host_does
 
 from .api import ComfyExtension, io
 
@@ -36,6 +36,7 @@ async def comfy_entrypoint() -> SoraExtension:
     """Return the pack, with the inputs of its workflows where ComfyUI looks for them."""
     # Here and not in `on_load`, which ComfyUI 0.3.64 never calls.
     if in_comfyui():
+        stop_as_host_does()
         from sora_core.host.desk.samples import bring_samples
 
         problem = bring_samples(SAMPLES, desk().folders().input)

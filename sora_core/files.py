@@ -112,6 +112,13 @@ def ensure_mp4(path: Path) -> None:
     expect(not path.is_dir(), f"The output {str(path)!r} is a folder: give the name of a file.")
 
 
+DISK_ERRORS = tuple(
+    getattr(errno, name)
+    for name in ["ENOSPC", "EDQUOT", "EFBIG", "EACCES", "EPERM", "EROFS", "EIO", "ENAMETOOLONG"]
+    if hasattr(errno, name)
+)
+
+
 def write_error(path: Path, error: OSError) -> SoraError:
     """Return the error to raise for a failed write to `path`, in words."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -216,6 +223,7 @@ _count = itertools.count()
 _PART = re.compile(r"\..*\.([0-9a-f]{8})\.(\d+)\.\d+\.part(\.[^.]*)?")
 _OLD_PART = re.compile(r"\..*\.(\d+)\.part(\.[^.]*)?")  # of versions that did not name the machine
 _TEMP = re.compile(r"sora-([0-9a-f]{8})-(\d+)-[0-9a-f]{32}")
+NAMELESS, ELSEWHERE = 86_400, 7 * 86_400  # seconds, see `_is_dead`
 _OLD_TEMP = re.compile(r"sora-(\d+)")
 _tidied: set[tuple[int, Path]] = set()  # by the process: a child of it begins anew
 
@@ -265,10 +273,20 @@ def _is_dead_part(entry: os.DirEntry[str]) -> bool:
     if ".part" not in entry.name or not entry.is_file(follow_symlinks=False):
         return False
     if match := _PART.fullmatch(entry.name):
-        return match[1] == _machine() and not _alive(int(match[2]))
-    # Its process may be one of another machine that shares the folder: nobody writes to a part for a day.
+        return _is_dead(match[1], int(match[2]), entry)
     match = _OLD_PART.fullmatch(entry.name)
-    return match is not None and not _alive(int(match[1])) and time.time() - entry.stat().st_mtime > 86_400
+    return match is not None and _is_dead("", int(match[1]), entry)
+
+
+def _is_dead(machine: str, process: int | None, entry: os.DirEntry[str]) -> bool:
+    """Return whether what a process left is of no use any more: a process of this machine by its number.
+
+    machine: "" where it is not named. Another one may share the folder, or be this one before it was started again, and
+    its processes cannot be asked: nobody writes to one file for as long as NAMELESS or ELSEWHERE, in seconds.
+    """
+    if machine == _machine():
+        return process is not None and not _alive(process)
+    return time.time() - entry.stat().st_mtime > (ELSEWHERE if machine else NAMELESS)
 
 
 def owner() -> str:
@@ -281,12 +299,10 @@ def _is_dead_claim(entry: os.DirEntry[str]) -> bool:
     if not entry.name.endswith(CLAIM) or not entry.is_file(follow_symlinks=False) or entry.stat().st_size > 64:
         return False
     machine, _, process = Path(entry.path).read_text("ascii", "replace").strip().rpartition(" ")
-    # Without a machine it may be of another that shares the folder, and where nothing stands in it somebody may be
-    # about to write: no name is claimed for a day.
-    old = not machine and time.time() - entry.stat().st_mtime > 86_400
-    if not process:
-        return old
-    return process.isdigit() and not _alive(int(process)) and (machine == _machine() or old)
+    # Where nothing stands in it somebody may be about to write.
+    if process and not (process.isascii() and process.isdigit()):
+        return False
+    return _is_dead(machine, int(process) if process else None, entry)
 
 
 @functools.cache

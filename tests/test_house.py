@@ -22,7 +22,7 @@ ALL = [ROOT / "__init__.py", *CORE, *NODES, *TESTS]
 # From the ground up. A room imports from floors below its own and from itself, never from a neighbour.
 FLOORS = (
     ("errors",),
-    ("files", "words", "memory", "about"),
+    ("files", "words", "memory", "interrupt", "about"),
     ("model", "language", "safety"),
     ("loading", "latents", "media"),
     ("diffusion", "observer", "provenance"),

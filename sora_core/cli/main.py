@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from ..about import VERSION
 from ..errors import NO_MEMORY, SoraError, is_out_of_memory, words_for_input
+from ..interrupt import remember
 from ..words import printable
 from .console import console, silence
 
@@ -116,7 +117,9 @@ def _signals_at_once() -> Iterator[None]:
     """
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:
-        raise _Stopped(number)
+        stopped = _Stopped(number)
+        remember(stopped)
+        raise stopped
 
     previous = {}
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
@@ -130,6 +133,7 @@ def _signals_at_once() -> Iterator[None]:
     try:
         yield
     finally:
+        remember(None)
         for number, handler in previous.items():
             signal.signal(number, handler)
 

@@ -27,6 +27,15 @@ def desk() -> Desk:
     return _comfy_desk() if in_comfyui() else _own_desk()
 
 
+def stop_as_host_does() -> None:
+    """Have ComfyUI's Cancel end what we read, write and encode, as it ends what we sample."""
+    import comfy.model_management as management
+
+    from ..interrupt import ask_host
+
+    ask_host(management.throw_exception_if_processing_interrupted)
+
+
 def forget() -> None:
     """Make engine and desk anew when they are next asked for. For tests, which put stand-ins in ComfyUI's place."""
     for made in (_comfy_engine, _comfy_desk, own_engine, _own_desk):

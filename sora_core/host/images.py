@@ -12,7 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from ..errors import expect
 from ..files import written_beside
-from ..media.stills import read_pictures
+from ..media.stills import read_layers
 from ..safety.gate import check_frames
 from .desk.desk import metadata_of
 from .desk.folders import current
@@ -61,6 +61,5 @@ def load_image(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
     T is 1, or the frames of a picture that moves. A picture that knows no transparency gets empty masks of 64x64, as in
     ComfyUI. Raises SoraError for files that are no picture, or too large a one.
     """
-    rgba, has_alpha = read_pictures(path)
-    mask = 1.0 - rgba[..., 3] if has_alpha else torch.zeros(rgba.shape[0], 64, 64)
-    return rgba[..., :3].contiguous(), mask
+    colours, opacity = read_layers(path)
+    return colours, torch.zeros(colours.shape[0], 64, 64) if opacity is None else opacity.neg_().add_(1)

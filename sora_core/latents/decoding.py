@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import SoraError, expect, is_out_of_memory
+from ..interrupt import check_interrupted
 from ..model.vae.causal import FeatureCache
 from ..model.vae.mini import VideoVAE
 from .refining import MAX_STEPS, Refiner, made, regions
@@ -54,6 +55,7 @@ def decode_stream(vae: VideoVAE, latent: Tensor, tile: int | None = None) -> Ite
 
 def to_pixels(video: Tensor) -> Tensor:
     """Turn `[B,3,T,H,W]` in -1..1 into `[B,T,H,W,3]` float32 0..1 on the CPU. Raises SoraError for NaN."""
+    check_interrupted()
     pixels = video.detach().movedim(1, -1).float().cpu()
     expect(bool(torch.isfinite(pixels).all()), "The VAE decoded NaN or infinite values. Load the model in fp32.")
     return pixels.mul_(0.5).add_(0.5).clamp_(0, 1)
@@ -162,6 +164,7 @@ def encode_stream(
     cache = FeatureCache()
     refiner = Refiner(vae, refine, tick, count) if refine or count else None
     for number, part in enumerate(chunks, 1):
+        check_interrupted()
         part = part.to(first.device, first.dtype)
         part = part if signed else part * 2 - 1
         with torch.no_grad():

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..interrupt import check_interrupted
 from ..model.vae.causal import FeatureCache
 from ..model.vae.mini import VAEConfig, VideoVAE
 from .tiling import Tile, scaled, tiles
@@ -131,6 +132,7 @@ class Trials:
 
     def __call__(self, z: Tensor) -> Tensor:
         """Decode `z` `[B,C,t,h,w]` as what follows the chunks before."""
+        check_interrupted()
         self.after = FeatureCache()
         self.after.frames = dict(self.memory.frames)
         return next(self.vae.stream_decode(z, z.shape[2], self.after))

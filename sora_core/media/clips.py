@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..errors import expect
+from ..interrupt import check_interrupted
 from .frames import MULTIPLE, fit_frames, fitted_size, resample
 from .sizes import MAX_BYTES, check_rate, check_source, frame_bytes
 from .sound import read_audio
@@ -21,7 +22,8 @@ from .timing import Timing, read_timing
 from .video import VideoInfo, probe, timed_frames
 
 MAX_SECONDS = 120.0
-MAX_READ_RATE = 240  # frames per second: cameras record slow motion at more than any clip that is made has
+MAX_READ_RATE = 1000  # frames per second: cameras record slow motion at more than any clip that is made has
+MAX_LOOKED_THROUGH = 256 << 20  # bytes of a file whose own packets are believed, and not its header
 
 
 @dataclass(frozen=True)
@@ -52,13 +54,15 @@ def read_clip(
     """
     path = Path(path)
     info = probe(path)
-    _check_length(path.name, info, info.duration)  # Before the packets of a film are looked through.
+    if path.stat().st_size > MAX_LOOKED_THROUGH:  # Before the packets of a film are looked through.
+        _check_length(path.name, info, info.duration)
     timing = read_timing(path)
     rate = fps or float(timing.rate)
     limit = _check_header(path.name, info, timing, rate, size, multiple)
     frames: list[Tensor] = []
-    source = None
-    for pixels in resample(timed_frames(path), rate, timing.last):
+    source, told = None, list[str]()
+    for pixels in resample(timed_frames(path, notes=told), rate, timing.last):
+        check_interrupted()
         expect(
             len(frames) < min(limit, MAX_SECONDS * rate + 1),
             f"{path.name} is longer than its header says: more than {len(frames)} frames. Cut it.",
@@ -69,7 +73,7 @@ def read_clip(
         source = pixels
         frames.append(fit_frames(torch.from_numpy(pixels)[None].float().div_(255), size, multiple)[0])
     expect(bool(frames), f"{path.name} has no frames.")
-    notes = [*info.view.notes(path.name)]
+    notes = [*told, *info.view.notes(path.name)]
     if fps and abs(fps - float(timing.rate)) > 1e-3:
         notes.append(f"{path.name}: {float(timing.rate):g} to {fps:g} frames per second.")
     height, width = frames[0].shape[:2]

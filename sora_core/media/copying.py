@@ -5,13 +5,16 @@ Matroska stores no times of decoding, and AVI no times of showing. An mp4 needs 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .packets import Damage, decoded, demuxed
 from .sound import add_audio_stream, encode_audio, read_audio
-from .timing import Timing, is_frame, read_timing
+from .stamps import BACK, JUMPING, Shown, senseless
+from .timing import Timing, read_timing
 from .tracks import open_video, picture_stream, sound_stream
 
 if TYPE_CHECKING:
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 # Sound that mp4 holds and players play from it, by FFmpeg's names of decoders.
 COPIED_SOUND = ("aac", "mp3", "mp3float", "opus", "libopus", "flac", "ac3", "eac3", "alac")
 TICK = Fraction(1, 90000)  # seconds, of stamps that are made anew
+LEAST_TICKS = 10_000  # of a second, where stamps count frames
 Stamps = list[tuple[int, int]]  # (shown, decoded), in the order of the file
 
 
@@ -30,6 +34,8 @@ class CopyPlan:
 
     stamps: Stamps  # of each packet of the picture
     tick: Fraction  # seconds that a stamp counts
+    length: int  # ticks that a frame stands, 0 where they differ
+    heard: list[int | None]  # when each packet of the sound is decoded, in its own ticks; None for one that is left out
     zero: Fraction  # second of the file's clock that becomes 0
     audio: dict[str, Any] | None  # sound that is encoded again
     notes: tuple[str, ...] = ()  # what a person should know, one sentence each
@@ -52,18 +58,55 @@ def plan_copy(source: Path) -> CopyPlan | None:
         zero = Fraction(given.start_time or 0, 1_000_000)
         codec = None if sound is None or sound.codec_context is None else sound.codec_context.name
         fits = sound is None or codec in COPIED_SOUND
-        packets = [(p.pts, is_frame(p)) for p in given.demux(stream) if p.size]
+        jumping = given.format.name in JUMPING
+        shown, sounds = _stamps(given, stream, sound)
+    count, length = len(shown), 0
     if timing.by_order:
-        stamps, tick = _ordered(source, timing, len(packets)), TICK
+        stamps, tick, length = _ordered(source, timing, count)
     else:
-        stamps = _with_decoding([pts for pts, _ in packets])
+        stamps = _with_decoding([pts for pts, _, _ in shown])
     if stamps is None:
         return None
     if fits:
-        return CopyPlan(stamps, tick, zero, None)
+        heard = _heard(sounds, Fraction(sound.time_base or TICK), timing.joins, jumping) if sound is not None else []
+        return CopyPlan(stamps, tick, length, heard, zero, None)
     note = f"{source.name}: its sound ({codec or 'an unknown codec'}) was encoded again as AAC, for mp4 cannot hold it."
     # Sound that is read begins where the picture does.
-    return CopyPlan(stamps, tick, Fraction(timing.start), read_audio(source), (note,))
+    return CopyPlan(stamps, tick, length, [], Fraction(timing.start), read_audio(source), (note,))
+
+
+def _stamps(given: InputContainer, stream: Stream, sound: Stream | None) -> tuple[list[Shown], list[Shown]]:
+    """List the stamps of all packets of the picture, and of the sound."""
+    found: dict[int, list[Shown]] = {stream.index: []}
+    if sound is not None:
+        found[sound.index] = []
+    for packet in demuxed(given, *(given.streams[index] for index in found)):
+        if packet.size:
+            found[packet.stream.index].append((packet.pts, packet.dts, packet.duration or 0))
+    return found.pop(stream.index), next(iter(found.values()), [])
+
+
+def _heard(shown: list[Shown], tick: Fraction, joins: tuple[float, ...], jumping: bool) -> list[int | None]:
+    """Give each packet of sound its time, rising: on one clock with the picture, and by its neighbours for nonsense."""
+    wrong = senseless([dts for _, dts, _ in shown], tick, jumping)
+    made: list[int | None] = []
+    add, left, end, top = 0, list(joins), None, None
+    for index, (_, dts, length) in enumerate(shown):
+        if dts is None or (index in wrong and end is None):
+            made.append(None)
+            continue
+        if top is not None and left and index not in wrong and (dts + add - top) * tick < -BACK:
+            add = round(Fraction(left.pop(0)) / tick)
+        at = end if index in wrong and end is not None else dts + add
+        # Where clips were joined, the sound of one ends a little after that of the next begins. What lies in both is
+        # left out where their clocks were put together, and squeezed where nothing is known of them.
+        if add and end is not None and at < end - length / 2:
+            made.append(None)
+            continue
+        top = at if top is None else max(at, top + 1)
+        end = top + length
+        made.append(top)
+    return made
 
 
 def copy_packets(given: InputContainer, made: OutputContainer, plan: CopyPlan) -> bool:
@@ -75,25 +118,24 @@ def copy_packets(given: InputContainer, made: OutputContainer, plan: CopyPlan) -
         encoded = add_audio_stream(made, plan.audio)
     elif sound is not None:
         tracks[sound.index] = made.add_stream_from_template(sound)
-    stamps, heard = iter(plan.stamps), None
-    for packet in given.demux(*(given.streams[index] for index in tracks)):
-        index = packet.stream.index
-        if not packet.size or (index != stream.index and packet.dts is None):
+    stamps, heard = iter(plan.stamps), iter(plan.heard)
+    for packet in demuxed(given, *(given.streams[index] for index in tracks)):
+        if not packet.size:
             continue
-        if index == stream.index:
+        if packet.stream.index == stream.index:
             if packet.time_base != plan.tick:
-                packet.duration, packet.time_base = 0, plan.tick
+                packet.duration, packet.time_base = plan.length, plan.tick
             packet.pts, packet.dts = next(stamps)
-        elif packet.dts is not None:
-            # Where clips were joined, the sound of one ends a little after that of the next begins.
-            if heard is not None and packet.dts <= heard:
-                packet.dts = heard + 1
-                packet.pts = None if packet.pts is None else max(packet.pts, packet.dts)
-            heard = packet.dts
+        else:
+            at, dts = next(heard), packet.dts
+            if at is None or dts is None:
+                continue
+            packet.pts = at if packet.pts is None or at != dts else max(packet.pts, at)
+            packet.dts = at
         back = round(plan.zero / packet.time_base)
         packet.pts = None if packet.pts is None else packet.pts - back
         packet.dts = None if packet.dts is None else packet.dts - back
-        packet.stream = tracks[index]
+        packet.stream = tracks[packet.stream.index]
         made.mux(packet)
     if encoded is not None and plan.audio is not None:
         samples, rate = plan.audio["waveform"].shape[-1], int(plan.audio["sample_rate"])
@@ -113,18 +155,26 @@ def _with_decoding(shown: list[int | None]) -> Stamps | None:
     return [(stamp, at - early) for stamp, at in zip(known, decoded, strict=True)]
 
 
-def _ordered(source: Path, timing: Timing, packets: int) -> Stamps | None:
-    """Find out by decoding which packet is shown when. None where packets and frames do not go in pairs."""
+def _ordered(source: Path, timing: Timing, packets: int) -> tuple[Stamps | None, Fraction, int]:
+    """Find out by decoding which packet is shown when; returns stamps, their tick, and a frame's ticks if constant.
+
+    None where packets and frames do not go in pairs.
+    """
     order: list[int | None] = []
+    damage = Damage()
     with open_video(source) as given:
-        index = 0
-        for packet in given.demux(picture_stream(given)):
-            if packet.size:
-                packet.pts = packet.dts = index  # a decoder hands the stamp on to the frame
-                index += 1
-            order += [frame.pts for frame in packet.decode()]
-    times = timing.stamps or [i / float(timing.rate) for i in range(packets)]
-    if len(times) != packets or set(order) != set(range(packets)) or len(order) != packets:
-        return None
-    shown = {packet: round((times[place] + timing.start) / TICK) for place, packet in enumerate(order)}
-    return _with_decoding([shown[packet] for packet in range(packets)])
+        # A decoder hands the stamp on to the frame.
+        order += [frame.pts for frame in decoded(given, picture_stream(given), damage, numbered=True)]
+    tick, length = TICK, 0
+    if timing.constant:
+        # Whole ticks for each frame, or the rate would not be the one that it is.
+        tick = Fraction(1, timing.rate.numerator * math.ceil(LEAST_TICKS / timing.rate.numerator))
+        length = int(1 / timing.rate / tick)
+        begin = round(timing.start / tick)
+        times = [begin + i * length for i in range(packets)]
+    else:
+        times = [round((time + timing.start) / tick) for time in timing.stamps]
+    if damage.broken or len(times) != packets or set(order) != set(range(packets)) or len(order) != packets:
+        return None, tick, length
+    shown = {packet: times[place] for place, packet in enumerate(order)}
+    return _with_decoding([shown[packet] for packet in range(packets)]), tick, length

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import expect
+from ..errors import SoraError, expect
 
 if TYPE_CHECKING:
     from PIL import Image
 
 BITS_PER_SAMPLE, SAMPLE_FORMAT, PHOTOMETRIC = 258, 339, 262  # TIFF tags
+PLANES, SEPARATE = 284, 2
 UNSIGNED, WHITE_IS_ZERO = 1, 0
 BRIGHT = 16.0  # a float picture that goes beyond counts to 255 or 65535; one that does not has highlights above white
 
@@ -31,11 +33,15 @@ def grey_of(picture: Image.Image, file: Image.Image, key: int | None = None) -> 
         values = values.astype(np.int32).view(np.uint32)
     # A PNG says its depth, whatever type its numbers are brought in.
     white = white_of(values) if wide or picture.mode == "F" else 65535.0
-    grey = (values / white).clip(0, 1).astype(np.float32)
-    if wide and tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:
-        grey = 1 - grey
-    alpha = np.ones_like(grey) if key is None else (values != key).astype(np.float32)
-    return np.stack((grey, grey, grey, alpha), -1), key is not None
+    pixels = np.empty((*values.shape, 4), np.float32)
+    turned = wide and tags.get(PHOTOMETRIC) == WHITE_IS_ZERO
+    for row, grey, made in zip(values, pixels[..., 0], pixels, strict=True):  # with no copy of the whole
+        np.clip(row / white, 0, 1, out=grey, casting="same_kind")
+        if turned:
+            np.subtract(1, grey, out=grey)
+        made[:, 1] = made[:, 2] = grey
+        made[:, 3] = 1 if key is None else row != key
+    return pixels, key is not None
 
 
 def white_of(values: np.ndarray) -> float:
@@ -86,29 +92,79 @@ def _upright(values: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(values[::-1] if orientation in (3, 4, 7, 8) else values)
 
 
-def read_deep(path: Path) -> np.ndarray | None:
-    """Read a TIFF that Pillow cannot as `[H,W,4]` float 0..1, by FFmpeg; None for other files and where it cannot."""
+def read_deep(path: Path, check: Callable[[int, int], None] = lambda wide, high: None) -> np.ndarray | None:
+    """Read a TIFF that Pillow cannot as `[H,W,4]` float 0..1, by FFmpeg; None for other files and where it cannot.
+
+    check: is called with width and height before it is decoded, and raises where they are too large.
+    """
     with open(path, "rb") as file:
         if file.read(4) not in (b"II*\0", b"MM\0*"):
             return None
-    return _decoded(path)
+    return _decoded(path, check)
 
 
-def _decoded(path: Path) -> np.ndarray | None:
+def separate_planes(file: Image.Image, path: Path) -> np.ndarray | None:
+    """Return a TIFF whose colours of more than 8 bits lie in planes of their own as `[H,W,4]` float 0..1.
+
+    None for all others. Pillow reads such a plane as if it had 8 bits. Raises SoraError where FFmpeg cannot read it.
+    """
+    tags = getattr(file, "tag_v2", None) or {}
+    if file.format != "TIFF" or tags.get(PLANES) != SEPARATE or len(tags.get(BITS_PER_SAMPLE, ())) < 3:
+        return None
+    if max(tags[BITS_PER_SAMPLE]) <= 8:
+        return None
+    pixels = _decoded(path)
+    if pixels is None:
+        raise SoraError(
+            f"{path.name} has colours of {max(tags[BITS_PER_SAMPLE])} bits in separate planes: save it again."
+        )
+    return pixels
+
+
+def _integers(path: Path) -> bool:
+    """Tell whether a TIFF says that its numbers of 32 bits are integers, which FFmpeg takes for floats."""
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    with open(path, "rb") as file:
+        tags = ImageFileDirectory_v2(file.read(8))
+        file.seek(tags.next)
+        tags.load(file)
+    return bool(tags.get(SAMPLE_FORMAT, (UNSIGNED,))[0] == UNSIGNED)
+
+
+def _as_integers(frame: Any, with_alpha: bool) -> np.ndarray:
+    """Return a frame of what FFmpeg took for floats as `[H,W,3 or 4]` uint32; converting it would change some."""
+    name, samples = frame.format.name, 4 if with_alpha else 3
+    if name.startswith("gb"):  # in planes
+        return np.asarray(frame.to_ndarray(format=name)).view(np.uint32)
+    lines = np.frombuffer(frame.planes[0], ">u4" if name.endswith("be") else "<u4").reshape(frame.height, -1)
+    return lines[:, : frame.width * samples].reshape(frame.height, frame.width, samples).astype(np.uint32)
+
+
+def _decoded(path: Path, check: Callable[[int, int], None] = lambda wide, high: None) -> np.ndarray | None:
     """Decode a still with FFmpeg, `[H,W,4]` float 0..1; None where it cannot."""
     import av
 
     try:
         with av.open(str(path)) as container:
+            if container.streams.video and container.streams.video[0].codec_context is not None:
+                check(container.streams.video[0].width, container.streams.video[0].height)
             frame = next(container.decode(video=0), None)
     except (av.FFmpegError, OSError):
         return None
     if frame is None:
         return None
-    if "f32" not in frame.format.name:
-        return np.asarray(frame.to_ndarray(format="rgba64le"), dtype=np.float32) / 65535
+    floats = "f32" in frame.format.name
     with_alpha = any(part.is_alpha for part in frame.format.components)
-    values = frame.to_ndarray(format="gbrapf32le" if with_alpha else "gbrpf32le")
-    colours = values[..., :3]
-    alpha = values[..., 3:] if with_alpha else np.ones_like(values[..., :1])
-    return np.concatenate(((colours / white_of(colours)).clip(0, 1), alpha.clip(0, 1)), -1).astype(np.float32)
+    if floats and _integers(path):
+        values, white = _as_integers(frame, with_alpha), 1.0
+    else:
+        layout = "rgba64le" if not floats else "gbrapf32le" if with_alpha else "gbrpf32le"
+        values, white = frame.to_ndarray(format=layout), 65535.0
+    del frame
+    white = white_of(values[..., :3]) if floats else white
+    pixels = np.empty((*values.shape[:2], 4), np.float32)
+    for row, made in zip(values, pixels, strict=True):  # with no copy of the whole
+        made[:, :3] = row[:, :3] / white
+        made[:, 3] = row[:, 3] / (1 if values.dtype == np.float32 else white) if with_alpha or not floats else 1
+    return pixels.clip(0, 1, out=pixels)

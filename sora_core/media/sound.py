@@ -6,6 +6,7 @@ silence in front.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from fractions import Fraction
@@ -17,6 +18,12 @@ import torch
 from torch import Tensor
 
 from ..errors import SoraError, expect
+from ..interrupt import check_interrupted
+from ..memory import expect_memory
+from ..safety.gate import tell
+from .packets import Damage, decoded
+from .placing import placed
+from .structure import codec_of
 from .timing import read_timing
 from .tracks import open_video, sound_stream
 
@@ -40,7 +47,9 @@ DOWNMIX = {
     7: (LEFT, RIGHT, CENTRE, LOW, (0.5, 0.5), SURROUND_L, SURROUND_R),
     8: (LEFT, RIGHT, CENTRE, LOW, SURROUND_L, SURROUND_R, SURROUND_L, SURROUND_R),
 }
-GAP = 0.05  # seconds without a packet of sound that are a hole, and no rounding of its time stamps
+MOST_CHANNELS = 64  # of sound that is saved
+BLOCK = 1 << 18  # samples that are resampled and encoded at a time
+LEAST_BYTES = 50  # of a second of sound, as a file's header is believed
 
 
 def read_audio(path: str | Path) -> dict[str, Any] | None:
@@ -53,11 +62,30 @@ def read_audio(path: str | Path) -> dict[str, Any] | None:
         if stream is None:
             return None
         name, timing = Path(path).name, read_timing(path)
-        chunks = list(_chunks(name, container, stream))
-    if not chunks:
-        return None
-    audio = _placed(chunks, chunks[0].sample_rate, timing.start, timing.duration)
-    return audio if audio["waveform"].shape[-1] else None  # all of it is over before the picture begins
+        codec = stream.codec_context
+        if codec is None:
+            raise SoraError(_no_codec(Path(path)))
+        seconds = float((stream.duration or 0) * (stream.time_base or 0)) or (container.duration or 0) / 1_000_000
+        seconds = min(seconds, Path(path).stat().st_size / LEAST_BYTES)
+        needed = int(seconds * codec.sample_rate) * codec.channels * 4
+        expect_memory(needed, f"The sound of {name}, {seconds:.0f} s in {codec.channels} channels,", "cut it.")
+        pieces = _chunks(name, container, stream)
+        first = next(pieces, None)
+        if first is None:
+            return None
+        rate, whole = first.sample_rate, itertools.chain([first], pieces)
+        wave = placed(whole, rate, timing.start, timing.duration, timing.joins)
+    if wave is None or not wave.shape[1]:
+        return None  # all of it is over before the picture begins
+    return {"waveform": torch.from_numpy(wave)[None], "sample_rate": rate}
+
+
+def _no_codec(path: Path) -> str:
+    code = codec_of(path, sound=True)
+    return (
+        f"{path.name}: its sound has {f'the codec {code}' if code else 'a codec'}, which cannot be read: convert it to "
+        "AAC, or leave it out."
+    )
 
 
 def _chunks(name: str, container: InputContainer, stream: AudioStream) -> Iterator[AudioFrame]:
@@ -69,29 +97,21 @@ def _chunks(name: str, container: InputContainer, stream: AudioStream) -> Iterat
     """
     import av
 
-    codec = stream.codec_context
-    expect(codec is not None, f"The sound of {name} has a codec that cannot be read: convert it to AAC.")
-    resampler, setup, target, count, broken = None, None, None, 0, None
-    for packet in container.demux(stream):
-        try:
-            frames = packet.decode()
-        except av.FFmpegError as error:
-            broken = error
-            continue
-        for frame in frames:
-            given = frame.format.name, frame.layout.name, frame.sample_rate
-            # The rate of the frames, not of the header, which may leave out that HE-AAC doubles it.
-            target = target or (_layout(frame), frame.sample_rate)
-            if resampler is None or given != setup:
-                setup, resampler = given, av.AudioResampler("flt", *target)
-            for chunk in resampler.resample(frame):
-                count += 1
-                yield chunk
+    resampler, setup, target, count, damage = None, None, None, 0, Damage()
+    for frame in decoded(container, stream, damage):
+        given = frame.format.name, frame.layout.name, frame.sample_rate
+        # The rate of the frames, not of the header, which may leave out that HE-AAC doubles it.
+        target = target or (_layout(frame), frame.sample_rate)
+        if resampler is None or given != setup:
+            setup, resampler = given, av.AudioResampler("flt", *target)
+        for chunk in resampler.resample(frame):
+            count += 1
+            yield chunk
     if resampler is not None:
         yield from resampler.resample(None)
     expect(
-        count > 0 or broken is None,
-        f"The sound of {name} cannot be decoded ({codec.name}): encode it again, or leave it out.",
+        count > 0 or not damage.broken,
+        f"The sound of {name} cannot be decoded ({stream.codec_context.name}): encode it again, or leave it out.",
     )
 
 
@@ -102,35 +122,17 @@ def _layout(frame: AudioFrame) -> str:
     return LAYOUTS.get(channels, frame.layout.name) if named else frame.layout.name
 
 
-def _placed(chunks: list[AudioFrame], rate: int, start: float, seconds: float) -> dict[str, Any]:
-    """Join decoded chunks at their times, less `start`. What begins after the picture's `seconds` is left out."""
-    pieces: list[np.ndarray] = []
-    at = 0  # samples that are placed
-    channels = chunks[0].layout.nb_channels
-    for chunk in chunks:
-        piece = chunk.to_ndarray().reshape(-1, channels).T
-        where = at if chunk.time is None else round((chunk.time - start) * rate)
-        if not pieces:
-            piece = piece[:, max(-where, 0) :]
-        if where > (seconds + 1) * rate and where - at > GAP * rate:
-            break  # a stamp that makes no sense, or nothing that is heard with the picture
-        if where - at > (GAP * rate if pieces else 0):
-            pieces.append(np.zeros((channels, where - at), np.float32))
-            at = where
-        if piece.shape[1]:
-            pieces.append(piece)
-            at += piece.shape[1]
-    wave = np.concatenate(pieces, axis=1) if pieces else np.zeros((channels, 0), np.float32)
-    return {"waveform": torch.from_numpy(wave)[None], "sample_rate": rate}
-
-
 def add_audio_stream(container: OutputContainer, audio: dict[str, Any]) -> AudioStream:
     """Add an AAC track for AUDIO, at a rate that AAC has. Raises SoraError for what is no AUDIO."""
     rate, wave = int(audio["sample_rate"]), audio["waveform"]
     expect(
-        rate > 0 and isinstance(wave, Tensor) and wave.ndim == 3 and wave.shape[0] > 0 and 0 < wave.shape[1] <= 8,
-        f"Sound has the shape [1,channels,samples] with 1 to 8 channels, not {list(getattr(wave, 'shape', ()))} at "
-        f"{rate} samples per second.",
+        rate > 0
+        and isinstance(wave, Tensor)
+        and wave.ndim == 3
+        and wave.shape[0] > 0
+        and 0 < wave.shape[1] <= MOST_CHANNELS,
+        f"Sound has the shape [1,channels,samples] with 1 to {MOST_CHANNELS} channels, not "
+        f"{list(getattr(wave, 'shape', ()))} at {rate} samples per second.",
     )
     stream = container.add_stream("aac", rate=aac_rate(rate))
     stream.layout = "mono" if wave.shape[1] == 1 else "stereo"
@@ -138,20 +140,20 @@ def add_audio_stream(container: OutputContainer, audio: dict[str, Any]) -> Audio
 
 
 def encode_audio(container: OutputContainer, stream: AudioStream, audio: dict[str, Any], seconds: Fraction) -> None:
-    """Encode AUDIO, cut to `seconds`. More than two channels are mixed to stereo."""
+    """Encode AUDIO, cut to `seconds`. More than two channels are mixed to stereo, and told of if that is not plain."""
     import av
 
     rate = int(audio["sample_rate"])
     wave = audio["waveform"][0, :, : round(seconds * rate)].float().cpu()
     if wave.shape[0] > 2:
-        wave = downmixed(wave)
+        wave = _in_stereo(wave)
     wave = resampled(wave, rate, stream.rate)
-    if wave.shape[1]:
-        frame = av.AudioFrame.from_ndarray(
-            np.ascontiguousarray(wave.numpy()), format="fltp", layout=LAYOUTS[wave.shape[0]]
-        )
-        frame.sample_rate = stream.rate
-        frame.pts = 0
+    for begin in range(0, wave.shape[1], BLOCK):
+        check_interrupted()
+        block = np.ascontiguousarray(wave[:, begin : begin + BLOCK].numpy())
+        frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=LAYOUTS[wave.shape[0]])
+        frame.sample_rate, frame.time_base = stream.rate, Fraction(1, stream.rate)
+        frame.pts = begin
         container.mux(stream.encode(frame))
     container.mux(stream.encode(None))
 
@@ -164,33 +166,91 @@ def aac_rate(rate: int) -> int:
 
 
 def downmixed(wave: Tensor) -> Tensor:
-    """Mix `[channels,samples]` of 3 to 8 channels to stereo, by ITU-R BS.775: what is in front keeps its level."""
-    return torch.tensor(DOWNMIX[wave.shape[0]], dtype=wave.dtype).T @ wave
+    """Mix `[channels,samples]` of 3 channels and more to stereo, by ITU-R BS.775: what is in front keeps its level.
+
+    Of more than 8 channels the first 8 are taken for 7.1, and the others for pairs above or around it.
+    """
+    gains = torch.tensor(gains_of(wave.shape[0]), dtype=wave.dtype)
+    made = wave.new_zeros(2, wave.shape[1])
+    for begin in range(0, wave.shape[1], BLOCK):
+        check_interrupted()
+        made[:, begin : begin + BLOCK] = gains.T @ wave[:, begin : begin + BLOCK]
+    return made
+
+
+def gains_of(channels: int) -> list[tuple[float, float]]:
+    """List the gains (left, right) of each of 3 channels and more in a stereo downmix."""
+    if channels in DOWNMIX:
+        return list(DOWNMIX[channels])
+    more = channels - 8
+    pairs = [SURROUND_L, SURROUND_R] * (more // 2)
+    return [*DOWNMIX[8], *pairs, *([(0.5, 0.5)] * (more % 2))]
+
+
+def _in_stereo(wave: Tensor) -> Tensor:
+    """Mix `[channels,samples]` to stereo, no louder than a file can hold; tells what was done."""
+    mixed, channels = downmixed(wave), wave.shape[0]
+    if channels not in DOWNMIX:
+        tell(f"Sound of {channels} channels was mixed to stereo: mp4 holds 8 at most.")
+    peak = float(mixed.abs().amax()) if mixed.numel() else 0.0
+    if peak > 1 and math.isfinite(peak):
+        # As much for all of it, so that it stays as it was otherwise.
+        mixed /= peak
+        tell(
+            f"Sound of {channels} channels was mixed to stereo {20 * math.log10(peak):.1f} dB lower, or it would clip."
+        )
+    return mixed
 
 
 def resampled(wave: Tensor, rate: int, wanted: int) -> Tensor:
     """Bring `[channels,samples]` from a rate to another, without what the lower one cannot hold."""
-    import av
-
     count = round(wave.shape[1] * wanted / rate)
     if rate == wanted or not count:
         return wave[:, :count]
+    made = torch.empty(wave.shape[0], count)
+    for channel, given in zip(made, wave, strict=True):  # one by one, whatever speakers they are
+        _resample_channel(given, channel, rate, wanted)
+    return made
+
+
+def _resample_channel(given: Tensor, made: Tensor, rate: int, wanted: int) -> None:
+    """Fill `made` `[count]` with `given` `[samples]` at another rate."""
+    import av
+
     # Its filter looks around: both ends are held for a while, which is cut off again.
     whole = math.gcd(rate, wanted)
     often = math.ceil(whole / 20)
-    skip = often * wanted // whole
-    wave = torch.nn.functional.pad(wave[None], [often * rate // whole] * 2, mode="replicate")[0]
-    made = []
-    for channel in wave:  # one by one, whatever speakers they are
-        frame = av.AudioFrame.from_ndarray(channel[None].contiguous().numpy(), format="fltp", layout="mono")
-        frame.sample_rate, frame.pts = rate, 0
-        resampler = av.AudioResampler(format="fltp", layout="mono", rate=wanted)
-        try:
-            pieces = [chunk.to_ndarray() for given in (frame, None) for chunk in resampler.resample(given)]
-            made.append(np.concatenate(pieces, axis=1)[:, skip : skip + count])
-        except (av.FFmpegError, ValueError) as error:
-            raise SoraError(f"Sound of {rate} samples per second cannot be brought to {wanted}: use 48000.") from error
-    return torch.from_numpy(np.concatenate(made))
+    skip, held = often * wanted // whole, often * rate // whole
+    resampler = av.AudioResampler(format="fltp", layout="mono", rate=wanted)
+    sent, at = 0, -skip
+
+    def pieces() -> Iterator[Tensor]:
+        yield given[:1].expand(held)
+        yield from given.split(BLOCK)
+        yield given[-1:].expand(held)
+
+    def frames() -> Iterator[Any]:
+        nonlocal sent
+        for piece in pieces():
+            check_interrupted()
+            frame = av.AudioFrame.from_ndarray(piece.contiguous()[None].numpy(), format="fltp", layout="mono")
+            frame.sample_rate, frame.pts, frame.time_base = rate, sent, Fraction(1, rate)
+            sent += piece.shape[0]
+            yield frame
+        yield None
+
+    try:
+        for frame in frames():
+            for chunk in resampler.resample(frame):
+                part = torch.from_numpy(chunk.to_ndarray()[0])
+                part, place = part[max(-at, 0) :], max(at, 0)
+                at += chunk.samples
+                end = min(place + part.shape[0], made.shape[0])
+                if place < end:
+                    made[place:end] = part[: end - place]
+    except (av.FFmpegError, ValueError) as error:
+        raise SoraError(f"Sound of {rate} samples per second cannot be brought to {wanted}: use 48000.") from error
+    made[max(at, 0) :] = 0
 
 
 def join_audio(parts: list[tuple[dict[str, Any] | None, float]]) -> dict[str, Any] | None:

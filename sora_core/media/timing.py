@@ -10,13 +10,15 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import SoraError
+from .packets import demuxed
+from .stamps import JUMPING, MOST_RATE, Shown, mended, say_nothing
+from .structure import cut_short
 from .tracks import open_video, picture_stream
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from av import Packet, VideoStream
 
 USUAL_RATE = Fraction(25)  # of a file that says nothing at all
-MOST_RATE = 1000  # frames per second: above, a rate is the tick of a clock
+USUAL_MOST = 240  # frames per second: what a header says beyond is a mean over stamps that mean nothing
 NTSC = tuple(Fraction(rate * 1000, 1001) for rate in (24, 30, 48, 60, 120))
 LOOSE = 0.6  # of a step, by which all stamps together may stray before the rate counts as variable
 MOSTLY = 0.8  # of the steps are right where a few stamps are wrong
@@ -43,6 +45,7 @@ class Timing:
     last: float  # seconds that the last frame stands
     constant: bool
     by_order: bool  # whether stamps say nothing about single frames, only about all of them in order
+    joins: tuple[float, ...] = ()  # seconds to add to the file's clock from each place on where it begins anew
 
     @property
     def duration(self) -> float:
@@ -51,12 +54,20 @@ class Timing:
             return float(self.frames / self.rate)
         return self.stamps[-1] + self.last
 
-    def timed(self, frames: Iterable[av.VideoFrame]) -> Iterator[tuple[float, av.VideoFrame]]:
-        """Yield all decoded `frames` from the first one on with their times in seconds from 0, which rise."""
-        latest = -math.inf
+    def timed(
+        self, frames: Iterable[av.VideoFrame], lost: Callable[[], bool] = lambda: False
+    ) -> Iterator[tuple[float, av.VideoFrame]]:
+        """Yield all decoded `frames` from the first one on with their times in seconds from 0, which rise.
+
+        lost: tells whether frames are missing. From there on those of a constant rate are placed by their stamps too.
+        """
+        latest, place = -math.inf, -1
         for index, frame in enumerate(frames):
             if self.constant:
-                yield index / float(self.rate), frame
+                place += 1
+                if not self.by_order and frame.time is not None and lost():
+                    place = min(max(place, round((frame.time - self.first) * float(self.rate))), self.frames - 1)
+                yield place / float(self.rate), frame
                 continue
             stamp = None if self.by_order or frame.time is None else frame.time - self.first
             if stamp is None:
@@ -74,17 +85,10 @@ def read_timing(path: str | Path) -> Timing:
 
 @functools.lru_cache(32)  # a node asks for length, rate and frames of the same file
 def _read(path: Path, stamp: object) -> Timing:
-    import av
-
     with open_video(path) as container:
         stream = picture_stream(container)
-        try:
-            shown = [(p.pts, p.dts, p.duration or 0) for p in container.demux(stream) if is_frame(p)]
-        except av.FFmpegError as error:
-            raise SoraError(
-                f"{path.name} is damaged ({error.strerror}): encode it again or use another file."
-            ) from error
-        return timing_of(shown, stream)
+        shown = [(p.pts, p.dts, p.duration or 0) for p in demuxed(container, stream) if is_frame(p)]
+        return timing_of(shown, stream, lambda: cut_short(path))
 
 
 def is_frame(packet: Packet) -> bool:
@@ -95,12 +99,23 @@ def is_frame(packet: Packet) -> bool:
     return packet.stream.codec_context.name not in ("vp8", "libvpx") or bool(bytes(packet)[0] & 0x10)
 
 
-def timing_of(shown: Sequence[tuple[int | None, int | None, int]], stream: VideoStream) -> Timing:
-    """Make a `Timing` of the (pts, dts, duration) of a track's packets, in the order of the file."""
+def timing_of(shown: Sequence[Shown], stream: VideoStream, cut: Callable[[], bool] = lambda: False) -> Timing:
+    """Make a `Timing` of the (pts, dts, duration) of a track's packets, in the order of the file.
+
+    cut: tells whether packets are missing.
+    """
     header = [Fraction(r) for r in (stream.average_rate, stream.guessed_rate, stream.base_rate) if r]
     header = [rate for rate in header if 0 < rate <= MOST_RATE]
-    said, tick = next(iter(header), USUAL_RATE), Fraction(stream.time_base or Fraction(1, 1000))
+    tick = Fraction(stream.time_base or Fraction(1, 1000))
+    said = next(iter(header), USUAL_RATE)
+    clock = mended(shown, tick, stream.container.format.name in JUMPING)
+    shown = clock.shown
     pts, by_order = _presented([s[0] for s in shown], [s[1] for s in shown], stream)
+    by_order |= clock.changed
+    if say_nothing(pts, tick):
+        # Nor does a mean over them.
+        said = next((rate for rate in header if rate <= USUAL_MOST), USUAL_RATE)
+        return Timing(said, len(shown), _start(stream, pts, tick), 0.0, (), float(1 / said), True, True)
     if len(pts) < 2:
         # Where nothing is timed, or one frame is all there is, the header is all that is known.
         return Timing(said, len(shown), _start(stream, pts, tick), 0.0, (), float(1 / said), True, True)
@@ -115,9 +130,12 @@ def timing_of(shown: Sequence[tuple[int | None, int | None, int]], stream: Video
     if rate is not None:
         last = 1 / rate
     else:
-        rate = len(pts) / (span + last) if span else said
+        # Of a constant rate with holes no frame may be lost to the mean.
+        holes = bool(header) and span > 0 and _on_a_grid(times, said, tick) and cut()
+        rate = said if holes else len(pts) / (span + last) if span else said
     start, first, stamps = _start(stream, pts, tick), float(pts[0] * tick), tuple(float(time) for time in times)
-    return Timing(Fraction(rate), len(pts), start, first, stamps, float(last), constant, by_order)
+    joins = tuple(float(join) for join in clock.joins)
+    return Timing(Fraction(rate), len(pts), start, first, stamps, float(last), constant, by_order, joins)
 
 
 def _start(stream: VideoStream, pts: Sequence[int], tick: Fraction) -> float:
@@ -162,6 +180,13 @@ def _constant_rate(
             if sum(abs(step - 1 / rate) <= tick for step in steps) >= MOSTLY * len(steps):
                 return rate
     return None
+
+
+def _on_a_grid(times: Sequence[Fraction], rate: Fraction, tick: Fraction) -> bool:
+    """Tell whether frames at `times` stand where those of a constant rate do, of which some are not there."""
+    places = [round(time * rate) for time in times]
+    near = all(abs(time - place / rate) <= tick for time, place in zip(times, places, strict=True))
+    return near and len(set(places)) == len(places)
 
 
 def _spread(times: Sequence[Fraction], rate: Fraction) -> float:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from ..errors import SoraError, expect
 from ..files import is_file
+from ..interrupt import check_interrupted
+from .structure import codec_of, has_index
 
 if TYPE_CHECKING:
     from av import AudioStream, VideoStream
@@ -21,10 +23,12 @@ def open_video(path: str | Path) -> InputContainer:
     import av
 
     path = Path(path)
+    check_interrupted()
     expect(is_file(path), f"There is no video file {str(path)!r}: check the name.")
     try:
         container = av.open(str(path))
     except (av.FFmpegError, OSError) as error:
+        _expect_index(path, error)
         raise SoraError(
             f"{path.name} cannot be read as a video ({error.strerror}): use an mp4, webm or mov file."
         ) from error
@@ -32,7 +36,23 @@ def open_video(path: str | Path) -> InputContainer:
         cover = " (its picture is a cover)" if container.streams.video else ""
         container.close()
         raise SoraError(f"{path.name} has no picture track{cover}: use a video file.")
+    if picture_stream(container).codec_context is None:
+        container.close()
+        _expect_index(path)
+        code = codec_of(path)
+        raise SoraError(
+            f"{path.name}: its picture has {f'the codec {code}' if code else 'a codec'}, which cannot be read: convert "
+            "it to H.264, or use another file."
+        )
     return container
+
+
+def _expect_index(path: Path, error: Exception | None = None) -> None:
+    """Raise SoraError where the index of a file is missing, because of an `error` or without one."""
+    if not has_index(path):
+        raise SoraError(
+            f"{path.name} is cut short: its index is missing, which stands at its end. Copy or record it again."
+        ) from error
 
 
 def picture_stream(container: InputContainer) -> VideoStream:

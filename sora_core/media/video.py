@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ..errors import SoraError, expect
+from ..errors import expect
+from ..safety.gate import tell
 from .frames import resample
+from .packets import Damage, decoded
 from .sizes import check_source, frame_bytes
 from .timing import read_timing
 from .tracks import open_video, picture_stream
-from .view import View, decoded, view_of
+from .view import View, decoder_of, view_of
 
 if TYPE_CHECKING:
     import av
@@ -46,8 +48,6 @@ def probe(path: str | Path) -> VideoInfo:
     """Read size, rate, length and metadata of a video file. Raises SoraError if it is none."""
     with open_video(path) as container:
         stream = picture_stream(container)
-        # Without a decoder, as in a file that is cut short, nothing is known of the pictures.
-        expect(hasattr(stream, "width"), f"{Path(path).name} has no pictures that can be read: use another file.")
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
         seconds = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
         if not seconds and container.duration:
@@ -74,35 +74,55 @@ def probe(path: str | Path) -> VideoInfo:
 FRAME_THREADED = {"av1", "ffv1", "h264", "hevc", "libdav1d", "mjpeg", "mpeg4", "prores", "vp8", "vp9"}
 
 
-def decode_frames(path: str | Path) -> Iterator[av.VideoFrame]:
-    """Decode the picture track frame by frame.
+def decode_frames(
+    path: str | Path, notes: list[str] | None = None, damage: Damage | None = None
+) -> Iterator[av.VideoFrame]:
+    """Decode the picture track frame by frame: of a damaged file, or one that is cut short, all that can be.
 
-    Raises SoraError where the file is damaged, saying after how many frames.
+    notes: where it is told of what is missing; None tells whoever listens, see `safety.gate.noting`. damage: is kept up
+    to date.
+
+    Raises SoraError where not a single frame can be decoded.
     """
-    import av
+    path, damage, count = Path(path), Damage() if damage is None else damage, 0
+    for threads in ("AUTO", "SLICE"):
+        found = 0
+        damage.begin_anew()
+        with open_video(path) as container:
+            stream = picture_stream(container)
+            threads = threads if stream.codec_context.name in FRAME_THREADED else "SLICE"
+            stream.thread_type = threads
+            for frame in decoded(container, stream, damage, decoder_of(stream)):
+                if threads == "AUTO" and damage.broken:
+                    break
+                found += 1
+                if found > count:
+                    count += 1
+                    yield frame
+        # Threads that decode frames side by side lose some where one is damaged. Then those that are still to come are
+        # decoded anew, one after the other.
+        if threads == "SLICE" or not (damage or found < damage.read):
+            break
+    if note := damage.note(path):
+        expect(
+            count > 0 or not damage.broken,
+            f"{path.name} is damaged and holds no frame that can be decoded ({damage.reason}): use another file.",
+        )
+        if notes is None:
+            tell(note)
+        elif note not in notes:
+            notes.append(note)
 
-    count = 0
-    with open_video(path) as container:
-        stream = picture_stream(container)
-        stream.thread_type = "AUTO" if stream.codec_context.name in FRAME_THREADED else "SLICE"
-        try:
-            for frame in decoded(container, stream):
-                yield frame
-                count += 1
-        except av.FFmpegError as error:
-            raise SoraError(
-                f"{Path(path).name} is damaged after frame {count} ({error.strerror}): encode it again or use another "
-                "file."
-            ) from error
 
-
-def timed_frames(path: str | Path, start: float = 0.0) -> Iterator[tuple[float, np.ndarray]]:
+def timed_frames(
+    path: str | Path, start: float = 0.0, notes: list[str] | None = None
+) -> Iterator[tuple[float, np.ndarray]]:
     """Yield frames `[H,W,3]` uint8, as they are shown, with their times in seconds from the first frame's, which rise.
 
-    start: seconds before which frames are left out. Memory holds one frame.
+    start: seconds before which frames are left out. notes: see `decode_frames`. Memory holds one frame.
     """
-    view = _view(path)
-    for time, frame in read_timing(path).timed(decode_frames(path)):
+    view, damage = _view(path), Damage()
+    for time, frame in read_timing(path).timed(decode_frames(path, notes, damage), lambda: bool(damage)):
         if time >= start - 1e-6:
             yield time, view.pixels(frame)
 
@@ -140,6 +160,7 @@ def read_video(
 
     Raises SoraError if the file is no video, has no frames, or would need more than `max_bytes` of memory.
     """
+    expect(max_frames is None or max_frames > 0, f"max_frames is {max_frames}: use at least 1, or None for all.")
     info = probe(path)
     check_source(Path(path).name, info.width, info.height)
     timing = read_timing(path)
@@ -151,7 +172,7 @@ def read_video(
     )
     # By its packets, before one is decoded. They may be wrong: so frames are counted too.
     wanted = math.floor((timing.duration - start) * rate)
-    expect(min(wanted, max_frames or wanted) <= limit, too_many)
+    expect(min(wanted, wanted if max_frames is None else max_frames) <= limit, too_many)
     frames: list[torch.Tensor] = []
     for pixels in itertools.islice(steady_frames(path, start), max_frames):
         expect(len(frames) < limit, too_many)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .colour import to_bt709, transfer_of
+from .packets import Damage, decoded
 
 if TYPE_CHECKING:
     import av
@@ -64,8 +63,6 @@ def view_of(container: InputContainer, stream: VideoStream) -> View:
 
     Players take the matrix from the frame, where a container's and a codec's own come together.
     """
-    import av
-
     aspect = Fraction(stream.sample_aspect_ratio or 1)
     if not Fraction(1, MAX_ASPECT) <= aspect <= MAX_ASPECT:
         aspect = Fraction(1)
@@ -73,20 +70,10 @@ def view_of(container: InputContainer, stream: VideoStream) -> View:
     pixels = getattr(stream, "width", 0) * getattr(stream, "height", 0)  # no size without a decoder
     if 0 < pixels <= MAX_FIRST_PIXELS:
         # What is damaged is told of where frames are read.
-        with suppress(av.FFmpegError, ValueError):
-            frame = _first_frame(container, stream)
-            if frame is not None:
-                turn, transfer, coded = matrix_of(frame), transfer_of(frame), (frame.width, frame.height)
+        frame = next(decoded(container, stream, Damage(most=FIRST_PACKETS)), None)
+        if frame is not None:
+            turn, transfer, coded = matrix_of(frame), transfer_of(frame), (frame.width, frame.height)
     return View(aspect, turn, transfer, coded)
-
-
-def _first_frame(container: InputContainer, stream: VideoStream) -> av.VideoFrame | None:
-    for count, packet in enumerate(container.demux(stream)):
-        for frame in packet.decode():
-            return frame
-        if count >= FIRST_PACKETS:
-            break
-    return None
 
 
 def matrix_of(frame: av.VideoFrame) -> tuple[int, int, int, int]:
@@ -141,15 +128,12 @@ def over_white(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     return ((pixels * share + 255 * (255 - share) + 127) // 255).astype(np.uint8)
 
 
-def decoded(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
-    """Decode a picture track, transparency included."""
+def decoder_of(stream: VideoStream) -> Any:
+    """Make the decoder that knows the transparency of a picture track; None where the stream's own does."""
     import av
 
     name = ALPHA_DECODERS.get(stream.codec_context.name if stream.codec_context else "")
     tags = {key.lower(): value for key, value in stream.metadata.items()}
     if name is None or tags.get("alpha_mode") != "1" or name not in av.codecs_available:
-        yield from container.decode(stream)
-        return
-    decoder: Any = av.CodecContext.create(name, "r")
-    for packet in container.demux(stream):
-        yield from decoder.decode(packet)
+        return None
+    return av.CodecContext.create(name, "r")

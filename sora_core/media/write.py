@@ -17,10 +17,11 @@ import torch
 from torch import Tensor
 
 from ..errors import SoraError, expect
-from ..files import ensure_mp4, ensure_writable, released, write_error, written_beside
-from ..safety.gate import check_frames, noting
-from .copying import copy_packets, plan_copy
-from .saved import check_saved
+from ..files import DISK_ERRORS, ensure_mp4, ensure_writable, released, write_error, written_beside
+from ..interrupt import check_interrupted
+from ..safety.gate import check_frames, noting, tell
+from .copying import CopyPlan, copy_packets, plan_copy
+from .saved import NotSavedError, check_saved
 from .sizes import check_rate
 from .sound import add_audio_stream, encode_audio, read_audio
 from .tags import without_graph
@@ -124,28 +125,55 @@ def remux(source: str | Path, path: str | Path, metadata: dict[str, str], saving
 
 
 def _remux(source: Path, path: Path, metadata: dict[str, str], saving: SavingSteps | None) -> None:
-    import av
-
-    notes = [] if saving is None else saving.notes
     plan = plan_copy(source)
     if plan is None:
-        notes.append(f"{source.name} was encoded again: it does not say when its frames are shown.")
-        rate, tags = read_timing(source).rate, {**without_graph(probe(source).metadata), **metadata}
-        sound = read_audio(source)
-        write_video(path, steady_frames(source), rate, metadata=tags, crf=SAVED_CRF, audio=sound, saving=saving)
+        why = "it does not say when its frames are shown"
+    elif not (why := _copied(source, path, metadata, plan, saving)):
+        for note in plan.notes:
+            _note(saving, note)
         return
-    notes.extend(plan.notes)
-    with open_video(source) as given, written_beside(path) as part:
-        try:
+    _note(saving, f"{source.name} was encoded again: {why}.")
+    rate, tags = read_timing(source).rate, {**without_graph(probe(source).metadata), **metadata}
+    sound = read_audio(source)
+    write_video(path, steady_frames(source), rate, metadata=tags, crf=SAVED_CRF, audio=sound, saving=saving)
+
+
+def _note(saving: SavingSteps | None, note: str) -> None:
+    with noting(None if saving is None else saving.notes):
+        tell(note)
+
+
+def _copied(source: Path, path: Path, metadata: dict[str, str], plan: CopyPlan, saving: SavingSteps | None) -> str:
+    """Copy a video as planned; returns why it cannot be, "" where it was.
+
+    Raises SoraError where nothing can be written there.
+    """
+    import av
+
+    try:
+        with (
+            noting(None if saving is None else saving.notes),
+            open_video(source) as given,
+            written_beside(path) as part,
+        ):
             with av.open(str(part), "w", format="mp4", options=CONTAINER) as made:
                 for key, value in {**without_graph(given.metadata), **metadata}.items():
                     made.metadata[key] = value
                 heard = copy_packets(given, made, plan)
-        except av.FFmpegError as error:
+            if saving is not None:
+                saving.seal(part, path.name)
+            damage = check_saved(part, path.name, plan.frames, sound=heard, source=source)
+            if note := damage.note(source):
+                tell(note)
+    except NotSavedError:
+        return "a copy of its packets does not hold all its frames"
+    except av.FFmpegError as error:
+        if error.errno in DISK_ERRORS:
             raise write_error(path, OSError(error.errno, error.strerror)) from error
-        if saving is not None:
-            saving.seal(part, path.name)
-        check_saved(part, path.name, plan.frames, sound=heard, source=source)
+        return f"its packets cannot be copied ({error.strerror})"
+    except ValueError as error:  # PyAV's own, for a codec
+        return f"mp4 cannot hold it as it is ({error})"
+    return ""
 
 
 def _encode(
@@ -167,6 +195,7 @@ def _encode(
         shape: tuple[int, ...] | None = None
         count = 0
         for pixels in frames:
+            check_interrupted()
             if shape is None:
                 shape = pixels.shape
                 stream.height, stream.width = (side + side % 2 for side in shape[:2])

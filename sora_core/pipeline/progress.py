@@ -12,11 +12,12 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
+from ..interrupt import Interrupted, asking, check_interrupted
+
+__all__ = ["Interrupted", "Running", "Steps", "check_interrupted", "current_part", "listening", "part", "report"]
+__all__ += ["running", "say", "wants_previews"]
+
 Steps = Callable[[int, int], None]  # (steps done, steps in all)
-
-
-class Interrupted(BaseException):  # noqa: N818 (an order of the user's, no error)
-    """The user asked to stop. Not an Exception, so that a node's `except Exception` cannot swallow it."""
 
 
 @dataclass
@@ -28,6 +29,11 @@ class Running:
     on_text: Callable[[str], None] = lambda text: None
     previews: bool = True  # whether it looks at them: to make one is work
 
+    def check(self) -> None:
+        """Raise `Interrupted` if the user asked to stop."""
+        if self.interrupted():
+            raise Interrupted()
+
 
 _running: ContextVar[Running | None] = ContextVar("running", default=None)
 _part: ContextVar[tuple[int, int]] = ContextVar("part", default=(0, 1))
@@ -38,7 +44,8 @@ def running(node: Running | None) -> Iterator[None]:
     """Tell `node` all that is reported within the block; None: nobody listens."""
     token = _running.set(node)
     try:
-        yield
+        with asking(None if node is None else node.check):
+            yield
     finally:
         _running.reset(token)
 
@@ -68,13 +75,6 @@ def current_part() -> tuple[int, int]:
     return _part.get()
 
 
-def check_interrupted() -> None:
-    """Raise `Interrupted` if the user asked to stop."""
-    node = _running.get()
-    if node is not None and node.interrupted():
-        raise Interrupted()
-
-
 def wants_previews() -> bool:
     """Return whether anybody looks at what `report` is handed as a preview."""
     node = _running.get()
@@ -94,8 +94,6 @@ def report(value: int, total: int, preview: Any = None) -> None:
     Raises `Interrupted` if the user asked to stop.
     """
     node = _running.get()
-    if node is None:
-        return
-    node.on_progress(value, total, preview)
-    if node.interrupted():
-        raise Interrupted()
+    if node is not None:
+        node.on_progress(value, total, preview)
+    check_interrupted()

@@ -154,3 +154,18 @@ def test_an_mp4_that_is_used_again_carries_the_new_graph_alone(host, tmp_path, t
         assert list(load_workflow(tmp_path / "b.mp4", host.registry).nodes) == ["b"]
     else:
         assert "prompt" not in kept
+
+
+def test_a_quicktime_file_without_its_kind_is_a_video(host, tmp_path):
+    """Older programs begin with the index or the frames, and write no `ftyp`."""
+    path = tmp_path / "a.mov"
+    ffmpeg("-f", "lavfi", "-i", "color=gray:s=32x32:r=8:d=0.5", "-movflags", "use_metadata_tags", path)
+    tagged = ("-c", "copy", "-movflags", "use_metadata_tags", "-metadata", f"prompt={GRAPH}")
+    ffmpeg("-i", path, *tagged, tmp_path / "b.mov")
+    data = (tmp_path / "b.mov").read_bytes()
+    length = int.from_bytes(data[:4], "big")
+    assert data[4:8] == b"ftyp"
+    (tmp_path / "c.mov").write_bytes(length.to_bytes(4, "big") + b"free" + data[8:])  # whatever stands there now
+    assert set(load_workflow(tmp_path / "c.mov", host.registry).nodes) == {"a"}
+    for kind in (b"moov", b"mdat", b"wide", b"skip", b"pnot"):
+        assert embedded.kind_of(b"\0\0\0\x20" + kind + bytes(8)) == "video"

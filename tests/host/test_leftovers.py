@@ -210,3 +210,43 @@ def test_a_name_may_be_as_long_as_the_disk_allows(tmp_path, stem):
     with written_beside(tmp_path / f"{stem}.mp4") as part:
         part.write_text("x")
     assert [p.name for p in tmp_path.iterdir()] == [f"{stem}.mp4"]
+
+
+def test_what_another_machine_left_goes_in_the_end(tmp_path):
+    """After a day where no machine is named, after a week where another is; never what a living process has."""
+    living, dead, day = os.getpid(), 2**22 + 12345, 86_400
+    parts = {
+        f".own.{files._machine()}.{living}.0.part.mp4": (30 * day, True),
+        f".gone.{files._machine()}.{dead}.0.part.mp4": (0, False),
+        f".week.00000000.{living}.0.part.mp4": (6 * day, True),
+        f".weeks.00000000.{living}.0.part.mp4": (8 * day, False),
+        f".old.{living}.part.mp4": (day - 1000, True),
+        f".older.{living}.part.mp4": (day + 1000, False),
+    }
+    claims = {
+        "own": (f"{files._machine()} {living}", 30 * day, True),
+        "gone": (f"{files._machine()} {dead}", 0, False),
+        "week": (f"00000000 {dead}", 6 * day, True),
+        "weeks": (f"00000000 {living}", 8 * day, False),
+        "nameless": (f"{living}", day - 1000, True),
+        "old": (f"{living}", day + 1000, False),
+        "empty": ("", day - 1000, True),
+        "emptied": ("", day + 1000, False),
+    }
+    every = [(name, "", age, stays) for name, (age, stays) in parts.items()]
+    every += [(f".{name}.mp4.claim", text, age, stays) for name, (text, age, stays) in claims.items()]
+    for name, text, age, _ in every:
+        (tmp_path / name).write_text(text)
+        os.utime(tmp_path / name, (time.time() - age,) * 2)
+    files.ensure_writable(tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {name for name, _, _, stays in every if stays}
+
+
+def test_an_empty_claim_keeps_its_name_for_a_day(tmp_path):
+    mark = tmp_path / ".a.mp4.claim"
+    mark.touch()
+    assert not files.claim(tmp_path / "a.mp4")
+    os.utime(mark, (time.time() - 100_000,) * 2)
+    files.ensure_writable(tmp_path)
+    assert files.claim(tmp_path / "a.mp4")
+    files.release(tmp_path / "a.mp4")

@@ -130,3 +130,21 @@ def test_clips_of_two_sizes_are_shown_in_the_first_ones(tmp_path):
     assert read_video(path)[0].shape[1:] == read_clip(path).frames.shape[1:] == (48, 64, 3)
     remux(path, made, {})
     assert len(list(iter_frames(made))) == 34
+
+
+@pytest.mark.parametrize("rate", ["12", "24", "30000/1001", "60"])
+@pytest.mark.parametrize("suffix", ["avi", "h264"])
+def test_a_copy_keeps_a_constant_rate(tmp_path, suffix, rate):
+    """Where packets are not timed, a frame stands for as long as the rate says, to the tick."""
+    path = draw(tmp_path / f"a.{suffix}", TEST.replace("r=8", f"r={rate}"), *H264)
+    remux(path, tmp_path / "b.mp4", {})
+    assert probe(tmp_path / "b.mp4").fps == read_timing(path).rate == read_timing(tmp_path / "b.mp4").rate
+    wanted = read_timing(path).frames / read_timing(path).rate
+    assert probe(tmp_path / "b.mp4").duration == pytest.approx(float(wanted), abs=1e-3)
+
+
+def test_what_mp4_cannot_hold_is_encoded_again(tmp_path):
+    told = Told()
+    path = draw(tmp_path / "a.gif", TEST)
+    remux(path, tmp_path / "b.mp4", {}, told)
+    assert len(list(iter_frames(tmp_path / "b.mp4"))) == 24 and "was encoded again" in " ".join(told.notes)

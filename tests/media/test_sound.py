@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -10,9 +12,10 @@ from ffmpeg_judge import draw
 
 from sora_core.errors import SoraError
 from sora_core.media.clips import read_clip
-from sora_core.media.sound import aac_rate, join_audio, read_audio, resampled
+from sora_core.media.sound import HALF, aac_rate, join_audio, read_audio, resampled
 from sora_core.media.video import probe
 from sora_core.media.write import remux, write_video
+from sora_core.safety.gate import noting
 
 # White at 1 s, and there a tone begins.
 FLASH = "color=black:s=64x48:r=20:d=2,drawbox=c=white:t=fill:enable=between(t\\,0.99\\,1.03)"
@@ -107,8 +110,8 @@ def test_joined_sound_keeps_its_level():
 
 
 def test_channels_that_are_none_are_refused(tmp_path):
-    for audio in ({"waveform": torch.zeros(1, 9, 100), "sample_rate": 8000}, tone(1, [0], 8000) | {"sample_rate": 0}):
-        with pytest.raises(SoraError, match="1 to 8 channels"):
+    for audio in ({"waveform": torch.zeros(1, 65, 100), "sample_rate": 8000}, tone(1, [0], 8000) | {"sample_rate": 0}):
+        with pytest.raises(SoraError, match="1 to 64 channels"):
             write_video(tmp_path / "a.mp4", torch.zeros(2, 32, 32, 3), 8, audio=audio)
     assert not list(tmp_path.iterdir())
 
@@ -139,3 +142,62 @@ def test_eight_channels_are_read(tmp_path, codec):
     path = draw(tmp_path / "a.mkv", FLASH, "-c:v", "libx264", "-c:a", codec, sound=sound)
     wave = read_audio(path)["waveform"]
     assert wave.shape[:2] == (1, 8) and wave[0, 0, 5000:40000].pow(2).mean().sqrt() == pytest.approx(0.283, abs=0.01)
+
+
+@pytest.mark.parametrize("channels", [9, 10, 12, 16, 24])
+def test_more_channels_than_aac_has_are_mixed_and_told_of(tmp_path, channels):
+    notes: list[str] = []
+    with noting(notes):
+        assert saved_level(tmp_path, tone(channels, [0])) == pytest.approx(0, abs=0.3)
+    assert notes == [f"Sound of {channels} channels was mixed to stereo: mp4 holds 8 at most."]
+    assert saved_level(tmp_path, tone(channels, [channels - 1]), (channels - 1) % 2) == pytest.approx(-3, abs=3.5)
+
+
+def test_sixteen_channels_are_read_and_saved_anew(tmp_path):
+    sound = "aevalsrc=" + "|".join(["0.1*sin(2*PI*440*t)"] * 16) + ":s=48000:d=1:c=hexadecagonal"
+    path = draw(tmp_path / "a.mkv", FLASH, "-c:v", "ffv1", "-c:a", "pcm_s16le", sound=sound)
+    audio = read_audio(path)
+    assert audio["waveform"].shape[:2] == (1, 16)
+    write_video(tmp_path / "b.mp4", torch.zeros(8, 32, 32, 3), 8, audio=audio)
+    assert read_audio(tmp_path / "b.mp4")["waveform"].shape[1] == 2
+    remux(draw(tmp_path / "c.mkv", FLASH, "-c:v", "libx264", "-c:a", "pcm_s16le", sound=sound), tmp_path / "d.mp4", {})
+    assert read_audio(tmp_path / "d.mp4")["waveform"].abs().max() > 0.1
+
+
+def test_loud_surround_does_not_clip(tmp_path):
+    """As loud as it may be, in all speakers: lower as a whole, and a note; what is not too loud keeps its level."""
+    notes: list[str] = []
+    with noting(notes):
+        assert saved_level(tmp_path, tone(6, range(6), level=0.9)) == pytest.approx(20 * math.log10(1 / 0.3), abs=0.7)
+    assert notes == ["Sound of 6 channels was mixed to stereo 6.8 dB lower, or it would clip."]
+    assert saved_level(tmp_path, tone(6, range(6), level=0.3)) == pytest.approx(20 * math.log10(1 + 2 * HALF), abs=0.3)
+    assert len(notes) == 1
+
+
+@pytest.mark.parametrize("stamp", ["PTS*100000", "PTS+3000", "-900000", "PTS-20000", "NOPTS", "0"])
+@pytest.mark.parametrize("place", [0, 10, 11])
+def test_one_senseless_stamp_drops_no_sound(tmp_path, stamp, place):
+    tone = "aevalsrc=0.4*sin(2*PI*440*t)*between(t\\,1\\,1.2):s=48000:d=2"
+    whole = draw(tmp_path / "a.mkv", FLASH, "-c:v", "libx264", "-c:a", "flac", sound=tone)
+    path = tmp_path / "b.nut"
+    kind = "pts" if stamp == "NOPTS" else "ts"
+    wild = f"setts={kind}=if(eq(N\\,{place})\\,{stamp}\\,PTS)"
+    draw(path, whole, "-c", "copy", "-bsf:a", wild)
+    wave = read_audio(path)["waveform"][0, 0]
+    loud = (wave.abs() > 0.1).nonzero()[:, 0] / 48000
+    assert float(loud[0]) == pytest.approx(1.0, abs=0.03) and float(loud[-1]) == pytest.approx(1.2, abs=0.03)
+    assert wave.shape[0] / 48000 == pytest.approx(2.0, abs=0.12)
+
+
+def test_long_sound_is_held_once(tmp_path):
+    """A quarter of an hour in two channels is 346 MB: memory grows by little more."""
+    path = tmp_path / "a.mkv"
+    sound = "sine=440:d=900:r=48000,aformat=cl=stereo"
+    draw(path, "color=gray:s=32x32:r=1:d=900", "-c:v", "mpeg4", "-c:a", "flac", sound=sound)
+    code = (
+        "import resource, sys, av, torch\nfrom sora_core.media.sound import read_audio\n"
+        "usage = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024\nbefore = usage()\n"
+        "audio = read_audio(sys.argv[1])\nprint(audio['waveform'].nbytes, usage() - before)"
+    )
+    kept, grown = map(int, subprocess.check_output([sys.executable, "-c", code, str(path)], text=True).split())
+    assert kept == 900 * 48000 * 2 * 4 and grown < 1.35 * kept

@@ -8,9 +8,11 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from ffmpeg_judge import draw
+from ffmpeg_judge import decoded, draw
+from PIL import Image
 
 from sora_core.errors import SoraError
+from sora_core.host.api.video import VideoFromFile
 from sora_core.host.core_nodes.video import GetVideoComponents, LoadVideo
 from sora_core.host.desk.folders import Folders, using
 from sora_core.media.clips import read_clip
@@ -150,3 +152,29 @@ def test_what_memory_cannot_hold_is_refused_before_a_frame_is_decoded(tmp_path, 
     monkeypatch.setattr("sora_core.media.video.decode_frames", lambda path: pytest.fail("a frame was decoded"))
     with pytest.raises(SoraError, match="more than 10 frames"):
         read_video(path, max_bytes=10 * frame_bytes(probe(path).width, probe(path).height))
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "avi", "ts"])
+@pytest.mark.parametrize("rate", [480, 600, 960])
+def test_high_speed_footage_is_read_at_its_rate(tmp_path, suffix, rate):
+    path = shaded(
+        tmp_path / f"a.{suffix}", "-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", rate=rate, seconds=0.2
+    )
+    clip, count = read_clip(path), round(0.2 * rate)
+    assert len(clip.frames) == count == read_timing(path).frames and clip.fps == rate == read_timing(path).rate
+    video = VideoFromFile(path)
+    assert video.get_dimensions() == (64, 48) and video.get_frame_count() == count and video.get_frame_rate() == rate
+    assert video.get_duration() == pytest.approx(0.2) and video.get_components().images.shape[0] == count
+
+
+@pytest.mark.parametrize("delays", [(0,), (1,), (0, 1), (1, 10), (0, 3, 50), (2,), (1, 2, 500)])
+def test_gifs_of_any_delays_have_all_their_frames(tmp_path, delays):
+    shades = [Image.new("L", (32, 32), 20 * i) for i in range(12)]
+    shades[0].save(tmp_path / "a.gif", save_all=True, append_images=shades[1:], duration=100)
+    data, at = bytearray((tmp_path / "a.gif").read_bytes()), -1
+    for number in range(12):
+        at = data.index(b"\x21\xf9\x04", at + 1)
+        data[at + 4 : at + 6] = delays[number % len(delays)].to_bytes(2, "little")
+    (tmp_path / "a.gif").write_bytes(data)
+    assert len(read_clip(tmp_path / "a.gif").frames) == len(read_video(tmp_path / "a.gif")[0]) == 12
+    assert len(list(iter_frames(tmp_path / "a.gif"))) == len(decoded(tmp_path / "a.gif")) == 12

@@ -227,3 +227,11 @@ def test_frames_are_decoded_side_by_side_only_where_that_is_safe(tmp_path, monke
     monkeypatch.setattr(reading, "picture_stream", lambda container: streams.append(real(container)) or streams[-1])
     assert len(list(reading.decode_frames(path))) == 8
     assert streams[0].thread_type.name == threads
+
+
+def test_no_frames_are_wanted_where_the_most_is_none(tmp_path):
+    write_video(tmp_path / "a.mp4", torch.zeros(4, 32, 32, 3), 8)
+    assert list(iter_frames(tmp_path / "a.mp4", max_frames=0)) == []
+    with pytest.raises(SoraError, match="at least 1"):
+        read_video(tmp_path / "a.mp4", max_frames=0)
+    assert len(read_video(tmp_path / "a.mp4", max_frames=1, max_bytes=20_000)[0]) == 1

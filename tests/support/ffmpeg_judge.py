@@ -90,7 +90,8 @@ def _probed(path: Path, kind: str, entry: str, *options: str) -> str:
 
 
 def ffmpeg(*arguments: str) -> bytes:
-    done = subprocess.run(["ffmpeg", "-v", "error", "-y", *arguments], capture_output=True, stdin=subprocess.DEVNULL)
+    command = ["ffmpeg", "-v", "error", "-y", "-max_error_rate", "1", *arguments]
+    done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL)
     if done.returncode:
         raise RuntimeError(f"ffmpeg {' '.join(arguments)}: {done.stderr.decode()[-400:]}")
     return done.stdout

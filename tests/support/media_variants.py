@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import random
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -14,7 +15,7 @@ from PIL import Image
 
 from sora_core.errors import SoraError
 from sora_core.media.clips import read_clip
-from sora_core.media.sound import DOWNMIX, read_audio
+from sora_core.media.sound import gains_of, read_audio
 from sora_core.media.video import iter_frames, probe, read_video
 from sora_core.media.write import remux, write_video
 
@@ -22,6 +23,7 @@ MOST_OFF = 3  # of 255, a pixel of a kept frame, on average over the frame
 MOST_LATE = 0.010  # seconds, of sound against picture
 MOST_LOUD = 0.5  # dB
 SECONDS = 1.0
+TONE = 0.3  # amplitude of the sound
 FLASH = 0.5  # seconds after which the picture flashes and the sound begins
 
 H264, MPEG4 = ["libx264", "-preset", "ultrafast", "-g", "12"], ["mpeg4", "-g", "12", "-q:v", "2"]
@@ -76,7 +78,7 @@ SOUNDS = {
     "avi pcm": ("avi", ["pcm_s16le"]),
     "avi mp3": ("avi", ["libmp3lame", "-b:a", "192k"]),
 }
-LAYOUTS = {"mono": 1, "stereo": 2, "quad": 4, "5.1": 6}
+LAYOUTS = {"mono": 1, "stereo": 2, "quad": 4, "5.1": 6, "hexadecagonal": 16}
 LAYOUTS_OF = {
     "mp4 mp3": ("mono", "stereo"),
     "flv aac": ("mono", "stereo"),
@@ -84,6 +86,9 @@ LAYOUTS_OF = {
     "mkv ac3": ("mono", "stereo", "5.1"),
 }
 OFFSETS_OF = {"avi pcm": (0.0,), "avi mp3": (0.0,)}  # AVI holds none
+
+# Of what is damaged each version of FFmpeg's decoders guesses another picture, and later ones keep a frame more.
+GUESSED = ("hurt", "hole", "zeros")
 
 # What is known to differ, by the start of a variant's name, and why.
 EXCEPTIONS: dict[str, str] = {}
@@ -106,11 +111,12 @@ class Variant:
     seconds: float = SECONDS
     sound_rate: int = 48000
     container: tuple[str, ...] = ()  # options of a second pass, which copies
+    spoilt: str = ""  # what is done to its bytes, see `spoil`
 
 
 def variants(short: bool = False) -> list[Variant]:
     """List what is made: all, or a few of each kind."""
-    return [*_pictures(short), *_varying(), *_shown(), *_sounds(short)]
+    return [*_pictures(short), *_varying(), *_shown(), *_sounds(short), *_odd(short)]
 
 
 def _pictures(short: bool) -> list[Variant]:
@@ -185,6 +191,55 @@ def _sounds(short: bool) -> list[Variant]:
     return made
 
 
+def _odd(short: bool) -> list[Variant]:
+    """Joined, cut short, damaged, stamped with nonsense, of high speed, with more channels than AAC has."""
+    made = []
+    plain = ("-c:v", *H264, *B2)
+    for suffix, codec, rate in (
+        ("ts", plain, 24),
+        ("ts", plain, 12),
+        ("mpg", ("-c:v", *PICTURES["mpg mpeg2 B"][1]), 25),
+    ):
+        made += [
+            Variant(f"joined {suffix} {rate} {times}", suffix, codec, Fraction(rate), spoilt=f"joined {times}")
+            for times in (2, 3)
+        ]
+    for suffix in ("mp4", "mov", "mkv", "flv", "avi", "ts"):
+        front = ("-movflags", "faststart") if suffix in ("mp4", "mov") else ()
+        for way in ("cut 0.5", "cut 0.8", "cut 0.95", "hurt 5", "hurt 20", "hole 300", "zeros 300"):
+            made.append(Variant(f"{way} {suffix}", suffix, (*plain, *front), Fraction(24), spoilt=way))
+    for suffix in ("mkv", "mp4", "ts", "flv", "nut"):
+        equal = ("-bsf:v", "setts=pts=0:dts=0")
+        made.append(Variant(f"equal stamps {suffix}", suffix, plain, Fraction(24), container=equal))
+    for suffix, rate in (("mp4", 480), ("mov", 960), ("mkv", 480), ("ts", 600)):
+        made.append(Variant(f"high speed {suffix} {rate}", suffix, plain, Fraction(rate), seconds=0.25))
+    for suffix, layout in (("mkv", "hexadecagonal"), ("mov", "hexadecagonal")):
+        options = (*plain, "-c:a", "pcm_s16le")
+        made.append(Variant(f"{layout} {suffix}", suffix, options, Fraction(20), "64x48", layout))
+    return made[::7] if short else made
+
+
+def spoil(path: Path, way: str) -> None:
+    """Join a file with itself, cut it short, or damage it: `way` is a word and a number."""
+    name, number = way.split()
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    if name == "joined":
+        data *= int(number)
+    elif name == "cut":
+        # Within a packet of a transport stream, which tells nothing else of its length.
+        data = data[: int(len(data) * float(number)) // 188 * 188 + 100]
+    elif name == "hole":
+        del data[middle : middle + int(number)]
+    elif name == "zeros":
+        data[middle : middle + int(number)] = bytes(int(number))
+    else:
+        chance = random.Random(int(number))
+        for _ in range(int(number)):
+            data[chance.randrange(len(data) // 4, len(data) * 9 // 10)] = chance.randrange(256)
+    path.write_bytes(data)
+
+
 def make(variant: Variant, folder: Path) -> Path:
     """Draw a file."""
     path = folder / f"{variant.name.replace(' ', '_').replace('/', '-')}.{variant.suffix}"
@@ -202,12 +257,14 @@ def make(variant: Variant, folder: Path) -> Path:
     late, early = max(variant.offset, 0), max(-variant.offset, 0)
     command = ["-itsoffset", str(early), "-f", "lavfi", "-i", f"{picture}{',' * bool(variant.given)}{variant.given}"]
     if variant.layout is not None:
-        channels = "|".join([f"0.3*sin(2*PI*440*t)*gte(t\\,{FLASH})"] * LAYOUTS[variant.layout])
+        channels = "|".join([f"{TONE}*sin(2*PI*440*t)*gte(t\\,{FLASH})"] * LAYOUTS[variant.layout])
         tone = f"aevalsrc={channels}:s={variant.sound_rate}:d={variant.seconds}:c={variant.layout}"
         command += ["-itsoffset", str(late), "-f", "lavfi", "-i", tone]
     ffmpeg(*command, *variant.options, str(first))
     if variant.container:
         ffmpeg("-i", str(first), "-c", "copy", *variant.container, str(path))
+    if variant.spoilt:
+        spoil(path, variant.spoilt)
     return path
 
 
@@ -220,21 +277,36 @@ def judge(variant: Variant, path: Path) -> list[str]:
         return wrong + _judge_saved(variant, path)
     except SoraError as error:
         return [f"refused: {error}"]
+    except RuntimeError:
+        if variant.spoilt and _refused(path):
+            return []  # nor can ffmpeg read it
+        raise
+
+
+def _refused(path: Path) -> bool:
+    try:
+        return next(iter_frames(path), None) is None
+    except SoraError:
+        return True
 
 
 def _judge_picture(variant: Variant, path: Path) -> list[str]:
     theirs = decoded(path, variant.shown)
     wrong = []
     listed = list(iter_frames(path))
+    if variant.spoilt.startswith(GUESSED) and len(listed) > len(theirs):
+        return []
     if len(listed) != len(theirs):
         return [f"{len(listed)} frames, ffmpeg has {len(theirs)}"]
     for name, count in (
         ("read_clip", len(read_clip(path, multiple=2).frames)),
         ("read_video", len(read_video(path)[0])),
     ):
-        if count != len(theirs):
+        # What is lost in the middle has the frame before in its place.
+        held = variant.spoilt and not variant.spoilt.startswith("joined") and count >= len(theirs)
+        if count != len(theirs) and not held:
             wrong.append(f"{name}: {count} frames, ffmpeg has {len(theirs)}")
-    return wrong + _differences("read", listed, theirs)
+    return wrong if variant.spoilt.startswith(GUESSED) else wrong + _differences("read", listed, theirs)
 
 
 def _differences(name: str, ours: list[np.ndarray], theirs: list[np.ndarray]) -> list[str]:
@@ -277,7 +349,10 @@ def _judge_saved(variant: Variant, path: Path) -> list[str]:
         shown = ""
     ours = decoded(saved, shown)
     wrong = []
-    if len(ours) != len(theirs):
+    if variant.spoilt.startswith(GUESSED):
+        if len(ours) < len(theirs):
+            wrong.append(f"saved: {len(ours)} frames, ffmpeg has {len(theirs)}")
+    elif len(ours) != len(theirs):
         wrong.append(f"saved: {len(ours)} frames, ffmpeg has {len(theirs)}")
     elif "-vsync" not in variant.options:  # of a variable rate, frames that are saved anew are others
         wrong += _differences("saved", ours, theirs)
@@ -286,7 +361,8 @@ def _judge_saved(variant: Variant, path: Path) -> list[str]:
         channels, left = LAYOUTS[variant.layout], 0 if kept is None else kept["waveform"].shape[1]
         gain = 1.0
         if kept is not None and left != channels:
-            gain = sum(pair[0] for pair in DOWNMIX[channels])  # all speakers play the same
+            gain = sum(pair[0] for pair in gains_of(channels))  # all speakers play the same
+            gain = min(gain, 1 / TONE)  # and no louder than a file can hold
         wrong += _judge_sound(variant, path, "saved", kept, gain)
         if kept is not None:
             heard, before = _heard_at(saved), _heard_at(path)

@@ -180,7 +180,7 @@ class VideoFromFile(VideoInput):
 
     def get_duration(self) -> float:
         """Return the seconds, without decoding."""
-        return self.info.duration or read_timing(self._file).duration
+        return read_timing(self._file).duration
 
     def get_container_format(self) -> str:
         """Return the file's suffix, less its dot."""

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import SoraError, expect
+from ...media.structure import MATROSKA, is_boxes
 from ...media.tags import GRAPH_TAGS, graph_in_comment
 
 PNG = b"\x89PNG\r\n\x1a\n"
-MATROSKA = b"\x1aE\xdf\xa3"
 MAX_TEXT = 64 << 20  # bytes of one text, unpacked
 # EXIF tags that ComfyUI and packs write "workflow:{...}" and "prompt:{...}" into are any that hold text.
 EXIF_SUBFOLDER, EXIF_COMMENT = 0x8769, 0x9286
@@ -24,7 +24,7 @@ def kind_of(head: bytes) -> str:
         return "png"
     if head[4:8] == b"ftyp":
         return "picture" if head[8:12] in (b"avif", b"avis", b"heic", b"mif1") else "video"
-    if head[:4] == MATROSKA:
+    if head[:4] == MATROSKA or is_boxes(head):  # of QuickTime, which need not begin with its kind
         return "video"
     if head[:4] == b"RIFF":
         return "picture" if head[8:12] == b"WEBP" else "video"
