@@ -41,7 +41,7 @@ def tells(unit: Unit) -> bool:
 
 
 def sentences(units: Sequence[Unit]) -> list[int]:
-    """Number the sentences: that of each unit."""
+    """Return the number of each unit's sentence."""
     return list(accumulate(int(unit.gap == 2 and i > 0) for i, unit in enumerate(units)))
 
 

@@ -1,8 +1,8 @@
 """Text as a check has to read it: one spelling for every disguise.
 
 `fold` works on characters: compatibility forms (NFKD), accents, invisible characters, text that is turned around,
-look-alikes of Latin letters, traditional characters, emoji. `speller` works on words. Every token remembers its place in
-the text, so that a report can quote it.
+look-alikes of Latin letters, traditional characters, emoji. `speller` works on words. Every token remembers its place
+in the text, so that a report can quote it.
 """
 
 from __future__ import annotations
