@@ -19,7 +19,7 @@ from ..policy import PROMPT_CATEGORIES
 from . import rules
 from .features import BUCKETS, tells, unit_features, windows
 from .lexicon import Lexicon, Unit, load_lexicon
-from .normalise import MAX_TEXT, Token
+from .normalise import MAX_TEXT, TURN, Token
 from .rules import Evidence
 
 WEIGHTS = FOLDER / "prompt_safety.safetensors"
@@ -52,6 +52,18 @@ class BuiltinClassifier:
         """Score the worst window of `text`. Raises SoraError for a text that is too long to be read."""
         if len(text) > MAX_TEXT:
             raise SoraError(f"The prompt has {len(text)} characters; the check reads at most {MAX_TEXT}. Shorten it.")
+        judged = self._judge(text)
+        if TURN not in text:
+            return judged
+        # A sign turns a part around on the screen. Nobody knows whether a model reads what is seen or what is written.
+        written = self._judge(text.replace(TURN, ""))
+        worse = {name for name, score in written.scores.items() if score > judged.scores[name]}
+        evidence = {name: words for name, words in judged.evidence.items() if name not in worse}
+        evidence |= {name: words for name, words in written.evidence.items() if name in worse}
+        return Judgement({name: max(judged.scores[name], written.scores[name]) for name in judged.scores}, evidence)
+
+    def _judge(self, text: str) -> Judgement:
+        """Score a text as it is seen."""
         tokens = self.lexicon.tokens(text)
 
         def capital(unit: Unit) -> bool:
@@ -66,7 +78,7 @@ class BuiltinClassifier:
             rules.by_word(units, scores, words)
             rules.by_logo(units, capital, scores, words)
             if rules.asks_what_it_is(units, text):
-                scores |= {name: min(scores[name], rules.FACT_SCORE) for name in ("violence", "sexual", "hate")}
+                scores |= {name: min(scores[name], rules.FACT_SCORE) for name in ("violence", "hate")}
             rules.by_name(units, scores, words, rules.is_about_records(units, text))
             rules.minors(units, scores, words)
         return Judgement(

@@ -22,6 +22,7 @@ _WORD = "[a-z0-9@$€£]+(?:[!*|+#'’]+[a-z0-9@$€£]+)*"
 PIECE = re.compile(rf"(?P<emoji>\x00[^\x00]*\x00)|(?P<han>[{_HAN}])|(?P<word>{_WORD})")
 _SENTENCE = re.compile(r"[.!?;]\s|[。！？；\n]")
 _PAUSE = re.compile(r"[,:、…—()\[\]{}<>《》「」\"“”]")
+TURN = "\u202e"  # turns what follows around, until the line or U+202C ends it
 _TURNED = re.compile("([^\u202e]+)|\u202e([^\u202c\n]*)\u202c?", re.DOTALL)
 
 
@@ -91,7 +92,7 @@ def _fold_character(char: str) -> str:
 
 def _in_order(text: str) -> Iterable[tuple[int, str]]:
     """Yield places and characters in the order in which they are seen: U+202E turns what follows around."""
-    if "\u202e" not in text:
+    if TURN not in text:
         return enumerate(text)
     order: list[int] = []
     for match in _TURNED.finditer(text):

@@ -23,6 +23,7 @@ WORD_SCORE = 0.6  # of words that say it all
 SURE = 99.0  # how telling a word of the lists is, against contributions to a logit: first of all
 _MINOR_REACH = 12  # units
 _FEW_WORDS = 9
+_SHOWN = frozenset(("person", "victim", "minor", "weapon", "assault", "vital", "part", "animal"))  # what pictures show
 _NEAR_LIGHT = 4  # how far what puts two words that belong together in another light may stand
 
 _BY_LIST = {
@@ -54,9 +55,10 @@ _PRONOUNS = _set("he she they his her 他 她 他们 她们 人")
 _PEOPLE = _set("person victim minor group prey demonym office")
 RULES = (
     Rule("violence", "gore", unless=_HARMLESS),
-    Rule("violence", "grave", unless=_HARMLESS | _set("sport object")),
+    Rule("violence", "grave", unless=_set("medical play stage remember not art sport object")),
     Rule("violence", "blood", unless=_HARMLESS | _set("nature")),
     Rule("violence", "grave", _PEOPLE, 2, 3, _HARMLESS),
+    Rule("violence", "slay", unless=_HARMLESS | _set("sport object nature")),
     Rule("violence", "assault", _PEOPLE, 0, 3, _HARMLESS | _set("sport camera")),
     Rule("violence", "assault", _set("vital"), 2, 4, _HARMLESS | _set("sport camera")),
     Rule("violence", "killer", _set("firing weapon"), 6, 6, _HARMLESS | _set("camera")),
@@ -163,6 +165,8 @@ def is_about_records(units: list[Unit], text: str) -> bool:
 def asks_what_it_is(units: list[Unit], text: str) -> bool:
     """Return whether a text asks in a few words what something is or was."""
     if not is_question(units, text) or len(units) > _FEW_WORDS or units[0].text not in ("what", "什么"):
+        return False
+    if any(not unit.classes.isdisjoint(_SHOWN) for unit in units):
         return False
     return len(units) > 1 and units[1].text in ("is", "was", "were", "are", "happened", "constitutes")
 

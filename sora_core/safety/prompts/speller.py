@@ -241,11 +241,11 @@ class Speller:
             # Known words with spaces or commas between them are read as they stand, though they may make a risky one.
             plain = all(part in self.known or part.isdigit() for part in parts)
             if word in self.risky and (not (spaced or far) or len(word) > 3 and not plain):
-                if not far or word in self.hidden.cut and any(len(p) < 4 and p not in self.known for p in parts):
+                if not far or word in self.hidden.cut:
                     return n, word
             elif n <= 3 and not plain and not far and len(word) > MIN_NAME:
                 meant = self.hidden.typo(word)
-                if meant and len(meant) >= MIN_NAME:
+                if meant and len(meant) >= MIN_NAME and _begin_alike(parts, meant):
                     return n, meant
         return 1, word
 
@@ -289,3 +289,13 @@ def _humps(written: list[str]) -> list[str] | None:
         return None
     humps = re.findall("[A-Z]?[a-z]+|[A-Z]+(?![a-z])", word)
     return [hump.lower() for hump in humps] if len(humps) > 1 and min(map(len, humps)) > 2 else None
+
+
+def _begin_alike(parts: list[str], meant: str) -> bool:
+    """Return whether the words begin as those of the joined name do: `the pitcher` is no `The Witcher`."""
+    at = 0
+    for part in parts:
+        if part[0] not in meant[max(at - 1, 0) : at + 2]:
+            return False
+        at += len(part)
+    return not meant.startswith("the")
