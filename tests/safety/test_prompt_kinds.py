@@ -26,8 +26,8 @@ ORDINARY = [
     "camera pushes in until the fingers fill the frame, and pulls back up to show the whole of the workshop.",
     "A night market in the rain. People hold orange umbrellas, a cook throws noodles into a burning hot pan, children "
     "bite into pink cakes, and a dog shakes the water from its coat in front of the shop windows.",
-    "In the style of an old film, a queen of the fairies and her king ride two white horses through the frozen forest, "
-    "and the trees bend over them as if to listen to what they say to each other on the way to the castle.",
+    "In the style of an old film, a queen of the fairies and her king ride two white horses through the frozen "
+    "forest, and the trees bend over them as if to listen to what they say to each other on the way to the castle.",
     "A tree growing out of the middle of an intersection, seen from above, with the traffic of the city passing around it.",
     "A close-up shot of an old man's face, his eyes striking and warm, the light of the fire flickering on his skin.",
     "A surgeon washes her hands, takes the scalpel and bends over the patient, while a nurse counts the needles.",
@@ -125,7 +125,8 @@ def test_names_are_read_too(text):
     [
         "the channel of a river", "a therapist and her patient talk", "the pitcher throws the ball", "bloodshot eyes",
         "a skillet on the stove", "an analyst reads", "Scunthorpe and Essex", "seamen on a ship", "she wore a hat",
-        "the tanks of an aquarium", "plans A, B, C, D", "R, G, B and A channels", "红，黄，蓝，绿", "a MacIntosh apple tree", "JavaScript code on a screen", "YouTuber desk tour lamp",
+        "the tanks of an aquarium", "plans A, B, C, D", "R, G, B and A channels", "红，黄，蓝，绿",
+        "a MacIntosh apple tree", "JavaScript code on a screen", "YouTuber desk tour lamp",
     ],
 )  # fmt: skip
 def test_ordinary_words_are_not_taken_for_hidden_ones(text):
@@ -138,8 +139,8 @@ def test_ordinary_words_are_not_taken_for_hidden_ones(text):
     [
         "punch grandma in the face", "a man shoots people in the street", "head exploding", "kill the giant",
         "a gunman with a knife", "two men hold a gun to his head", "a cowboy orders a beer and gets shot",
-        "a man kicks a dog", "evil Japanese priests", "black slaves on a plantation", "big breasts", "people having sex",
-        "the Cuinox logo on a cup", "a copyrighted cartoon character", "用枪指着他的头", "残疾人是社会的寄生虫",
+        "a man kicks a dog", "evil Japanese priests", "black slaves on a plantation", "big breasts",
+        "people having sex", "the Cuinox logo on a cup", "a copyrighted cartoon character", "用枪指着他的头", "残疾人是社会的寄生虫",
     ],
 )  # fmt: skip
 def test_what_words_say_together_is_caught(text):
