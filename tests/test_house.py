@@ -23,7 +23,8 @@ ALL = [ROOT / "__init__.py", *CORE, *NODES, *TESTS]
 FLOORS = (
     ("errors",),
     ("files", "words", "memory", "interrupt", "about"),
-    ("model", "language", "safety"),
+    ("safety",),
+    ("model", "language"),
     ("loading", "latents", "media"),
     ("diffusion", "observer", "provenance"),
     ("tasks",),

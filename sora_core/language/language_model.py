@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..errors import SoraError, expect
+from ..safety.gate import check_address
 from .expand import MOST, Expansion, expand, keeps, result
 from .lexicon import load_lexicon
 from .reading import read
@@ -53,12 +54,13 @@ def reword(prompt: str, address: str, model: str = "", seed: int = 0, seconds: f
 
     `address`: "http://127.0.0.1:8080", with or without "/v1". `model`: its name there, "" for the server's own choice.
     `seconds`: limit for the whole exchange. Raises SoraError, which says what to do, for an empty prompt, a bad
-    address, no answer in time, and an answer that is none.
+    address, one that the policy does not allow, no answer in time, and an answer that is none.
     """
     prompt = prompt.strip()
     own = expand(prompt, seed)  # refuses what cannot be expanded before anybody is asked
     expect(math.isfinite(seconds) and seconds > 0, f"The time limit is {seconds} s. Use a number above 0.")
     url = endpoint(address)
+    direct = check_address(url)
     body = {
         "messages": [
             {"role": "system", "content": instructions()},
@@ -70,7 +72,7 @@ def reword(prompt: str, address: str, model: str = "", seed: int = 0, seconds: f
         "temperature": 0.7,
         "max_tokens": 400,  # enough for a caption after some thinking aloud
     } | ({"model": model} if model else {})
-    text = _tidy(_answer(_post(url, body, seconds), url))
+    text = _tidy(_answer(_post(url, body, seconds, direct), url))
     reading = read(prompt)
     if text and keeps(text, reading):
         return result(text, reading, "language model")
@@ -100,8 +102,12 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def _post(url: str, body: dict[str, Any], seconds: float) -> bytes:
-    """Post `body` as JSON and read the reply. Raises SoraError where that fails or takes longer than `seconds`."""
+def _post(url: str, body: dict[str, Any], seconds: float, direct: bool) -> bytes:
+    """Post `body` as JSON, `direct` past any proxy, and read the reply.
+
+    Raises SoraError where that fails or takes longer than `seconds`.
+    """
+    handlers = [_NoRedirect(), *([urllib.request.ProxyHandler({})] if direct else [])]
     headers = {"Content-Type": "application/json"}
     named = os.environ.get(ADDRESS, "").strip()
     if os.environ.get(KEY) and named and endpoint(named) == url:
@@ -109,7 +115,7 @@ def _post(url: str, body: dict[str, Any], seconds: float) -> bytes:
     request = urllib.request.Request(url, json.dumps(body).encode(), headers)
     end = time.monotonic() + seconds
     try:
-        with urllib.request.build_opener(_NoRedirect).open(request, timeout=seconds) as reply:
+        with urllib.request.build_opener(*handlers).open(request, timeout=seconds) as reply:
             data = b""
             # The socket's own limit is for one read; a server that drips would outlast it.
             while chunk := reply.read1(65536):

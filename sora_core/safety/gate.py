@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from dataclasses import Field, dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
+from ..errors import expect
 from .policy import Policy, in_force, policy_in_force
 from .policy import enforced_policy as enforced
 
@@ -114,6 +115,23 @@ def check_text(text: str, negatives: Negatives | None = None) -> None:
         reports = [check_prompt(text, policy)]
     for message in require_allowed(reports, policy.prompt.action):
         tell(message)
+
+
+def check_address(address: str) -> bool:
+    """Raise SoraError unless the policy in force, locked or not, lets prompts be sent to the http `address`.
+
+    Returns whether the call must go there directly: under a locked policy a proxy of the user's would be another place.
+    """
+    policy = policy_in_force()
+    if policy is None:
+        return False
+    hosts = policy.network.hosts
+    expect(
+        policy.allows_host(address),
+        f"The policy {policy.name!r} does not let prompts be sent to {address!r}: network.hosts allows "
+        f"{', '.join(hosts) if hosts else 'none'}. Leave the address out, or ask whoever set the policy.",
+    )
+    return policy.locked
 
 
 # -- frames --------------------------------------------------------------------------------------------------

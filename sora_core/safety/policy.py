@@ -13,7 +13,6 @@ A locked policy cannot be replaced by a weaker place; among policies that are no
 from __future__ import annotations
 
 import os
-import sys
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,10 +20,12 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from ..errors import SoraError, expect
 from ..files import is_file
 from ..words import closest
+from . import machine
 
 ENVIRONMENT = "SORA_POLICY"
 POLICIES = Path(__file__).parent / "policies"
@@ -41,6 +42,8 @@ class PromptPolicy:
 
     action: str = "block"  # or "warn", "off"
     classifier: str = "builtin"  # or "transformers:FOLDER", or an http(s) address that speaks OpenAI's moderation
+    model: str = ""  # the moderation service's model by name, "" for its own choice
+    other_languages: str = "allow"  # or "block": what the embedded check cannot read is refused
     # By category: a score at the threshold or above counts; a category without one is not checked.
     thresholds: Mapping[str, float] = field(default_factory=dict)
 
@@ -68,6 +71,15 @@ class ProvenancePolicy:
 
 
 @dataclass(frozen=True)
+class NetworkPolicy:
+    """Where prompts may be sent, beside the moderation service that the policy itself names."""
+
+    # "127.0.0.1:8080", or a name for all its ports; None, where nobody says: nowhere if the policy is locked, or else
+    # wherever the user likes.
+    hosts: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
 class Policy:
     """A policy as read from a file."""
 
@@ -77,12 +89,27 @@ class Policy:
     prompt: PromptPolicy = PromptPolicy()
     frames: FramePolicy = FramePolicy()
     provenance: ProvenancePolicy = ProvenancePolicy()
+    network: NetworkPolicy = NetworkPolicy()
     source: Path | None = None  # the file
 
     def may_override(self, key: str) -> bool:
         """Return whether a user may change `key` ("frames.action", "frames.thresholds.nsfw")."""
         parts = key.split(".")
         return not self.locked or any(".".join(parts[:n]) in self.overridable for n in (1, 2, 3))
+
+    def allows_host(self, address: str) -> bool:
+        """Return whether the http address may be called: its host, or host and port, is one of `network.hosts`."""
+        hosts = self.network.hosts
+        if hosts is None:
+            return not self.locked
+        try:
+            parts = urlsplit(address)
+            port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+        except ValueError:
+            return False
+        host = (parts.hostname or "").rstrip(".")
+        named = f"[{host}]" if ":" in host else host
+        return bool(host) and not {named, f"{named}:{port}"}.isdisjoint(allowed.lower() for allowed in hosts)
 
     def override(self, changes: Mapping[str, Any]) -> Policy:
         """Return this policy changed by `{"frames.action": "blur", "prompt.thresholds": {...}}`.
@@ -109,19 +136,20 @@ class Policy:
 
 ACTIONS = {"prompt": ("block", "warn", "off"), "frames": ("block", "blur", "black", "off")}
 CATEGORIES = {"prompt": PROMPT_CATEGORIES, "frames": FRAME_CATEGORIES}
-SECTIONS = {"prompt": PromptPolicy, "frames": FramePolicy, "provenance": ProvenancePolicy}
+SECTIONS = {"prompt": PromptPolicy, "frames": FramePolicy, "provenance": ProvenancePolicy, "network": NetworkPolicy}
 
 
 def load_policy(path: str | Path | None = None) -> Policy:
     """Read the policy in the TOML file `path`, or the one of that name that comes with the package; None: the default.
 
-    Paths in the file are meant from the file's folder. Raises SoraError for a file that is none, and for unknown
-    keys, categories, actions and thresholds outside 0..1.
+    Paths in the file are meant from the file's folder: of a link, from where the real file is. Raises SoraError for a
+    file that is none, and for unknown keys, categories, actions and thresholds outside 0..1.
     """
     file = _find(path if path is not None else "default")
     try:
+        folder = file.resolve(strict=True).parent
         given = tomllib.loads(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError, RuntimeError) as error:  # no UTF-8, no TOML, too deep, links in a loop
         raise SoraError(f"The policy {str(file)!r} cannot be read as TOML ({error}).") from error
     # What a file leaves out is as in the default; the default itself stands on the bare classes.
     base = Policy() if file == POLICIES / "default.toml" else load_policy()
@@ -135,15 +163,14 @@ def load_policy(path: str | Path | None = None) -> Policy:
     )
     for section in SECTIONS:
         table = _typed(top.get(section, {}), dict, section)
-        policy = replace(policy, **{section: _section(section, table, getattr(base, section), file.parent)})
+        place = _Place(folder, policy.locked)
+        policy = replace(policy, **{section: _section(section, table, getattr(base, section), place)})
     return _checked(policy)
 
 
 def machine_folder() -> Path:
-    """Return the folder where an administrator puts the machine's `policy.toml`."""
-    if sys.platform == "win32":
-        return Path(os.environ.get("PROGRAMDATA", r"C:\ProgramData")) / "Sora"
-    return Path("/Library/Application Support/Sora" if sys.platform == "darwin" else "/etc/sora")
+    """Return the folder where an administrator puts the machine's `policy.toml`. No variable of a user moves it."""
+    return machine.folder()
 
 
 def configured_policy(path: str | Path | None = None) -> Policy | None:
@@ -151,8 +178,7 @@ def configured_policy(path: str | Path | None = None) -> Policy | None:
 
     Raises SoraError for a policy that cannot be read, and for a `path` that would replace a locked one.
     """
-    machine = machine_folder() / "policy.toml"
-    places = [machine if machine.exists() else None, os.environ.get(ENVIRONMENT) or None, path]
+    places = [machine.find(machine_folder()), os.environ.get(ENVIRONMENT) or None, path]
     found = [(file, load_policy(file)) for file in map(_find, (place for place in places if place is not None))]
     for (strong_file, strong), (weak_file, _) in zip(found, found[1:], strict=False):
         expect(
@@ -231,8 +257,25 @@ def _find(path: str | Path) -> Path:
     return Path(path)
 
 
-def _section(section: str, table: dict[str, Any], base: Any, folder: Path) -> Any:
-    """Read a section from its table into its dataclass, over `base`. Paths are meant from `folder`."""
+@dataclass(frozen=True)
+class _Place:
+    """Where a policy lies, and whether it is locked: what it names is meant from there."""
+
+    folder: Path
+    locked: bool
+
+    def path(self, place: str) -> str:
+        """Resolve `place`; "" stays. Raises SoraError for `~` in a locked policy."""
+        expect(
+            not (self.locked and place.startswith("~")),
+            f"Policy: {place!r} is in the home of whoever runs this, who could change it. A locked policy names files "
+            "from its own folder, or by their whole path.",
+        )
+        return str(self.folder / Path(place).expanduser()) if place else ""
+
+
+def _section(section: str, table: dict[str, Any], base: Any, place: _Place) -> Any:
+    """Read a section from its table into its dataclass, over `base`."""
     kinds = {f.name: type(getattr(base, f.name)) for f in fields(base)}
     values: dict[str, Any] = {}
     for key, value in _known(table, kinds, section).items():
@@ -241,15 +284,17 @@ def _section(section: str, table: dict[str, Any], base: Any, folder: Path) -> An
             values[key] = _thresholds(_typed(value, dict, name), dict(base.thresholds), name, CATEGORIES[section])
         elif key == "classifiers":
             known = _known(_typed(value, dict, name), ("nsfw", *NEED_CLASSIFIER), name)
-            values[key] = {k: _from(folder, _typed(v, str, f"{name}.{k}")) for k, v in known.items()}
+            values[key] = {k: place.path(_typed(v, str, f"{name}.{k}")) for k, v in known.items()}
+        elif key == "hosts":
+            values[key] = tuple(_typed(v, str, name) for v in _typed(value, list, name))
         else:
             values[key] = _typed(value, kinds[key], name)
     for key in ("faces", "face_model"):
         if key in values:
-            values[key] = _from(folder, values[key])
-    kind, _, place = values.get("classifier", "").partition(":")
+            values[key] = place.path(values[key])
+    kind, _, where = values.get("classifier", "").partition(":")
     if kind == "transformers":
-        values["classifier"] = f"{kind}:{_from(folder, place)}"
+        values["classifier"] = f"{kind}:{place.path(where)}"
     return replace(base, **values)
 
 
@@ -283,6 +328,8 @@ def _checked(policy: Policy) -> Policy:
     c2pa = policy.provenance.c2pa
     expect(c2pa in ("off", "on", "required"), f"Policy: provenance.c2pa is {c2pa!r}: use off, on or required.")
     classifier = policy.prompt.classifier
+    other = policy.prompt.other_languages
+    expect(other in ("allow", "block"), f"Policy: prompt.other_languages is {other!r}: use allow or block.")
     known = classifier == "builtin" or classifier.startswith(("transformers:", "http://", "https://"))
     expect(known, f"Policy: prompt.classifier is {classifier!r}: use builtin, transformers:FOLDER or an http address.")
     frames = policy.frames
@@ -315,8 +362,3 @@ def _typed(value: Any, kind: type, name: str) -> Any:
     words = {str: "a text", bool: "true or false", dict: "a table", list: "a list"}
     expect(isinstance(value, kind), f"Policy: {name} is {value!r}: give {words[kind]}.")
     return value
-
-
-def _from(folder: Path, place: str) -> str:
-    """Resolve `place` as meant from `folder`; "" stays."""
-    return str(folder / Path(place).expanduser()) if place else ""

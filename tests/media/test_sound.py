@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import subprocess
 import sys
 
@@ -169,7 +170,10 @@ def test_loud_surround_does_not_clip(tmp_path):
     notes: list[str] = []
     with noting(notes):
         assert saved_level(tmp_path, tone(6, range(6), level=0.9)) == pytest.approx(20 * math.log10(1 / 0.3), abs=0.7)
-    assert notes == ["Sound of 6 channels was mixed to stereo 6.8 dB lower, or it would clip."]
+    (said,) = re.findall(r"^Sound of 6 channels was mixed to stereo ([\d.]+) dB lower, or it would clip\.$", *notes)
+    assert float(said) == pytest.approx(
+        20 * math.log10(0.9 * (1 + 2 * HALF)), abs=0.11
+    )  # AAC's decoders differ a little
     assert saved_level(tmp_path, tone(6, range(6), level=0.3)) == pytest.approx(20 * math.log10(1 + 2 * HALF), abs=0.3)
     assert len(notes) == 1
 

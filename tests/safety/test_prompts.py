@@ -136,8 +136,8 @@ def test_evidence_quotes_the_text():
 
 
 def test_a_text_that_is_too_long_is_refused_and_not_cut():
-    with pytest.raises(SoraError, match="at most 20000"):
-        check_prompt("a cat " * 4000, DEFAULT)
+    with pytest.raises(SoraError, match="at most 40000"):
+        check_prompt("a cat " * 7000, DEFAULT)
 
 
 def test_thresholds_and_actions_are_the_policys():

@@ -11,6 +11,7 @@ from ...errors import SoraError
 from ..policy import Policy, load_policy, policy_in_force
 from .classifier import Judgement
 from .guards import classifier_for
+from .languages import unread
 from .lexicon import load_lexicon
 
 CATEGORY_WORDS = {
@@ -58,6 +59,7 @@ class PromptReport:
     evidence: dict[str, list[str]] = field(default_factory=dict)  # category -> the words that decided
     classifier: str = "builtin"
     policy: str = "default"  # its name
+    unread: list[str] = field(default_factory=list)  # words of languages that are not read, where the policy minds
     text_name: str = "prompt"  # which text of a request this is: "prompt", "negative", "shot 2"
 
     @property
@@ -70,6 +72,9 @@ class PromptReport:
         if self.allowed:
             return f"The {self.text_name} passes the policy {self.policy!r}."
         reasons = []
+        if self.unread:
+            words = ", ".join(f'"{word}"' for word in self.unread)
+            reasons.append(f"a language that the check does not read ({words}); it reads English and Chinese")
         for name in self.blocked:
             words = ", ".join(f'"{word}"' for word in self.evidence.get(name, []))
             about = f"{CATEGORY_WORDS[name]} ({self.scores[name]:.2f}, limit {self.thresholds[name]:g}"
@@ -88,6 +93,7 @@ class PromptReport:
             "thresholds": self.thresholds,
             "classifier": self.classifier,
             "policy": self.policy,
+            "unread": self.unread,
         }
 
 
@@ -108,16 +114,21 @@ def check_prompt(text: str, policy: Policy | None = None, name: str = "prompt") 
     policy = policy or chosen_policy()
     if policy.prompt.action == "off":
         return PromptReport(True, classifier="none", policy=policy.name, text_name=name)
-    classifier = classifier_for(policy.prompt.classifier)
+    classifier = classifier_for(policy.prompt.classifier, policy.prompt.model, policy.locked)
     judged = classifier.judge(text) if text.strip() else Judgement({}, {})
-    return _report(judged, classifier.name, policy, name)
+    return _report(judged, classifier.name, policy, name, unread(text) if _minds(policy) else [])
 
 
-def _report(judged: Judgement, classifier: str, policy: Policy, name: str) -> PromptReport:
+def _minds(policy: Policy) -> bool:
+    """Return whether the policy refuses what the embedded check cannot read."""
+    return policy.prompt.other_languages == "block" and policy.prompt.classifier == "builtin"
+
+
+def _report(judged: Judgement, classifier: str, policy: Policy, name: str, words: list[str]) -> PromptReport:
     limits = dict(policy.prompt.thresholds)
     scores = {category: judged.scores.get(category, 0.0) for category in CATEGORY_WORDS}
-    allowed = all(scores[category] < limit for category, limit in limits.items())
-    return PromptReport(allowed, scores, limits, judged.evidence, classifier, policy.name, name)
+    allowed = all(scores[category] < limit for category, limit in limits.items()) and not words
+    return PromptReport(allowed, scores, limits, judged.evidence, classifier, policy.name, words, name)
 
 
 def check_request(
@@ -158,7 +169,7 @@ def _check_negative(negative: str, positive: str, policy: Policy) -> PromptRepor
     if taken and people:
         scores = report.scores | {"sexual": max(report.scores.get("sexual", 0.0), UNDRESSING_SCORE)}
         evidence = report.evidence | {"sexual": [*report.evidence.get("sexual", []), *taken]}
-        report = _report(Judgement(scores, evidence), report.classifier, policy, "negative")
+        report = _report(Judgement(scores, evidence), report.classifier, policy, "negative", report.unread)
     return report
 
 

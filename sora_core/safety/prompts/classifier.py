@@ -6,8 +6,8 @@ Trained by `sora train prompts` on sentences that the package makes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate
 
@@ -16,29 +16,19 @@ import numpy as np
 from ...errors import SoraError
 from ...files import WEIGHTS as FOLDER
 from ..policy import PROMPT_CATEGORIES
-from .features import BUCKETS, unit_features, windows
+from . import rules
+from .features import BUCKETS, tells, unit_features, windows
 from .lexicon import Lexicon, Unit, load_lexicon
-from .normalise import MAX_TEXT, Token
+from .normalise import MAX_TEXT, TURN, Token
+from .rules import Evidence
 
 WEIGHTS = FOLDER / "prompt_safety.safetensors"
-FORMAT = "sora prompt check 1"
+CAUTION = 1.0  # taken from the logit of a window without a word that may decide alone: ordinary texts have such
+FORMAT = "sora prompt check 2"
+_NAMING = frozenset(("brand", "mark", "fake", "reserved"))  # beside these a word that may be a name is one
 
-NAME_SCORE = 0.97
-HISTORIC_SCORE = 0.4  # long dead: between the thresholds of a strict and the default policy
-STUDY_SCORE = 0.4  # a painter's nude study, likewise
 STUDY_SHARE = 0.45  # how much of the model's belief in a nude study counts as sexual
-MINOR_SCORE = 0.99
-_BY_LIST = {
-    "name likeness": ("likeness", NAME_SCORE),
-    "name historic": ("likeness", HISTORIC_SCORE),
-    "name ip": ("ip", NAME_SCORE),
-    "study": ("sexual", STUDY_SCORE),
-}
-_MINOR_REACH = 12  # units
 _WORDS_SHOWN = 5  # as evidence: more would not make a message clearer
-_SURE = 99.0  # how telling a word of the lists is, against contributions to a logit: first of all
-
-Evidence = dict[str, list[tuple[float, Unit]]]  # category -> (how telling, unit)
 
 
 @dataclass(frozen=True)
@@ -62,15 +52,35 @@ class BuiltinClassifier:
         """Score the worst window of `text`. Raises SoraError for a text that is too long to be read."""
         if len(text) > MAX_TEXT:
             raise SoraError(f"The prompt has {len(text)} characters; the check reads at most {MAX_TEXT}. Shorten it.")
+        judged = self._judge(text)
+        if TURN not in text:
+            return judged
+        # A sign turns a part around on the screen. Nobody knows whether a model reads what is seen or what is written.
+        written = self._judge(text.replace(TURN, ""))
+        worse = {name for name, score in written.scores.items() if score > judged.scores[name]}
+        evidence = {name: words for name, words in judged.evidence.items() if name not in worse}
+        evidence |= {name: words for name, words in written.evidence.items() if name in worse}
+        return Judgement({name: max(judged.scores[name], written.scores[name]) for name in judged.scores}, evidence)
+
+    def _judge(self, text: str) -> Judgement:
+        """Score a text as it is seen."""
         tokens = self.lexicon.tokens(text)
-        units = self.lexicon.units(tokens)
+
+        def capital(unit: Unit) -> bool:
+            return text[tokens[unit.tokens[0]].start].isupper()
+
+        units = _ordinary(self.lexicon.units(tokens), text, capital)
         scores = dict.fromkeys(PROMPT_CATEGORIES, 0.0)
         words: Evidence = {name: [] for name in PROMPT_CATEGORIES}
         if units:
-            # The lists come after the model: their words take the place of less telling ones.
+            # The rules come after the model: their words take the place of less telling ones.
             self._by_classifier(units, scores, words)
-            self._by_name(units, scores, words)
-            self._minors(units, scores, words)
+            rules.by_word(units, scores, words)
+            rules.by_logo(units, capital, scores, words)
+            if rules.asks_what_it_is(units, text):
+                scores |= {name: min(scores[name], rules.FACT_SCORE) for name in ("violence", "hate")}
+            rules.by_name(units, scores, words, rules.is_about_records(units, text))
+            rules.minors(units, scores, words)
         return Judgement(
             {name: round(score, 4) for name, score in scores.items()},
             {name: _quoted(found, tokens, text) for name, found in words.items() if found},
@@ -88,6 +98,8 @@ class BuiltinClassifier:
         sums = running[ends]
         ranges = np.array(windows(units))
         logits = sums[ranges[:, 1]] - sums[ranges[:, 0]] + self.bias
+        told = np.cumsum([0, *map(tells, units)])[ranges]
+        logits[told[:, 0] == told[:, 1]] -= CAUTION
         worst = logits.argmax(0)
         found = 1 / (1 + np.exp(-np.clip(logits.max(0), -30, 30)))
         parts = np.diff(sums, axis=0)
@@ -104,31 +116,24 @@ class BuiltinClassifier:
                     if units[i].classes and parts[i, column] > 0.5
                 ]
 
-    @staticmethod
-    def _by_name(units: list[Unit], scores: dict[str, float], words: Evidence) -> None:
-        """Raise `scores` to what the lists decide alone. Their words take the place of less telling ones."""
-        for unit in units:
-            for name in unit.classes & _BY_LIST.keys():
-                category, score = _BY_LIST[name]
-                if score > scores[category]:
-                    scores[category], words[category] = score, []
-                if score == scores[category]:
-                    words[category].append((_SURE, unit))
 
-    @staticmethod
-    def _minors(units: list[Unit], scores: dict[str, float], words: Evidence) -> None:
-        """Raise the score where somebody under age is near anything sexual: no context or style makes that harmless."""
-        young = [i for i, unit in enumerate(units) if "minor" in unit.classes]
-        bare = [
-            i
-            for i, unit in enumerate(units)
-            if not unit.classes.isdisjoint(("porn", "nude", "study")) and "calm" not in unit.classes
-        ]
-        for i in young:
-            near = [k for k in bare if abs(k - i) <= _MINOR_REACH]
-            if near:
-                scores["sexual"] = max(scores["sexual"], MINOR_SCORE)
-                words["sexual"] += [(_SURE, units[i]), *((_SURE - 1, units[k]) for k in near)]
+def _ordinary(units: list[Unit], text: str, capital: Callable[[Unit], bool]) -> list[Unit]:
+    """Take names that are ordinary words too for those words where they are not written as names.
+
+    A text that uses capitals writes names with them: its `pink` and `up` are no singer and no film, unless the word
+    beside it says so ("the logo of shell").
+    """
+    if not any(char.isupper() for char in text) or text.isupper():
+        return units
+    found = list(units)
+    for i, unit in enumerate(units):
+        maybe = {c for c in unit.classes if c.startswith("maybe")}
+        if not maybe or not unit.text.isascii() or capital(unit):
+            continue
+        if any(not u.classes.isdisjoint(_NAMING) for u in units[max(i - 2, 0) : i + 3]):
+            continue
+        found[i] = replace(unit, classes=unit.classes - maybe)
+    return found
 
 
 def _quoted(found: list[tuple[float, Unit]], tokens: list[Token], text: str) -> list[str]:

@@ -48,13 +48,16 @@ class PromptClassifier(Protocol):
         ...
 
 
-def classifier_for(place: str) -> PromptClassifier:
-    """Return the classifier that a policy's `prompt.classifier` names. Raises SoraError when it cannot be had."""
+def classifier_for(place: str, model: str = "", locked: bool = False) -> PromptClassifier:
+    """Return the classifier that a policy's `prompt.classifier` names. Raises SoraError when it cannot be had.
+
+    `model`: the moderation service's, by name. `locked`: no proxy and no other model of the user's stands between.
+    """
     if place == "builtin":
         return builtin()
     if place.startswith("transformers:"):
         return _transformers(place.partition(":")[2])
-    return ModerationService(place)
+    return ModerationService(place, model, locked)
 
 
 def category_of(label: str) -> str | None:
@@ -142,7 +145,10 @@ def _transformers(folder: str) -> TransformersGuard:
 class ModerationService:
     """OpenAI's moderation interface at `address`; the key, if it needs one, is in SORA_MODERATION_KEY."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, model: str = "", locked: bool = False) -> None:
+        """`model`: its name there; `locked`: variables of the user's name neither another model nor a proxy."""
+        self.model = model or ("" if locked else os.environ.get(MODEL_VARIABLE, ""))
+        self.opener = _direct if locked else _opener
         address = address.rstrip("/")
         self.address = address if address.endswith("/moderations") else f"{address.removesuffix('/v1')}/v1/moderations"
         self.name = address
@@ -150,14 +156,14 @@ class ModerationService:
     def judge(self, text: str) -> Judgement:
         """Ask the service. Raises SoraError when it cannot be reached or answers something else than scores."""
         body = {"input": text}
-        if model := os.environ.get(MODEL_VARIABLE):
-            body["model"] = model
+        if self.model:
+            body["model"] = self.model
         headers = {"Content-Type": "application/json"}
         if key := os.environ.get(KEY_VARIABLE):
             headers["Authorization"] = f"Bearer {key}"
         request = urllib.request.Request(self.address, json.dumps(body).encode(), headers)
         try:
-            with _opener.open(request, timeout=TIMEOUT) as answer:
+            with self.opener.open(request, timeout=TIMEOUT) as answer:
                 result = json.loads(answer.read(_MOST_BYTES))["results"][0]
         except urllib.error.HTTPError as error:
             raise self._stop(f"it answers {error.code} {error.reason}") from error
@@ -206,6 +212,7 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 _opener = urllib.request.build_opener(_NoRedirects)
+_direct = urllib.request.build_opener(_NoRedirects, urllib.request.ProxyHandler({}))
 
 
 def _worst(pairs: Iterable[tuple[str | None, float]]) -> dict[str, float]:

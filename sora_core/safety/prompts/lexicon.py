@@ -11,19 +11,29 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from .normalise import Speller, Token, plain_tokens, read_lines
+from .normalise import Token, plain_tokens, read_lines
+from .speller import Speller
 
 NAMES = {"likeness": "people.txt", "historic": "people.txt", "ip": "works.txt"}
 # fmt: off
 # Classes whose words somebody may want to hide.
 RISKY = (
-    "gore", "harm", "blood", "death", "weapon", "victim", "killer",
-    "rape", "porn", "nude", "strip", "bodysex", "lust", "underwear",
+    "gore", "grave", "harm", "blood", "death", "weapon", "victim", "killer",
+    "rape", "porn", "nude", "lewd", "strip", "bodysex", "lust", "underwear",
     "reich", "slur", "dehuman", "hateact", "group",
     "fake", "office", "brand",
     "minor", "study",
     "name likeness", "name historic", "name ip", "maybe likeness", "maybe ip",
 )
+# Those of them whose words are everybody's: alone they decide nothing, only what stands beside them does. So it is with
+# single words of the others that everyday.txt lists: they have the class "everyday" as well.
+WEAK = frozenset((
+    "harm", "death", "weapon", "victim", "strip", "bodysex", "lust", "underwear", "dehuman", "hateact", "group",
+    "office", "brand", "minor", "maybe likeness", "maybe ip",
+))
+# Words that decide by themselves: the check looks hard for them.
+SURE = frozenset(("gore", "grave", "blood", "rape", "porn", "nude", "lewd", "reich", "slur", "study"))
+_NOT_SURE = frozenset(("calm", "everyday"))
 _IRREGULAR = {
     "shoot": "shot", "beat": "beaten", "bite": "bit bitten", "hang": "hung", "tear": "tore torn", "burn": "burnt",
     "break": "broke broken", "strike": "struck", "throw": "threw thrown", "make": "made", "have": "had has",
@@ -88,6 +98,13 @@ def read_words(language: str) -> Iterator[tuple[str, str, str]]:
                 yield name, entry.strip(), kind
 
 
+@lru_cache(maxsize=1)
+def everyday() -> frozenset[str]:
+    """Read the entries that are ordinary words too, as everyday.txt lists them."""
+    lines = read_lines("everyday.txt")
+    return frozenset(entry.strip() for line in lines for entry in re.split("[,，]", line) if entry.strip())
+
+
 def read_names(section: str) -> Iterator[tuple[bool, tuple[str, ...]]]:
     """Yield (whether it counts by itself, the name and its aliases) for a section of people.txt or works.txt."""
     inside = False
@@ -113,24 +130,25 @@ class Lexicon:
 
     def __init__(self) -> None:
         forms: dict[tuple[str, ...], set[str]] = {}
+        ordinary = everyday()
         for language in ("en", "zh"):
             for name, entry, kind in read_words(language):
                 for written in forms_of(entry, kind) if language == "en" else [entry]:
-                    forms.setdefault(plain_tokens(written), set()).add(name)
+                    names = {name, "everyday"} if entry in ordinary and name not in WEAK else {name}
+                    forms.setdefault(plain_tokens(written), set()).update(names)
         for section in NAMES:
             for sure, aliases in read_names(section):
                 for alias in aliases:
                     self._add_name(forms, plain_tokens(alias), f"{'name' if sure else 'maybe'} {section}")
-        # Ordinary words: a speller that does not know them would take them for disguised ones.
-        common = {word for line in read_lines("common_en.txt") for word in line.split()}
-        known = common | {word for form in forms for word in form if len(word) > 1}
-        risky = {
-            form[0]
-            for form, names in forms.items()
-            if len(form) == 1 and len(form[0]) > 2 and not names.isdisjoint(RISKY) and form[0] not in common
-        }
-        self.speller = Speller(known, risky)
-        self.forms = {form: frozenset(names) for form, names in forms.items() if form}
+        forms.pop((), None)  # of an entry that is one emoji: emoji.txt says what it means
+        pinyin = _pinyin(forms)
+        for syllables, names in pinyin:
+            forms.setdefault(("".join(syllables),), set()).update(names)
+        self.speller = _speller(forms)
+        # The syllables come later: they are no words of their own, and may be pieces of one that was cut.
+        for syllables, names in pinyin:
+            forms.setdefault(syllables, set()).update(names)
+        self.forms = {form: frozenset(names) for form, names in forms.items()}
         self._longest: dict[str, int] = {}
         for form in self.forms:
             self._longest[form[0]] = max(self._longest.get(form[0], 0), len(form))
@@ -161,6 +179,26 @@ class Lexicon:
                 units.append(Unit(tokens[i].text, frozenset(), (i, i + 1), tokens[i].gap))
             i += n
         return units
+
+
+def _pinyin(forms: dict[tuple[str, ...], set[str]]) -> list[tuple[tuple[str, ...], set[str]]]:
+    """List the syllables of Chinese words in Latin letters, and the classes of those words."""
+    lines = (line.split() for line in read_lines("pinyin.txt"))
+    return [(tuple(syllables), forms.get(tuple(word), set())) for *syllables, word in lines]
+
+
+def _speller(forms: dict[tuple[str, ...], set[str]]) -> Speller:
+    """Make the speller that knows these forms."""
+    # Ordinary words: a speller that does not know them would take them for disguised ones.
+    common = {word for name in ("common_en.txt", "ordinary.txt") for line in read_lines(name) for word in line.split()}
+    known = common | {word for form in forms for word in form if len(word) > 1}
+    single = {form[0]: names for form, names in forms.items() if len(form) == 1 and form[0] not in common}
+    risky = {word for word, names in single.items() if len(word) > 2 and not names.isdisjoint(RISKY)}
+    sure = {word for word, names in single.items() if not names.isdisjoint(SURE) and names.isdisjoint(_NOT_SURE)}
+    names = {word for word, found in single.items() if not found.isdisjoint(("name likeness", "name ip"))}
+    han = {"".join(form) for form, found in forms.items() if not form[0].isascii() and not found.isdisjoint(SURE)}
+    han |= {"".join(form) for form, found in forms.items() if not form[0].isascii() and "name likeness" in found}
+    return Speller(known, risky, sure, names, han)
 
 
 @lru_cache(maxsize=1)

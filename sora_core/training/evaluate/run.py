@@ -17,6 +17,7 @@ from ...latents.decoding import decode, encode_stream
 from ...observer.network import Observer, shrink
 from ...observer.watch import Sight, watch_batch
 from ...pipeline.pipeline import Pipeline
+from ...safety.gate import check_text
 from ...tasks.shots import shots_conditioning
 from .cases import ABILITIES, FIRST_SEED, Case, Draw
 from .judge import closely, judge, look_closely
@@ -77,6 +78,9 @@ class Maker:
         cell = vae.config.spatial_ratio
         shape = (vae.config.latent_channels, vae.latent_frames(FRAMES), self.side // cell, self.side // cell)
         noise = torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(c.seed)) for c in cases])
+        for case in cases:
+            for prompt in case.prompts:
+                check_text(prompt)
         contexts = [pipe.text.encode([c.prompts[k] for c in cases]) for k in range(len(cases[0].prompts))]
         latents = cases[0].latents
         positive: Any = shots_conditioning(contexts, latents) if len(contexts) > 1 else contexts[0]

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 
 from ...language import caption
 from ...language.reading import read
+from ...safety.gate import check_frames
 
 _GAP, _LABEL = 4, 14  # pixels between clips, and of a line of text above one
 
@@ -19,12 +20,13 @@ def contact_sheet(
 ) -> Image.Image:
     """Lay uint8 clips `[T,H,W,3]` out as one picture.
 
-    `columns` frames a clip, evenly spaced; `rows_across` clips beside each other; `labels` above the clips.
+    `columns` frames a clip, evenly spaced; `rows_across` clips beside each other; `labels` above the clips. Raises
+    FramesBlocked for what the enforced policy forbids.
     """
     strips = []
     for i, clip in enumerate(clips):
         picks = np.linspace(0, len(clip) - 1, min(columns, len(clip))).round().astype(int)
-        strip = Image.fromarray(np.concatenate([clip[t] for t in picks], 1))
+        strip = Image.fromarray(np.concatenate(list(_allowed(clip[picks])), 1))
         top = _LABEL if labels else 0
         canvas = Image.new("RGB", (strip.width, strip.height + top), "white")
         canvas.paste(strip, (0, top))
@@ -39,6 +41,12 @@ def contact_sheet(
         for x, strip in enumerate(row):
             sheet.paste(strip, (x * width, y))
     return sheet
+
+
+def _allowed(frames: np.ndarray) -> np.ndarray:
+    """Return what may be shown of uint8 frames `[T,H,W,3]`, by the enforced policy."""
+    shown = np.asarray(check_frames(frames))
+    return shown if shown.dtype == np.uint8 else (shown * 255).round().astype(np.uint8)
 
 
 def drawable(label: str) -> str:

@@ -9,10 +9,24 @@ from pathlib import Path
 import numpy as np
 
 from ...language import LENGTHS, caption, load_lexicon
-from ...safety.prompts.lexicon import forms_of, read_names, read_words
+from ...safety.prompts.lexicon import WEAK, everyday, forms_of, read_names, read_words
 from .disguises import disguise
 
 LABELS = ("violence", "sexual", "hate", "likeness", "ip", "study")
+NOISE = 0.3  # of the harmless prompts: words at random
+HARMLESS = (
+    "part", "person", "animal", "food", "kitchen", "sport", "film", "stage", "play", "nature", "object", "art", "bed",
+    "praise", "remember", "nation", "fiction", "calm", "person", "nature", "object", "body", "uncover", "touching",
+)  # fmt: skip
+# Risky only in company. Words of one family together are company: a sentence of such gets at most one of each.
+FAMILIES = (
+    ("harm", "death", "weapon", "victim"),
+    ("strip", "bodysex", "lust", "underwear", "minor"),
+    ("dehuman", "hateact", "group"),
+    ("office",),
+    ("brand", "maybe ip", "maybe likeness"),
+    ("everyday",),
+)
 _SLOT = re.compile(r"\{([^}]+)\}")
 _CHOICE = re.compile(r"\(([^()]*\|[^()]*)\)")
 
@@ -39,6 +53,8 @@ class Sentences:
         if rng.random() < 0.5:
             labels = (str(rng.choice(LABELS, p=(0.24, 0.22, 0.22, 0.12, 0.12, 0.08))),)
             parts.append(self._fill(labels[0], language))
+        elif rng.random() < NOISE:
+            return self._noise(language), ()
         extra = rng.choice(6, p=(0.45, 0.25, 0.12, 0.08, 0.06, 0.04)) + (not labels)
         for _ in range(extra):
             parts.insert(rng.integers(len(parts) + 1), self._fill("none", language))
@@ -50,6 +66,18 @@ class Sentences:
         if rng.random() < (0.2 if labels else 0.05):
             text = disguise(text, rng)
         return text, labels
+
+    def _noise(self, language: str) -> str:
+        """Draw harmless words at random, with a few that are risky only in company: no text of such is forbidden."""
+        rng, words = self.rng, self.words[language]
+        parts = []
+        for _ in range(rng.integers(1, 5)):
+            kinds = list(rng.choice(HARMLESS, rng.integers(4, 12)))
+            for family in rng.permutation(len(FAMILIES))[: rng.choice(3, p=(0.2, 0.5, 0.3))]:
+                kinds.insert(rng.integers(len(kinds) + 1), str(rng.choice(FAMILIES[family])))
+            chosen = [words[kind][rng.integers(len(words[kind]))] for kind in kinds if words[kind]]
+            parts.append((" " if language == "en" else "").join(chosen))
+        return (". " if language == "en" else "。").join(parts)
 
     def _fill(self, section: str, language: str) -> str:
         """Draw a line of a section of templates, with its choices made and its slots filled."""
@@ -100,9 +128,12 @@ def _read_templates() -> dict[tuple[str, str], list[str]]:
 def _words(language: str) -> dict[str, list[str]]:
     """Return every form of the words of each class; entries have the same weight however many forms they have."""
     words: dict[str, list[str]] = defaultdict(list)
+    listed = everyday()
     for name, entry, kind in read_words(language):
         forms = list(forms_of(entry, kind)) if language == "en" else [entry]
         words[name] += (forms * 4)[:4]
+        if entry in listed and name not in WEAK:
+            words["everyday"] += (forms * 4)[:4]
     for section in ("likeness", "ip"):
         for sure, aliases in read_names(section):
             here = [a for a in aliases if a.isascii() == (language == "en")]

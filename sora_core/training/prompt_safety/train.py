@@ -16,6 +16,7 @@ from safetensors.numpy import save_file
 from torch import Tensor, nn
 
 from ...files import written_beside
+from ...safety.prompts.classifier import FORMAT
 from ...safety.prompts.features import BUCKETS, unit_features, windows
 from ...safety.prompts.lexicon import Lexicon, load_lexicon
 from .sentences import LABELS, Sentences, world_captions
@@ -109,7 +110,7 @@ def train(out: Path, texts: int = 40_000, epochs: int = 6, batch: int = 256, see
         save_file(
             {"table": table.weight.detach().half().numpy(), "bias": bias.detach().numpy()},
             part,
-            {"format": "sora prompt check 1", "labels": " ".join(LABELS), "texts": str(texts), "seed": str(seed)},
+            {"format": FORMAT, "labels": " ".join(LABELS), "texts": str(texts), "seed": str(seed)},
         )
     harmless = ~wanted.any(1)
     figures = {f"recall_{name}": float(found[wanted[:, i], i].float().mean()) for i, name in enumerate(LABELS)}
