@@ -13,6 +13,7 @@ A locked policy cannot be replaced by a weaker place; among policies that are no
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
@@ -65,6 +66,9 @@ class ProvenancePolicy:
     c2pa: str = "on"  # signed when a key can be had; or "off", or "required" (no file without a signature)
     watermark: bool = True  # in the pixels of what was generated
     include_prompt: bool = False  # in the credentials
+    label: tuple[str, ...] = ()  # laws whose labels are written: keys of LAWS
+    visible_label: bool = False  # AI生成 on the opening frames; for "cn" alone
+    provider: str = ""  # whom labels name as the one who provides the content, "" for this program
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,8 @@ class Policy:
 
 ACTIONS = {"prompt": ("block", "warn", "off"), "frames": ("block", "blur", "black", "off")}
 CATEGORIES = {"prompt": PROMPT_CATEGORIES, "frames": FRAME_CATEGORIES}
+AIGC_TEXT = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # what a text of the AIGC label may hold
+LAWS = {"cn": "China, GB 45438-2025", "eu": "EU, AI Act, Article 50(2)", "ca": "California, SB 942"}
 SECTIONS = {"prompt": PromptPolicy, "frames": FramePolicy, "provenance": ProvenancePolicy}
 
 
@@ -242,6 +248,8 @@ def _section(section: str, table: dict[str, Any], base: Any, folder: Path) -> An
         elif key == "classifiers":
             known = _known(_typed(value, dict, name), ("nsfw", *NEED_CLASSIFIER), name)
             values[key] = {k: _from(folder, _typed(v, str, f"{name}.{k}")) for k, v in known.items()}
+        elif key == "label":
+            values[key] = _laws(value, name)
         else:
             values[key] = _typed(value, kinds[key], name)
     for key in ("faces", "face_model"):
@@ -265,6 +273,14 @@ def _thresholds(table: dict[str, Any], merged: dict[str, float], name: str, cate
     return merged
 
 
+def _laws(value: Any, name: str) -> tuple[str, ...]:
+    """Read one law or a list of laws; "" is none. Raises SoraError for one that is not known."""
+    found = tuple(_typed(law, str, name) for law in (value if isinstance(value, list) else [value]) if law != "")
+    for law in found:
+        expect(law in LAWS, f"Policy: {name} is {law!r}: use {', '.join(f'{key} ({LAWS[key]})' for key in LAWS)}.")
+    return tuple(dict.fromkeys(found))
+
+
 def _overridable(value: Any) -> tuple[str, ...]:
     """Check a list of keys and sections that users may change. Raises SoraError naming the first that is none."""
     for key in _typed(value, list, "overridable"):
@@ -282,6 +298,7 @@ def _checked(policy: Policy) -> Policy:
         expect(action in actions, f"Policy: {section}.action is {action!r}: use {', '.join(actions)}.")
     c2pa = policy.provenance.c2pa
     expect(c2pa in ("off", "on", "required"), f"Policy: provenance.c2pa is {c2pa!r}: use off, on or required.")
+    _check_labels(policy.provenance)
     classifier = policy.prompt.classifier
     known = classifier == "builtin" or classifier.startswith(("transformers:", "http://", "https://"))
     expect(known, f"Policy: prompt.classifier is {classifier!r}: use builtin, transformers:FOLDER or an http address.")
@@ -320,3 +337,27 @@ def _typed(value: Any, kind: type, name: str) -> Any:
 def _from(folder: Path, place: str) -> str:
     """Resolve `place` as meant from `folder`; "" stays."""
     return str(folder / Path(place).expanduser()) if place else ""
+
+
+def _check_labels(chosen: ProvenancePolicy) -> None:
+    """Raise SoraError for labels that could not be written, or would say what is not so."""
+    for law in chosen.label:
+        if law in ("eu", "ca"):
+            expect(
+                chosen.c2pa != "off",
+                f"Policy: provenance.label is {law!r}, which is written into signed metadata: set provenance.c2pa to on.",
+            )
+        if law == "eu":
+            expect(
+                chosen.watermark,
+                "Policy: provenance.label is 'eu', which asks for a watermark too: set provenance.watermark to true.",
+            )
+    expect(
+        not chosen.visible_label or "cn" in chosen.label,
+        "Policy: provenance.visible_label is China's: set provenance.label to cn with it.",
+    )
+    expect(
+        "cn" not in chosen.label or not chosen.provider or bool(AIGC_TEXT.fullmatch(chosen.provider)),
+        f"Policy: provenance.provider is {chosen.provider!r}, which the AIGC label cannot hold: use letters, digits and "
+        "signs of ASCII without spaces, quotes and backslashes, such as the code that you registered.",
+    )
