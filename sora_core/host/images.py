@@ -12,6 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from ..errors import expect
 from ..files import written_beside
+from ..media.origin import from_file
 from ..media.stills import read_pictures
 from ..safety.gate import check_frames
 from .desk.desk import metadata_of
@@ -32,8 +33,10 @@ def save_pngs(
         images.ndim == 4 and images.shape[-1] in (1, 3, 4),
         f"Expected images of shape [B,H,W,3], got {list(images.shape)}.",
     )
-    images = check_frames(images)
+    given, images = images, check_frames(images)
     saving = saving_of(hidden) if kind == "output" else None
+    if saving is not None:
+        saving.keep(given)
     info = PngInfo()
     for key, value in metadata_of(hidden).items():
         info.add_text(key, value)
@@ -55,12 +58,13 @@ def save_pngs(
     return saved
 
 
-def load_image(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
+def load_image(path: Path, own: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
     """Read a picture as `[T,H,W,3]` float 0..1 and its mask `[T,H,W]`, 1 where it is transparent.
 
     T is 1, or the frames of a picture that moves. A picture that knows no transparency gets empty masks of 64x64, as in
-    ComfyUI. Raises SoraError for files that are no picture, or too large a one.
+    ComfyUI. own: whether the file is a user's. Raises SoraError for files that are no picture, or too large a one.
     """
     rgba, has_alpha = read_pictures(path)
     mask = 1.0 - rgba[..., 3] if has_alpha else torch.zeros(rgba.shape[0], 64, 64)
-    return rgba[..., :3].contiguous(), mask
+    pictures = rgba[..., :3].contiguous()
+    return from_file(pictures) if own else pictures, mask

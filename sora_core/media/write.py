@@ -44,6 +44,9 @@ class SavingSteps(Protocol):
 
     notes: list[str]  # what a person should know, one sentence each
 
+    def keep(self, frames: Any) -> None:
+        """Leave those of `frames` as they are that are known to be a user's own."""
+
     def marked(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
         """Yield the pieces `[t,H,W,3]` of a video with their watermark."""
 
@@ -91,6 +94,8 @@ def write_video(
         rate = frame_rate(fps)
         ensure_writable(path.parent)
         audio = audio if audio and audio["waveform"].shape[-1] else None
+        if saving is not None:
+            saving.keep(frames)
         pieces = _pieces(check_frames(frames))
         pixels = _as_uint8_frames(pieces if saving is None else saving.marked(pieces))
         # The first frame is made before the file: what cannot be written leaves nothing behind.

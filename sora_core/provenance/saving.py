@@ -7,11 +7,13 @@ write_video(path, frames, fps, saving=saving)
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,6 +21,7 @@ from torch import Tensor
 from ..about import NAME
 from ..errors import SoraError
 from ..files import written_beside
+from ..media.origin import NONE, Digests, digest, digests_of
 from ..safety.policy import load_policy, policy_in_force
 from .credentials.history import History
 from .credentials.keys import Signer, config_folder, load_signer, user_pair
@@ -37,47 +40,80 @@ class Saving:
     mark: int | None = None  # payload of the watermark, 32 bits; None for no watermark
     include_prompt: bool = False
     notes: list[str] = field(default_factory=list)  # what a person should know, one sentence each
-    _marks: bool = field(default=False, init=False)  # whether the frames did get the mark
+    own: Digests = NONE  # of the frames that are a user's, see `keep`
+    settled: bool = field(default=False, init=False)  # whether the file that was sealed needs no further mark
+    _marked: list[bool] = field(default_factory=list, init=False)  # of each frame of the file: whether it got the mark
+    _size: tuple[int, int] = field(default=(0, 0), init=False)  # of the marked frames: height and width
+
+    def keep(self, frames: Any) -> None:
+        """Leave those of `frames` unmarked that are known to be a user's own (`media.origin`), wherever they come."""
+        self.own |= digests_of(frames)
 
     def marked(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
         """Yield `frames` (pieces `[t,H,W,3]`, float 0..1 or uint8) with the mark in all that are not a user's own."""
+        self._marked = []
         if self.mark is None:
             yield from frames
             return
-        from .kept import is_kept
         from .watermark.carrier import SMALLEST_SIDE
         from .watermark.embedding import Embedder
 
-        embed, self._marks = Embedder(self.mark, watermark_key()), True
+        embed = Embedder(self.mark, watermark_key())
         for piece in frames:
             if min(piece.shape[1:3]) < SMALLEST_SIDE:
-                self._marks = False
                 self.notes.append(f"No watermark: frames of less than {SMALLEST_SIDE} pixels a side cannot carry it.")
                 yield piece
                 yield from frames
                 return
             for frame in piece.float() / 255 if piece.dtype == torch.uint8 else piece:
-                yield (frame if is_kept(frame) else embed(frame))[None]
+                own = bool(self.own) and digest(frame) in self.own
+                self._marked.append(not own)
+                self._size = frame.shape[0], frame.shape[1]
+                yield (frame if own else embed(frame))[None]
+
+    def is_marked(self, path: Path) -> bool:
+        """Tell whether the video `path` needs no mark, or has it in all its frames, as far as they can be read."""
+        return self.mark is None or self._read_back(path, None)
+
+    def _read_back(self, path: Path, marked: list[bool] | None) -> bool:
+        """Tell whether the mark can be read in the file `path`. marked: which of its frames have it, None for all."""
+        if self.mark is None:
+            return False
+        from ..files import PICTURES
+        from ..media.stills import read_still
+        from ..media.video import iter_frames
+        from .watermark.reading import shows
+
+        frames: Iterable[Any] = read_still(path) if path.suffix.lower() in PICTURES else iter_frames(path)
+        if marked is not None:
+            height, width = self._size
+            # What was added to make a side even would move the mark.
+            frames = (frame[:height, :width] for frame in itertools.compress(frames, marked))
+        try:
+            return shows(frames, watermark_key(), self.mark)
+        except SoraError:
+            return False  # too small for any; and what cannot be read at all is for others to say
 
     def seal(self, path: Path, title: str) -> None:
         """Put the credentials into the finished file `path`, in place and atomically.
 
         Where they cannot be had, the file stays as it is, with a note. Raises SoraError if they are required.
         """
+        # A mark that is stated and not there would be a false statement: so it is read from what was written.
+        # What was copied, or is of a file that was saved before, may have it already.
+        here, known = any(self._marked), bool(self._marked)
+        mark = self.mark if self._read_back(path, self._marked if here else None) else None
+        self.settled = not self.history.generated or mark is not None or (self.mark is not None and known and not here)
+        if mark is None and here:
+            self.notes.append(
+                "The watermark cannot be read in the file, so its credentials state none: its frames are too few, too "
+                "plain or too strongly compressed."
+            )
         if self.signer is None:
             return
         try:
             with written_beside(path) as part:
-                sign(
-                    path,
-                    part,
-                    self.history,
-                    self.signer,
-                    title=title,
-                    # A mark that is stated and not there would be a false statement.
-                    mark=self.mark if self._marks else None,
-                    include_prompt=self.include_prompt,
-                )
+                sign(path, part, self.history, self.signer, title=title, mark=mark, include_prompt=self.include_prompt)
         except SoraError as error:
             if self.required:
                 raise

@@ -5,7 +5,9 @@ How it works and why its p-values hold stands at the head of `.embedding`.
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -24,6 +26,7 @@ CLIP = 1.5  # a projection counts at most this many times the median of its like
 SCALES = tuple(0.8 * 1.0075**i for i in range(84))
 LISTED = 4  # alignments that are listed for each scale; of all, LISTED_IN_ALL are decoded
 LISTED_IN_ALL = 48
+MOST_READ = 256  # frames in which a mark is looked for that was just put there
 
 
 class Place(NamedTuple):
@@ -190,6 +193,27 @@ def read(
         mirrored=mirrored,
         frames=summed.frames,
     )
+
+
+def shows(frames: Iterable[Any], key: bytes | str | None, payload: int) -> bool:
+    """Tell whether frames `[H,W,3]` carry the mark of `key` with `payload`, unmoved. For who has just marked them.
+
+    It stops at the first frames that show it, of MOST_READ at most. Raises SoraError as `Accumulator.add`.
+    """
+    summed = Accumulator()
+    for frame in itertools.islice(frames, MOST_READ):
+        summed.add(frame)
+        # A mark that is there shows in few frames; the more there are, the more seldom it is asked.
+        if summed.frames.bit_count() == 1 and _holds(summed, key, payload):
+            return True
+    return summed.frames > 0 and _holds(summed, key, payload)
+
+
+def _holds(summed: Accumulator, key: bytes | str | None, payload: int) -> bool:
+    reader = Reader(summed.picture(), carrier_of(key_bytes(key)))
+    values = reader.moved(reader.project(UNMOVED.scale, UNMOVED.mirrored), UNMOVED.shift)[None]
+    log_p, found, _, _ = _best(reader, values, [UNMOVED])
+    return log_p <= math.log(FALSE_POSITIVE_RATE) and found == payload
 
 
 def _candidates(reader: Reader) -> tuple[np.ndarray, list[Place]]:
