@@ -37,14 +37,16 @@ def save_pngs(
     saving = saving_of(hidden) if kind == "output" else None
     if saving is not None:
         saving.keep(given)
-    info = PngInfo()
-    for key, value in metadata_of(hidden).items():
-        info.add_text(key, value)
     saved = []
     for image in images:
         height, width = image.shape[:2]
         if saving is not None and image.shape[-1] >= 3:
             (image,) = next(saving.marked([image[None].float()]))
+        info = PngInfo()
+        for key, value in metadata_of(hidden).items():
+            info.add_text(key, value)
+        if saving is not None and (packet := saving.next_label()) is not None:
+            info.add_itxt("XML:com.adobe.xmp", packet)
         path, subfolder = current().next_file(prefix, ".png", kind, width, height)
         pixels = (image.detach().float().cpu().clamp(0, 1).numpy() * 255).round().astype(np.uint8)
         picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)

@@ -11,7 +11,8 @@ import itertools
 import os
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,14 @@ import torch
 from torch import Tensor
 
 from ..about import NAME
-from ..errors import SoraError
+from ..errors import SoraError, expect
 from ..files import written_beside
 from ..media.origin import NONE, Digests, digest, digests_of
 from ..safety.policy import load_policy, policy_in_force
 from .credentials.history import History
 from .credentials.keys import Signer, config_folder, load_signer, user_pair
 from .credentials.sign import check_signer, library, sign
+from .labels.laws import Labels, labels_of, new_identifier
 
 WATERMARK_KEY = "SORA_WATERMARK_KEY"
 
@@ -40,6 +42,7 @@ class Saving:
     mark: int | None = None  # payload of the watermark, 32 bits; None for no watermark
     include_prompt: bool = False
     notes: list[str] = field(default_factory=list)  # what a person should know, one sentence each
+    labels: Labels = field(default_factory=Labels)  # what laws ask for
     own: Digests = NONE  # of the frames that are a user's, see `keep`
     settled: bool = field(default=False, init=False)  # whether the file that was sealed needs no further mark
     _marked: list[bool] = field(default_factory=list, init=False)  # of each frame of the file: whether it got the mark
@@ -49,8 +52,15 @@ class Saving:
         """Leave those of `frames` unmarked that are known to be a user's own (`media.origin`), wherever they come."""
         self.own |= digests_of(frames)
 
-    def marked(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Yield `frames` (pieces `[t,H,W,3]`, float 0..1 or uint8) with the mark in all that are not a user's own."""
+    def marked(self, frames: Iterable[Tensor], fps: float | Fraction | None = None) -> Iterator[Tensor]:
+        """Yield `frames` (pieces `[t,H,W,3]`, float 0..1 or uint8) with the mark in all that are not a user's own.
+
+        fps: frames per second, None for pictures: a law's visible label stands on those that open a video, and on every
+        picture. Raises SoraError, at the first frame, where a law's label has no room on them.
+        """
+        yield from self.labels.shown(self._with_mark(frames), fps)
+
+    def _with_mark(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
         self._marked = []
         if self.mark is None:
             yield from frames
@@ -61,6 +71,7 @@ class Saving:
         embed = Embedder(self.mark, watermark_key())
         for piece in frames:
             if min(piece.shape[1:3]) < SMALLEST_SIDE:
+                self._lacks_mark(f"frames of less than {SMALLEST_SIDE} pixels a side cannot carry it")
                 self.notes.append(f"No watermark: frames of less than {SMALLEST_SIDE} pixels a side cannot carry it.")
                 yield piece
                 yield from frames
@@ -70,6 +81,15 @@ class Saving:
                 self._marked.append(not own)
                 self._size = frame.shape[0], frame.shape[1]
                 yield (frame if own else embed(frame))[None]
+
+    def tags(self) -> dict[str, str]:
+        """Return the tags that labels put into a video."""
+        return self.labels.tags()
+
+    def next_label(self) -> str | None:
+        """Return the XMP packet of the next picture, which has a number of its own; None for no label."""
+        self.labels = replace(self.labels, identifier=new_identifier())
+        return self.labels.xmp()
 
     def is_marked(self, path: Path) -> bool:
         """Tell whether the video `path` needs no mark, or has it in all its frames, as far as they can be read."""
@@ -105,6 +125,7 @@ class Saving:
         mark = self.mark if self._read_back(path, self._marked if here else None) else None
         self.settled = not self.history.generated or mark is not None or (self.mark is not None and known and not here)
         if mark is None and here:
+            self._lacks_mark("it cannot be read in the file: its frames are too few, too plain or too compressed")
             self.notes.append(
                 "The watermark cannot be read in the file, so its credentials state none: its frames are too few, too "
                 "plain or too strongly compressed."
@@ -113,11 +134,28 @@ class Saving:
             return
         try:
             with written_beside(path) as part:
-                sign(path, part, self.history, self.signer, title=title, mark=mark, include_prompt=self.include_prompt)
+                sign(
+                    path,
+                    part,
+                    self.history,
+                    self.signer,
+                    title=title,
+                    mark=mark,
+                    include_prompt=self.include_prompt,
+                    labels=self.labels.assertion(),
+                )
         except SoraError as error:
             if self.required:
                 raise
             self.notes.append(f"Not signed: {error}")
+
+    def _lacks_mark(self, why: str) -> None:
+        """Raise SoraError where a law asks for the watermark that a file cannot have."""
+        expect(
+            not self.labels.marked,
+            f"The policy's label 'eu' asks for a watermark, and {why}. Make larger or richer frames, or take 'eu' out "
+            "of provenance.label.",
+        )
 
 
 def plan(
@@ -140,12 +178,19 @@ def plan(
     chosen = policy.override(
         {"provenance.c2pa": wanted, "provenance.watermark": watermark, "provenance.include_prompt": include_prompt}
     ).provenance
-    saving = Saving(history, required=chosen.c2pa == "required", include_prompt=chosen.include_prompt)
+    labels = labels_of(chosen, generated=history.generated, altered=bool(history.sources))
+    saving = Saving(
+        history,
+        required=chosen.c2pa == "required" or labels.signed,
+        include_prompt=chosen.include_prompt,
+        labels=labels,
+    )
     if chosen.c2pa != "off":
         _choose_signer(saving)
     # What no model made has no business with a mark that says so.
     if chosen.watermark and history.generated:
         saving.mark = payload(history)
+    saving.notes += labels.notes()
     return saving
 
 

@@ -345,7 +345,7 @@ def _check_labels(chosen: ProvenancePolicy) -> None:
         if law in ("eu", "ca"):
             expect(
                 chosen.c2pa != "off",
-                f"Policy: provenance.label is {law!r}, which is written into signed metadata: set provenance.c2pa to on.",
+                f"Policy: provenance.label is {law!r}, which lies in signed metadata: set provenance.c2pa to on.",
             )
         if law == "eu":
             expect(
@@ -358,6 +358,6 @@ def _check_labels(chosen: ProvenancePolicy) -> None:
     )
     expect(
         "cn" not in chosen.label or not chosen.provider or bool(AIGC_TEXT.fullmatch(chosen.provider)),
-        f"Policy: provenance.provider is {chosen.provider!r}, which the AIGC label cannot hold: use letters, digits and "
-        "signs of ASCII without spaces, quotes and backslashes, such as the code that you registered.",
+        f"Policy: provenance.provider is {chosen.provider!r}, which the AIGC label cannot hold: use letters, digits "
+        "and signs of ASCII without spaces, quotes and backslashes, such as the code that you registered.",
     )

@@ -10,6 +10,7 @@ type and free space (C2PA 2.2, sections 9.2 and 18). Nothing goes over the netwo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -124,17 +125,19 @@ def sign(
     title: str,
     mark: int | None = None,
     include_prompt: bool = False,
+    labels: Mapping[str, Any] | None = None,
 ) -> None:
     """Write `source` (mp4 or png, by the suffix of `target`) with its credentials as `target`.
 
     The file is streamed: memory holds what is hashed at a time, twice the file and at most half a gigabyte.
 
     title: the name of the file, for whoever reads the credentials. mark: the watermark's payload.
+    labels: what is said of the labels that laws ask for, as an assertion.
 
     Raises SoraError when the certificate is not one that C2PA allows.
     """
     with source.open("rb") as given, target.open("w+b") as made:
-        _sign(given, made, FORMATS[target.suffix.lower()], history, title, signer, mark, include_prompt)
+        _sign(given, made, FORMATS[target.suffix.lower()], history, title, signer, mark, include_prompt, labels)
 
 
 def _sign(
@@ -146,6 +149,7 @@ def _sign(
     signer: Signer,
     mark: int | None,
     include_prompt: bool,
+    labels: Mapping[str, Any] | None = None,
 ) -> None:
     c2pa = library()
     steps = actions(history, mark=mark, include_prompt=include_prompt)
@@ -154,7 +158,10 @@ def _sign(
         "claim_generator_info": [{"name": GENERATOR, "version": VERSION}],
         "title": printable(title),  # JSON has no name of another encoding
         "format": kind,
-        "assertions": [{"label": "c2pa.actions.v2", "created": True, "data": {"actions": steps}}],
+        "assertions": [
+            {"label": "c2pa.actions.v2", "created": True, "data": {"actions": steps}},
+            *([{**labels, "created": True}] if labels else []),
+        ],
     }
     try:
         context = c2pa.Context.from_dict(SETTINGS)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ...errors import SoraError, expect
 from ...files import is_file
 from ...words import printable
+from ..labels.laws import ASSERTION
+from ..labels.reading import lines, read_aigc
 from .sign import INGREDIENT_FORMATS, OURS, SETTINGS, SOURCE_TYPE, library
 
 # What a failed check of C2PA (specification 2.2, section 15) means to a person.
@@ -49,6 +51,7 @@ class Manifest:
     problems: tuple[str, ...] = ()  # what was wrong with an ingredient when it was used, one sentence each
     relationship: str | None = None  # C2PA's word for what an ingredient was to the whole; None for the file itself
     ingredients: tuple[Manifest, ...] = ()  # what went in
+    labels: dict[str, Any] | None = None  # what it states of the labels that laws ask for (`labels.laws`)
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class Report:
     trusted: bool = False  # whether the signer's certificate leads to one of the roots that were given
     problems: tuple[str, ...] = ()  # what was changed, one sentence each, with C2PA's code for it
     manifest: Manifest | None = None
+    labels: tuple[str, ...] = ()  # that laws ask for, a line each: in the credentials or not
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
@@ -83,6 +87,8 @@ class Report:
                 trust = "trusted by your roots" if self.trusted else "not trusted: anybody can make such a name"
                 yield f"  signed by {self.manifest.signer} ({trust})"
             yield from _tell(self.manifest, "  ")
+        for label in self.labels:
+            yield f"  label: {label}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as JSON can hold it."""
@@ -104,7 +110,7 @@ def _tell(manifest: Manifest, indent: str) -> Iterator[str]:
 
 
 def verify(path: str | Path, trust: str | Path | None = None) -> Report:
-    """Read and check the Content Credentials of a picture, video or sound.
+    """Read and check the Content Credentials of a picture, video or sound, and read its labels.
 
     trust: PEM file of the certificates whose signatures are trusted; none are otherwise.
 
@@ -112,6 +118,13 @@ def verify(path: str | Path, trust: str | Path | None = None) -> Report:
     """
     path = Path(path)
     expect(is_file(path), f"There is no file {str(path)!r}: check the name.")
+    report = _verified(path, trust)
+    stated = None if report.manifest is None else report.manifest.labels
+    intact = report.state == "intact"
+    return replace(report, labels=tuple(lines(read_aigc(path), stated, intact=intact, stamped=False)))
+
+
+def _verified(path: Path, trust: str | Path | None) -> Report:
     c2pa = library()
     context = c2pa.Context.from_dict(_settings(trust))
     kind = INGREDIENT_FORMATS.get(path.suffix.lower())
@@ -239,8 +252,16 @@ def _manifest(
             )
         )
     signer = ", ".join(_clean(each) for each in names) or "an unnamed signer" if data else None
+    stated = [each.get("data") for each in data.get("assertions") or [] if each.get("label") == ASSERTION]
     return Manifest(
-        name, signer, _clean(", ".join(generators)) or None, tuple(actions), problems, relationship, tuple(parts)
+        name,
+        signer,
+        _clean(", ".join(generators)) or None,
+        tuple(actions),
+        problems,
+        relationship,
+        tuple(parts),
+        stated[0] if stated and isinstance(stated[0], dict) else None,
     )
 
 

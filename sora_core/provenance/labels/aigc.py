@@ -1,8 +1,8 @@
 """The label in the metadata that GB 45438-2025 asks for: a JSON object of seven texts under the name AIGC.
 
 In mp4 it is the key `AIGC` of `moov.udta.meta`, in Matroska a SimpleTag of that name, in png the XMP property `AIGC` of
-the namespace of TC260. Sources differ on whether an outer `{"AIGC": ...}` stands in the value: it is written without, and
-read either way.
+the namespace of TC260. Sources differ on whether an outer `{"AIGC": ...}` stands in the value: it is written without,
+and read either way.
 """
 
 from __future__ import annotations
@@ -15,15 +15,7 @@ from xml.sax.saxutils import escape
 
 KEY = "AIGC"
 NAMESPACE = "http://www.tc260.org.cn/ns/AIGC/1.0/"
-FIELDS = (
-    "Label",
-    "ContentProducer",
-    "ProduceID",
-    "ReservedCode1",
-    "ContentPropagator",
-    "PropagateID",
-    "ReservedCode2",
-)
+FIELDS = ("Label", "ContentProducer", "ProduceID", "ReservedCode1", "ContentPropagator", "PropagateID", "ReservedCode2")
 MEANINGS = {"1": "is generated", "2": "may be generated", "3": "is suspected to be generated"}
 LONGEST = 65_536  # characters of what is read: a label has a few hundred
 

@@ -21,10 +21,15 @@ from torch import Tensor
 from ...about import GENERATOR, VERSION
 from ...safety.policy import ProvenancePolicy
 from . import aigc
-from .visible import Stamp, frames_labelled
+from .visible import Stamp, frames_labelled, text_height
 
 ASSERTION = "org.sora-nodes.labels"  # in the credentials
 NEED_SIGNATURE = ("eu", "ca")
+
+
+def new_identifier() -> str:
+    """Return a number that no other content has."""
+    return uuid.uuid4().hex
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class Labels:
     provider: str = ""  # "" for this program's own name
     visible: bool = False
     altered: bool = False  # whether a file of the user's went into it
-    identifier: str = field(default_factory=lambda: uuid.uuid4().hex)  # of the content
+    identifier: str = field(default_factory=new_identifier)  # of the content
     made: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
@@ -59,6 +64,11 @@ class Labels:
             yield f"Labelled for the EU (AI Act, Article 50): signed metadata ({time}) and a watermark."
         if "ca" in self.laws:
             yield "Labelled for California (SB 942): provider, system, time and number, in the signed metadata."
+
+    def check_size(self, width: int, height: int) -> None:
+        """Raise SoraError where frames of this size have no room for the visible label."""
+        if self.visible:
+            text_height(width, height)
 
     def tags(self) -> dict[str, str]:
         """Return the tags of a container."""

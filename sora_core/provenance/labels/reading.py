@@ -45,8 +45,11 @@ def lines(label: aigc.Aigc | None, stated: Mapping[str, Any] | None, *, intact: 
     if "cn" in known and label is None:
         yield "China, GB 45438-2025: its credentials state AIGC metadata, which the file no longer has"
     if "eu" in known:
-        time = "time-stamped by an authority" if stamped else "not time-stamped by an authority"
-        yield f"EU, AI Act, Article 50: signed metadata {'intact' if intact else 'BROKEN'}, {time}; watermark: sora detect"
+        state, time = "intact" if intact else "BROKEN", "" if stamped else "not "
+        yield (
+            f"EU, AI Act, Article 50: signed metadata {state}, {time}time-stamped by an authority; the watermark that "
+            "stands beside it is read by sora detect"
+        )
     if "ca" in known:
         parts = [str(stated.get(name, "?")) for name in ("kind", "provider", "system", "version", "time", "id")]
         kind, provider, system, version, time, number = (printable(part).replace("\n", " ") for part in parts)

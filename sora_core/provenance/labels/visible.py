@@ -1,6 +1,6 @@
 """The label that people see: AI生成 on the opening frames, at the size and for the time that GB 45438-2025 asks for.
 
-Implementers read the standard so: text of at least 5% of the shortest side, for at least two seconds (secondary source).
+Implementers read the standard so (secondary source): text of 5% of the shortest side or more, for two seconds or more.
 """
 
 from __future__ import annotations
@@ -46,10 +46,7 @@ class Stamp:
         light, dark = draw(size), draw(size, PEN * OUTLINE)
         margin = size // 2
         rows, columns = light.shape
-        self._where = (
-            slice(height - margin - rows, height - margin),
-            slice(width - margin - columns, width - margin),
-        )
+        self._where = (slice(height - margin - rows, height - margin), slice(width - margin - columns, width - margin))
         self._light, self._shade = light[..., None], 0.8 * dark[..., None]
 
     def __call__(self, frame: Tensor) -> Tensor:
