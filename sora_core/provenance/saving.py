@@ -22,6 +22,7 @@ from ..about import NAME
 from ..errors import SoraError
 from ..files import written_beside
 from ..media.origin import NONE, Digests, digest, digests_of
+from ..safety import gate
 from ..safety.policy import load_policy, policy_in_force
 from .credentials.history import History
 from .credentials.keys import Signer, config_folder, load_signer, user_pair
@@ -40,6 +41,7 @@ class Saving:
     mark: int | None = None  # payload of the watermark, 32 bits; None for no watermark
     include_prompt: bool = False
     notes: list[str] = field(default_factory=list)  # what a person should know, one sentence each
+    lacking: list[str] = field(default_factory=list)  # those of the notes that say what the file did not get
     own: Digests = NONE  # of the frames that are a user's, see `keep`
     settled: bool = field(default=False, init=False)  # whether the file that was sealed needs no further mark
     _marked: list[bool] = field(default_factory=list, init=False)  # of each frame of the file: whether it got the mark
@@ -61,7 +63,7 @@ class Saving:
         embed = Embedder(self.mark, watermark_key())
         for piece in frames:
             if min(piece.shape[1:3]) < SMALLEST_SIDE:
-                self.notes.append(f"No watermark: frames of less than {SMALLEST_SIDE} pixels a side cannot carry it.")
+                self._lacks(f"No watermark: frames of less than {SMALLEST_SIDE} pixels a side cannot carry it.")
                 yield piece
                 yield from frames
                 return
@@ -105,7 +107,7 @@ class Saving:
         mark = self.mark if self._read_back(path, self._marked if here else None) else None
         self.settled = not self.history.generated or mark is not None or (self.mark is not None and known and not here)
         if mark is None and here:
-            self.notes.append(
+            self._lacks(
                 "The watermark cannot be read in the file, so its credentials state none: its frames are too few, too "
                 "plain or too strongly compressed."
             )
@@ -117,7 +119,16 @@ class Saving:
         except SoraError as error:
             if self.required:
                 raise
-            self.notes.append(f"Not signed: {error}")
+            self._lacks(f"Not signed: {error}")
+
+    def _lacks(self, note: str) -> None:
+        self.notes.append(note)
+        self.lacking.append(note)
+
+    def tell(self) -> None:
+        """Say what the file did not get, to whoever listens (`safety.gate.noting`), or else in the log."""
+        for note in dict.fromkeys(self.lacking):
+            gate.tell(note)
 
 
 def plan(
@@ -172,7 +183,7 @@ def _choose_signer(saving: Saving) -> None:
         # Whoever has set up a certificate counts on it. Without one, an unsigned file is better than none.
         if saving.required or user_pair() is not None:
             raise
-        saving.notes.append(f"Not signed: {error}")
+        saving._lacks(f"Not signed: {error}")
         return
     if saving.signer.self_made:
         saving.notes.append(

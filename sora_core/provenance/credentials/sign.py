@@ -10,9 +10,10 @@ type and free space (C2PA 2.2, sections 9.2 and 18). Nothing goes over the netwo
 
 from __future__ import annotations
 
+import errno
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ...about import GENERATOR, VERSION
 from ...errors import SoraError
@@ -131,10 +132,44 @@ def sign(
 
     title: the name of the file, for whoever reads the credentials. mark: the watermark's payload.
 
-    Raises SoraError when the certificate is not one that C2PA allows.
+    Raises SoraError when the certificate is not one that C2PA allows, and for a full disk.
     """
-    with source.open("rb") as given, target.open("w+b") as made:
-        _sign(given, made, FORMATS[target.suffix.lower()], history, title, signer, mark, include_prompt)
+    made: _Told | None = None
+    try:
+        with source.open("rb") as given, target.open("w+b") as file:
+            made = _Told(file)
+            _sign(given, made, FORMATS[target.suffix.lower()], history, title, signer, mark, include_prompt)
+            file.flush()
+    except (OSError, SoraError) as error:
+        # The library only says that a call failed, and what fails then is no fault of the certificate.
+        cause = error if made is None or made.failed is None else made.failed
+        if not isinstance(cause, OSError):
+            raise
+        full = cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        what = "the disk is full" if full else cause.strerror or str(cause)
+        raise SoraError(
+            f"The credentials of {printable(title)} could not be written ({what}): free some space or use another "
+            "folder."
+        ) from error
+
+
+class _Told:
+    """A file that remembers what went wrong with it, where the library that writes it forgets."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.failed: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        """Write `data`, and remember an error."""
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.failed = error
+            raise
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
 
 
 def _sign(
