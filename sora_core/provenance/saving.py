@@ -27,6 +27,7 @@ from ..safety.policy import load_policy, policy_in_force
 from .credentials.history import History
 from .credentials.keys import Signer, config_folder, load_signer, user_pair
 from .credentials.sign import check_signer, library, sign
+from .credentials.stamp import StampError
 
 WATERMARK_KEY = "SORA_WATERMARK_KEY"
 
@@ -40,6 +41,7 @@ class Saving:
     required: bool = False  # whether a file without credentials is worse than none
     mark: int | None = None  # payload of the watermark, 32 bits; None for no watermark
     include_prompt: bool = False
+    time_stamp: str = ""  # address of a time stamp authority, "" for none
     notes: list[str] = field(default_factory=list)  # what a person should know, one sentence each
     lacking: list[str] = field(default_factory=list)  # those of the notes that say what the file did not get
     own: Digests = NONE  # of the frames that are a user's, see `keep`
@@ -111,15 +113,40 @@ class Saving:
                 "The watermark cannot be read in the file, so its credentials state none: its frames are too few, too "
                 "plain or too strongly compressed."
             )
+        try:
+            self._sign(path, title, mark, self.time_stamp)
+        except StampError as error:
+            # Nobody loses a signature because an authority is down. That there is no stamp can be seen in the file.
+            self._lacks(f"No time stamp: {error}")
+            self._try(path, title, mark)
+        except SoraError as error:
+            self._unsigned(error)
+
+    def _try(self, path: Path, title: str, mark: int | None) -> None:
+        try:
+            self._sign(path, title, mark, "")
+        except SoraError as error:
+            self._unsigned(error)
+
+    def _sign(self, path: Path, title: str, mark: int | None, time_stamp: str) -> None:
         if self.signer is None:
             return
-        try:
-            with written_beside(path) as part:
-                sign(path, part, self.history, self.signer, title=title, mark=mark, include_prompt=self.include_prompt)
-        except SoraError as error:
-            if self.required:
-                raise
-            self._lacks(f"Not signed: {error}")
+        with written_beside(path) as part:
+            sign(
+                path,
+                part,
+                self.history,
+                self.signer,
+                title=title,
+                mark=mark,
+                include_prompt=self.include_prompt,
+                time_stamp=time_stamp,
+            )
+
+    def _unsigned(self, error: SoraError) -> None:
+        if self.required:
+            raise error
+        self._lacks(f"Not signed: {error}")
 
     def _lacks(self, note: str) -> None:
         self.notes.append(note)
@@ -151,7 +178,9 @@ def plan(
     chosen = policy.override(
         {"provenance.c2pa": wanted, "provenance.watermark": watermark, "provenance.include_prompt": include_prompt}
     ).provenance
-    saving = Saving(history, required=chosen.c2pa == "required", include_prompt=chosen.include_prompt)
+    saving = Saving(
+        history, required=chosen.c2pa == "required", include_prompt=chosen.include_prompt, time_stamp=chosen.time_stamp
+    )
     if chosen.c2pa != "off":
         _choose_signer(saving)
     # What no model made has no business with a mark that says so.
@@ -185,6 +214,11 @@ def _choose_signer(saving: Saving) -> None:
             raise
         saving._lacks(f"Not signed: {error}")
         return
+    if saving.signer.exposed is not None:
+        saving.notes.append(
+            f"Others on this machine can read the key {saving.signer.exposed}, and sign in its name: take their rights "
+            "from it (chmod 600)."
+        )
     if saving.signer.self_made:
         saving.notes.append(
             "Signed with this machine's own certificate, which verifiers call untrusted: it shows whether the file was "

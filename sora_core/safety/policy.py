@@ -65,6 +65,7 @@ class ProvenancePolicy:
     c2pa: str = "on"  # signed when a key can be had; or "off", or "required" (no file without a signature)
     watermark: bool = True  # in the pixels of what was generated
     include_prompt: bool = False  # in the credentials
+    time_stamp: str = ""  # address of an authority (RFC 3161) that is asked when a file was signed, "" for none
 
 
 @dataclass(frozen=True)
@@ -282,6 +283,9 @@ def _checked(policy: Policy) -> Policy:
         expect(action in actions, f"Policy: {section}.action is {action!r}: use {', '.join(actions)}.")
     c2pa = policy.provenance.c2pa
     expect(c2pa in ("off", "on", "required"), f"Policy: provenance.c2pa is {c2pa!r}: use off, on or required.")
+    stamp = policy.provenance.time_stamp
+    known = not stamp or stamp.startswith(("http://", "https://"))
+    expect(known, f"Policy: provenance.time_stamp is {stamp!r}: use the http address of an authority, or none.")
     classifier = policy.prompt.classifier
     known = classifier == "builtin" or classifier.startswith(("transformers:", "http://", "https://"))
     expect(known, f"Policy: prompt.classifier is {classifier!r}: use builtin, transformers:FOLDER or an http address.")

@@ -44,6 +44,7 @@ class Signer:
     algorithm: str  # C2PA's name of how the key signs, such as "es256"
     name: str  # organisation, or else the common name, of the certificate
     self_made: bool = False  # on this machine
+    exposed: Path | None = None  # the key's file, if others than its owner can read it
 
 
 def config_folder() -> Path:
@@ -130,6 +131,7 @@ def read_signer(certificate: Path, key: Path, *, self_made: bool = False) -> Sig
         algorithm,
         str(names[0].value) if names else leaf.subject.rfc4514_string(),
         self_made,
+        key if _is_exposed(key) else None,
     )
 
 
@@ -216,6 +218,11 @@ def _read(path: Path, what: str) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise SoraError(f"The {what} file {path} cannot be read ({error.strerror}): check its rights.") from error
+
+
+def _is_exposed(key: Path) -> bool:
+    """Tell whether others than its owner can read a key's file. Windows has other rights, which are not looked at."""
+    return sys.platform != "win32" and bool(key.stat().st_mode & 0o077)
 
 
 def _key_block(pem: bytes) -> bytes:
