@@ -72,6 +72,22 @@ def load_signer() -> Signer:
         raise SoraError(f"{error} Delete {pair}, and another pair is made.") from error
 
 
+def known_chain() -> tuple[str, str] | None:
+    """Return the number of the certificate of who signs here, and those above it (PEM); None where nobody signs yet."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    pair = user_pair()
+    path = config_folder() / "self-made.pem" if pair is None else pair[0]
+    if not path.is_file():
+        return None
+    try:
+        leaf, *above = x509.load_pem_x509_certificates(_read(path, "certificate"))
+    except ValueError:
+        return None
+    return str(leaf.serial_number), "".join(each.public_bytes(Encoding.PEM).decode() for each in above)
+
+
 def user_pair() -> tuple[Path, Path] | None:
     """Return the files of the user's certificate and key, None if there are none.
 

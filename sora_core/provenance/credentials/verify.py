@@ -11,6 +11,7 @@ from ...errors import SoraError, expect
 from ...files import is_file
 from ...words import printable
 from .checks import CERTIFICATE, CHANGED, OTHER, UNTRUSTED, kind_of, one_line, problem, stores, unreadable
+from .keys import known_chain
 from .sign import INGREDIENT_FORMATS, OURS, SETTINGS, SOURCE_TYPE, library, read_store
 
 HEADS = {
@@ -26,6 +27,7 @@ KINDS = {
     "compositeWithTrainedAlgorithmicMedia": "partly made by AI",
     "digitalCapture": "a camera's recording",
 }
+MADE_BY = ("trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia")
 MAX_DEPTH = 20  # of ingredients in ingredients: a file may claim a circle
 
 
@@ -40,6 +42,7 @@ class Manifest:
     problems: tuple[str, ...] = ()  # what was wrong with an ingredient when it was used, one sentence each
     relationship: str | None = None  # C2PA's word for what an ingredient was to the whole; None for the file itself
     ingredients: tuple[Manifest, ...] = ()  # what went in
+    generated: bool = False  # whether it says that a model made it, or a part of it
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,23 @@ def verify(path: str | Path, trust: str | Path | None = None) -> Report:
     except (c2pa.C2paError, ValueError) as error:
         return _unread(path, error)
     return _report(path, store)
+
+
+def signed_here(path: Path) -> bool:
+    """Tell whether this machine's own key, the user's or the one that was made here, signed what is in a file."""
+    try:
+        known = known_chain()
+        if known is None or not known[1]:
+            return False
+        serial, above = known
+        settings = SETTINGS | {"trust": {"user_anchors": above}}
+        store = read_store(path, INGREDIENT_FORMATS.get(path.suffix.lower()), settings)
+        report = _report(path, store)
+        signature = (store["manifests"][store["active_manifest"]]).get("signature_info") or {}
+    except (SoraError, library().C2paError, ValueError, KeyError):
+        return False
+    # An authority gives each certificate a number of its own, and others may have one of the same authority.
+    return report.state == "intact" and report.trusted and signature.get("cert_serial_number") == serial
 
 
 def _unread(path: Path, error: Exception) -> Report:
@@ -220,7 +240,7 @@ def _manifest(
         f"{each.get('name')} {each.get('version', '')}".strip() for each in data.get("claim_generator_info") or []
     ]
     actions = [
-        _action(each)
+        each
         for assertion in data.get("assertions") or []
         if str(assertion.get("label")).startswith("c2pa.actions")
         for each in (assertion.get("data") or {}).get("actions") or []
@@ -242,8 +262,10 @@ def _manifest(
             )
         )
     signer = ", ".join(one_line(each) for each in names) or "an unnamed signer" if data else None
+    generator = one_line(", ".join(generators)) or None
+    generated = any(str(each.get("digitalSourceType", "")).removeprefix(SOURCE_TYPE) in MADE_BY for each in actions)
     return Manifest(
-        name, signer, one_line(", ".join(generators)) or None, tuple(actions), problems, relationship, tuple(parts)
+        name, signer, generator, tuple(map(_action, actions)), problems, relationship, tuple(parts), generated
     )
 
 
