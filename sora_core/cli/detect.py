@@ -1,4 +1,4 @@
-"""`sora detect FILE`: was this video made here? What credentials, watermark and classifier say, and what that proves."""
+"""`sora detect FILE`: was this video made here? What credentials, watermark and looks say, and what that proves."""
 
 from __future__ import annotations
 
