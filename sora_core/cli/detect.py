@@ -1,4 +1,4 @@
-"""`sora detect FILE`: was this video made here? Credentials first, then the watermark, then the classifier."""
+"""`sora detect FILE`: was this video made here? What credentials, watermark and looks say, and what that proves."""
 
 from __future__ import annotations
 

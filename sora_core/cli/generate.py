@@ -87,6 +87,7 @@ def _generate(args: argparse.Namespace, said: list[str]) -> int:
     from ..loading.lora import parse_lora
     from ..pipeline import load
     from ..provenance import History, plan
+    from ..safety import gate
 
     prompt = expanded(args) if args.expand or args.language_model else args.prompt
     saving = {
@@ -105,7 +106,8 @@ def _generate(args: argparse.Namespace, said: list[str]) -> int:
         pipe = pipe.with_lora(*parse_lora(given))
     with _StepBar() as bar:
         video = pipe.generate(prompt, progress=bar, **options)
-    video.save(args.output, **saving)
+    with gate.noting(said):
+        video.save(args.output, **saving)
     for note in dict.fromkeys([*said, *video.notes]):
         print(note, file=sys.stderr)
     print(args.output)

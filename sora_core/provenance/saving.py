@@ -23,10 +23,12 @@ from ..about import NAME
 from ..errors import SoraError, expect
 from ..files import written_beside
 from ..media.origin import NONE, Digests, digest, digests_of
+from ..safety import gate
 from ..safety.policy import load_policy, policy_in_force
 from .credentials.history import History
 from .credentials.keys import Signer, config_folder, load_signer, user_pair
 from .credentials.sign import check_signer, library, sign
+from .credentials.stamp import StampError
 from .labels.laws import Labels, labels_of, new_identifier
 
 WATERMARK_KEY = "SORA_WATERMARK_KEY"
@@ -41,7 +43,9 @@ class Saving:
     required: bool = False  # whether a file without credentials is worse than none
     mark: int | None = None  # payload of the watermark, 32 bits; None for no watermark
     include_prompt: bool = False
+    time_stamp: str = ""  # address of a time stamp authority, "" for none
     notes: list[str] = field(default_factory=list)  # what a person should know, one sentence each
+    lacking: list[str] = field(default_factory=list)  # those of the notes that say what the file did not get
     labels: Labels = field(default_factory=Labels)  # what laws ask for
     own: Digests = NONE  # of the frames that are a user's, see `keep`
     settled: bool = field(default=False, init=False)  # whether the file that was sealed needs no further mark
@@ -72,7 +76,7 @@ class Saving:
         for piece in frames:
             if min(piece.shape[1:3]) < SMALLEST_SIDE:
                 self._lacks_mark(f"frames of less than {SMALLEST_SIDE} pixels a side cannot carry it")
-                self.notes.append(f"No watermark: frames of less than {SMALLEST_SIDE} pixels a side cannot carry it.")
+                self._lacks(f"No watermark: frames of less than {SMALLEST_SIDE} pixels a side cannot carry it.")
                 yield piece
                 yield from frames
                 return
@@ -126,28 +130,54 @@ class Saving:
         self.settled = not self.history.generated or mark is not None or (self.mark is not None and known and not here)
         if mark is None and here:
             self._lacks_mark("it cannot be read in the file: its frames are too few, too plain or too compressed")
-            self.notes.append(
+            self._lacks(
                 "The watermark cannot be read in the file, so its credentials state none: its frames are too few, too "
                 "plain or too strongly compressed."
             )
+        try:
+            self._sign(path, title, mark, self.time_stamp)
+        except StampError as error:
+            # Nobody loses a signature because an authority is down. That there is no stamp can be seen in the file.
+            self._lacks(f"No time stamp: {error}")
+            self._try(path, title, mark)
+        except SoraError as error:
+            self._unsigned(error)
+
+    def _try(self, path: Path, title: str, mark: int | None) -> None:
+        try:
+            self._sign(path, title, mark, "")
+        except SoraError as error:
+            self._unsigned(error)
+
+    def _sign(self, path: Path, title: str, mark: int | None, time_stamp: str) -> None:
         if self.signer is None:
             return
-        try:
-            with written_beside(path) as part:
-                sign(
-                    path,
-                    part,
-                    self.history,
-                    self.signer,
-                    title=title,
-                    mark=mark,
-                    include_prompt=self.include_prompt,
-                    labels=self.labels.assertion(),
-                )
-        except SoraError as error:
-            if self.required:
-                raise
-            self.notes.append(f"Not signed: {error}")
+        with written_beside(path) as part:
+            sign(
+                path,
+                part,
+                self.history,
+                self.signer,
+                title=title,
+                mark=mark,
+                include_prompt=self.include_prompt,
+                labels=self.labels.assertion(),
+                time_stamp=time_stamp,
+            )
+
+    def _unsigned(self, error: SoraError) -> None:
+        if self.required:
+            raise error
+        self._lacks(f"Not signed: {error}")
+
+    def _lacks(self, note: str) -> None:
+        self.notes.append(note)
+        self.lacking.append(note)
+
+    def tell(self) -> None:
+        """Say what the file did not get, to whoever listens (`safety.gate.noting`), or else in the log."""
+        for note in dict.fromkeys(self.lacking):
+            gate.tell(note)
 
     def _lacks_mark(self, why: str) -> None:
         """Raise SoraError where a law asks for the watermark that a file cannot have."""
@@ -183,6 +213,7 @@ def plan(
         history,
         required=chosen.c2pa == "required" or labels.signed,
         include_prompt=chosen.include_prompt,
+        time_stamp=chosen.time_stamp,
         labels=labels,
     )
     if chosen.c2pa != "off":
@@ -190,7 +221,7 @@ def plan(
     # What no model made has no business with a mark that says so.
     if chosen.watermark and history.generated:
         saving.mark = payload(history)
-    saving.notes += labels.notes()
+    saving.notes += labels.notes(stamped=bool(chosen.time_stamp))
     return saving
 
 
@@ -217,8 +248,13 @@ def _choose_signer(saving: Saving) -> None:
         # Whoever has set up a certificate counts on it. Without one, an unsigned file is better than none.
         if saving.required or user_pair() is not None:
             raise
-        saving.notes.append(f"Not signed: {error}")
+        saving._lacks(f"Not signed: {error}")
         return
+    if saving.signer.exposed is not None:
+        saving.notes.append(
+            f"Others on this machine can read the key {saving.signer.exposed}, and sign in its name: take their rights "
+            "from it (chmod 600)."
+        )
     if saving.signer.self_made:
         saving.notes.append(
             "Signed with this machine's own certificate, which verifiers call untrusted: it shows whether the file was "

@@ -66,7 +66,8 @@ def noting(notes: list[str] | None) -> Iterator[None]:
         _notes.reset(token)
 
 
-def _tell(message: str) -> None:
+def tell(message: str) -> None:
+    """Add to the notes of the block around, see `noting`; log it where nobody listens."""
     notes = _notes.get()
     if notes is None:
         log.warning(message)
@@ -112,7 +113,7 @@ def check_text(text: str, negatives: Negatives | None = None) -> None:
     else:
         reports = [check_prompt(text, policy)]
     for message in require_allowed(reports, policy.prompt.action):
-        _tell(message)
+        tell(message)
 
 
 # -- frames --------------------------------------------------------------------------------------------------
@@ -150,7 +151,7 @@ def _new_report(found: FrameChecker) -> FrameReport:
 
 def _tell_concealed(report: FrameReport) -> None:
     if report.findings:
-        _tell(report.message())
+        tell(report.message())
 
 
 def check_pieces(pieces: Iterable) -> None:

@@ -66,6 +66,7 @@ class ProvenancePolicy:
     c2pa: str = "on"  # signed when a key can be had; or "off", or "required" (no file without a signature)
     watermark: bool = True  # in the pixels of what was generated
     include_prompt: bool = False  # in the credentials
+    time_stamp: str = ""  # address of an authority (RFC 3161) that is asked when a file was signed, "" for none
     label: tuple[str, ...] = ()  # laws whose labels are written: keys of LAWS
     visible_label: bool = False  # AI生成 on the opening frames; for "cn" alone
     provider: str = ""  # whom labels name as the one who provides the content, "" for this program
@@ -298,6 +299,9 @@ def _checked(policy: Policy) -> Policy:
         expect(action in actions, f"Policy: {section}.action is {action!r}: use {', '.join(actions)}.")
     c2pa = policy.provenance.c2pa
     expect(c2pa in ("off", "on", "required"), f"Policy: provenance.c2pa is {c2pa!r}: use off, on or required.")
+    stamp = policy.provenance.time_stamp
+    known = not stamp or stamp.startswith(("http://", "https://"))
+    expect(known, f"Policy: provenance.time_stamp is {stamp!r}: use the http address of an authority, or none.")
     _check_labels(policy.provenance)
     classifier = policy.prompt.classifier
     known = classifier == "builtin" or classifier.startswith(("transformers:", "http://", "https://"))

@@ -54,14 +54,15 @@ class Labels:
         return "eu" in self.laws
 
     def notes(self, *, stamped: bool = False) -> Iterator[str]:
-        """Yield what a person should know. stamped: whether a time-stamp authority signs the time."""
+        """Yield what a person should know. stamped: whether an authority is asked to stamp the time."""
         if "cn" in self.laws:
             shown = f", the visible label on the first {frames_labelled(1)} seconds" if self.visible else ""
             by = "" if self.provider else f"; it names {self._producer()} as producer: set provenance.provider to yours"
             yield f"Labelled for China (GB 45438-2025): AIGC metadata{shown}{by}."
         if "eu" in self.laws:
-            time = "time-stamped" if stamped else "not time-stamped: the policy names no authority"
-            yield f"Labelled for the EU (AI Act, Article 50): signed metadata ({time}) and a watermark."
+            # An authority that gives none has a note of its own.
+            time = "" if stamped else " (not time-stamped: the policy names no authority)"
+            yield f"Labelled for the EU (AI Act, Article 50): signed metadata{time} and a watermark."
         if "ca" in self.laws:
             yield "Labelled for California (SB 942): provider, system, time and number, in the signed metadata."
 
