@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import os
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +16,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..about import NAME
 from ..errors import SoraError
 from ..files import written_beside
 from ..media.origin import NONE, Digests, digest, digests_of
@@ -28,8 +25,7 @@ from .credentials.history import History
 from .credentials.keys import Signer, config_folder, load_signer, user_pair
 from .credentials.sign import check_signer, library, sign
 from .credentials.stamp import StampError
-
-WATERMARK_KEY = "SORA_WATERMARK_KEY"
+from .watermark.secret import about_key, watermark_key
 
 
 @dataclass
@@ -185,22 +181,12 @@ def plan(
         _choose_signer(saving)
     # What no model made has no business with a mark that says so.
     if chosen.watermark and history.generated:
+        from .watermark.payloads import payload
+
         saving.mark = payload(history)
+        about = about_key()
+        saving.notes += [] if about is None else [about]
     return saving
-
-
-def payload(history: History) -> int:
-    """Return the watermark's 32 bits, which name the model: the start of its weights' hash, or else one of its name."""
-    model = history.models[0] if history.models else None
-    digest = model.sha256() if model is not None else None
-    if digest is not None:
-        return int(digest[:8], 16)
-    return zlib.crc32((model.name if model is not None else NAME).encode())
-
-
-def watermark_key() -> str | None:
-    """Return the secret of the user's own watermarks, from SORA_WATERMARK_KEY; None for the key that all know."""
-    return os.environ.get(WATERMARK_KEY) or None
 
 
 def _choose_signer(saving: Saving) -> None:
