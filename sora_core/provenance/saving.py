@@ -41,6 +41,8 @@ class Saving:
     notes: list[str] = field(default_factory=list)  # what a person should know, one sentence each
     lacking: list[str] = field(default_factory=list)  # those of the notes that say what the file did not get
     own: Digests = NONE  # of the frames that are a user's, see `keep`
+    signed_note: str = ""  # what is said where the file was signed, "" for nothing
+    marked_note: str = ""  # the same of the mark
     settled: bool = field(default=False, init=False)  # whether the file that was sealed needs no further mark
     _marked: list[bool] = field(default_factory=list, init=False)  # of each frame of the file: whether it got the mark
     _size: tuple[int, int] = field(default=(0, 0), init=False)  # of the marked frames: height and width
@@ -61,6 +63,7 @@ class Saving:
         embed = Embedder(self.mark, watermark_key())
         for piece in frames:
             if min(piece.shape[1:3]) < SMALLEST_SIDE:
+                self._unsay(self.marked_note)
                 self._lacks(f"No watermark: frames of less than {SMALLEST_SIDE} pixels a side cannot carry it.")
                 yield piece
                 yield from frames
@@ -102,9 +105,12 @@ class Saving:
         # A mark that is stated and not there would be a false statement: so it is read from what was written.
         # What was copied, or is of a file that was saved before, may have it already.
         here, known = any(self._marked), bool(self._marked)
+        if known and not here:
+            self._unsay(self.marked_note)  # all frames are a user's own
         mark = self.mark if self._read_back(path, self._marked if here else None) else None
         self.settled = not self.history.generated or mark is not None or (self.mark is not None and known and not here)
         if mark is None and here:
+            self._unsay(self.marked_note)
             self._lacks(
                 "The watermark cannot be read in the file, so its credentials state none: its frames are too few, too "
                 "plain or too strongly compressed."
@@ -142,7 +148,12 @@ class Saving:
     def _unsigned(self, error: SoraError) -> None:
         if self.required:
             raise error
+        self._unsay(self.signed_note)
         self._lacks(f"Not signed: {error}")
+
+    def _unsay(self, note: str) -> None:
+        if note in self.notes:
+            self.notes.remove(note)
 
     def _lacks(self, note: str) -> None:
         self.notes.append(note)
@@ -184,8 +195,8 @@ def plan(
         from .watermark.payloads import payload
 
         saving.mark = payload(history)
-        about = about_key()
-        saving.notes += [] if about is None else [about]
+        saving.marked_note = about_key() or ""
+        saving.notes += [saving.marked_note] if saving.marked_note else []
     return saving
 
 
@@ -206,13 +217,14 @@ def _choose_signer(saving: Saving) -> None:
             "from it (chmod 600)."
         )
     if saving.signer.self_made:
-        saving.notes.append(
+        saving.signed_note = (
             "Signed with this machine's own certificate, which verifiers call untrusted: it shows whether the file was "
             f"changed, not who made it. Yours would lie in {config_folder()}."
         )
     else:
         _check_once(saving.signer)
-        saving.notes.append(f"Signed by {saving.signer.name}.")
+        saving.signed_note = f"Signed by {saving.signer.name}."
+    saving.notes.append(saving.signed_note)
 
 
 @functools.lru_cache(8)  # the check signs a picture, and a plan is made for every file
