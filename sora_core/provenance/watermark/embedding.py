@@ -21,7 +21,7 @@ The false-positive rate is a bound, not an estimate. Let y in R^n be the project
 the video alone, and S = <c, y> / |y| for signs c. If the video was made without the key, the signs of any one payload
 are independent fair coins, and by Hoeffding's inequality (J. Am. Stat. Assoc. 58, 1963, theorem 2, for sums of signs)
 P(S >= t) <= exp(-t^2 / 2), whatever the picture shows. The detector takes the best of all payloads m and of all
-alignments h, with shares v_m and w_h that each sum to 1 (`reading.SHARES`: a quarter for "not moved"; half for the few
+alignments h, with shares v_m and w_h that each sum to 1 (`reading.SHARES`: most for "not moved"; a tenth for the few
 payloads that are looked for by name, the rest in equal parts for all 2^32); so by the union bound
 
     p = min over m and h of exp(-S_mh^2 / 2) / (v_m w_h)

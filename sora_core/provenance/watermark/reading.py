@@ -33,8 +33,8 @@ MOST_READ = 256  # frames in which a mark is looked for that was just put there
 DARK = 24  # luminance (8-bit units) that black bars never exceed, whatever codec they went through
 
 # How the probability of a false alarm is shared out, see the head of `.embedding`.
-SHARE_OF_KNOWN = 0.5  # to the payloads that are looked for by name; the rest to all others
-SHARES = {"rest": 0.25, "boxed": 0.125, "stretched": 0.125, "turned": 0.125, "moved": 0.375}
+SHARE_OF_KNOWN = 0.1  # to the payloads that are looked for by name; the rest to all others, who have none to spare
+SHARES = {"rest": 0.4, "boxed": 0.1, "stretched": 0.1, "turned": 0.1, "moved": 0.3}
 
 
 class Place(NamedTuple):
