@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import os
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -19,7 +17,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..about import NAME
 from ..errors import SoraError, expect
 from ..files import written_beside
 from ..media.origin import NONE, Digests, digest, digests_of
@@ -30,8 +27,7 @@ from .credentials.keys import Signer, config_folder, load_signer, user_pair
 from .credentials.sign import check_signer, library, sign
 from .credentials.stamp import StampError
 from .labels.laws import Labels, labels_of, new_identifier
-
-WATERMARK_KEY = "SORA_WATERMARK_KEY"
+from .watermark.secret import about_key, watermark_key
 
 
 @dataclass
@@ -48,6 +44,8 @@ class Saving:
     lacking: list[str] = field(default_factory=list)  # those of the notes that say what the file did not get
     labels: Labels = field(default_factory=Labels)  # what laws ask for
     own: Digests = NONE  # of the frames that are a user's, see `keep`
+    signed_note: str = ""  # what is said where the file was signed, "" for nothing
+    marked_note: str = ""  # the same of the mark
     settled: bool = field(default=False, init=False)  # whether the file that was sealed needs no further mark
     _marked: list[bool] = field(default_factory=list, init=False)  # of each frame of the file: whether it got the mark
     _size: tuple[int, int] = field(default=(0, 0), init=False)  # of the marked frames: height and width
@@ -76,6 +74,7 @@ class Saving:
         for piece in frames:
             if min(piece.shape[1:3]) < SMALLEST_SIDE:
                 self._lacks_mark(f"frames of less than {SMALLEST_SIDE} pixels a side cannot carry it")
+                self._unsay(self.marked_note)
                 self._lacks(f"No watermark: frames of less than {SMALLEST_SIDE} pixels a side cannot carry it.")
                 yield piece
                 yield from frames
@@ -126,10 +125,13 @@ class Saving:
         # A mark that is stated and not there would be a false statement: so it is read from what was written.
         # What was copied, or is of a file that was saved before, may have it already.
         here, known = any(self._marked), bool(self._marked)
+        if known and not here:
+            self._unsay(self.marked_note)  # all frames are a user's own
         mark = self.mark if self._read_back(path, self._marked if here else None) else None
         self.settled = not self.history.generated or mark is not None or (self.mark is not None and known and not here)
         if mark is None and here:
             self._lacks_mark("it cannot be read in the file: its frames are too few, too plain or too compressed")
+            self._unsay(self.marked_note)
             self._lacks(
                 "The watermark cannot be read in the file, so its credentials state none: its frames are too few, too "
                 "plain or too strongly compressed."
@@ -168,7 +170,12 @@ class Saving:
     def _unsigned(self, error: SoraError) -> None:
         if self.required:
             raise error
+        self._unsay(self.signed_note)
         self._lacks(f"Not signed: {error}")
+
+    def _unsay(self, note: str) -> None:
+        if note in self.notes:
+            self.notes.remove(note)
 
     def _lacks(self, note: str) -> None:
         self.notes.append(note)
@@ -220,23 +227,13 @@ def plan(
         _choose_signer(saving)
     # What no model made has no business with a mark that says so.
     if chosen.watermark and history.generated:
+        from .watermark.payloads import payload
+
         saving.mark = payload(history)
+        saving.marked_note = about_key() or ""
+        saving.notes += [saving.marked_note] if saving.marked_note else []
     saving.notes += labels.notes(stamped=bool(chosen.time_stamp))
     return saving
-
-
-def payload(history: History) -> int:
-    """Return the watermark's 32 bits, which name the model: the start of its weights' hash, or else one of its name."""
-    model = history.models[0] if history.models else None
-    digest = model.sha256() if model is not None else None
-    if digest is not None:
-        return int(digest[:8], 16)
-    return zlib.crc32((model.name if model is not None else NAME).encode())
-
-
-def watermark_key() -> str | None:
-    """Return the secret of the user's own watermarks, from SORA_WATERMARK_KEY; None for the key that all know."""
-    return os.environ.get(WATERMARK_KEY) or None
 
 
 def _choose_signer(saving: Saving) -> None:
@@ -256,13 +253,14 @@ def _choose_signer(saving: Saving) -> None:
             "from it (chmod 600)."
         )
     if saving.signer.self_made:
-        saving.notes.append(
+        saving.signed_note = (
             "Signed with this machine's own certificate, which verifiers call untrusted: it shows whether the file was "
             f"changed, not who made it. Yours would lie in {config_folder()}."
         )
     else:
         _check_once(saving.signer)
-        saving.notes.append(f"Signed by {saving.signer.name}.")
+        saving.signed_note = f"Signed by {saving.signer.name}."
+    saving.notes.append(saving.signed_note)
 
 
 @functools.lru_cache(8)  # the check signs a picture, and a plan is made for every file

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -299,6 +300,18 @@ def test_what_was_saved_with_its_mark_is_not_marked_twice(host):
     files = {file.name.split("_")[0]: file for file in host.run(graph).files}
     marks = {name: (detect(iter_frames(file)).found, stated(file)) for name, file in files.items()}
     assert marks == {"first": (False, False), "out": (True, True), "copy": (True, True)}
+
+
+def test_a_locked_policy_that_looks_at_every_frame_changes_none_of_it(host):
+    drawn = Drawn(random.Random(3))
+    drawn.images = drawn.images[1:2]  # the user's own
+    drawn.extend()
+    truth = drawn.save()
+    with in_force(replace(load_policy(), locked=True)):
+        (file,) = host.run(drawn.graph).files
+    frames = torch.from_numpy(np.stack(list(iter_frames(file))))
+    assert sorted(set(truth)) == [False, True] and stated(file)
+    assert detect(frames[torch.tensor(truth)]).found and not detect(frames[~torch.tensor(truth)]).found
 
 
 def test_a_preview_is_no_file_of_the_users(host):

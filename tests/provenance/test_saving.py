@@ -15,6 +15,7 @@ from provenance_support import clip
 
 from sora_core.cli import main
 from sora_core.errors import SoraError
+from sora_core.media.origin import from_file
 from sora_core.media.write import write_video
 from sora_core.provenance import History, plan
 from sora_core.provenance.credentials.verify import verify
@@ -61,7 +62,7 @@ def test_a_full_disk_is_called_one(tmp_path):
     told = subprocess.run(code, capture_output=True, text=True, env=os.environ, check=True).stdout
     note = "The credentials of full.mp4 could not be written (the disk is full): free some space or use another folder."
     assert f"Not signed: {note}" in told and f"refused: {note.replace('full.mp4', 'none.mp4')}" in told
-    assert "certificate of" not in told
+    assert "certificate of" not in told and "Signed with" not in told
     assert verify(tmp_path / "full.mp4").state == "none" and not (tmp_path / "none.mp4").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bare.mp4", "full.mp4"]
 
@@ -126,3 +127,11 @@ def test_a_mark_that_a_file_cannot_carry_is_said(tmp_path):
     saving = plan(History())
     write_video(tmp_path / "a.mp4", clip(2), 8, crf=51, saving=saving)
     assert [note.split(",")[0] for note in saving.lacking] == ["The watermark cannot be read in the file"]
+    assert not any("Marked with" in note for note in saving.notes)
+
+
+def test_a_mark_is_not_said_where_all_frames_are_the_users(tmp_path):
+    saving = plan(History())
+    assert any("Marked with" in note for note in saving.notes)
+    write_video(tmp_path / "a.mp4", from_file(clip(2)), 8, saving=saving)
+    assert not any("Marked with" in note for note in saving.notes) and not saving.lacking

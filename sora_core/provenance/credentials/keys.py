@@ -147,7 +147,7 @@ def read_signer(certificate: Path, key: Path, *, self_made: bool = False) -> Sig
         algorithm,
         str(names[0].value) if names else leaf.subject.rfc4514_string(),
         self_made,
-        key if _is_exposed(key) else None,
+        key if is_exposed(key) else None,
     )
 
 
@@ -236,7 +236,7 @@ def _read(path: Path, what: str) -> bytes:
         raise SoraError(f"The {what} file {path} cannot be read ({error.strerror}): check its rights.") from error
 
 
-def _is_exposed(key: Path) -> bool:
+def is_exposed(key: Path) -> bool:
     """Tell whether others than its owner can read a key's file. Windows has other rights, which are not looked at."""
     return sys.platform != "win32" and bool(key.stat().st_mode & 0o077)
 
