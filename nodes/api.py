@@ -59,8 +59,10 @@ def said(check: Any, *values: Any) -> bool | str:
     return True
 
 
-def saved_video(cls: type[io.ComfyNode], path: Any, subfolder: str, notes: list[str]) -> io.NodeOutput:
+def saved_video(cls: type[io.ComfyNode], path: Any, subfolder: str, saving: Any, notes: list[str]) -> io.NodeOutput:
     """Return a written video: the file on the VIDEO socket and a preview of it. The notes become the node's text."""
+    from sora_core.media.origin import own_video
+
     # The stand-in's videos need torch, so this is imported when one is made.
     try:
         from comfy_api.latest import InputImpl
@@ -69,7 +71,8 @@ def saved_video(cls: type[io.ComfyNode], path: Any, subfolder: str, notes: list[
     if notes:
         desk().show_text(cls.hidden.unique_id, "\n".join(notes))
     shown = ui.PreviewVideo([ui.SavedResult(path.name, subfolder, io.FolderType.output)])
-    return io.NodeOutput(InputImpl.VideoFromFile(str(path)), ui=shown)
+    # What has its mark needs no second one, which would add to the first and be seen.
+    return io.NodeOutput(own_video(InputImpl.VideoFromFile(str(path)), saving.settled), ui=shown)
 
 
 def either(name: str, tooltip: str) -> io.Input:

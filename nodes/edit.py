@@ -9,6 +9,7 @@ from .api import engine, essential, io, note, said
 from .inputs import (
     edit_outputs,
     fps_input,
+    from_files,
     made_latent_input,
     seconds_input,
     size_inputs,
@@ -35,7 +36,7 @@ def edit_schema(node: str, name: str, *, outputs: list[io.Output] | None = None,
         display_name=name,
         category="Sora/edit",
         outputs=edit_outputs() if outputs is None else outputs,
-        hidden=[io.Hidden.unique_id],
+        hidden=[io.Hidden.unique_id, io.Hidden.prompt],
         **more,
     )
 
@@ -87,10 +88,10 @@ class SoraImageToVideo(io.ComfyNode):
         from sora_core.pipeline.editing import animate
 
         # Of a batch the first picture only: each place in the video takes one.
-        images = {{"first": 0, "last": -1, "frame": frame}[position]: image[:1]}
+        images = {{"first": 0, "last": -1, "frame": frame}[position]: from_files(cls, "image", image)}
         if last_image is not None:
             expect(position != "last", "position is last, and there is a last_image: use first for this picture.")
-            images[-1] = last_image[:1]
+            images[-1] = from_files(cls, "last_image", last_image)
         edit = animate(engine(), vae, images, seconds=seconds, fps=fps, size=wanted_size(width, height))
         return edited(cls, edit, float(fps))
 
@@ -104,6 +105,7 @@ class EditsVideo(io.ComfyNode):
     def execute(
         cls, video: Any, vae: Any, fps: float, width: int, height: int, latent: Any = None, **how: Any
     ) -> io.NodeOutput:
+        video = from_files(cls, "video", video)
         edit = cls.edit(vae, taken(video, vae, fps, wanted_size(width, height), latent), **how)
         return edited(cls, edit, edit.fps, edit.audio)
 
@@ -214,6 +216,7 @@ class SoraConnect(io.ComfyNode):
     ) -> io.NodeOutput:
         from sora_core.pipeline.editing import connect
 
+        first, second = from_files(cls, "first", first), from_files(cls, "second", second)
         a = taken(first, vae, fps, wanted_size(width, height))
         # The first decides, also where 0 keeps its own: two sizes or rates cannot stand in one latent.
         b = taken(second, vae, a.fps, (a.frames.shape[2], a.frames.shape[1]))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sora_core.diffusion import MAX_SEED
 from sora_core.media.sizes import MAX_SIDE
 
-from .api import engine, io
+from .api import desk, engine, io
 
 if TYPE_CHECKING:
     from sora_core.diffusion.samplers.spec import SamplerOption
@@ -119,6 +119,15 @@ def made_latent_input() -> io.Input:
         optional=True,
         tooltip="What the video was decoded from, if it was just made: handed over, not encoded again.",
     )
+
+
+def from_files(cls: type[io.ComfyNode], name: str, value: Any) -> Any:
+    """Return what the input `name` got, a VIDEO or an IMAGE, noted as a user's own where the host knows that it is."""
+    if value is None or not desk().shows_files(cls.hidden, name):
+        return value
+    from sora_core.media.origin import from_file, own_video
+
+    return own_video(value) if hasattr(value, "get_components") else from_file(value)
 
 
 def taken(video: Any, vae: Any, fps: float, size: tuple[int, int] | None, latent: Any = None) -> Clip:

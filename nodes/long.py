@@ -9,6 +9,7 @@ from .inputs import (
     cfg_input,
     chosen,
     fps_input,
+    from_files,
     made_latent_input,
     sampler_input,
     scheduler_input,
@@ -159,6 +160,7 @@ class SoraLongVideo(io.ComfyNode):
         from sora_core.tasks.storyboard import MAX_LONG_SHOTS, parse_storyboard
 
         name, options = chosen(sampler)
+        video = from_files(cls, "video", video)
         given = None if video is None else taken(video, vae, fps, (width, height) if width else None, latent)
         plan = plan_long(
             engine(),
@@ -194,7 +196,7 @@ def _rendered(cls: type[io.ComfyNode], plan: LongPlan, prefix: str) -> io.NodeOu
             progress=lambda done: desk().show_text(cls.hidden.unique_id, str(done)),
             metadata=desk().metadata(cls.hidden),
         )
-    return saved_video(cls, path, subfolder, [*plan.notes, *saving.notes])
+    return saved_video(cls, path, subfolder, saving, [*plan.notes, *saving.notes])
 
 
 NODES = [SoraLongVideo]

@@ -103,7 +103,7 @@ class SoraSaveVideo(io.ComfyNode):
         path, subfolder = desk().output_path(filename_prefix, ".mp4", images.shape[2], images.shape[1])
         tags = desk().metadata(cls.hidden) if keep_workflow else {}
         write_video(path, images, fps, metadata=tags, crf=crf, audio=audio, saving=saving)
-        return saved_video(cls, path, subfolder, saving.notes)
+        return saved_video(cls, path, subfolder, saving, saving.notes)
 
 
 def _choice(name: str, tooltip: str) -> io.Input:

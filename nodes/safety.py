@@ -170,7 +170,7 @@ class SoraDetect(io.ComfyNode):
 
         from sora_core.provenance.detector.detect import detect_file, detect_frames
         from sora_core.provenance.detector.plot import draw_frames
-        from sora_core.provenance.saving import watermark_key
+        from sora_core.provenance.watermark.secret import watermark_key
 
         # A whole file has credentials to read; frames have the watermark and the look only.
         path, frames, _ = watched(video, images)

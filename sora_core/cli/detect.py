@@ -1,4 +1,4 @@
-"""`sora detect FILE`: was this video made here? Credentials first, then the watermark, then the classifier."""
+"""`sora detect FILE`: was this video made here? What credentials, watermark and looks say, and what that proves."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--key",
         metavar="SECRET",
-        help="the watermark's key (default: SORA_WATERMARK_KEY, or else the key that everybody knows)",
+        help="the watermark's key (default: SORA_WATERMARK_KEY, or `sora key`'s; then the key that everybody knows)",
     )
     parser.add_argument("--trust", type=Path, metavar="PEM", help="certificates whose signatures are trusted")
     parser.add_argument(
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     from ..files import ensure_writable, written_beside
     from ..provenance.detector.classifier import WEIGHTS
     from ..provenance.detector.detect import detect_file
-    from ..provenance.saving import watermark_key
+    from ..provenance.watermark.secret import watermark_key
 
     if args.plot is not None:
         expect(args.plot.suffix.lower() == ".png", f"The plot {str(args.plot)!r} is not a png: end its name in .png.")

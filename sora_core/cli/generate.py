@@ -87,6 +87,7 @@ def _generate(args: argparse.Namespace, said: list[str]) -> int:
     from ..loading.lora import parse_lora
     from ..pipeline import load
     from ..provenance import History, plan
+    from ..safety import gate
 
     prompt = expanded(args) if args.expand or args.language_model else args.prompt
     saving = {
@@ -94,16 +95,19 @@ def _generate(args: argparse.Namespace, said: list[str]) -> int:
         "watermark": False if args.no_watermark else None,
         "include_prompt": args.include_prompt or None,
     }
-    plan(History(), **saving)  # What cannot be signed is said before the work.
+    # What cannot be signed, or has no room for a label, is said before the work.
+    planned = plan(History(), **saving)
     options = {name: getattr(args, name) for name in PASSED_ON if getattr(args, name) is not None}
     if args.size:
         options["width"], options["height"] = args.size
+        planned.labels.check_size(*args.size)
     pipe = load(args.model) if args.model else load()
     for given in [*args.lora, *([FAST] if args.fast else [])]:
         pipe = pipe.with_lora(*parse_lora(given))
     with _StepBar() as bar:
         video = pipe.generate(prompt, progress=bar, **options)
-    video.save(args.output, **saving)
+    with gate.noting(said):
+        video.save(args.output, **saving)
     for note in dict.fromkeys([*said, *video.notes]):
         print(note, file=sys.stderr)
     print(args.output)

@@ -28,6 +28,7 @@ COMMANDS = {
     "check": "say whether the policy allows a prompt, or each of a file",
     "verify": "say who signed a file, how it was made, and what was changed since",
     "detect": "say whether a video was made here: by its credentials, its watermark, its looks",
+    "key": "make a key of your own for the watermark",
     "train": "train a model (vae, dit, latents, observer, prompts, detector)",
 }
 

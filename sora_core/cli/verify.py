@@ -1,7 +1,8 @@
 """`sora verify FILE`: who signed it, how it was made, and what was changed since.
 
-Exit codes, the worst of all files: 0 intact, 1 not there or no media file, 2 wrong usage, 3 tampered with or with
-broken credentials, 4 without credentials, 5 intact but signed by nobody who is trusted (with --trust only).
+Exit codes, the worst of all files: 0 intact, whatever became of the certificate since, 1 not there or no media file, 2
+wrong usage, 3 tampered with or with credentials that cannot be read, 4 without credentials or with some elsewhere, 5
+intact but signed by nobody who is trusted, or whose certificate has expired (with --trust only).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 from ..errors import SoraError
 from ..words import printable
 
-CODES = {"intact": 0, "tampered": 3, "broken": 3, "none": 4}
+CODES = {"intact": 0, "expired": 0, "tampered": 3, "broken": 3, "none": 4, "elsewhere": 4}
 UNTRUSTED = 5
 # The worst of several files decides: one that cannot be read first, as nothing is known of it.
 BAD_FIRST = (1, 3, 4, UNTRUSTED, 0)
@@ -31,8 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object a file")
     parser.epilog = (
-        "Exit codes: 0 intact, 1 not there or no media file, 3 tampered with or broken credentials, 4 without "
-        "credentials, 5 not signed by anybody in --trust."
+        "Exit codes: 0 intact, 1 not there or no media file, 3 tampered with or credentials that cannot be read, 4 "
+        "without credentials or with some that are kept elsewhere, 5 not signed by anybody in --trust with a "
+        "certificate that is still valid."
     )
 
 

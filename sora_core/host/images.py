@@ -12,6 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from ..errors import expect
 from ..files import written_beside
+from ..media.origin import from_file
 from ..media.stills import read_layers
 from ..safety.gate import check_frames
 from .desk.desk import metadata_of
@@ -32,16 +33,20 @@ def save_pngs(
         images.ndim == 4 and images.shape[-1] in (1, 3, 4),
         f"Expected images of shape [B,H,W,3], got {list(images.shape)}.",
     )
-    images = check_frames(images)
+    given, images = images, check_frames(images)
     saving = saving_of(hidden) if kind == "output" else None
-    info = PngInfo()
-    for key, value in metadata_of(hidden).items():
-        info.add_text(key, value)
+    if saving is not None:
+        saving.keep(given)
     saved = []
     for image in images:
         height, width = image.shape[:2]
         if saving is not None and image.shape[-1] >= 3:
             (image,) = next(saving.marked([image[None].float()]))
+        info = PngInfo()
+        for key, value in metadata_of(hidden).items():
+            info.add_text(key, value)
+        if saving is not None and (packet := saving.next_label()) is not None:
+            info.add_itxt("XML:com.adobe.xmp", packet)
         path, subfolder = current().next_file(prefix, ".png", kind, width, height)
         pixels = (image.detach().float().cpu().clamp(0, 1).numpy() * 255).round().astype(np.uint8)
         picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
@@ -55,11 +60,12 @@ def save_pngs(
     return saved
 
 
-def load_image(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
+def load_image(path: Path, own: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
     """Read a picture as `[T,H,W,3]` float 0..1 and its mask `[T,H,W]`, 1 where it is transparent.
 
     T is 1, or the frames of a picture that moves. A picture that knows no transparency gets empty masks of 64x64, as in
-    ComfyUI. Raises SoraError for files that are no picture, or too large a one.
+    ComfyUI. own: whether the file is a user's. Raises SoraError for files that are no picture, or too large a one.
     """
     colours, opacity = read_layers(path)
-    return colours, torch.zeros(colours.shape[0], 64, 64) if opacity is None else opacity.neg_().add_(1)
+    mask = torch.zeros(colours.shape[0], 64, 64) if opacity is None else opacity.neg_().add_(1)
+    return from_file(colours) if own else colours, mask

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import SoraError, expect
+from .origin import taken
 from .sizes import MAX_SIDE, check_pixels, check_size
 from .stills import flatten_alpha
 
@@ -60,6 +61,7 @@ def fit_frames(frames: Tensor, size: tuple[int, int] | None = None, multiple: in
         f"Frames have the shape [T,H,W,3], not {list(getattr(frames, 'shape', ()))}.",
     )
     expect(frames.shape[0] > 0, "There are no frames: connect a picture or a video.")
+    given = frames
     height, width = frames.shape[1:3]
     wide, high = fitted_size(width, height, size, multiple)
     check_pixels(frames.shape[0], wide, high)
@@ -74,7 +76,7 @@ def fit_frames(frames: Tensor, size: tuple[int, int] | None = None, multiple: in
         frames = _cover(frames, wide, high, scale)
         height, width = frames.shape[1:3]
     top, left = (height - high) // 2, (width - wide) // 2
-    return frames[:, top : top + high, left : left + wide].contiguous()
+    return taken(frames[:, top : top + high, left : left + wide].contiguous(), (given, None))
 
 
 def _as_float(frames: Tensor) -> Tensor:
@@ -130,7 +132,8 @@ def resample_frames(frames: Tensor, rate: float, fps: float) -> Tensor:
     if abs(rate - fps) < 1e-6:
         return frames
     picks = list(resample(((i / rate, i) for i in range(frames.shape[0])), fps, 1 / rate))
-    return frames[torch.tensor(picks)]
+    chosen = torch.tensor(picks)
+    return taken(frames[chosen], (frames, chosen))
 
 
 def cuts(frames: Tensor | np.ndarray, least: float = CUT_SHARE) -> list[int]:

@@ -45,8 +45,14 @@ class SavingSteps(Protocol):
 
     notes: list[str]  # what a person should know, one sentence each
 
-    def marked(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Yield the pieces `[t,H,W,3]` of a video with their watermark."""
+    def keep(self, frames: Any) -> None:
+        """Leave those of `frames` as they are that are known to be a user's own."""
+
+    def marked(self, frames: Iterable[Tensor], fps: float | Fraction | None = None) -> Iterator[Tensor]:
+        """Yield the pieces `[t,H,W,3]` of a video with their watermark and visible label."""
+
+    def tags(self) -> dict[str, str]:
+        """Return the tags that labels put into the file."""
 
     def seal(self, path: Path, title: str) -> None:
         """Put the credentials into the finished file `path`."""
@@ -92,15 +98,18 @@ def write_video(
         rate = frame_rate(fps)
         ensure_writable(path.parent)
         audio = audio if audio and audio["waveform"].shape[-1] else None
+        if saving is not None:
+            saving.keep(frames)
         pieces = _pieces(check_frames(frames))
-        pixels = _as_uint8_frames(pieces if saving is None else saving.marked(pieces))
+        pixels = _as_uint8_frames(pieces if saving is None else saving.marked(pieces, rate))
         # The first frame is made before the file: what cannot be written leaves nothing behind.
         first = next(pixels, None)
         if first is None:
             raise SoraError("There are no frames to write: the video is empty.")
         with written_beside(path) as part:
             try:
-                count = _encode(part, itertools.chain([first], pixels), rate, metadata or {}, crf, audio)
+                tags = {**(metadata or {}), **({} if saving is None else saving.tags())}
+                count = _encode(part, itertools.chain([first], pixels), rate, tags, crf, audio)
             except av.FFmpegError as error:
                 raise write_error(path, OSError(error.errno, error.strerror)) from error
             if saving is not None:
@@ -157,7 +166,8 @@ def _copied(source: Path, path: Path, metadata: dict[str, str], plan: CopyPlan, 
             written_beside(path) as part,
         ):
             with av.open(str(part), "w", format="mp4", options=CONTAINER) as made:
-                for key, value in {**without_graph(given.metadata), **metadata}.items():
+                labels = {} if saving is None else saving.tags()
+                for key, value in {**without_graph(given.metadata), **metadata, **labels}.items():
                     made.metadata[key] = value
                 heard = copy_packets(given, made, plan)
             if saving is not None:

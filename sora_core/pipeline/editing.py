@@ -7,7 +7,7 @@ Each function takes the user's clips as `sources.take_clip` gives them and a VAE
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
@@ -16,6 +16,7 @@ from .. import tasks
 from ..errors import expect
 from ..media.clips import Clip
 from ..media.frames import fit_frames
+from ..media.origin import NONE, Digests, digests_of
 from ..media.sizes import check_pixels, check_seconds, check_side, nearest_length, rounded_length
 from ..media.sound import join_audio
 from ..safety import gate
@@ -61,10 +62,20 @@ def codec_of(engine: Engine, vae: Any, window: int = TRAINED_LATENTS) -> VAECode
 
 
 def _edit(
-    codec: VAECodec, vae: Any, latent: Latent, fps: float, audio: Audio | None, notes: tuple[str, ...] = ()
+    codec: VAECodec,
+    vae: Any,
+    latent: Latent,
+    fps: float,
+    audio: Audio | None,
+    own: Digests,
+    notes: tuple[str, ...] = (),
 ) -> Edit:
-    """Make an `Edit`, whose LATENT knows its VAE: some models have to be told of the kept frames themselves."""
-    return Edit({**codec.space.mark(latent), VAE: vae}, fps, audio, notes)
+    """Make an `Edit`. own: of the frames that are a user's, among those that went in.
+
+    Its LATENT knows its VAE: some models have to be told of the kept frames themselves.
+    """
+    splice = replace(latent[tasks.SPLICE], own=own)
+    return Edit({**codec.space.mark(latent), tasks.SPLICE: splice, VAE: vae}, fps, audio, notes)
 
 
 def animate(
@@ -91,15 +102,17 @@ def animate(
         notes += rounded_length(seconds * fps, frames, fps, step, first)
     multiple = engine.latent_space(vae=vae).multiple
     stills: dict[int, Tensor] = {}
+    own = NONE
     for index, picture in images.items():
         given = open_still(picture)
-        still = fit_frames(given, size, multiple)[0]
+        fitted = fit_frames(given, size, multiple)
+        own, still = own | digests_of(fitted), fitted[0]
         if still.shape[:2] != given.shape[1:3]:
             notes.append(f"The picture at frame {index}: {_size(given[0])} to {_size(still)}.")
         size = size or (still.shape[1], still.shape[0])
         check_pixels(frames, *size)
         stills[index] = still
-    return _edit(codec, vae, tasks.animate(codec, stills, frames, fps), fps, None, tuple(notes))
+    return _edit(codec, vae, tasks.animate(codec, stills, frames, fps), fps, None, own, tuple(notes))
 
 
 def extend(
@@ -126,7 +139,7 @@ def extend(
     rest = splice.frames.shape[0] - lead - clip.frames.shape[0]
     parts = [(None, lead), (clip.audio, clip.frames.shape[0]), (None, rest)]
     audio = join_audio([(sound, count / clip.fps) for sound, count in parts])
-    return _edit(codec, vae, latent, clip.fps, audio, notes)
+    return _edit(codec, vae, latent, clip.fps, audio, digests_of(clip.frames), notes)
 
 
 def infill(
@@ -149,7 +162,7 @@ def infill(
         painted = region.reshape(-1, height, width, 1).float()
         region = fit_frames(painted, (wide, high), 1)[..., 0]
     latent = tasks.infill(codec, clip.frames, hidden, region, clip.fps)
-    return _edit(codec, vae, latent, clip.fps, clip.audio, notes)
+    return _edit(codec, vae, latent, clip.fps, clip.audio, digests_of(clip.frames), notes)
 
 
 def connect(
@@ -161,21 +174,22 @@ def connect(
     gap = int((~latent[tasks.SPLICE].keep).sum())
     parts = [(first.audio, first.frames.shape[0]), (None, gap), (second.audio, second.frames.shape[0])]
     audio = join_audio([(sound, count / first.fps) for sound, count in parts])
-    return _edit(codec, vae, latent, first.fps, audio, first.notes + second.notes)
+    own = digests_of(first.frames) | digests_of(second.frames)
+    return _edit(codec, vae, latent, first.fps, audio, own, first.notes + second.notes)
 
 
 def loop(engine: Engine, vae: Any, clip: Clip, seconds: float, *, window: int = TRAINED_LATENTS) -> Edit:
     """Make `seconds` that lead from the end of a clip back to its start."""
     codec = codec_of(engine, vae, window)
-    return _edit(
-        codec, vae, tasks.loop(codec, clip.frames, _new(seconds, clip), clip.fps), clip.fps, clip.audio, clip.notes
-    )
+    latent, own = tasks.loop(codec, clip.frames, _new(seconds, clip), clip.fps), digests_of(clip.frames)
+    return _edit(codec, vae, latent, clip.fps, clip.audio, own, clip.notes)
 
 
 def remix(engine: Engine, vae: Any, clip: Clip) -> Edit:
     """Encode a clip to be restyled: sampled with a denoise below 1 (SDEdit)."""
     codec = codec_of(engine, vae)
-    return _edit(codec, vae, tasks.remix(codec, clip.frames, clip.fps), clip.fps, clip.audio, clip.notes)
+    # Nothing of it is kept, so none of its frames can come back.
+    return _edit(codec, vae, tasks.remix(codec, clip.frames, clip.fps), clip.fps, clip.audio, NONE, clip.notes)
 
 
 def latent_of(codec: VAECodec, clip: Clip) -> Tensor | None:

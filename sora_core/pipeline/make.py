@@ -18,6 +18,7 @@ from ..errors import expect
 from ..latents.patches import Patches, map_latents
 from ..latents.space import LatentSpace
 from ..latents.streams import is_nested
+from ..media.origin import digests_of, passed_on
 from ..media.sizes import check_pixels
 from ..safety import gate
 from ..tasks.finish.splice import SPLICE, finish
@@ -239,7 +240,7 @@ def make_video(
             engine, loaded.model, latent, prompts.positive, prompts.negative, how, note=said.append, reuse=reuse
         )
     decoded = decode_video(engine, loaded.vae, made)
-    frames = gate.check_frames(decoded)
+    frames = passed_on(gate.check_frames(decoded), digests_of(decoded))
     # Of a loop, say, the latent shows the end before the start: it cannot be handed over as the video's.
     splice = latent.get(SPLICE)
     faithful = torch.equal(frames, decoded) and (splice is None or splice.whole)

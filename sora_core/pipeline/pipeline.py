@@ -332,7 +332,9 @@ class Pipeline(LoadedModel):
         kind = None if video is None else "SoraLongVideo"
         saving = plan(of_call(self.bundle, kind, [video], "\n".join(shot.prompt for shot in listed)))
         done = made.render(path, saving, progress=progress, metadata=metadata, keep_segments=keep_segments, reuse=reuse)
-        if notes is not None:
+        if notes is None:
+            saving.tell()
+        else:
             notes += [*made.notes, *saving.notes]
         return done
 

@@ -55,6 +55,7 @@ class VideoResult:
         options = {"audio": self.audio, "crf": SAVED_CRF, **options}
         saving = plan(self.history, credentials=credentials, watermark=watermark, include_prompt=include_prompt)
         write_video(path, self.frames, self.fps, saving=saving, **options)
+        saving.tell()
         new = [note for note in dict.fromkeys(saving.notes) if note not in self.notes]
         self.notes.extend(new)
         self.saved.extend(new)

@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ..errors import expect
 from ..media.clips import MAX_SECONDS, Clip, read_clip
 from ..media.frames import fit_frames, resample_frames
+from ..media.origin import from_file, is_own_video, made, taken
 from ..media.sizes import MAX_BYTES, frame_bytes
 from ..media.stills import read_still
 from ..media.video import probe
-from ..provenance.kept import remember_made
 from .result import VideoResult
 
 SAME_RATE = 1e-3  # frames per second: a rate that differs by less is written the same
@@ -41,7 +42,6 @@ def take_clip(
         notes = () if fps else (f"Images have no rate of their own: taken for {rate:g} frames per second.",)
         return _fitted(Clip(source, rate, notes=notes), multiple, rate, size)
     if isinstance(source, VideoResult):
-        remember_made(source.frames)
         source = source.clip()
     if isinstance(source, Clip):
         return _fitted(source, multiple, fps, size)
@@ -52,7 +52,10 @@ def take_clip(
     )
     path = whole_file(source)
     if path is not None:
-        return read_clip(path, fps=fps, size=size, multiple=multiple)
+        clip = read_clip(path, fps=fps, size=size, multiple=multiple)
+        if not is_own_video(source):
+            made(clip.frames)  # the file is one that the graph wrote
+        return clip
     return _fitted(_from_socket(source, fps), multiple, fps, size)
 
 
@@ -79,7 +82,7 @@ def _from_socket(video: Any, fps: float | None) -> Clip:
     rate = float(parts.frame_rate)
     needed = frame_bytes(wide, high) * seconds * max(rate, fps or rate)
     expect(needed <= MAX_BYTES, f"video: {seconds:.0f} s of {wide}x{high} do not fit into {MAX_BYTES >> 30} GiB.")
-    return Clip(parts.images, rate, parts.audio)
+    return Clip(from_file(parts.images) if is_own_video(video) else parts.images, rate, parts.audio)
 
 
 def whole_file(video: Any) -> str | None:
@@ -97,7 +100,7 @@ def take_still(source: Picture, multiple: int, size: Size | None = None) -> Tens
 def open_still(source: Picture) -> Tensor:
     """Read a picture as it is, `[1,H,W,C]`: of several the first. Raises SoraError for what is no picture."""
     if isinstance(source, (str, Path)):
-        return read_still(source)
+        return from_file(read_still(source)[:1])
     kind = type(source).__name__
     expect(isinstance(source, Tensor), f"A picture is a path or a tensor [H,W,3], not {kind}.")
-    return source[None] if source.ndim == 3 else source[:1]
+    return source[None] if source.ndim == 3 else taken(source[:1], (source, torch.tensor([0])))

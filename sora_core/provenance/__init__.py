@@ -6,8 +6,8 @@
 `credentials.keys` finds who signs: the user's certificate and key, or else a pair that is made on this machine.
 `credentials.history` notes what is stated: that a model made the video, the model's name and hash, what was done to
 which files. `credentials.sign` writes it, without the prompt unless asked; `credentials.verify` reads it.
-`saving` plans what a file gets, `kept` knows which frames are a user's own, `watermark` marks the others, and
-`detector` asks all of these whether a video was made here.
+`saving` plans what a file gets: `watermark` marks its frames, but for those that are a user's own (`media.origin`), and
+the credentials tell of a mark that was read back. `detector` asks all of these whether a video was made here.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ def noting(notes: list[str] | None) -> Iterator[None]:
 
 
 def tell(message: str) -> None:
-    """Tell whoever listens, see `noting`, one sentence."""
+    """Tell whoever listens, see `noting`, one sentence; log it where nobody does."""
     notes = _notes.get()
     if notes is None:
         log.warning(message)

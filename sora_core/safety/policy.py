@@ -26,6 +26,7 @@ from ..errors import SoraError, expect
 from ..files import is_file
 from ..words import closest
 from . import machine
+from .laws import check_labels, read_laws
 
 ENVIRONMENT = "SORA_POLICY"
 POLICIES = Path(__file__).parent / "policies"
@@ -68,6 +69,10 @@ class ProvenancePolicy:
     c2pa: str = "on"  # signed when a key can be had; or "off", or "required" (no file without a signature)
     watermark: bool = True  # in the pixels of what was generated
     include_prompt: bool = False  # in the credentials
+    time_stamp: str = ""  # address of an authority (RFC 3161) that is asked when a file was signed, "" for none
+    label: tuple[str, ...] = ()  # laws whose labels are written: keys of `laws.LAWS`
+    visible_label: bool = False  # AI生成 on the opening frames; for "cn" alone
+    provider: str = ""  # whom labels name as the one who provides the content, "" for this program
 
 
 @dataclass(frozen=True)
@@ -287,6 +292,8 @@ def _section(section: str, table: dict[str, Any], base: Any, place: _Place) -> A
             values[key] = {k: place.path(_typed(v, str, f"{name}.{k}")) for k, v in known.items()}
         elif key == "hosts":
             values[key] = tuple(_typed(v, str, name) for v in _typed(value, list, name))
+        elif key == "label":
+            values[key] = read_laws(value, name)
         else:
             values[key] = _typed(value, kinds[key], name)
     for key in ("faces", "face_model"):
@@ -327,6 +334,10 @@ def _checked(policy: Policy) -> Policy:
         expect(action in actions, f"Policy: {section}.action is {action!r}: use {', '.join(actions)}.")
     c2pa = policy.provenance.c2pa
     expect(c2pa in ("off", "on", "required"), f"Policy: provenance.c2pa is {c2pa!r}: use off, on or required.")
+    stamp = policy.provenance.time_stamp
+    known = not stamp or stamp.startswith(("http://", "https://"))
+    expect(known, f"Policy: provenance.time_stamp is {stamp!r}: use the http address of an authority, or none.")
+    check_labels(policy.provenance)
     classifier = policy.prompt.classifier
     other = policy.prompt.other_languages
     expect(other in ("allow", "block"), f"Policy: prompt.other_languages is {other!r}: use allow or block.")

@@ -29,6 +29,9 @@ class Told:
 
     notes: list[str] = field(default_factory=list)
 
+    def keep(self, frames):
+        pass
+
     def marked(self, frames):
         return frames
 

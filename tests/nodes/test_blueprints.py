@@ -12,6 +12,7 @@ from nodes_support import TINY, save_tiny
 from sora_core.host.desk.folders import Folders
 from sora_core.host.host import Host
 from sora_core.media.video import probe
+from sora_core.provenance.credentials.verify import verify
 from sora_core.provenance.detector.detect import detect_file
 
 NAMES = sorted(make_blueprints.blueprints())
@@ -116,4 +117,6 @@ def test_a_finished_video_is_signed(host):
     (signed,) = [path for path in host.run(host.load(made)).files if path.name.startswith("signed")]
     assert probe(signed).frames == 17
     found = detect_file(signed)
-    assert found.made_here and found.evidence == "credentials" and "sora_cat.mp4" in found.text()
+    # It was signed here, and says that it was not made here.
+    assert verify(signed).state == "intact" and "sora_cat.mp4" in found.text()
+    assert not found.made_here and "do not say that this software made it" in found.text()

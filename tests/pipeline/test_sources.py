@@ -8,9 +8,9 @@ from pipeline_support import tiny_pipeline
 
 from sora_core.errors import SoraError
 from sora_core.media.clips import Clip
+from sora_core.media.origin import own_frames
 from sora_core.media.write import write_video
 from sora_core.pipeline.sources import take_clip, take_still
-from sora_core.provenance.kept import is_kept
 
 HOW = {"seed": 1, "steps": 2, "cfg": 1.0}
 BYTES = torch.randint(0, 256, (5, 32, 32, 3), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
@@ -89,7 +89,7 @@ def test_a_result_that_is_edited_keeps_its_history_and_its_mark(pipe, tmp_path):
     assert again.history.sources == (own,) and again.history.edits == ("SoraExtend", "SoraLoop")
     assert again.history.prompts == ("a dog", "a cat") and len(again.history.models) == 1
     # What the user brought is his own still; what was made is not, though the second edit kept it.
-    assert [is_kept(frame) for frame in again.frames] == [True] * 5 + [False] * (len(again.frames) - 5)
+    assert own_frames(again.frames).tolist() == [True] * 5 + [False] * (len(again.frames) - 5)
 
 
 @pytest.mark.parametrize("name", ["negative", "seed", "steps", "cfg", "sampler", "scheduler", "interval", "options"])

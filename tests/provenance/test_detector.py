@@ -9,13 +9,16 @@ import torch
 pytest.importorskip("cv2")
 
 from nodes_support import tiny_parts
+from provenance_support import issue
 
 from sora_core.cli import main
 from sora_core.errors import SoraError
 from sora_core.loading import checkpoint
 from sora_core.media.write import write_video
+from sora_core.provenance import History, plan
+from sora_core.provenance.credentials.keys import CERTIFICATE, KEY
 from sora_core.provenance.detector.classifier import load_classifier
-from sora_core.provenance.detector.detect import detect_file, detect_frames
+from sora_core.provenance.detector.detect import Claim, detect_file, detect_frames
 from sora_core.provenance.detector.plot import SIZE, draw_frames
 from sora_core.provenance.detector.traces import frame_traces
 from sora_core.provenance.watermark.embedding import embed
@@ -47,20 +50,66 @@ def test_the_embedded_classifier_tells_the_decoder_from_the_truth(truths, painte
     assert auc(np.asarray([mean_logit(clip) for clip in clips]), labels) >= 0.93
 
 
-def test_the_watermark_speaks_before_the_classifier(truths):
+def test_the_watermark_speaks_before_the_classifier_and_proves_nothing(truths):
     frames = torch.from_numpy(truths[0].copy()).float() / 255
     plain, marked = detect_frames(frames), detect_frames(embed(frames, 77))
     assert plain.evidence == "classifier" and not plain.made_here and plain.probability == plain.classifier
-    assert marked.evidence == "watermark" and marked.made_here and marked.watermark.payload == 77
+    assert marked.evidence == "watermark" and marked.watermark.payload == 77
     assert marked.probability > 1 - 1e-6 and "0000004d" in marked.text()
     assert len(marked.frames) == 5
+    # Anybody can write a mark of the public key, and who has a clip of a secret one can copy its mark.
+    secret = detect_frames(embed(frames, 77, "mine"), key="mine")
+    for found, words in (
+        (marked, "This key is public: anybody can write its mark"),
+        (secret, "or copied it from a clip"),
+    ):
+        assert found.verdict == "signs" and not found.made_here and words in found.text()
+        assert found.text().startswith("Not proven, but there are signs that it was made here: the watermark")
 
 
-def test_credentials_speak_first_and_an_untrusted_claim_adds_no_certainty(truths):
-    claim = {"credentials": ("intact",), "claimed": True}
-    alone = detect_frames(truths[0], **claim)
-    assert alone.evidence == "credentials" and alone.made_here and alone.probability == alone.classifier
-    assert detect_frames(truths[0], **claim, trusted=True).probability == 1.0
+PROVEN = ("trusted", "own")
+
+
+@pytest.mark.parametrize("state", ["none", "elsewhere", "intact", "expired", "tampered", "broken"])
+def test_no_credentials_but_proven_ones_change_the_verdict(truths, state):
+    frames = torch.from_numpy(truths[0].copy()).float() / 255
+    for given in (frames, embed(frames, 77)):
+        alone = detect_frames(given)
+        for ours in (True, False):
+            claimed = detect_frames(given, claim=Claim(("a line",), state, ours))
+            assert (claimed.verdict, claimed.evidence) == (alone.verdict, alone.evidence)
+            assert claimed.probability == alone.probability and not claimed.made_here
+            assert "Made here" not in claimed.text()
+
+
+@pytest.mark.parametrize("word", PROVEN)
+def test_credentials_of_a_signer_who_is_known_prove_it(truths, word):
+    found = detect_frames(truths[0], claim=Claim(("a line",), "intact", True, **{word: True}))
+    assert found.made_here and found.probability == 1.0 and found.evidence == "credentials"
+    assert found.text().startswith("Made here, and that is proven: the credentials")
+    # Of another software, they prove nothing of this one.
+    assert not detect_frames(truths[0], claim=Claim(("a line",), "intact", False, **{word: True})).made_here
+
+
+def test_a_forged_signature_proves_nothing_and_ones_own_does(truths, tmp_path, monkeypatch):
+    """The same words, of this machine's own key, of a stranger's, and of one who is named as trusted."""
+    path, frames = tmp_path / "a.mp4", torch.from_numpy(truths[0].copy()).float() / 255
+    saving = plan(History(), watermark=False)
+    write_video(path, frames, 8, saving=saving)
+    assert detect_file(path).made_here and "this machine's own key" in detect_file(path).text()
+    certificate, key = issue(tmp_path / "keys")
+    with monkeypatch.context() as stranger:
+        stranger.setenv(CERTIFICATE, str(certificate))
+        stranger.setenv(KEY, str(key))
+        write_video(path, frames, 8, saving=plan(History(), watermark=False))
+        assert detect_file(path).made_here  # to the stranger
+    forged = detect_file(path)
+    assert not forged.made_here and forged.verdict == "no sign" and "proves nothing" in forged.text()
+    assert detect_file(path, trust=certificate).made_here
+    # One of another root, if of the same names and number, is not one's own.
+    monkeypatch.setenv(CERTIFICATE, str(issue(tmp_path / "others")[0]))
+    monkeypatch.setenv(KEY, str(tmp_path / "others/mine.key"))
+    assert not detect_file(path).made_here
 
 
 def test_a_saved_file_is_examined_with_json_and_plot(truths, tmp_path, capsys):
@@ -69,6 +118,7 @@ def test_a_saved_file_is_examined_with_json_and_plot(truths, tmp_path, capsys):
     assert main(["detect", str(path), "--json", "--plot", str(plot), "--key", "k"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["evidence"] == "watermark" and found["watermark"]["payload"] == 0xABCD
+    assert found["verdict"] == "signs" and [each["name"] for each in found["witnesses"]][1] == "watermark"
     assert found["watermark"]["p_value"] < 1e-6 and len(found["frames"]) == 5
     from PIL import Image
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import torch
 from nodes_support import TINY, make_host, save_tiny, text_to_video
 from provenance_support import SECRET, clip
 
@@ -14,7 +13,6 @@ from sora_core.media.video import probe
 from sora_core.provenance import History, Model, plan
 from sora_core.provenance.credentials.history import read_graph
 from sora_core.provenance.credentials.verify import verify
-from sora_core.provenance.kept import is_kept, remember
 
 pytest.importorskip("c2pa")
 
@@ -37,16 +35,6 @@ def test_the_graph_tells_models_sources_and_edits(tmp_path):
     assert not untouched.generated and plan(untouched).mark is None
     graph["2"]["inputs"]["file"] = ["6", 0]  # a loop is no reason to hang
     assert read_graph(graph, "6", lambda name: None, files.get).generated
-
-
-def test_a_users_own_frames_are_not_marked(tmp_path):
-    own, made = clip(4, seed=1), clip(4, seed=2)
-    remember(own)
-    assert all(is_kept(frame) for frame in own) and not any(is_kept(frame) for frame in made)
-    saving = plan(History(edits=("SoraExtend",), sources=()))
-    marked = torch.cat(list(saving.marked([torch.cat((own, made))])))
-    assert torch.equal(marked[:4], own) and not torch.equal(marked[4:], made)
-    assert (marked[4:] - made).square().mean() < 10 ** (-42 / 10)
 
 
 def test_extending_a_signed_video_in_a_graph(tmp_path, monkeypatch):

@@ -1,18 +1,32 @@
 """The watermark: invisible, read back after what happens to videos, and never where it is not."""
 
+import hashlib
 import math
 
 import numpy as np
 import pytest
 import torch
 from marks import with_slow
-from video_attacks import ATTACKS, WITHIN, psnr, ssim
+from video_attacks import ATTACKS, WITHIN, boxed, psnr, ssim, turned
 
 from sora_core.errors import SoraError
+from sora_core.loading.checkpoint import embedded_models
 from sora_core.provenance.watermark import ecc
 from sora_core.provenance.watermark.carrier import LUMA, carrier_of, key_bytes
 from sora_core.provenance.watermark.embedding import Embedder, detect, embed
-from sora_core.provenance.watermark.reading import SCALES, UNMOVED, Accumulator, _log_p, read
+from sora_core.provenance.watermark.payloads import known_payloads
+from sora_core.provenance.watermark.reading import (
+    ANGLES,
+    SCALES,
+    SHARES,
+    STRETCHES,
+    UNMOVED,
+    ZOOMS,
+    Accumulator,
+    Place,
+    _log_p,
+    read,
+)
 
 PAYLOAD = 0xC0FFEE42
 LUMA_32 = np.asarray(LUMA, np.float32)[:, None]
@@ -113,7 +127,7 @@ def test_frames_one_by_one_are_the_same_video(marked):
     summed = Accumulator()
     for frame in marked:
         summed.add(frame)
-    assert read(summed, b"a secret") == detect(marked, "a secret")
+    assert read(summed, b"a secret", known=known_payloads()) == detect(marked, "a secret")
 
 
 @pytest.mark.parametrize("size", with_slow([(96, 160), (160, 96), (256, 256), (360, 640)], [(360, 640)]))
@@ -135,11 +149,43 @@ def test_one_frame_and_a_mirror_are_enough(marked):
 
 
 def test_the_p_value_is_the_bound_that_the_head_of_the_module_derives():
-    assert UNMOVED[0] == 1.0
-    at_rest, moved = _log_p(12.0, False), _log_p(12.0, True)
-    assert at_rest == pytest.approx(32 * math.log(2) - 72 + math.log(2))
-    assert moved - at_rest == pytest.approx(math.log(2 * len(SCALES) * 128**2))
-    assert _log_p(3.0, False) == 0.0
+    assert sum(SHARES.values()) == pytest.approx(1)
+    all_payloads, rest = 2.0**32, UNMOVED
+    assert _log_p(12.0, rest, all_payloads) == pytest.approx(32 * math.log(2) - 72 - math.log(SHARES["rest"]))
+    counts = {
+        Place(1.0, (0, 0), False, boxed=True): ("boxed", 1),
+        Place(1.0, (0, 0), False, 1.25): ("stretched", len(STRETCHES)),
+        Place(1.1, (0, 0), False, 1.0, 3.0): ("turned", len(ANGLES) * len(ZOOMS)),
+        Place(1.2, (3, 4), True): ("moved", 2 * len(SCALES) * 128**2),
+    }
+    for place, (kind, count) in counts.items():
+        bound = math.log(8) - 72 + math.log(count / SHARES[kind])
+        assert _log_p(12.0, place, 8.0) == pytest.approx(bound)
+    assert _log_p(3.0, rest, all_payloads) == 0.0
+
+
+@pytest.mark.parametrize("name", ["turned", "stretched 1.25 across", "stretched 1.25 down", "narrow"])
+def test_it_is_read_where_the_picture_was_turned_stretched_or_boxed(name):
+    attacks = ATTACKS | {"narrow": boxed(0.4, True), "turned": turned(6)}  # narrow: a tall clip in a wide frame
+    frames = to_bytes(embed(scene(6, 128, 96), PAYLOAD, "a secret"))
+    report = detect(attacks[name](frames), "a secret")
+    assert report.found and report.payload == PAYLOAD
+    assert (abs(report.angle) > 5) == (name == "turned") and report.boxed == (name == "narrow")
+    assert (report.stretch != 1) == name.startswith("stretched")
+
+
+def test_a_payload_that_is_looked_for_by_name_is_found_where_others_are_not():
+    frames = scene(1, 128, 128)
+    hidden = embed(frames, PAYLOAD, "a secret") * 0.3 + frames * 0.7
+    noisy = (hidden + torch.randn(hidden.shape, generator=torch.Generator().manual_seed(1)) * 0.02).clamp(0, 1)
+    assert not detect(noisy, "a secret", known=()).found and not detect(noisy, "a secret", known=(5, 6)).found
+    found = detect(noisy, "a secret", known=(PAYLOAD, 5))
+    assert found.found and found.payload == PAYLOAD and 8 < found.score < 9
+
+
+def test_the_packages_own_model_is_looked_for_by_name():
+    file = embedded_models()["sora-mini"]
+    assert int(hashlib.sha256(file.read_bytes()).hexdigest()[:8], 16) in known_payloads()
 
 
 def test_scores_of_wrong_keys_keep_the_bound():

@@ -119,6 +119,47 @@ def turned(degrees: float) -> Callable[[np.ndarray], np.ndarray]:
     return change
 
 
+def boxed(share: float, beside: bool) -> Callable[[np.ndarray], np.ndarray]:
+    """Put into a larger black frame, with bars beside the picture, or above and below it.
+
+    share: of the new width or height that the picture has.
+    """
+
+    def change(frames: np.ndarray) -> np.ndarray:
+        height, width = frames.shape[1:3]
+        size = (height, round(width / share / 2) * 2) if beside else (round(height / share / 2) * 2, width)
+        out = np.zeros((len(frames), *size, 3), np.uint8)
+        top, left = (size[0] - height) // 2, (size[1] - width) // 2
+        out[:, top : top + height, left : left + width] = frames
+        return out
+
+    return change
+
+
+def stretched(down: float, across: float) -> Callable[[np.ndarray], np.ndarray]:
+    def change(frames: np.ndarray) -> np.ndarray:
+        height, width = frames.shape[1:3]
+        return resized(frames, round(height * down / 2) * 2, round(width * across / 2) * 2)
+
+    return change
+
+
+def as_gif(frames: np.ndarray) -> np.ndarray:
+    """256 colours for the whole clip, dithered, as editors write them."""
+    from PIL import Image
+
+    pictures = [Image.fromarray(frame) for frame in h264(SAVED_CRF)(frames)]
+    data = io.BytesIO()
+    pictures[0].save(data, "GIF", save_all=True, append_images=pictures[1:], duration=125, loop=0)
+    data.seek(0)
+    with Image.open(data) as made:
+        shown = []
+        for number in range(made.n_frames):
+            made.seek(number)
+            shown.append(np.asarray(made.convert("RGB")))
+    return np.stack(shown)
+
+
 # The attacks that the mark must survive ...
 WITHIN = {
     "H.264 crf 23": h264(23),
@@ -141,12 +182,20 @@ BEYOND = {
     "third of the size and back": uploaded(scaled(1 / 3)),
     "half size, left so": uploaded(scaled(0.5, back=False)),
     "10% crop, size restored": uploaded(cropped(0.1, back=True)),
+    "20% crop": uploaded(cropped(0.2)),
+    "20% crop, size restored": uploaded(cropped(0.2, back=True)),
     "25% crop": uploaded(cropped(0.25)),
     "40% crop": uploaded(cropped(0.4)),
     "brightness +60%": uploaded(toned(1.6)),
     "noise, sigma 8": uploaded(noisy(8)),
     "turned by 1 degree": uploaded(turned(1)),
     "turned by 3 degrees": uploaded(turned(3)),
+    "pillarbox": uploaded(boxed(0.75, True)),
+    "letterbox": uploaded(boxed(0.75, False)),
+    "stretched 1.25 across": uploaded(stretched(1, 1.25)),
+    "stretched 1.25 down": uploaded(stretched(1.25, 1)),
+    "gif": as_gif,
+    "x265 crf 35": lambda frames: coded(h264(SAVED_CRF)(frames), "libx265", crf=35, x265_params="log-level=none"),
     "one frame left": uploaded(lambda frames: frames[len(frames) // 2 :][:1]),
     "mirrored": uploaded(lambda frames: frames[:, :, ::-1]),
 }

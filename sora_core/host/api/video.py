@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ...errors import expect
+from ...media.origin import from_file, is_own_video
 from ...media.sound import read_audio
 from ...media.timing import read_timing
 from ...media.video import VideoInfo, probe, read_video
@@ -153,12 +154,16 @@ class VideoFromFile(VideoInput):
     def get_components(self) -> VideoComponents:
         """Decode the file."""
         images, rate = read_video(self._file)
+        if is_own_video(self):
+            from_file(images)
         return VideoComponents(images, rate, read_audio(self._file), self.info.metadata)
 
     def _copy_to(self, path: str | Path, tags: dict[str, str], saving: Saving | None) -> bool:
         """Copy H.264 without loss, sound included."""
         if self.info.codec != "h264":
             return False
+        if saving is not None and not is_own_video(self) and not saving.is_marked(self._file):
+            return False  # a model made it, and it was saved without its mark
         remux(self._file, path, tags, saving)
         return True
 

@@ -10,6 +10,7 @@ from comfy.cli_args import args
 
 from ...loading.checkpoint import embedded_models
 from ...loading.lora import embedded_loras
+from ...provenance.credentials.history import only_files
 from ..desk.desk import metadata_of
 from ..desk.folders import Folders, claim_next
 
@@ -57,6 +58,10 @@ class ComfyDesk:
     def metadata(self, hidden: Any) -> dict[str, str]:
         """Write `prompt` and `workflow` as JSON, nothing where ComfyUI was started with --disable-metadata."""
         return {} if args.disable_metadata else metadata_of(hidden)
+
+    def shows_files(self, hidden: Any, name: str) -> bool:
+        """Tell whether only nodes that read, cut, scale or join lie between a user's files and the input `name`."""
+        return only_files(getattr(hidden, "prompt", None), getattr(hidden, "unique_id", None), name)
 
     def show_text(self, node_id: str | None, text: str) -> None:
         """Show `text` on a node while it runs."""

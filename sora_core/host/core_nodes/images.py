@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...errors import expect
+from ...media.origin import taken
 from ...media.sizes import check_pixels
 from ..api import io, ui
 from ..desk.folders import IMAGE_SUFFIXES, current
@@ -40,7 +41,7 @@ class LoadImage(ReadsInput):
 
     @classmethod
     def execute(cls, image: str) -> io.NodeOutput:
-        return io.NodeOutput(*load_image(current().existing(image)))
+        return io.NodeOutput(*load_image(current().existing(image), own=not current().is_temp(image)))
 
 
 class SaveImage(WritesOutput):
@@ -97,7 +98,7 @@ def resize(
     for image, result in zip(pixels, made, strict=True):
         for channel in range(image.shape[-1]):
             result[..., channel] = _resize_plane(image[..., channel], width, height, method)
-    return made.clamp_(0, 1)
+    return taken(made.clamp_(0, 1), (images, None))
 
 
 def _resize_plane(plane: Tensor, width: int, height: int, method: str) -> Tensor:
@@ -178,7 +179,8 @@ class ImageBatch(io.ComfyNode):
             image2 = resize(image2, image1.shape[2], image1.shape[1], "bilinear", "center")
         # One may have transparency where the other has none.
         channels = min(image1.shape[-1], image2.shape[-1])
-        return io.NodeOutput(torch.cat([image1[..., :channels], image2[..., :channels]]))
+        both = torch.cat([image1[..., :channels], image2[..., :channels]])
+        return io.NodeOutput(taken(both, (image1, None), (image2, None)))
 
 
 class ImageFromBatch(io.ComfyNode):
@@ -209,8 +211,9 @@ class ImageFromBatch(io.ComfyNode):
         count = image.shape[0]
         expect(count > 0, "There are no pictures in the batch.")
         start = min(max(batch_index + count if batch_index < 0 else batch_index, 0), count - 1)
-        # A slice without its own memory would keep the whole batch.
-        return io.NodeOutput(image[start : start + length].clone())
+        # Not a slice: without memory of its own it would keep the whole batch.
+        picks = torch.arange(start, min(start + length, count))
+        return io.NodeOutput(taken(image[picks], (image, picks)))
 
 
 NODES = [LoadImage, SaveImage, PreviewImage, ImageScale, ImageBatch, ImageFromBatch]

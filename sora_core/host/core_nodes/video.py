@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ...media.origin import own_video
 from ..api import io, ui
 from ..api.video import VideoComponents, VideoFromComponents, VideoFromFile, VideoInput
 from ..desk.folders import VIDEO_SUFFIXES, current
@@ -36,7 +37,7 @@ class LoadVideo(ReadsInput):
 
     @classmethod
     def execute(cls, file: str) -> io.NodeOutput:
-        video = VideoFromFile(current().existing(file))
+        video = own_video(VideoFromFile(current().existing(file)), not current().is_temp(file))
         video.get_dimensions()  # A damaged file should fail here, where its name is, not at a later node.
         return io.NodeOutput(video)
 

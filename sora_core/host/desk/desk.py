@@ -32,6 +32,12 @@ class Desk(Protocol):
     def metadata(self, hidden: Any) -> dict[str, str]:
         """Make the tags that let a saved file restore its workflow, of a node's hidden values."""
 
+    def shows_files(self, hidden: Any, name: str) -> bool:
+        """Tell whether all that a node with these hidden values gets as `name` is of a user's files, by its graph.
+
+        For a host whose own nodes do not say it of the frames themselves (`sora_core.media.origin`).
+        """
+
     def show_text(self, node_id: str | None, text: str) -> None:
         """Show `text` on a node, where the host can beyond `ui.PreviewText`."""
 

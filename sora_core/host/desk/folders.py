@@ -86,6 +86,11 @@ class Folders:
             raise SoraError(f"There is no file {name!r} in the {kind} folder: {hint}")
         return path
 
+    def is_temp(self, name: str) -> bool:
+        """Tell whether `name` is a file of the temp folder: a preview, which no user brought."""
+        temp = Path(self.temp).resolve()
+        return temp in self.resolve(name).parents
+
     def check_input(self, name: str | None) -> None:
         """Raise SoraError when there is no such input; None, a linked name, passes.
 

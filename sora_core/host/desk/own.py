@@ -39,6 +39,10 @@ class OwnDesk:
         """Write `prompt` and `workflow` as JSON."""
         return metadata_of(hidden)
 
+    def shows_files(self, hidden: Any, name: str) -> bool:
+        """Answer no: here the frames say it themselves."""
+        return False
+
     def show_text(self, node_id: str | None, text: str) -> None:
         """Tell whoever runs the node."""
         progress.say(text)

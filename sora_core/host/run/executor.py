@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +17,14 @@ from typing import Any
 import torch
 
 from ...errors import NO_MEMORY, SoraError, is_out_of_memory, words_for_input
+from ...media.origin import hand_on
 from ...pipeline.progress import Interrupted, Running, running
 from ...pipeline.stopping import Stoppable
 from ...safety.gate import check_preview, noting
 from ...words import printable
 from ..api.dynamic import nest_values
 from ..api.schema import Hidden, HiddenHolder, NodeOutput, UIOutput
+from ..api.video import VideoFromComponents
 from ..graph.validate import Plan, PlannedNode
 from ..graph.workflow import Link
 from ..packs import run_coroutine
@@ -234,7 +236,9 @@ class _Run:
                 for arguments in _calls(values, planned.schema.is_input_list):
                     with Stoppable():
                         value = cls.execute(**nest_values(planned.schema.inputs, arguments))
-                    returned.append(NodeOutput.from_any(await value if inspect.isawaitable(value) else value))
+                    output = NodeOutput.from_any(await value if inspect.isawaitable(value) else value)
+                    hand_on(_flat(arguments.values()), _flat(output.args))
+                    returned.append(output)
             result = guard.outgoing(_merge(planned, returned))
         if said:
             node.on_text("\n".join(said))
@@ -299,6 +303,15 @@ def _calls(values: dict[str, list[Any]], whole_lists: bool) -> list[dict[str, An
         # An empty list: there is nothing to work on.
         return []
     return [{name: v[min(i, len(v) - 1)] for name, v in values.items()} for i in range(count)]
+
+
+def _flat(values: Iterable[Any]) -> Iterator[Any]:
+    """Yield what a node takes or gives, lists entry by entry, and the frames of a video that is in memory."""
+    for value in values:
+        if isinstance(value, (list, tuple)):
+            yield from _flat(value)
+        else:
+            yield value.get_components().images if isinstance(value, VideoFromComponents) else value
 
 
 def _merge(planned: PlannedNode, returned: list[NodeOutput]) -> Result:

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from ...media.origin import NONE, digests_of, passed_on
 from ...media.sound import read_audio
 from ...media.video import iter_frames, steady_frames
 from ...media.write import write_video
@@ -141,7 +142,7 @@ def _is_images(value: Any) -> bool:
 
 def _shown(value: Any) -> Any:
     if _is_images(value):
-        return gate.check_frames(value)
+        return passed_on(gate.check_frames(value), NONE if gate.checker() is None else digests_of(value))
     if isinstance(value, (list, tuple)):
         return type(value)(_shown(v) for v in value) if type(value) in (list, tuple) else value
     return _shown_video(value) if isinstance(value, VideoInput) else value

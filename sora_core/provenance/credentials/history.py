@@ -35,6 +35,28 @@ EDITS = {
 # Of what these make, nothing is left of the input's own pixels.
 ALL_NEW = ("SoraRemix",)
 
+# ComfyUI's own nodes that read a file, and those that cut, scale, join or hand on what they are given: nothing is made
+# by them. What comes through any other node is no more known to be a user's.
+READERS = ("LoadImage", "LoadImageOutput", "LoadVideo")
+ARRANGERS = (
+    "BatchImagesNode",
+    "CreateVideo",
+    "GetImageSize",
+    "GetVideoComponents",
+    "ImageBatch",
+    "ImageCrop",
+    "ImageFlip",
+    "ImageFromBatch",
+    "ImageRotate",
+    "ImageScale",
+    "ImageScaleBy",
+    "ImageScaleToMaxDimension",
+    "ImageScaleToTotalPixels",
+    "RepeatImageBatch",
+    "Video Slice",
+)
+PREVIEW = " [temp]"  # the end of a name of the folder of previews, which show what was made
+
 
 @dataclass(frozen=True)
 class Model:
@@ -86,6 +108,8 @@ def read_graph(
     edits, prompts, generated = [], [], False
     for kind, inputs in _upstream(prompt or {}, str(node)):
         values = {name: value for name, value in inputs.items() if isinstance(value, str)}
+        # A preview shows what was made, and nobody marked it.
+        generated = generated or any(value.endswith(PREVIEW) for value in values.values())
         for name, value in values.items():
             if value.lower().partition(" [")[0].endswith(SOURCES):  # "cat.mp4 [output]" is a file of another folder
                 path = find_input(value)
@@ -104,11 +128,28 @@ def read_graph(
         prompts += [text for name, text in values.items() if name in ("text", "shots", "prompt") and text.strip()]
     return History(
         models=tuple(models.values()),
-        # With nothing of the user's in it, it was made, by whatever node.
-        generated=generated or not sources,
+        # With nothing of the user's in it, it was made, by whatever node; and a model that is loaded is there to make.
+        generated=generated or bool(models) or not sources,
         edits=tuple(dict.fromkeys(edits)),
         sources=tuple(sources),
         prompts=tuple(dict.fromkeys(prompts)),
+    )
+
+
+def only_files(prompt: Mapping[str, Any] | None, node: str | None, name: str) -> bool:
+    """Tell whether all that comes in as input `name` of a node was read from a user's files, by the graph alone.
+
+    Previews are no such files. A graph that is not known, or a node of any other kind on the way, is a no.
+    """
+    value = ((prompt or {}).get(str(node)) or {}).get("inputs", {}).get(name)
+    if not _is_link(value):
+        return False
+    listed = list(_upstream(prompt or {}, str(value[0])))
+    return bool(listed) and all(
+        (kind in READERS and not any(str(given).endswith(PREVIEW) for given in inputs.values()))
+        or kind in ARRANGERS
+        or kind.startswith("Primitive")
+        for kind, inputs in listed
     )
 
 

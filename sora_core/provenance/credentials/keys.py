@@ -44,6 +44,7 @@ class Signer:
     algorithm: str  # C2PA's name of how the key signs, such as "es256"
     name: str  # organisation, or else the common name, of the certificate
     self_made: bool = False  # on this machine
+    exposed: Path | None = None  # the key's file, if others than its owner can read it
 
 
 def config_folder() -> Path:
@@ -69,6 +70,22 @@ def load_signer() -> Signer:
         return read_signer(pair, pair, self_made=True)
     except SoraError as error:
         raise SoraError(f"{error} Delete {pair}, and another pair is made.") from error
+
+
+def known_chain() -> tuple[str, str] | None:
+    """Return the number of the certificate of who signs here, and those above it (PEM); None where nobody signs yet."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    pair = user_pair()
+    path = config_folder() / "self-made.pem" if pair is None else pair[0]
+    if not path.is_file():
+        return None
+    try:
+        leaf, *above = x509.load_pem_x509_certificates(_read(path, "certificate"))
+    except ValueError:
+        return None
+    return str(leaf.serial_number), "".join(each.public_bytes(Encoding.PEM).decode() for each in above)
 
 
 def user_pair() -> tuple[Path, Path] | None:
@@ -130,6 +147,7 @@ def read_signer(certificate: Path, key: Path, *, self_made: bool = False) -> Sig
         algorithm,
         str(names[0].value) if names else leaf.subject.rfc4514_string(),
         self_made,
+        key if is_exposed(key) else None,
     )
 
 
@@ -216,6 +234,11 @@ def _read(path: Path, what: str) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise SoraError(f"The {what} file {path} cannot be read ({error.strerror}): check its rights.") from error
+
+
+def is_exposed(key: Path) -> bool:
+    """Tell whether others than its owner can read a key's file. Windows has other rights, which are not looked at."""
+    return sys.platform != "win32" and bool(key.stat().st_mode & 0o077)
 
 
 def _key_block(pem: bytes) -> bytes:

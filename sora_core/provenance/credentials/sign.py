@@ -10,9 +10,12 @@ type and free space (C2PA 2.2, sections 9.2 and 18). Nothing goes over the netwo
 
 from __future__ import annotations
 
+import errno
+import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ...about import GENERATOR, VERSION
 from ...errors import SoraError
@@ -20,6 +23,7 @@ from ...files import PHONE_PICTURE_TYPES, PICTURE_TYPES, SOUND_TYPES, SOUNDS, VI
 from ...words import printable
 from .history import ALL_NEW, EDITS, History
 from .keys import Signer
+from .stamp import StampError, ask, check_stamp
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 MADE, PARTLY = SOURCE_TYPE + "trainedAlgorithmicMedia", SOURCE_TYPE + "compositeWithTrainedAlgorithmicMedia"
@@ -50,6 +54,14 @@ def library() -> Any:
             f"({error})."
         ) from error
     return c2pa
+
+
+def read_store(path: Path, kind: str | None, settings: dict[str, Any]) -> dict[str, Any]:
+    """Read and check the credentials of a file, as the library's JSON. Raises its errors. kind: None to find it out."""
+    c2pa = library()
+    context = c2pa.Context.from_dict(settings)
+    with path.open("rb") as data, c2pa.Reader(kind, data, context=context) as reader:
+        return json.loads(reader.json())
 
 
 def actions(history: History, *, mark: int | None = None, include_prompt: bool = False) -> list[dict[str, Any]]:
@@ -124,17 +136,71 @@ def sign(
     title: str,
     mark: int | None = None,
     include_prompt: bool = False,
+    labels: Mapping[str, Any] | None = None,
+    time_stamp: str = "",
 ) -> None:
     """Write `source` (mp4 or png, by the suffix of `target`) with its credentials as `target`.
 
     The file is streamed: memory holds what is hashed at a time, twice the file and at most half a gigabyte.
 
-    title: the name of the file, for whoever reads the credentials. mark: the watermark's payload.
+    title: the name of the file, for whoever reads the credentials. mark: the watermark's payload. time_stamp: address
+    of an authority that says when it was signed, "" for none. labels: what is said of the labels that laws ask for,
+    as an assertion.
 
-    Raises SoraError when the certificate is not one that C2PA allows.
+    Raises StampError when that authority gives no stamp that holds, SoraError when the certificate is not one that C2PA
+    allows, and for a full disk.
     """
-    with source.open("rb") as given, target.open("w+b") as made:
-        _sign(given, made, FORMATS[target.suffix.lower()], history, title, signer, mark, include_prompt)
+    if time_stamp:
+        ask(time_stamp)
+    made: _Told | None = None
+    try:
+        with source.open("rb") as given, target.open("w+b") as file:
+            made = _Told(file)
+            _sign(
+                given,
+                made,
+                FORMATS[target.suffix.lower()],
+                history,
+                title,
+                signer,
+                mark,
+                include_prompt,
+                labels,
+                time_stamp,
+            )
+            file.flush()
+            if time_stamp:
+                check_stamp(read_store(target, FORMATS[target.suffix.lower()], SETTINGS))
+    except (OSError, SoraError) as error:
+        # The library only says that a call failed, and what fails then is no fault of the certificate.
+        cause = error if made is None or made.failed is None else made.failed
+        if not isinstance(cause, OSError):
+            raise
+        full = cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        what = "the disk is full" if full else cause.strerror or str(cause)
+        raise SoraError(
+            f"The credentials of {printable(title)} could not be written ({what}): free some space or use another "
+            "folder."
+        ) from error
+
+
+class _Told:
+    """A file that remembers what went wrong with it, where the library that writes it forgets."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.failed: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        """Write `data`, and remember an error."""
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.failed = error
+            raise
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
 
 
 def _sign(
@@ -146,6 +212,8 @@ def _sign(
     signer: Signer,
     mark: int | None,
     include_prompt: bool,
+    labels: Mapping[str, Any] | None = None,
+    time_stamp: str = "",
 ) -> None:
     c2pa = library()
     steps = actions(history, mark=mark, include_prompt=include_prompt)
@@ -154,16 +222,21 @@ def _sign(
         "claim_generator_info": [{"name": GENERATOR, "version": VERSION}],
         "title": printable(title),  # JSON has no name of another encoding
         "format": kind,
-        "assertions": [{"label": "c2pa.actions.v2", "created": True, "data": {"actions": steps}}],
+        "assertions": [
+            {"label": "c2pa.actions.v2", "created": True, "data": {"actions": steps}},
+            *([{**labels, "created": True}] if labels else []),
+        ],
     }
     try:
         context = c2pa.Context.from_dict(SETTINGS)
         builder = c2pa.Builder(manifest, context)
         for number, path in enumerate(history.sources):
             _add_ingredient(c2pa, builder, path, number, "parentOf" if number == parent else "componentOf")
-        info = c2pa.C2paSignerInfo(signer.algorithm, signer.certificates, signer.key, None)
+        info = c2pa.C2paSignerInfo(signer.algorithm, signer.certificates, signer.key, time_stamp or None)
         builder.sign(c2pa.Signer.from_info(info), kind, source, target)
     except c2pa.C2paError as error:
+        if time_stamp:
+            raise StampError(f"{time_stamp} gave no time stamp ({error}).") from error
         raise SoraError(
             f"Content Credentials could not be signed with the certificate of {signer.name!r} ({error}): use one that "
             "C2PA allows, or none."

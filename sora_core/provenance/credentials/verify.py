@@ -2,39 +2,34 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ...errors import SoraError, expect
 from ...files import is_file
 from ...words import printable
-from .sign import INGREDIENT_FORMATS, OURS, SETTINGS, SOURCE_TYPE, library
+from ..labels.laws import ASSERTION
+from ..labels.reading import lines, read_aigc
+from .checks import CERTIFICATE, CHANGED, OTHER, UNTRUSTED, kind_of, one_line, problem, stores, unreadable
+from .keys import known_chain
+from .sign import INGREDIENT_FORMATS, OURS, SETTINGS, SOURCE_TYPE, library, read_store
 
-# What a failed check of C2PA (specification 2.2, section 15) means to a person.
-MEANINGS = {
-    "assertion.bmffHash.mismatch": "the media data (picture, sound or index) was changed after signing",
-    "assertion.dataHash.mismatch": "the media data was changed after signing",
-    "assertion.boxesHash.mismatch": "the media data was changed after signing",
-    "assertion.hashedURI.mismatch": "a statement of the credentials was changed after signing",
-    "assertion.missing": "a statement of the credentials was removed",
-    "assertion.cbor.invalid": "a statement of the credentials is damaged",
-    "claimSignature.mismatch": "the signature does not fit: the credentials were changed, or the key is another's",
-    "claimSignature.missing": "the signature was removed",
-    "ingredient.manifest.mismatch": "the credentials of an ingredient were changed after signing",
-    "ingredient.manifest.missing": "the credentials of an ingredient were removed",
-    "signingCredential.expired": "the certificate had expired when the file was signed",
-    "signingCredential.invalid": "the certificate may not sign content",
-    "claimSignature.outsideValidity": "the certificate was not valid at the time of the signature",
+HEADS = {
+    "intact": "not changed since it was signed",
+    "expired": "not changed since it was signed, by a certificate that has expired or is not good",
+    "tampered": "TAMPERED WITH after it was signed",
+    "none": "carries no Content Credentials",
+    "elsewhere": "carries no Content Credentials itself, and names a place where they are kept",
+    "broken": "cannot be read: whatever credentials it has prove nothing",
 }
-UNTRUSTED = "signingCredential.untrusted"
 KINDS = {
     "trainedAlgorithmicMedia": "made by AI",
     "compositeWithTrainedAlgorithmicMedia": "partly made by AI",
     "digitalCapture": "a camera's recording",
 }
+MADE_BY = ("trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia")
 MAX_DEPTH = 20  # of ingredients in ingredients: a file may claim a circle
 
 
@@ -49,6 +44,8 @@ class Manifest:
     problems: tuple[str, ...] = ()  # what was wrong with an ingredient when it was used, one sentence each
     relationship: str | None = None  # C2PA's word for what an ingredient was to the whole; None for the file itself
     ingredients: tuple[Manifest, ...] = ()  # what went in
+    generated: bool = False  # whether it says that a model made it, or a part of it
+    labels: dict[str, Any] | None = None  # what it states of the labels that laws ask for (`labels.laws`)
 
 
 @dataclass(frozen=True)
@@ -56,33 +53,34 @@ class Report:
     """What the credentials of a file say, and whether they hold."""
 
     file: str
-    # "intact", "tampered" (changed after signing), "broken" (credentials that cannot be read), "none"
+    # "intact"; "expired" (intact, but the certificate has expired or is not good); "tampered" (changed after signing);
+    # "none"; "elsewhere" (credentials that are not in the file); "broken" (credentials that cannot be read).
     state: str
-    trusted: bool = False  # whether the signer's certificate leads to one of the roots that were given
-    problems: tuple[str, ...] = ()  # what was changed, one sentence each, with C2PA's code for it
+    trusted: bool = False  # whether the signer's certificate is good and leads to one of the roots that were given
+    problems: tuple[str, ...] = ()  # what does not hold, one sentence each, with C2PA's code for it
     manifest: Manifest | None = None
+    stamped: str | None = None  # when it was signed by a time stamp, and whether that is trusted
+    labels: tuple[str, ...] = ()  # that laws ask for, a line each: in the credentials or not
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
 
     def lines(self) -> Iterator[str]:
         """Yield the report for a person, line by line."""
-        heads = {
-            "intact": "not changed since it was signed",
-            "tampered": "TAMPERED WITH after it was signed",
-            "broken": "its Content Credentials are broken and prove nothing",
-            "none": "carries no Content Credentials",
-        }
         # A name can hold line breaks, which would look like lines of the report.
         name = printable(self.file).replace("\n", "\\n")
-        yield f"{name}: {heads[self.state]}"
-        for problem in self.problems:
-            yield f"  ! {problem}"
+        yield f"{name}: {HEADS[self.state]}"
+        for each in self.problems:
+            yield f"  ! {each}"
         if self.manifest is not None:
             if self.manifest.signer is not None:
                 trust = "trusted by your roots" if self.trusted else "not trusted: anybody can make such a name"
                 yield f"  signed by {self.manifest.signer} ({trust})"
+            if self.stamped is not None:
+                yield f"  at {self.stamped}"
             yield from _tell(self.manifest, "  ")
+        for label in self.labels:
+            yield f"  label: {label}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as JSON can hold it."""
@@ -98,13 +96,13 @@ def _tell(manifest: Manifest, indent: str) -> Iterator[str]:
     for part in manifest.ingredients:
         signed = f"signed by {part.signer}" if part.signer else "without credentials of its own"
         yield f"{indent}from {part.name} ({signed})"
-        for problem in part.problems:
-            yield f"{indent}  ! when it was used, {problem}"
+        for each in part.problems:
+            yield f"{indent}  ! when it was used, {each}"
         yield from _tell(part, indent + "  ")
 
 
 def verify(path: str | Path, trust: str | Path | None = None) -> Report:
-    """Read and check the Content Credentials of a picture, video or sound.
+    """Read and check the Content Credentials of a picture, video or sound, and read its labels.
 
     trust: PEM file of the certificates whose signatures are trusted; none are otherwise.
 
@@ -112,23 +110,56 @@ def verify(path: str | Path, trust: str | Path | None = None) -> Report:
     """
     path = Path(path)
     expect(is_file(path), f"There is no file {str(path)!r}: check the name.")
+    report = _verified(path, trust)
+    stated = None if report.manifest is None else report.manifest.labels
+    intact = report.state in ("intact", "expired")
+    return replace(
+        report, labels=tuple(lines(read_aigc(path), stated, intact=intact, stamped=report.stamped is not None))
+    )
+
+
+def _verified(path: Path, trust: str | Path | None) -> Report:
     c2pa = library()
-    context = c2pa.Context.from_dict(_settings(trust))
-    kind = INGREDIENT_FORMATS.get(path.suffix.lower())
+    settings = _settings(trust)
     try:
-        with path.open("rb") as data, c2pa.Reader(kind, data, context=context) as reader:
-            store = json.loads(reader.json())
+        store = read_store(path, INGREDIENT_FORMATS.get(path.suffix.lower()), settings)
     except c2pa.C2paError.ManifestNotFound:
         _check_media(path)
         return Report(path.name, "none")
-    except c2pa.C2paError.RemoteManifest as error:
-        return Report(path.name, "none", problems=(f"they are kept elsewhere, and not fetched: {_clean(error)}",))
     except (c2pa.C2paError, ValueError) as error:
-        # What cannot be parsed is a broken manifest, or no media file at all.
-        if not _carries_manifest(path):
-            _check_media(path)
-        return Report(path.name, "broken", problems=(_clean(error),))
+        return _unread(path, error)
     return _report(path, store)
+
+
+def signed_here(path: Path) -> bool:
+    """Tell whether this machine's own key, the user's or the one that was made here, signed what is in a file."""
+    try:
+        known = known_chain()
+        if known is None or not known[1]:
+            return False
+        serial, above = known
+        settings = SETTINGS | {"trust": {"user_anchors": above}}
+        store = read_store(path, INGREDIENT_FORMATS.get(path.suffix.lower()), settings)
+        report = _report(path, store)
+        signature = (store["manifests"][store["active_manifest"]]).get("signature_info") or {}
+    except (SoraError, library().C2paError, ValueError, KeyError):
+        return False
+    # An authority gives each certificate a number of its own, and others may have one of the same authority.
+    return report.state == "intact" and report.trusted and signature.get("cert_serial_number") == serial
+
+
+def _unread(path: Path, error: Exception) -> Report:
+    """Report on a file whose credentials the library could not read. Raises SoraError where it is no media file."""
+    text = str(error)
+    if text.startswith("Remote"):
+        return Report(path.name, "elsewhere", problems=(f"they are not fetched: {one_line(error)}",))
+    found = stores(path)
+    if not found:
+        # What cannot be parsed is a broken manifest, or no media file at all.
+        _check_media(path)
+        if text.startswith("NotSupported"):  # of a container that has no place for credentials
+            return Report(path.name, "none")
+    return Report(path.name, "broken", problems=(unreadable(error),))
 
 
 def _settings(trust: str | Path | None) -> dict[str, Any]:
@@ -143,17 +174,6 @@ def _settings(trust: str | Path | None) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise SoraError(f"{trust} holds no certificates in PEM format ({error}).") from error
     return SETTINGS | {"trust": {"user_anchors": roots}}
-
-
-def _carries_manifest(path: Path) -> bool:
-    """Return whether the label of a manifest store is in the file, read as a stream."""
-    with path.open("rb") as data:
-        before = b""
-        while block := data.read(1 << 20):
-            if b"jumb" in before + block and b"c2pa" in before + block:
-                return True
-            before = block[-4096:]  # the label may lie across two blocks
-    return False
 
 
 def _check_media(path: Path) -> None:
@@ -184,21 +204,39 @@ def _report(path: Path, store: dict[str, Any]) -> Report:
     # Older versions of the library have one flat list.
     if "validation_results" not in store:
         failures += store.get("validation_status") or []
-    problems = tuple(dict.fromkeys(_problem(each) for each in failures if each.get("code") != UNTRUSTED))
+    found = [each for each in failures if each.get("code") != UNTRUSTED]
+    problems = tuple(dict.fromkeys(problem(each) for each in found))
     trusted = any(each.get("code") == "signingCredential.trusted" for each in active.get("success") or [])
     manifests = store.get("manifests") or {}
     label = store.get("active_manifest")
     manifest = _manifest(manifests, label, path.name, None, (), 0) if label in manifests else None
     if manifest is None:
         return Report(path.name, "broken", problems=("its credentials name no manifest",))
-    return Report(path.name, "tampered" if problems else "intact", trusted and not problems, problems, manifest)
+    longer = max(stores(path), default=0)
+    if longer:
+        text = f"its manifest says that it has {longer} bytes more than the file"
+        return Report(path.name, "broken", problems=(*problems, text), manifest=manifest)
+    state = _state({kind_of(each) for each in found})
+    return Report(path.name, state, trusted and state == "intact", problems, manifest, _stamp(active, manifests[label]))
 
 
-def _problem(status: dict[str, Any]) -> str:
-    """Put a failed check into words, with C2PA's code for it."""
-    code = str(status.get("code"))
-    meaning = MEANINGS.get(code) or status.get("explanation") or "a check failed"
-    return f"{_clean(meaning)} ({_clean(code)})"
+def _state(kinds: set[str]) -> str:
+    """Name the state of a file by the kinds of its failed checks."""
+    if CHANGED in kinds:
+        return "tampered"
+    if OTHER in kinds:
+        return "broken"
+    return "expired" if CERTIFICATE in kinds else "intact"
+
+
+def _stamp(active: dict[str, Any], manifest: dict[str, Any]) -> str | None:
+    """Return when a file was signed and who says so, if there is a time stamp that fits."""
+    codes = {str(each.get("code")) for each in active.get("success") or []}
+    when = (manifest.get("signature_info") or {}).get("time")
+    if not when or not codes & {"timeStamp.validated", "timeStamp.trusted"}:
+        return None
+    trust = "that your roots trust" if "timeStamp.trusted" in codes else "of nobody who is trusted"
+    return f"{one_line(when)} by a time stamp {trust}"
 
 
 def _manifest(
@@ -217,7 +255,7 @@ def _manifest(
         f"{each.get('name')} {each.get('version', '')}".strip() for each in data.get("claim_generator_info") or []
     ]
     actions = [
-        _action(each)
+        each
         for assertion in data.get("assertions") or []
         if str(assertion.get("label")).startswith("c2pa.actions")
         for each in (assertion.get("data") or {}).get("actions") or []
@@ -225,22 +263,33 @@ def _manifest(
     parts = []
     for part in (data.get("ingredients") or []) if depth < MAX_DEPTH else []:
         found = ((part.get("validation_results") or {}).get("activeManifest") or {}).get("failure") or []
-        told = [_problem(each) for each in found if each.get("code") != UNTRUSTED]
+        told = [problem(each) for each in found if each.get("code") != UNTRUSTED]
         if part.get("description"):
-            told.append(_clean(part["description"]))
+            told.append(one_line(part["description"]))
         parts.append(
             _manifest(
                 manifests,
                 part.get("active_manifest"),
-                _clean(part.get("title") or "an unnamed file"),
+                one_line(part.get("title") or "an unnamed file"),
                 part.get("relationship"),
                 tuple(told),
                 depth + 1,
             )
         )
-    signer = ", ".join(_clean(each) for each in names) or "an unnamed signer" if data else None
+    signer = ", ".join(one_line(each) for each in names) or "an unnamed signer" if data else None
+    generator = one_line(", ".join(generators)) or None
+    generated = any(str(each.get("digitalSourceType", "")).removeprefix(SOURCE_TYPE) in MADE_BY for each in actions)
+    stated = [each.get("data") for each in data.get("assertions") or [] if each.get("label") == ASSERTION]
     return Manifest(
-        name, signer, _clean(", ".join(generators)) or None, tuple(actions), problems, relationship, tuple(parts)
+        name,
+        signer,
+        generator,
+        tuple(map(_action, actions)),
+        problems,
+        relationship,
+        tuple(parts),
+        generated,
+        stated[0] if stated and isinstance(stated[0], dict) else None,
     )
 
 
@@ -260,10 +309,4 @@ def _action(action: dict[str, Any]) -> str:
         parts.append(f"carrying {parameters[OURS + 'watermark']}")
     if action.get("when"):
         parts.append(f"at {action['when']} by the signer's clock")
-    return _clean(f"{text}: {'; '.join(parts)}" if parts else text)
-
-
-def _clean(text: Any) -> str:
-    """Return `text` of an unknown author as one line that does nothing to a terminal."""
-    line = " ".join(str(text).split())
-    return "".join(letter if letter.isprintable() else "?" for letter in line)[:600]
+    return one_line(f"{text}: {'; '.join(parts)}" if parts else text)

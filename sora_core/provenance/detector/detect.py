@@ -1,9 +1,11 @@
-"""Was this video made here? Ask the credentials, then the watermark, then a classifier, and say which one speaks.
+"""Was this video made here? Ask the credentials, the watermark and a classifier, and say of each what it proves.
 
-The credentials are signed and say what was done. The watermark survives re-encoding and has a p-value that is a bound.
-The classifier only recognises how a decoder paints, with error rates that tests/benchmarks/safety.py measures; its
-probability is meant for even numbers of clips that are ours and that are not. So the first that has an answer speaks,
-and the others are reported beside it.
+Credentials prove it if their signer is trusted, or has this machine's own key: nobody else can sign so. All else can be
+forged. Anybody can write credentials that nobody vouches for, and they count for nothing, either way. The watermark has
+a p-value that is a bound, so that it is hardly ever there by chance; but with the public key anybody can write it, and
+one of a secret key can be copied from a clip that has it. The classifier recognises how a decoder paints, with error
+rates that tests/benchmarks/safety.py measures; its probability is meant for even numbers of clips that are ours and are
+not. So there are three verdicts, and no forgery makes, or undoes, the first.
 """
 
 from __future__ import annotations
@@ -18,23 +20,67 @@ import numpy as np
 from ...about import GENERATOR
 from ...errors import SoraError, expect
 from ...files import PICTURES, is_file
-from ..watermark.reading import Accumulator, WatermarkReport, read
+from ..watermark.payloads import known_payloads
+from ..watermark.reading import FALSE_POSITIVE_RATE, Accumulator, WatermarkReport, read
 from . import traces
 from .classifier import WEIGHTS, load_classifier
 
 # Probability from which the classifier's answer is yes. Not 0.5: most videos are not ours, so a yes that is wrong one
 # time in ten among even numbers of both would mostly be wrong.
 MARKED = 0.9
+VERDICTS = {
+    "made here": "Made here, and that is proven",
+    "signs": "Not proven, but there are signs that it was made here",
+    "no sign": "No sign that it was made here",
+}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One witness."""
+
+    name: str  # "credentials", "watermark" or "classifier"
+    speaks: bool  # whether it says that the video was made here
+    proves: bool  # whether nobody could have forged that
+    text: str  # what it says, and what that proves
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What the credentials of a file claim of it."""
+
+    lines: tuple[str, ...] = ()  # what they say, none when the file has none
+    state: str = "none"  # as of `credentials.verify.Report`
+    ours: bool = False  # whether they say that this software made it
+    trusted: bool = False  # whether their signer is trusted
+    own: bool = False  # whether this machine's own key signed them
+    notes: tuple[str, ...] = ()
+
+    def evidence(self) -> Evidence:
+        """Say what it is worth."""
+        proves = self.ours and (self.trusted or self.own)
+        if proves:
+            who = "this machine's own key" if self.own else "a signer whom you trust"
+            text = f"signed by {who}, and unchanged. That proves it."
+        elif self.state in ("tampered", "broken"):
+            text = "they do not hold, so they count for nothing, either way."
+        elif self.ours:
+            text = "they say so, by the word of a signer who is not trusted. Anybody can write that: it proves nothing."
+        elif self.state in ("intact", "expired"):
+            text = "they do not say that this software made it."
+        else:
+            text = "none. They are easily removed: that proves nothing."
+        return Evidence("credentials", proves, proves, text)
 
 
 @dataclass(frozen=True)
 class Detection:
     """What was found out about a video."""
 
-    evidence: str  # which one speaks: "credentials", "watermark" or "classifier"
-    made_here: bool
-    # That the video was made here: 1 for credentials of a trusted signer, 1 minus the bound on a false positive for a
-    # mark, else the classifier's.
+    evidence: str  # which one speaks: "credentials" (only where they prove it), "watermark" or "classifier"
+    made_here: bool  # whether that is proven
+    # That the video was made here: 1 where it is proven; where nobody has forged anything, 1 minus the bound on a false
+    # positive for a mark, else the classifier's.
     probability: float
     credentials: tuple[str, ...]  # lines, none when the file has no credentials
     watermark: WatermarkReport
@@ -42,6 +88,8 @@ class Detection:
     frames: tuple[float, ...]  # the classifier's probability of each frame
     notes: tuple[str, ...] = ()
     info: dict[str, Any] = field(default_factory=dict)  # of the classifier: what it was trained on, and its figures
+    verdict: str = "no sign"  # one of VERDICTS
+    witnesses: tuple[Evidence, ...] = ()  # all three
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as JSON can hold it."""
@@ -49,25 +97,27 @@ class Detection:
 
     def text(self) -> str:
         """Return the report in lines, for a person."""
-        mark = self.watermark
-        says = "say so" if self.evidence == "credentials" else "says so"
-        lines = [
-            f"{'Made here' if self.made_here else 'No sign that it was made here'}: the {self.evidence} "
-            f"{says if self.made_here else 'found nothing'} (probability {self.probability:.4g})."
-        ]
-        lines.append("Credentials: " + ("; ".join(self.credentials) or "none") + ".")
+        mark, credentials, seen, painted = self.watermark, *self.witnesses
+        signs = " and the ".join(each.name for each in self.witnesses if each.speaks)
+        lines = [f"{VERDICTS[self.verdict]}{f': the {signs}' if signs else ''} (probability {self.probability:.4g})."]
+        lines.append(f"Credentials: {credentials.text}")
+        lines += [f"  {line}" for line in self.credentials]
         if mark.found:
             placed = "" if mark.scale == 1 and mark.shift == (0, 0) else f", the picture cut to 1/{mark.scale:.2f}"
+            placed += ", mirrored" if mark.mirrored else ""
+            placed += ", between black bars" if mark.boxed else ""
+            placed += f", stretched by {mark.stretch:.2f} across" if mark.stretch != 1 else ""
+            placed += f", turned by {abs(mark.angle):.1f} degrees" if mark.angle else ""
             lines.append(
-                f"Watermark: payload {mark.payload:08x}, p <= {mark.p_value:.1e}{placed}"
-                f"{', mirrored' if mark.mirrored else ''}; least certain bit {min(mark.bit_confidence):.4f}."
+                f"Watermark: payload {mark.payload:08x}, p <= {mark.p_value:.1e}{placed}; least certain bit "
+                f"{min(mark.bit_confidence):.4f}. {seen.text}"
             )
         else:
-            lines.append(f"Watermark: none with this key (p <= {mark.p_value:.2g}).")
+            lines.append(f"Watermark: none with this key (p <= {mark.p_value:.2g}). {seen.text}")
         where = self.info.get("decoder", "its decoder")
         lines.append(
             f"Classifier: {self.classifier:.3f} that {where} painted it, frames {min(self.frames):.2f} to "
-            f"{max(self.frames):.2f}."
+            f"{max(self.frames):.2f}. {painted.text}"
         )
         return "\n".join([*lines, *self.notes])
 
@@ -76,18 +126,12 @@ def detect_frames(
     frames: Iterable[Any],
     *,
     key: bytes | str | None = None,
-    credentials: tuple[str, ...] = (),
-    claimed: bool = False,
-    trusted: bool = False,
-    notes: tuple[str, ...] = (),
+    claim: Claim = Claim(),  # noqa: B008 (it cannot be changed)
     classifier: Path = WEIGHTS,
 ) -> Detection:
     """Examine frames `[H,W,3]` (uint8 or float 0..1), one after the other. Memory does not grow with their number.
 
-    key: of the watermark; None is the public one.
-    credentials: lines of what the file's credentials say.
-    claimed: whether whole credentials name this software.
-    trusted: whether their signer is trusted.
+    key: of the watermark; None is the public one. claim: what the credentials of their file claim.
 
     Raises SoraError when there are no frames, or they are smaller than 32 pixels a side.
     """
@@ -96,29 +140,62 @@ def detect_frames(
         summed.add(frame)
         rows.append(traces.frame_traces(frame))
     expect(bool(rows), "There are no frames to examine: the video is empty.")
-    mark = read(summed, key)
+    mark, key = _read_mark(summed, key)
     logits = network.frame_logits(np.stack(rows))
     guess = float(network.probability(logits.mean()))
+    notes = claim.notes
     if len(rows) == 1:
         notes = (*notes, "One frame only: the classifier is less sure than its figures say.")
-    if mark.found:
-        evidence, made, probability = "watermark", True, 1 - mark.p_value
+    witnesses = claim.evidence(), _of_mark(mark, key), _of_look(guess)
+    if witnesses[0].proves:
+        evidence, probability = "credentials", 1.0
+    elif mark.found:
+        evidence, probability = "watermark", 1 - mark.p_value
     else:
-        evidence, made, probability = "classifier", guess >= MARKED, guess
-    if claimed:
-        # Anybody can write a claim that nobody vouches for: then the probability is what the other evidence gives.
-        evidence, made, probability = "credentials", True, 1.0 if trusted else probability
+        evidence, probability = "classifier", guess
+    proven, signs = any(each.proves for each in witnesses), any(each.speaks for each in witnesses)
     return Detection(
         evidence,
-        made,
+        proven,
         probability,
-        credentials,
+        claim.lines,
         mark,
         guess,
         tuple(network.probability(logits).round(4).tolist()),
         notes,
         network.info,
+        "made here" if proven else "signs" if signs else "no sign",
+        witnesses,
     )
+
+
+def _read_mark(summed: Accumulator, key: bytes | str | None) -> tuple[WatermarkReport, bytes | str | None]:
+    """Look for the mark of a key, or else for the public one's, of before there was another. Returns the key, too."""
+    known = known_payloads()
+    if key is None:
+        return read(summed, known=known), None
+    # Two looks, and the bound on a false alarm is for both together.
+    rate = FALSE_POSITIVE_RATE / 2
+    mark = read(summed, key, false_positive_rate=rate, known=known)
+    public = mark if mark.found else read(summed, false_positive_rate=rate, known=known)
+    return (public, None) if public.found and not mark.found else (mark, key)
+
+
+def _of_mark(mark: WatermarkReport, key: bytes | str | None) -> Evidence:
+    """Say what a mark is worth."""
+    if not mark.found:
+        return Evidence("watermark", False, False, "It can be lost: that proves nothing.")
+    if key is None:
+        text = "This key is public: anybody can write its mark. It is a sign, and proves nothing."
+    else:
+        text = "Who wrote it had the key, or copied it from a clip that has it. It is a sign, and proves nothing."
+    return Evidence("watermark", True, False, text)
+
+
+def _of_look(guess: float) -> Evidence:
+    """Say what the classifier's probability is worth."""
+    text = "It is right for most clips and no proof for any: read it as a hint."
+    return Evidence("classifier", guess >= MARKED, False, text)
 
 
 def detect_file(
@@ -135,26 +212,28 @@ def detect_file(
     path = Path(path)
     expect(is_file(path), f"There is no file {str(path)!r}: check the name.")
     expect(path.stat().st_size > 0, f"{path.name} is empty (0 bytes): give the whole file.")
-    lines, claimed, trusted, notes = _credentials(path, trust)
+    claim = _claim(path, trust)
     frames: Iterable[Any] = read_still(path) if path.suffix.lower() in PICTURES else iter_frames(path)
-    return detect_frames(
-        frames, key=key, credentials=lines, claimed=claimed, trusted=trusted, notes=notes, classifier=classifier
-    )
+    return detect_frames(frames, key=key, claim=claim, classifier=classifier)
 
 
-def _credentials(path: Path, trust: str | Path | None) -> tuple[tuple[str, ...], bool, bool, tuple[str, ...]]:
-    """Read the credentials: what they say, whether they are whole and name this software, whether trusted, notes."""
-    from ..credentials.verify import verify
+def _claim(path: Path, trust: str | Path | None) -> Claim:
+    """Read the credentials of a file, and ask whose word they are."""
+    from ..credentials.verify import signed_here, verify
 
     try:
         report = verify(path, trust)
     except SoraError as error:  # the library that reads them is missing, or the file is of a kind that has none
-        return (), False, False, (f"Credentials were not checked: {error}",)
+        return Claim(notes=(f"Credentials were not checked: {error}",))
     lines = tuple(line.strip() for line in report.lines())[1:]
-    if report.state == "none":
-        return lines, False, False, ()
-    if report.state != "intact" or report.manifest is None:
-        return (report.state, *lines), False, False, ("The credentials do not hold, so they do not count here.",)
-    claimed = (report.manifest.generator or "").startswith(GENERATOR)
-    notes = () if report.trusted else ("The signer of the credentials is not trusted: anybody can make such ones.",)
-    return (report.state, *lines), claimed, report.trusted, notes
+    if report.state not in ("none", "elsewhere"):
+        lines = (report.state, *lines)
+    manifest = report.manifest
+    ours = (
+        report.state in ("intact", "expired")
+        and manifest is not None
+        and (manifest.generator or "").startswith(GENERATOR)
+        and manifest.generated
+    )
+    own = ours and report.state == "intact" and signed_here(path)
+    return Claim(lines, report.state, ours, report.trusted, own)

@@ -33,6 +33,6 @@ def draw_frames(found: Detection) -> Image.Image:
             draw.ellipse((x - 3, y - 3, x + 3, y + 3), MADE if value >= MARKED else LINE)
     draw.text((left, bottom + 8), "frame 0", INK)
     draw.text((right, bottom + 8), str(count - 1), INK, anchor="ra")
-    answer = "made here" if found.made_here else "no sign that it was made here"
+    answer = {"made here": "proven: made here", "signs": "signs, not proven"}.get(found.verdict, "no sign")
     draw.text((left, 10), f"{answer} ({found.evidence}), probability {found.probability:.3f}", INK)
     return picture

@@ -12,7 +12,7 @@ import numpy as np
 from ...errors import expect
 from . import ecc
 
-# Anyone can read (and forge) marks of this key; a service that relies on its marks sets its own.
+# Anyone can read (and forge) marks of this key; who relies on his marks makes one of his own (`sora key`).
 DEFAULT_KEY = b"sora-nodes public watermark key"
 
 TILE = 128  # the smallest shift of the tile that is told apart is 1/128 of its side
@@ -70,10 +70,14 @@ def tile_side(height: int, width: int) -> float:
     return math.sqrt(height * width)
 
 
-def plane_waves(length: int, side: float, top: int, sign: int) -> np.ndarray:
+@lru_cache(1024)  # the same for each angle of a search
+def plane_waves(length: int, side: float, top: int, sign: int, start: float = 0.0) -> np.ndarray:
     """Return exp(2 pi i sign k x) `[2 top + 1, length]` at the pixels' centres for tiles of `side` pixels.
 
-    k = -top..top are the periods a tile side, x the place in tile sides.
+    k = -top..top are the periods a tile side, x the place in tile sides. start: pixels from the tile's corner to the
+    first one.
     """
-    places = (np.arange(length) + 0.5) / side
-    return np.exp(2j * np.pi * sign * np.outer(np.arange(-top, top + 1), places))
+    places = (np.arange(length) + 0.5 + start) / side
+    made = np.exp(2j * np.pi * sign * np.outer(np.arange(-top, top + 1), places))
+    made.flags.writeable = False  # it is shared
+    return made

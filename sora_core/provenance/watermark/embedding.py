@@ -13,15 +13,18 @@ How it is read (`.reading`). Differences of neighbouring pixels are added up ove
 the mark stays, so dropped frames and another speed do not matter. Each difference is weighted by how flat its
 surroundings are: the mark's own differences are small, and what lies beside an edge or in a texture says little about
 it. The sum is projected on the waves. Cropping shifts and enlarges the tile: all shifts and 84 scales, mirrored or not,
-are tried by a Fourier transform of the pilot's correlation, and the best few are decoded.
+are tried by a Fourier transform of the pilot's correlation, and the best few are decoded. So are pictures that were
+stretched, turned about their middle, or put between black bars. The payloads of the package's own models are looked for
+by name: all their signs are known, and not the pilot's alone.
 
 The false-positive rate is a bound, not an estimate. Let y in R^n be the projections at one alignment, a function of
 the video alone, and S = <c, y> / |y| for signs c. If the video was made without the key, the signs of any one payload
 are independent fair coins, and by Hoeffding's inequality (J. Am. Stat. Assoc. 58, 1963, theorem 2, for sums of signs)
-P(S >= t) <= exp(-t^2 / 2), whatever the picture shows. The detector takes the best of 2^32 payloads and of all
-alignments h, with shares w_h that sum to 1 (half for "not moved", the rest in equal parts); so by the union bound
+P(S >= t) <= exp(-t^2 / 2), whatever the picture shows. The detector takes the best of all payloads m and of all
+alignments h, with shares v_m and w_h that each sum to 1 (`reading.SHARES`: most for "not moved"; a tenth for the few
+payloads that are looked for by name, the rest in equal parts for all 2^32); so by the union bound
 
-    p = min over h of 2^32 exp(-S_h^2 / 2) / w_h
+    p = min over m and h of exp(-S_mh^2 / 2) / (v_m w_h)
 
 is a valid p-value: P(p <= a) <= a for every a. The one assumption is that SHAKE-256 of an unknown key looks random.
 """
@@ -29,6 +32,7 @@ is a valid p-value: P(p <= a) <= a for every a. The one assumption is that SHAKE
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +43,7 @@ from torch import Tensor
 from ...errors import expect
 from . import ecc
 from .carrier import LUMA, SMALLEST_SIDE, WAVES, carrier_of, key_bytes, plane_waves, tile_side
+from .payloads import known_payloads
 from .reading import FALSE_POSITIVE_RATE, Accumulator, WatermarkReport, read
 
 MEAN_SQUARE = 4.0  # of the mark in small frames, in 8-bit units, rounded to them: 42.1 dB
@@ -172,12 +177,17 @@ def embed(frames: Tensor, payload: int, key: bytes | str | None = None) -> Tenso
 
 
 def detect(
-    frames: Any, key: bytes | str | None = None, *, false_positive_rate: float = FALSE_POSITIVE_RATE
+    frames: Any,
+    key: bytes | str | None = None,
+    *,
+    false_positive_rate: float = FALSE_POSITIVE_RATE,
+    known: Sequence[int] | None = None,
 ) -> WatermarkReport:
     """Look for the mark of `key` in `frames`.
 
     frames: `[T,H,W,3]`, or any iterable of `[H,W,3]` frames; uint8 or float 0..1. Memory does not grow with their
         number.
+    known: payloads that are looked for by name, and found where others are not; None for those of the package's models.
     false_positive_rate: `found` means that the p-value is not above it, which bounds the rate of false positives.
 
     Raises SoraError when there are no frames, or they are smaller than 32 pixels a side.
@@ -185,4 +195,5 @@ def detect(
     summed = Accumulator()
     for frame in frames:
         summed.add(frame)
-    return read(summed, key, false_positive_rate=false_positive_rate)
+    named = known_payloads() if known is None else known
+    return read(summed, key, false_positive_rate=false_positive_rate, known=named)

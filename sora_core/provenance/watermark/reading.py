@@ -5,7 +5,9 @@ How it works and why its p-values hold stands at the head of `.embedding`.
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,19 +24,32 @@ FALSE_POSITIVE_RATE = 1e-6
 FLAT = 1.1  # a step from one pixel to the next (8-bit units) that is as large as the mark's own
 CLIP = 1.5  # a projection counts at most this many times the median of its like
 SCALES = tuple(0.8 * 1.0075**i for i in range(84))
+STRETCHES = tuple(1.015**i for i in range(-28, 29) if i)  # 0.66 to 1.52
+ANGLES = tuple(0.6 * i for i in range(-17, 18) if i)  # degrees
+ZOOMS = tuple(0.85 * 1.0125**i for i in range(30))  # of a picture that was turned, about its middle; up to 1.22
 LISTED = 4  # alignments that are listed for each scale; of all, LISTED_IN_ALL are decoded
 LISTED_IN_ALL = 48
+MOST_READ = 256  # frames in which a mark is looked for that was just put there
+DARK = 24  # luminance (8-bit units) that black bars never exceed, whatever codec they went through
+
+# How the probability of a false alarm is shared out, see the head of `.embedding`.
+SHARE_OF_KNOWN = 0.1  # to the payloads that are looked for by name; the rest to all others, who have none to spare
+SHARES = {"rest": 0.4, "boxed": 0.1, "stretched": 0.1, "turned": 0.1, "moved": 0.3}
 
 
 class Place(NamedTuple):
     """How the tile lies in the picture that is read."""
 
     scale: float  # of the tile, in sides of the frame
-    shift: tuple[int, int]  # down and across, in 1/128 of the tile's side
+    shift: tuple[int, int]  # down and across, in 1/128 of the tile's side; about the frame's middle where it was turned
     mirrored: bool
+    stretch: float = 1.0  # of the picture, across over down
+    angle: float = 0.0  # degrees by which the picture was turned
+    boxed: bool = False  # whether black bars around it were left out
 
 
 UNMOVED = Place(1.0, (0, 0), False)
+BOXED = UNMOVED._replace(boxed=True)
 
 
 @dataclass(frozen=True)
@@ -50,6 +65,9 @@ class WatermarkReport:
     shift: tuple[float, float]  # of the tile, down and across, in its sides: (0, 0) is unmoved
     mirrored: bool
     frames: int  # that were looked at
+    stretch: float = 1.0  # of the picture, across over down
+    angle: float = 0.0  # degrees by which the picture was turned
+    boxed: bool = False  # whether there were black bars around it
 
 
 class Accumulator:
@@ -62,6 +80,7 @@ class Accumulator:
     def __init__(self) -> None:
         self.frames = 0
         self._sums: list[Tensor] = []
+        self._brightest = torch.zeros(0, 0)
         self._size: tuple[int, ...] = ()
 
     def add(self, frame: Any) -> None:
@@ -87,7 +106,9 @@ class Accumulator:
             height, width = self._size = tuple(luma.shape)
             shapes = ((height, width - 1), (height - 1, width))
             self._sums = [torch.zeros(shape) for shape in shapes]
+            self._brightest = torch.zeros(height, width)
         expect(tuple(luma.shape) == self._size, "The frames have different sizes: give one video at a time.")
+        torch.maximum(self._brightest, luma, out=self._brightest)
         for axis, sums in zip((1, 0), self._sums, strict=True):
             step = luma.diff(dim=axis)
             around = F.avg_pool2d(step.square()[None], 3, 1, 1, count_include_pad=False)[0]
@@ -99,6 +120,16 @@ class Accumulator:
         across, down = self._sums
         out = F.pad(across, (1, 0)) - F.pad(across, (0, 1))
         return (out + F.pad(down, (0, 0, 1, 0)) - F.pad(down, (0, 0, 0, 1))).numpy()
+
+    def box(self) -> tuple[slice, slice] | None:
+        """Find the picture between black bars: its rows and columns, None where there are none."""
+        found = []
+        for axis in (1, 0):
+            lit = (self._brightest.quantile(0.98, dim=axis) > DARK).nonzero().flatten().tolist()
+            found.append(slice(lit[0], lit[-1] + 1) if lit else slice(0, self._size[1 - axis]))
+        rows, columns = found
+        whole = (rows.stop - rows.start, columns.stop - columns.start)
+        return None if whole == self._size or min(whole) < SMALLEST_SIDE else (rows, columns)
 
 
 class Reader:
@@ -112,12 +143,19 @@ class Reader:
         pilot = np.where(carrier.carries < 0, carrier.signs, 0)
         self.pilot = pilot[:count] - 1j * pilot[count:]
 
-    def project(self, scale: float, mirrored: bool) -> np.ndarray:
-        """Project the picture on each wave, over the median of the waves of like length: complex `[n]` of norm 1."""
+    def project(self, scale: float, mirrored: bool, stretch: float = 1.0, centred: bool = False) -> np.ndarray:
+        """Project the picture on each wave, over the median of the waves of like length: complex `[n]` of norm 1.
+
+        centred: the tile is scaled about the picture's middle, not about its corner.
+        """
         picture = self.picture[:, ::-1] if mirrored else self.picture
         top = int(WAVES[1])
         side = tile_side(*picture.shape) * scale
-        down, across = (plane_waves(length, side, top, -1) for length in picture.shape)
+        sides = side / math.sqrt(stretch), side * math.sqrt(stretch)
+        # The tile's own middle stays where it is in a frame that was not scaled.
+        starts = (length * (scale - 1) / 2 if centred else 0.0 for length in picture.shape)
+        lengths = zip(picture.shape, sides, starts, strict=True)
+        down, across = (plane_waves(length, size, top, -1, start) for length, size, start in lengths)
         waves = (down @ picture @ across[top:].T)[self.carrier.u + top, self.carrier.v]
         # The median, because a scene's own stripes stand out in few waves: those are cut to CLIP, the others count.
         size = abs(waves) + 1e-12
@@ -127,13 +165,18 @@ class Reader:
         waves = waves * np.minimum(size, CLIP)
         return waves / max(np.linalg.norm(waves), 1e-12)
 
-    def align(self, waves: np.ndarray) -> list[tuple[float, tuple[int, int]]]:
-        """Find the shifts (in 1/128 of the tile's side) at which the pilot correlates best, with the correlation."""
+    def align(self, waves: np.ndarray, signs: np.ndarray, most: int = LISTED) -> list[tuple[float, tuple[int, int]]]:
+        """Find the shifts (in 1/128 of the tile's side) at which `signs` (complex `[n]`) fit best, and how well."""
         grid = np.zeros((TILE, TILE), complex)
-        grid[self.carrier.u % TILE, self.carrier.v] = self.pilot * waves
+        grid[self.carrier.u % TILE, self.carrier.v] = signs * waves
         found = np.fft.fft2(grid).real.ravel()
-        best = np.argpartition(found, -LISTED)[-LISTED:]
+        best = np.argpartition(found, -most)[-most:]
         return [(float(found[i]), divmod(int(i), TILE)) for i in best]
+
+    def pattern(self, payload: int) -> np.ndarray:
+        """Return all signs (complex `[n]`) of the mark that carries `payload`, as `align` takes them."""
+        signs, count = self.carrier.with_code(ecc.encode(payload)), len(self.carrier.u)
+        return signs[:count] - 1j * signs[count:]
 
     def moved(self, waves: np.ndarray, shift: tuple[int, int]) -> np.ndarray:
         """Return the real projections `[2n]` (cosines, sines) of the tile moved by `shift`."""
@@ -155,63 +198,173 @@ class Reader:
         return (self.carrier.with_code(codes) * values).sum(1)
 
 
-def _log_p(score: float, moved: bool) -> float:
-    """Return the natural logarithm of the bound on the p-value (see the head of `.embedding`)."""
-    # Half of the probability goes to "not moved", the other half in equal parts to all other places.
-    alignments = 2 * len(SCALES) * TILE**2 if moved else 1
-    return min(0.0, ecc.BITS * math.log(2) - max(score, 0) ** 2 / 2 + math.log(2 * alignments))
+def _log_places(place: Place) -> float:
+    """Return the logarithm of how many places there are of this one's kind, over the kind's share."""
+    if place.angle:
+        kind, count = "turned", len(ANGLES) * len(ZOOMS)
+    elif place.stretch != 1:
+        kind, count = "stretched", len(STRETCHES)
+    elif place == UNMOVED:
+        kind, count = "rest", 1
+    elif place == BOXED:
+        kind, count = "boxed", 1
+    else:
+        kind, count = "moved", 2 * len(SCALES) * TILE**2
+    return math.log(count / SHARES[kind])
+
+
+def _log_p(score: float, place: Place, payloads: float) -> float:
+    """Return the natural logarithm of the bound on the p-value (see the head of `.embedding`).
+
+    payloads: how many were looked for, over their share.
+    """
+    return min(0.0, math.log(payloads) - max(score, 0) ** 2 / 2 + _log_places(place))
+
+
+class _Found(NamedTuple):
+    """The best that was found so far."""
+
+    log_p: float
+    payload: int
+    score: float
+    place: Place
+    values: np.ndarray  # [2n], the projections there
+
+
+class _Search:
+    """Looks for the mark in all places, cheap and likely ones first."""
+
+    def __init__(self, summed: Accumulator, key: bytes | str | None, known: Sequence[int]) -> None:
+        carrier = carrier_of(key_bytes(key))
+        picture, box = summed.picture(), summed.box()
+        self.reader = Reader(picture, carrier)
+        self.inner = None if box is None else Reader(np.ascontiguousarray(picture[box]), carrier)
+        self.known = {payload: self.reader.pattern(payload) for payload in known}
+        # Payloads that are looked for by name are few, so that less is asked of them.
+        self.few = len(known) / SHARE_OF_KNOWN
+        self.many = 2.0**ecc.BITS / (1 - SHARE_OF_KNOWN if known else 1)
+        self.best = _Found(0.0, 0, 0.0, UNMOVED, np.zeros(2 * len(carrier.u)))
+
+    def try_places(self, reader: Reader, listed: list[tuple[Place, np.ndarray]]) -> _Found:
+        """Decode at places (each with its waves `[n]`); returns the best that was found so far."""
+        values = np.stack([reader.moved(waves, place.shift) for place, waves in listed])
+        payloads = ecc.decode(reader.soft(values))
+        tried = [(self.many, payloads, reader.scores(values, payloads))]
+        for payload in self.known:
+            same = np.full(len(values), payload)
+            tried.append((self.few, same, reader.scores(values, same)))
+        for count, given, scores in tried:
+            for (place, _), value, payload, score in zip(listed, values, given, scores, strict=True):
+                log_p = _log_p(float(score), place, count)
+                if (log_p, -score) < (self.best.log_p, -self.best.score):
+                    self.best = _Found(log_p, int(payload), float(score), place, value)
+        return self.best
+
+    def at_rest(self) -> _Found:
+        """Look where most marks are: not moved, or not moved between black bars."""
+        best = self.try_places(self.reader, [(UNMOVED, self.reader.project(1.0, False))])
+        if self.inner is not None:
+            best = self.try_places(self.inner, [(BOXED, self.inner.project(1.0, False))])
+        return best
+
+    def stretched(self) -> _Found:
+        """Look where one side was scaled more than the other."""
+        reader = self.inner or self.reader
+        listed = [(Place(1.0, (0, 0), False, by), reader.project(1.0, False, by)) for by in STRETCHES]
+        return self.try_places(reader, listed)
+
+    def turned(self) -> _Found:
+        """Look where the picture was turned about its middle, and scaled to hide or to keep its corners."""
+        listed = []
+        source = self.inner or self.reader
+        for angle in ANGLES:
+            reader = Reader(_turned(source.picture, -angle), source.carrier)
+            listed += [
+                (Place(zoom, (0, 0), False, 1.0, angle), reader.project(zoom, False, centred=True)) for zoom in ZOOMS
+            ]
+        patterns = [source.pilot, *self.known.values()]
+        ranks = np.stack([[float((pattern * waves).sum().real) for _, waves in listed] for pattern in patterns])
+        best = {int(i) for row in ranks for i in np.argsort(-row)[: LISTED_IN_ALL // 2]}
+        return self.try_places(source, [listed[i] for i in sorted(best)])
+
+    def moved(self) -> _Found:
+        """Look at all scales and shifts, mirrored or not."""
+        reader = self.inner or self.reader
+        listed: list[list[tuple[float, Place, np.ndarray]]] = [[] for _ in range(1 + len(self.known))]
+        for mirrored in (False, True):
+            for scale in SCALES:
+                waves = reader.project(scale, mirrored)
+                for rows, signs in zip(listed, (reader.pilot, *self.known.values()), strict=True):
+                    places = ((rank, Place(scale, shift, mirrored)) for rank, shift in reader.align(waves, signs))
+                    rows += [(rank, place, waves) for rank, place in places]
+        for rows in listed:
+            rows.sort(key=lambda entry: -entry[0])
+            best = self.try_places(reader, [(place, waves) for _, place, waves in rows[:LISTED_IN_ALL]])
+        return best
+
+
+def _turned(picture: np.ndarray, degrees: float) -> np.ndarray:
+    """Turn a picture `[h,w]` about its middle."""
+    turn = math.radians(degrees)
+    height, width = picture.shape
+    cos, sin = math.cos(turn), math.sin(turn)
+    # In units of half a side, in which the grid is drawn.
+    matrix = torch.tensor([[[cos, -sin * height / width, 0.0], [sin * width / height, cos, 0.0]]])
+    grid = F.affine_grid(matrix, [1, 1, height, width], align_corners=False)
+    given = torch.from_numpy(np.ascontiguousarray(picture))[None, None].float()
+    return F.grid_sample(given, grid, align_corners=False)[0, 0].double().numpy()
 
 
 def read(
-    summed: Accumulator, key: bytes | str | None = None, *, false_positive_rate: float = FALSE_POSITIVE_RATE
+    summed: Accumulator,
+    key: bytes | str | None = None,
+    *,
+    false_positive_rate: float = FALSE_POSITIVE_RATE,
+    known: Sequence[int] = (),
 ) -> WatermarkReport:
     """Look for the mark of `key` in frames that were summed up already, as `embedding.detect`."""
     expect(summed.frames > 0, "There are no frames to look for a watermark in.")
-    reader = Reader(summed.picture(), carrier_of(key_bytes(key)))
-    # Most videos are not cropped: other places are searched only where the mark is not found at rest.
-    waves = reader.project(UNMOVED.scale, UNMOVED.mirrored)
-    values, places = reader.moved(waves, UNMOVED.shift)[None], [UNMOVED]
-    log_p, payload, score, best = _best(reader, values, places)
-    if log_p > math.log(false_positive_rate):
-        more, elsewhere = _candidates(reader)
-        other = _best(reader, more, elsewhere)
-        if other[0] < log_p:
-            (log_p, payload, score, best), values, places = other, more, elsewhere
-    scale, shift, mirrored = places[best]
-    found = log_p <= math.log(false_positive_rate)
+    search = _Search(summed, key, known)
+    # Most videos are not moved: other places are searched only where the mark is not found at rest.
+    for look in (search.at_rest, search.stretched, search.moved, search.turned):
+        best = look()
+        found = best.log_p <= math.log(false_positive_rate)
+        if found:
+            break
+    place = best.place
     return WatermarkReport(
         found=found,
-        payload=payload if found else None,
-        bit_confidence=_confidence(reader, values[best], payload, score),
-        p_value=math.exp(max(log_p, -700)),
-        score=score,
-        scale=scale,
-        shift=(shift[0] / TILE, shift[1] / TILE),
-        mirrored=mirrored,
+        payload=best.payload if found else None,
+        bit_confidence=_confidence(search.reader, best.values, best.payload, best.score),
+        p_value=math.exp(max(best.log_p, -700)),
+        score=best.score,
+        scale=place.scale,
+        shift=(place.shift[0] / TILE, place.shift[1] / TILE),
+        mirrored=place.mirrored,
         frames=summed.frames,
+        stretch=place.stretch,
+        angle=place.angle,
+        boxed=place.boxed,
     )
 
 
-def _candidates(reader: Reader) -> tuple[np.ndarray, list[Place]]:
-    """Return the projections `[N,2n]` at the N places at which the pilot correlates best, and the places."""
-    listed = []
-    for mirrored in (False, True):
-        for scale in SCALES:
-            waves = reader.project(scale, mirrored)
-            listed += [(pilot, Place(scale, shift, mirrored), waves) for pilot, shift in reader.align(waves)]
-    listed.sort(key=lambda entry: -entry[0])
-    listed = listed[:LISTED_IN_ALL]
-    values = np.stack([reader.moved(waves, place.shift) for _, place, waves in listed])
-    return values, [place for _, place, _ in listed]
+def shows(frames: Iterable[Any], key: bytes | str | None, payload: int) -> bool:
+    """Tell whether frames `[H,W,3]` carry the mark of `key` with `payload`, unmoved. For who has just marked them.
+
+    It stops at the first frames that show it, of MOST_READ at most. Raises SoraError as `Accumulator.add`.
+    """
+    summed = Accumulator()
+    for frame in itertools.islice(frames, MOST_READ):
+        summed.add(frame)
+        # A mark that is there shows in few frames; the more there are, the more seldom it is asked.
+        if summed.frames.bit_count() == 1 and _holds(summed, key, payload):
+            return True
+    return summed.frames > 0 and _holds(summed, key, payload)
 
 
-def _best(reader: Reader, values: np.ndarray, places: list[Place]) -> tuple[float, int, float, int]:
-    """Decode all candidates; returns log p, payload, score and number of the best."""
-    payloads = ecc.decode(reader.soft(values))
-    scores = reader.scores(values, payloads)
-    best = int(scores.argmax())
-    moved = places[best] != UNMOVED
-    return _log_p(float(scores[best]), moved), int(payloads[best]), float(scores[best]), best
+def _holds(summed: Accumulator, key: bytes | str | None, payload: int) -> bool:
+    best = _Search(summed, key, (payload,)).at_rest()
+    return best.log_p <= math.log(FALSE_POSITIVE_RATE) and best.payload == payload
 
 
 def _confidence(reader: Reader, values: np.ndarray, payload: int, score: float) -> tuple[float, ...]:

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from ...errors import expect
 from ...media.frames import cuts
-from ...provenance.kept import remember
+from ...media.origin import NONE, Digests, passed_on
 from .flow import follow, match, smooth, warp
 from .holding import hold_end
 from .pace import keep_moving
@@ -63,6 +63,7 @@ class Splice:
     # the shot's, as a part of their spread.
     hold: float = 0.0
     held: Tensor | None = None  # bool [T]: made frames that share the latent of a given picture, and stand
+    own: Digests = NONE  # of the user's frames among those that were given; an edit may keep others, too
 
     @property
     def whole(self) -> bool:
@@ -83,15 +84,13 @@ def finish(latent: dict[str, Any], decoded: Tensor) -> Tensor:
     one = len(splice.places) * len(splice.places[0])  # frames that make one finished video
     if len(decoded) > one and len(decoded) % one == 0:
         # A LATENT that was repeated: as many finished videos, one after the other.
-        return torch.cat([finish(latent, part) for part in decoded.split(one)])
+        return passed_on(torch.cat([finish(latent, part) for part in decoded.split(one)]), splice.own)
     windows = decoded.unflatten(0, (len(splice.places), -1))
     expect(
         windows.shape[1] == len(splice.places[0]) and windows.shape[2:] == splice.frames.shape[1:],
         f"The decoded video is {list(windows.shape[1:])}, the edit was made for {len(splice.places[0])} frames of "
         f"{splice.frames.shape[2]}x{splice.frames.shape[1]}. Sample and decode the edit's own latent.",
     )
-    whole = splice.keep if splice.keep.ndim == 1 else splice.keep.flatten(1).all(1)
-    remember(splice.frames[whole])
     out = splice.frames.clone()
     for video, place in zip(windows, splice.places, strict=True):
         shown = place >= 0
@@ -105,8 +104,11 @@ def finish(latent: dict[str, Any], decoded: Tensor) -> Tensor:
         else:
             video = carry_in_space(video, known, keep)
             out[index[shown]] = torch.where(keep[..., None], known, video)[shown]
-    if splice.keep.ndim > 1:
-        return out
+    return passed_on(out if splice.keep.ndim > 1 else _joined(out, splice), splice.own)
+
+
+def _joined(out: Tensor, splice: Splice) -> Tensor:
+    """Lead the frames that are kept whole of `out` `[T,H,W,3]` into those that are made."""
     if splice.hold > 0:
         out = hold_ends(out, splice.keep, splice.hold)
     last = len(out) - 1

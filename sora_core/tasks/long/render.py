@@ -22,6 +22,7 @@ from torch import Tensor
 
 from ...errors import SoraError, expect
 from ...files import ensure_mp4, ensure_writable
+from ...media.origin import digests_of, passed_on
 from ...media.write import SAVED_CRF, write_video
 from ...safety.gate import check_pieces
 from .finished import Finished, read_reuse, write_reuse
@@ -157,6 +158,8 @@ def render(
             latents = filling.pieces()
         pieces = decode(latents)
         frames = pieces if job.source is None else after_source(pieces, job.source)
+        if saving is not None and job.source is not None:
+            saving.keep(job.source.frames)
         write_video(path, frames, job.fps, metadata=metadata, crf=crf, audio=job.audio, saving=saving)
         if kept is not None and kept.takes(job.total, job.roller.shape):
             made = torch.cat(list(store.latents(job.total)), 2) if filling is None else filling.latents
@@ -275,4 +278,4 @@ def in_memory(job: Job, decode: Decode, progress: Callable[[int, int], None] | N
             last = segment.made + segment.tail.shape[2] >= job.total
             progress((job.total if last else segment.made) - job.given, job.total - job.given)
     latent = join(segments, job.total)
-    return torch.cat(list(after_source(decode([latent]), source))), latent
+    return passed_on(torch.cat(list(after_source(decode([latent]), source))), digests_of(source.frames)), latent

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from ...latents.streaming import REMEMBERED
 from ...media.frames import cuts
-from ...provenance.kept import remember
 from ..finish.splice import Trail
 from ..layout import VAECodec
 from .rolling import Rolling
@@ -59,7 +58,6 @@ def after_source(pieces: Iterable[Tensor], source: Source) -> Iterator[Tensor]:
     pieces: decoded frames `[t,H,W,3]`, of which the first `covered` stand for the source's own.
     """
     given = source.frames
-    remember(given)
     for begin in range(0, given.shape[0], 16):
         yield given[begin : begin + 16]
     seen, covered = 0, source.covered
