@@ -8,9 +8,10 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 import webbrowser
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from ..errors import SoraError, expect
 from .options import add_policy
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ..host.web.app import Settings, Studio
 
 EVERYWHERE = "0.0.0.0"
+PATIENCE = 1.8  # seconds from a signal until the process ends, whatever its threads do
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,17 +67,25 @@ def serve(args: argparse.Namespace, page: bool, opened: bool = False) -> int:
     from ..host.web.app import Studio
 
     studio = Studio(_settings(args, page))
-    number = asyncio.run(_until_stopped(studio, opened))
-    ended = studio.jobs.close()
-    studio.folders.discard_temp()
-    code = 0 if number == signal.SIGTERM else 128 + number
-    if not ended:
-        # A thread is in the middle of a computation that nothing can interrupt; what it made is not kept anyway.
-        print("Stopped.", file=sys.stderr, flush=True)
-        sys.stdout.flush()
-        os._exit(code)
+    try:
+        number = asyncio.run(_until_stopped(studio, opened))
+    except BaseException:
+        studio.folders.discard_temp()
+        raise
     print("Stopped.", file=sys.stderr)
-    return code
+    return _leave(studio, number)
+
+
+def _leave(studio: Studio, number: int) -> NoReturn:
+    """End the process at once.
+
+    Python would wait for threads that nothing can interrupt, and take torch apart piece by piece, for seconds.
+    """
+    studio.folders.discard_temp()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # To be told to end is a server's usual end.
+    os._exit(0 if number == signal.SIGTERM else 128 + number)
 
 
 def _settings(args: argparse.Namespace, page: bool) -> Settings:
@@ -105,6 +115,9 @@ async def _until_stopped(studio: Studio, opened: bool) -> int:
     def stop(number: int) -> None:
         numbers[0] = signal.Signals(number)
         stopped.set()
+        last = threading.Timer(PATIENCE, _leave, (studio, number))
+        last.daemon = True
+        last.start()
 
     loop = asyncio.get_running_loop()
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):

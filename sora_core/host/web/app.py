@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from ...errors import SoraError
 from ...safety.policy import Policy
 from ..desk.folders import Folders
-from ..host import Host
 from ..shelf import Shelf
 from .info import Info
 from .jobs import Jobs
@@ -25,6 +26,9 @@ from .serving import Serving, frontend
 from .store import OPEN, Store
 from .uploads import Uploads
 from .userdata import UserData
+
+if TYPE_CHECKING:
+    from ..host import Host
 
 PORT = 8188  # ComfyUI's, which scripts for its API have in them
 
@@ -91,15 +95,23 @@ class Studio:
     async def _start(self, app: web.Application) -> None:
         self.hub.loop = asyncio.get_running_loop()
         # The page is there before torch is: both load at the same time.
-        self._host = asyncio.ensure_future(asyncio.to_thread(self._load))
-        self._host.add_done_callback(lambda made: made.cancelled() or made.exception())
+        self._host = self.hub.loop.create_future()
+        # Of our own: the loop would wait for one of its threads when it ends.
+        threading.Thread(target=self._load, name="sora-load", daemon=True).start()
 
-    def _load(self) -> Host:
-        host = Host(self.folders, self.settings.packs, policy=self.settings.policy)
-        self.jobs.start(host)
-        return host
+    def _load(self) -> None:
+        try:
+            from ..host import Host  # and torch with it
+
+            host = Host(self.folders, self.settings.packs, policy=self.settings.policy)
+            self.jobs.start(host)
+        except BaseException as wrong:
+            self.hub.call(self._host.set_exception, wrong)  # type: ignore[union-attr]  # made before this thread
+        else:
+            self.hub.call(self._host.set_result, host)  # type: ignore[union-attr]  # made before this thread
 
     async def _stop(self, app: web.Application) -> None:
+        await asyncio.to_thread(self.jobs.close)
         await self.hub.close()
 
     def _routes(self) -> web.Application:
@@ -132,6 +144,7 @@ class Studio:
             ("GET", "/userdata", user.listed),
             ("GET", "/v2/userdata", user.tree),
             ("POST", "/userdata/{file:.+}/move/{dest:.+}", user.move),
+            ("GET", "/{file:user.css}", user.read),
             ("GET", "/userdata/{file:.+}", user.read),
             ("POST", "/userdata/{file:.+}", user.write),
             ("DELETE", "/userdata/{file:.+}", user.delete),

@@ -9,18 +9,20 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...errors import SoraError
 from ...pipeline.progress import Interrupted
 from ..graph.problems import WorkflowError
 from ..graph.validate import Plan
 from ..graph.workflow import Workflow
-from ..host import Host
-from ..previews import PreviewLoop
 from . import wire
 from .live import Hub
 from .store import Job, Store, now
+
+if TYPE_CHECKING:
+    from ..host import Host
+    from ..previews import PreviewLoop
 
 MOST_QUEUED = 10_000
 OFTEN = 0.05  # seconds between two messages of progress
@@ -111,6 +113,8 @@ class Run:
     def _progress(self, value: float, total: float, preview: Any) -> None:
         if preview is not None:
             if self.previews is None:
+                from ..previews import PreviewLoop  # torch is there by now
+
                 self.previews = PreviewLoop(self._show)
             self.previews.show(preview)
         moment = time.monotonic()
@@ -238,20 +242,18 @@ class Jobs:
             run.stop.set()
             return True
 
-    def close(self, patience: float = 1.2) -> bool:
-        """Stop. What runs is marked as interrupted. Returns whether the thread has ended; `patience` is in seconds."""
+    def close(self, patience: float = 1.0) -> None:
+        """Stop. What runs is marked as interrupted, in `patience` seconds at the latest."""
         self._closing = True
         self._wake.set()
         self.interrupt()
         if self._thread is not None:
             self._thread.join(patience)
         with self._lock:
-            run, ended = self.current, self._thread is None or not self._thread.is_alive()
-            if run is not None and not ended:
-                run.job.state = "interrupted"
-                self.store.finish(run.job)
+            if self.current is not None:
+                self.current.job.state = "interrupted"
+                self.store.finish(self.current.job)
             self.store.close()
-        return ended
 
     def _queued(self) -> None:
         self.hub.status()

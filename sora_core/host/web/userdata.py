@@ -18,6 +18,7 @@ SETTINGS = "comfy.settings.json"
 NEVER_TOLD = "Comfy.TutorialCompleted"
 # Notes on ComfyUI's releases would be fetched from its makers' server.
 USUAL = {"Comfy.Notification.ShowVersionUpdates": False}
+UNWRITTEN = {"user.css": "", "comfy.templates.json": "[]"}  # what the page asks for before anybody made it
 TYPES = {".css": "text/css", ".json": "application/json"}
 
 
@@ -59,9 +60,7 @@ class UserData:
     # -- files -----------------------------------------------------------------------------------------------
     async def listed(self, request: web.Request) -> web.Response:
         """List the files of a folder."""
-        folder = self._path(request.query.get("dir", ""))
-        if not folder.is_dir():
-            raise web.HTTPNotFound()
+        folder = self._path(request.query.get("dir", ""))  # one that is not there has no files
         whole, split = (request.query.get(name, "").lower() == "true" for name in ("full_info", "split"))
         found = folder.rglob("*") if request.query.get("recurse", "").lower() == "true" else folder.glob("*")
         files = sorted(path for path in found if path.is_file() and not path.name.startswith("."))
@@ -89,7 +88,10 @@ class UserData:
         """Answer with a file."""
         path = self._path(request.match_info["file"])
         if not path.is_file():
-            raise web.HTTPNotFound()
+            usual = UNWRITTEN.get(request.match_info["file"])
+            if usual is None:
+                raise web.HTTPNotFound()
+            return web.Response(text=usual, content_type=TYPES[path.suffix])
         kind = TYPES.get(path.suffix.lower(), "application/octet-stream")
         how = "inline" if path.name == "user.css" else "attachment"
         headers = {"Content-Type": kind, "Content-Disposition": how, "Cache-Control": "no-cache"}
