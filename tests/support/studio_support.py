@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -38,6 +39,7 @@ FLAGS = [
 RUNS = "import sys; sys.path.insert(0, sys.argv.pop(1)); from sora_core.cli import main; sys.exit(main())"
 READY = "() => window.app?.graph && window.LiteGraph?.registered_node_types?.['SoraSampler'] && app.extensionManager"
 SEEN = {"Comfy.OnboardingCoachmarks.Seen": ["appMode", "firstRun"]}  # without its tours, which lie over the page
+SEEDS = itertools.count(1000)
 LONG = 60.0  # seconds until what is waited for is taken for lost, on a busy machine
 
 browser_needed = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
@@ -162,10 +164,10 @@ class Tab:
         """Open the page afresh, as somebody who is past the first start. settings: of the frontend's, by id."""
         self.studio.ask("/settings", SEEN | (settings or {}))
         self.load(path)
-        self.page.wait_for_timeout(300)
-        for _ in range(2):  # the dialog of templates, which greets
-            self.page.keyboard.press("Escape")
-            self.page.wait_for_timeout(150)
+        greeting = self.page.locator("[data-testid^=template-workflow-]").first
+        greeting.wait_for()
+        self.page.keyboard.press("Escape")
+        greeting.wait_for(state="hidden")
         return self
 
     def load(self, path: str = "/") -> None:
@@ -178,6 +180,8 @@ class Tab:
         data = json.loads((WORKFLOWS / f"{graph}.json").read_text("utf-8")) if isinstance(graph, str) else graph
         data.setdefault("extra", {}).pop("linearMode", None)
         self.page.evaluate("data => app.loadGraphData(data)", data)
+        if any(node["type"] == "SoraSampler" for node in self.nodes()):
+            self.set("SoraSampler", "seed", next(SEEDS))  # the server remembers what it made for other tests
         for name, value in widgets.items():
             self.set(*name.split("__"), value)
         self.fit()
@@ -280,6 +284,18 @@ class Tab:
     def picture(self, name: str) -> bytes:
         """Photograph the page, for eyes."""
         return self.page.screenshot(path=self.pictures / f"{name}.png")
+
+    def picture_of(self, kind: str) -> bytes:
+        """Photograph the part of the canvas where a node is."""
+        left, top, width, height = self.page.evaluate(
+            """kind => {
+                const node = app.graph._nodes.find(node => node.type === kind), ds = app.canvas.ds;
+                const at = app.canvas.canvas.getBoundingClientRect(), [x, y] = ds.convertOffsetToCanvas(node.pos);
+                return [x + at.left, y + at.top, node.size[0] * ds.scale, node.size[1] * ds.scale];
+            }""",
+            kind,
+        )
+        return self.page.screenshot(clip={"x": left, "y": top + height / 2, "width": width, "height": height / 2 - 25})
 
     def close(self) -> None:
         """Close the tab."""

@@ -191,7 +191,9 @@ def _check_node(
     if len(problems) == before and cls.overrides("validate_inputs"):
         answer = _ask_node(planned, self_checked, checks_all)
         if answer is not True:
-            problems.append(Problem("custom_validation_failed", f"{node.heading}: {answer}", node.id, node.type))
+            about = next(iter(self_checked)) if len(self_checked) == 1 else None
+            about = next((name for name in inputs if name in self_checked and name in str(answer)), about)
+            problems.append(Problem("custom_validation_failed", f"{node.heading}: {answer}", node.id, node.type, about))
     return planned
 
 

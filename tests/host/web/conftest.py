@@ -33,7 +33,7 @@ def browser():
 
 @pytest.fixture(scope="module")
 def shared_context(browser):
-    """What all tabs share, the cache of the page's scripts above all."""
+    """What most tabs share, the cache of the page's scripts above all."""
     context = browser.new_context(viewport=SIZE, reduced_motion="reduce")
     # Each tab is somebody who comes for the first time.
     context.add_init_script(
@@ -49,3 +49,17 @@ def tab(studio, shared_context, tmp_path):
     tab = Tab(shared_context, studio, studio_support.pictures(tmp_path))
     yield tab
     tab.close()
+
+
+@pytest.fixture()
+def another_tab(browser, tmp_path):
+    """Make a tab of another person's browser, which shares nothing. Takes a studio, and options of the browser."""
+    made = []
+
+    def make(studio, **options):
+        made.append(browser.new_context(**{"viewport": SIZE, "reduced_motion": "reduce", **options}))
+        return Tab(made[-1], studio, studio_support.pictures(tmp_path))
+
+    yield make
+    for context in made:
+        context.close()
