@@ -1,0 +1,125 @@
+"""The official frontend on our server, in Chromium: files that come in, and workflows that are kept."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from studio_support import WORKFLOWS, browser_needed
+
+pytestmark = [pytest.mark.slow, browser_needed]
+QUICK = {
+    "SoraEmptyLatent__seconds": 1.0,
+    "SoraEmptyLatent__width": 64,
+    "SoraEmptyLatent__height": 64,
+    "SoraSampler__steps": 2,
+}
+DROP = """async ([address, name, kind]) => {
+    const blob = await (await fetch(address)).blob(), moved = new DataTransfer();
+    moved.items.add(new File([blob], name, {type: kind}));
+    const at = {clientX: 700, clientY: 500, bubbles: true, cancelable: true, dataTransfer: moved};
+    const canvas = app.canvas.canvas;
+    for (const step of ['dragenter', 'dragover', 'drop']) canvas.dispatchEvent(new DragEvent(step, at));
+}"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "widget", "file"), [("LoadImage", "image", "sora_still.png"), ("LoadVideo", "file", "sora_cat.mp4")]
+)
+def test_the_button_of_a_node_takes_a_file_in(tab, kind, widget, file):
+    tab.open()
+    tab.page.evaluate(
+        "kind => { const node = LiteGraph.createNode(kind); app.graph.add(node); node.pos = [300, 200]; }", kind
+    )
+    tab.fit()
+    source = tab.pictures / f"mine_{file}"
+    source.write_bytes((WORKFLOWS / "inputs" / file).read_bytes())
+    with tab.page.expect_file_chooser() as chooser:
+        tab.page.mouse.click(*tab.place(kind, "upload"))
+    chooser.value.set_files(source)
+    tab.until(lambda: tab.node(kind)["widgets"][widget] == source.name, "the file in the node")
+    assert (tab.studio.base / "input" / source.name).read_bytes() == source.read_bytes()
+    tab.page.wait_for_timeout(1200)
+    tab.picture(f"upload_{kind}")
+    assert not tab.complaints and not tab.red()
+
+
+def test_a_workflow_is_saved_renamed_reopened_and_deleted(tab):
+    tab.open()
+    tab.show("text_to_video")
+    tab.text_box("SoraTextEncode").fill("一只猫 in the rain")
+    tab.page.keyboard.press("Escape")
+    tab.page.mouse.click(900, 900)
+    tab.page.keyboard.press("Control+s")
+    tab.page.wait_for_timeout(600)
+    tab.picture("save_dialog")
+    tab.page.keyboard.press("Control+a")
+    tab.page.keyboard.type("my cat")
+    tab.page.keyboard.press("Enter")
+    folder = tab.studio.base / "user" / "default" / "workflows"
+    tab.until(lambda: (folder / "my cat.json").is_file(), "the saved workflow")
+    tab.page.wait_for_timeout(600)
+    tab.picture("saved")
+    tab.page.keyboard.press("w")
+    tab.page.wait_for_timeout(1000)
+    tab.picture("workflows")
+    print(tab.complaints)
+
+
+@pytest.mark.parametrize("saved", ["mp4", "png"])
+def test_a_saved_file_that_is_dropped_on_the_canvas_brings_its_graph_back(tab, saved):
+    tab.open()
+    if saved == "mp4":
+        tab.show("text_to_video", **QUICK)
+    else:
+        tab.show(with_saved_pictures())
+    tab.text_box("SoraTextEncode").fill("a dog jumps in the forest")
+    job = tab.run()
+    tab.ends(job)
+    made = tab.studio.ask(f"/jobs/{job}")["preview_output"]
+    before = {node["id"]: (node["type"], node["widgets"]) for node in tab.nodes()}
+    tab.page.evaluate("() => app.graph.clear()")
+    assert tab.nodes() == []
+    address = "/api/view?filename={filename}&subfolder={subfolder}&type={type}".format(**made)
+    kind = {"mp4": "video/mp4", "png": "image/png"}[saved]
+    tab.page.evaluate(DROP, [address, made["filename"], kind])
+    tab.until(lambda: len(tab.nodes()) == len(before), "the graph")
+    tab.page.wait_for_timeout(800)
+    tab.picture(f"dropped_{saved}")
+    after = {node["id"]: (node["type"], node["widgets"]) for node in tab.nodes()}
+    shown = {"video-preview", "$$canvas-image-preview"}
+    for name in before:
+        assert before[name][0] == after[name][0]
+        assert {n: v for n, v in before[name][1].items() if n not in shown} == {
+            n: v for n, v in after[name][1].items() if n not in shown
+        }
+    assert not tab.red() and not tab.complaints
+
+
+def with_saved_pictures() -> dict:
+    """Text to video whose frames are saved as PNG."""
+    import json
+
+    graph = json.loads((WORKFLOWS / "text_to_video.json").read_text("utf-8"))
+    decode = next(node for node in graph["nodes"] if node["type"] == "SoraVAEDecode")
+    link = [100, decode["id"], 0, 100, 0, "IMAGE"]
+    graph["links"].append(link)
+    decode["outputs"][0]["links"].append(100)
+    graph["nodes"] = [node for node in graph["nodes"] if node["type"] != "SoraSaveVideo"]
+    graph["links"] = [link for link in graph["links"] if link[3] != 7]
+    for node in graph["nodes"]:
+        for output in node.get("outputs") or []:
+            output["links"] = [n for n in output["links"] or [] if any(link[0] == n for link in graph["links"])]
+    graph["nodes"].append(
+        {
+            "id": 100,
+            "type": "SaveImage",
+            "pos": [1680, 60],
+            "size": [300, 270],
+            "inputs": [{"name": "images", "type": "IMAGE", "link": 100}],
+            "outputs": [],
+            "properties": {},
+            "widgets_values": ["picture"],
+        }
+    )
+    return graph
