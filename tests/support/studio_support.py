@@ -1,323 +1,267 @@
-"""A `sora studio` of its own, and a browser's page that shows it: what the tests of the page share."""
+"""A server in this process or in one of its own, and a client that speaks to it as pages and scripts do."""
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import contextlib
-import itertools
+import http.client
 import json
 import os
-import shutil
 import signal
+import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
+import urllib.parse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
+from host_support import write_pack
+
+from sora_core.host.web.app import Settings, Studio
 
 ROOT = Path(__file__).resolve().parents[2]
-WORKFLOWS = ROOT / "workflows"
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 # Another frontend package than the installed one: the folder that `pip install --target` filled.
 FRONTEND = "SORA_TEST_FRONTEND"
-# Where the pictures of the pages go; without it into the test's own folder.
-PICTURES = "SORA_TEST_PICTURES"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--autoplay-policy=no-user-gesture-required",
-]
-RUNS = "import sys; sys.path.insert(0, sys.argv.pop(1)); from sora_core.cli import main; sys.exit(main())"
-READY = "() => window.app?.graph && window.LiteGraph?.registered_node_types?.['SoraSampler'] && app.extensionManager"
-SEEN = {"Comfy.OnboardingCoachmarks.Seen": ["appMode", "firstRun"]}  # without its tours, which lie over the page
-SEEDS = itertools.count(1000)
-LONG = 60.0  # seconds until what is waited for is taken for lost, on a busy machine
-
-browser_needed = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
+COMMAND = [sys.executable, "-c", "import sys; from sora_core.cli import main; sys.exit(main())"]
 
 
-class Studio:
-    """The server's process."""
+class Answer:
+    def __init__(self, response: http.client.HTTPResponse) -> None:
+        self.status, self.headers, self.body = response.status, response.headers, response.read()
 
-    def __init__(self, base: Path, *options: str, **environment: str) -> None:
-        """Start it in the folder `base`; it says its address itself."""
-        self.base, self.options, self.environment = base, options, environment
-        self.process: subprocess.Popen[str] | None = None
-        self.url = ""
-        self.port = "0"
-        self.start()
-
-    def start(self) -> None:
-        """Start it, on the port that it had."""
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1", **self.environment}
-        if os.environ.get(FRONTEND):
-            paths = [os.environ[FRONTEND], environment.get("PYTHONPATH", "")]
-            environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
-        self.base.mkdir(parents=True, exist_ok=True)
-        with open(self.base.parent / f"{self.base.name}.log", "a", encoding="utf-8") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", RUNS, str(ROOT), "studio", "--port", self.port]
-                + ["--base-directory", str(self.base), *self.options],
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                env=environment,
-            )
-        line = self.process.stdout.readline().strip()
-        assert line.startswith("Open http"), (line, self.log())
-        self.url = line.removeprefix("Open ").rstrip("/")
-        self.port = self.url.rsplit(":", 1)[1]
-
-    def log(self) -> str:
-        """What it wrote to stderr."""
-        return (self.base.parent / f"{self.base.name}.log").read_text(encoding="utf-8")
-
-    def kill(self) -> None:
-        """End it as a power cut does."""
-        self._end(signal.SIGKILL)
-
-    def stop(self) -> None:
-        """End it as Ctrl-C does."""
-        self._end(signal.SIGINT)
-
-    def _end(self, number: int) -> None:
-        assert self.process is not None
-        if self.process.poll() is None:
-            self.process.send_signal(number)
-        self.process.wait(30)
-        self.process.stdout.close()
-
-    def ask(self, path: str, data: Any = None) -> Any:
-        """GET, or POST `data` as JSON."""
-        body = None if data is None else json.dumps(data).encode()
-        request = urllib.request.Request(self.url + path, body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=LONG) as answer:
-            text = answer.read()
-        return json.loads(text) if text else None
-
-    def forget(self) -> None:
-        """Stop and forget all jobs, the user's settings and workflows, and the files that were put in."""
-        self.ask("/queue", {"clear": True})
-        self.ask("/interrupt", {})
-        until(lambda: not self.ask("/queue")["queue_running"], "the running job ends")
-        self.ask("/history", {"clear": True})
-        for folder in ("user/default", "input"):
-            shutil.rmtree(self.base / folder, ignore_errors=True)
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body) if self.body else None
 
 
-def until(found: Callable[[], Any], what: str, seconds: float = LONG, pause: Callable[[float], None] = time.sleep) -> Any:
-    """Wait until there is something."""
-    end = time.monotonic() + seconds
-    while not (value := found()):
-        assert time.monotonic() < end, f"never came: {what}"
-        pause(0.05)
-    return value
+class Client:
+    """One page or script, by its client id."""
+
+    def __init__(self, port: int, name: str = "tester", headers: dict[str, str] | None = None) -> None:
+        self.port, self.name, self.headers = port, name, headers or {}
+
+    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        if body is not None and not isinstance(body, bytes):
+            body = json.dumps(body).encode()
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        try:
+            connection.request(method, path, body, self.headers | given)
+            return Answer(connection.getresponse())
+        finally:
+            connection.close()
+
+    def get(self, path: str, **headers: str) -> Answer:
+        return self.ask("GET", path, **headers)
+
+    def post(self, path: str, body: Any = None, **headers: str) -> Answer:
+        return self.ask("POST", path, b"" if body is None else body, **headers)
+
+    def queue(self, prompt: dict, **more: Any) -> str:
+        answer = self.post("/prompt", {"prompt": prompt, "client_id": self.name, **more})
+        assert answer.status == 200, answer.body
+        return answer.json["prompt_id"]
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        return self.get(f"/api/jobs/{job_id}").json
+
+    def wait(self, job_id: str, *states: str, seconds: float = 60) -> dict[str, Any]:
+        """The job, once it is in one of these states; finished in any way without them."""
+        states = states or ("completed", "failed", "cancelled")
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            job = self.job(job_id)
+            if job["status"] in states:
+                return job
+            time.sleep(0.02)
+        raise AssertionError(f"the job is {job} after {seconds} s")
+
+    def upload(self, name: str, data: bytes, path: str = "/upload/image", **fields: str) -> Answer:
+        parts = [
+            f'--edge\r\nContent-Disposition: form-data; name="image"; filename="{name}"\r\n\r\n'.encode()
+            + data
+            + b"\r\n"
+        ]
+        for field, value in fields.items():
+            parts.append(f'--edge\r\nContent-Disposition: form-data; name="{field}"\r\n\r\n{value}\r\n'.encode())
+        body = b"".join(parts) + b"--edge--\r\n"
+        return self.post(path, body, Content_Type="multipart/form-data; boundary=edge")
+
+    def connect(self, features: dict[str, Any] | None = None) -> Socket:
+        return Socket(self, features)
 
 
-class Tab:
-    """A page that shows the studio, and what came to it."""
+class Socket:
+    """A WebSocket of RFC 6455, with nothing but what this server sends."""
 
-    def __init__(self, context: Any, studio: Studio, pictures: Path) -> None:
-        self.studio, self.pictures = studio, pictures
-        self.page = context.new_page()
-        self.page.set_default_timeout(LONG * 1000)
-        self.messages: list[tuple[str, dict[str, Any], float]] = []  # kind, data, when
-        self.previews: list[tuple[dict[str, Any], bytes]] = []
-        self.texts: list[str] = []  # of progress, on a node
-        self.complaints: list[str] = []  # the console's
-        self.answers: list[tuple[str, int]] = []  # path with query, and status
-        self.page.on("websocket", self._listen)
-        self.page.on("console", self._complaint)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("response", lambda answer: self.answers.append((answer.url.removeprefix(studio.url), answer.status)))
+    def __init__(self, client: Client, features: dict[str, Any] | None = None) -> None:
+        self.raw = socket.create_connection(("127.0.0.1", client.port), timeout=60)
+        key = base64.b64encode(os.urandom(16)).decode()
+        lines = [
+            f"GET /ws?clientId={urllib.parse.quote(client.name)} HTTP/1.1",
+            f"Host: 127.0.0.1:{client.port}",
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            "Sec-WebSocket-Version: 13",
+            f"Sec-WebSocket-Key: {key}",
+            *(f"{name}: {value}" for name, value in client.headers.items()),
+        ]
+        self.raw.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
+        self.buffer = b""
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            byte = self.raw.recv(1)
+            if not byte:
+                break
+            head += byte
+        self.status = int(head.split()[1])
+        if features is not None:
+            self.say({"type": "feature_flags", "data": features})
 
-    def _complaint(self, message: Any) -> None:
-        if message.type == "error":
-            self.complaints.append(f"{message.text} ({message.location.get('url', '')})")
-
-    def _listen(self, socket: Any) -> None:
-        socket.on("framereceived", self._hear)
-
-    def _hear(self, frame: str | bytes) -> None:
-        if isinstance(frame, str):
-            told = json.loads(frame)
-            self.messages.append((told["type"], told.get("data") or {}, time.monotonic()))
-            return
-        kind = struct.unpack(">I", frame[:4])[0]
-        if kind == 4:
-            size = struct.unpack(">I", frame[4:8])[0]
-            self.previews.append((json.loads(frame[8 : 8 + size]), frame[8 + size :]))
-        elif kind == 3:
-            self.texts.append(frame[8:].decode(errors="replace"))
-
-    # -- opening ---------------------------------------------------------------------------------------------
-    def open(self, settings: dict[str, Any] | None = None, path: str = "/") -> Tab:
-        """Open the page afresh, as somebody who is past the first start. settings: of the frontend's, by id."""
-        self.studio.ask("/settings", SEEN | (settings or {}))
-        self.load(path)
-        greeting = self.page.locator("[data-testid^=template-workflow-]").first
-        greeting.wait_for()
-        self.page.keyboard.press("Escape")
-        greeting.wait_for(state="hidden")
-        return self
-
-    def load(self, path: str = "/") -> None:
-        """Go there and wait for the editor."""
-        self.page.goto(self.studio.url + path)
-        self.page.wait_for_function(READY)
-
-    def show(self, graph: str | dict[str, Any], **widgets: Any) -> None:
-        """Open a workflow, of ours by name, on the canvas. widgets: `Type__name=value` to set on it first."""
-        data = json.loads((WORKFLOWS / f"{graph}.json").read_text("utf-8")) if isinstance(graph, str) else graph
-        data.setdefault("extra", {}).pop("linearMode", None)
-        self.page.evaluate("data => app.loadGraphData(data)", data)
-        if any(node["type"] == "SoraSampler" for node in self.nodes()):
-            self.set("SoraSampler", "seed", next(SEEDS))  # the server remembers what it made for other tests
-        for name, value in widgets.items():
-            self.set(*name.split("__"), value)
-        self.fit()
-
-    def fit(self) -> None:
-        """Show all of the graph."""
-        self.page.evaluate("() => app.extensionManager.command.execute('Comfy.Canvas.FitView')")
-        self.page.wait_for_timeout(700)
-
-    # -- the graph -------------------------------------------------------------------------------------------
-    def nodes(self) -> list[dict[str, Any]]:
-        """What is on the canvas."""
-        return self.page.evaluate(
-            """() => app.graph._nodes.map(node => ({id: String(node.id), type: node.type, red: !!node.has_errors,
-            known: node.type in LiteGraph.registered_node_types || /Note$/.test(node.type),
-            widgets: Object.fromEntries((node.widgets ?? []).map(w => [w.name, w.value]))}))"""
+    def say(self, data: Any) -> None:
+        body = json.dumps(data).encode()
+        head = (
+            struct.pack(">BB", 0x81, 0x80 | len(body))
+            if len(body) < 126
+            else struct.pack(">BBH", 0x81, 0xFE, len(body))
         )
+        self.raw.sendall(head + b"\0\0\0\0" + body)
 
-    def node(self, kind: str) -> dict[str, Any]:
-        """The first node of a type."""
-        return next(node for node in self.nodes() if node["type"] == kind)
+    def hear(self, seconds: float = 30) -> dict[str, Any] | bytes | None:
+        """The next message, None where there is none in time, or the server hung up."""
+        end = time.monotonic() + seconds
+        head = self._take(2, end)
+        if head is None:
+            return None
+        length = head[1] & 127
+        if length > 125:
+            more = self._take(2 if length == 126 else 8, end)
+            assert more is not None
+            length = struct.unpack(">H" if length == 126 else ">Q", more)[0]
+        body = self._take(length, time.monotonic() + 30)
+        assert body is not None
+        return json.loads(body) if head[0] & 15 == 1 else body if head[0] & 15 == 2 else None
 
-    def red(self) -> list[str]:
-        """The types of nodes that are drawn red or that the editor does not know."""
-        return [node["type"] for node in self.nodes() if node["red"] or not node["known"]]
+    def _take(self, count: int, end: float) -> bytes | None:
+        while len(self.buffer) < count:
+            self.raw.settimeout(max(0.001, end - time.monotonic()))
+            try:
+                piece = self.raw.recv(1 << 16)
+            except (TimeoutError, ConnectionError):
+                return None
+            if not piece:
+                return None
+            self.buffer += piece
+        taken, self.buffer = self.buffer[:count], self.buffer[count:]
+        return taken
 
-    def set(self, kind: str, name: str, value: Any) -> None:
-        """Set a widget's value as its own callback sees it; what is tested by hand is clicked instead."""
-        self.page.evaluate(
-            """([kind, name, value]) => {
-                const node = app.graph._nodes.find(node => node.type === kind);
-                const widget = node.widgets.find(widget => widget.name === name);
-                widget.value = value;
-                widget.callback?.(value, app.canvas, node);
-            }""",
-            [kind, name, value],
-        )
+    def until(self, kind: str, seconds: float = 60, **data: Any) -> list[Any]:
+        """All messages up to one of a kind whose data are these."""
+        heard, end = [], time.monotonic() + seconds
+        while time.monotonic() < end:
+            message = self.hear(end - time.monotonic())
+            if message is None:
+                break
+            heard.append(message)
+            if isinstance(message, dict) and message["type"] == kind:
+                told = message["data"]
+                if all(told.get(name) == value for name, value in data.items()):
+                    return heard
+        raise AssertionError(f"no {kind} {data} among {[m if isinstance(m, dict) else m[:8] for m in heard][-20:]}")
 
-    def place(self, kind: str, name: str | None = None) -> tuple[float, float]:
-        """Where a node's title, or a widget of it, is on the screen."""
-        x, y = self.page.evaluate(
-            """([kind, name]) => {
-                const node = app.graph._nodes.find(node => node.type === kind), box = app.canvas.canvas;
-                const widget = node.widgets?.find(widget => widget.name === name), at = box.getBoundingClientRect();
-                const down = widget ? (widget.last_y ?? widget.y) + 10 : -12;
-                const [x, y] = app.canvas.ds.convertOffsetToCanvas(
-                    [node.pos[0] + (widget ? node.size[0] * 0.6 : 60), node.pos[1] + down]);
-                return [x + at.left, y + at.top];
-            }""",
-            [kind, name],
-        )
-        return x, y
-
-    def text_box(self, kind: str, name: str = "text") -> Any:
-        """The box of a widget with several lines, as Playwright's element."""
-        return self.page.evaluate_handle(
-            """([kind, name]) => {
-                const node = app.graph._nodes.find(node => node.type === kind);
-                const widget = node.widgets.find(widget => widget.name === name);
-                return widget.element ?? widget.inputEl;
-            }""",
-            [kind, name],
-        ).as_element()
-
-    # -- running ---------------------------------------------------------------------------------------------
-    def run(self) -> str:
-        """Click on Run. Returns the job's id once it is queued."""
-        with self.page.expect_response(lambda answer: answer.url.endswith("/prompt")) as asked:
-            self.page.get_by_test_id("queue-button").first.click()
-        told = asked.value.json()
-        assert "prompt_id" in told, told
-        return told["prompt_id"]
-
-    def told(self, kind: str, job: str | None = None, **about: Any) -> list[dict[str, Any]]:
-        """The messages of a kind that came so far."""
-        about |= {"prompt_id": job} if job else {}
-        found = [data for name, data, _ in self.messages if name == kind]
-        return [data for data in found if all(data.get(name) == value for name, value in about.items())]
-
-    def hears(self, kind: str, job: str | None = None, seconds: float = LONG, **about: Any) -> dict[str, Any]:
-        """Wait for a message."""
-        return self.until(lambda: self.told(kind, job, **about), f"{kind} {about}", seconds)[-1]
-
-    def ends(self, job: str, how: str = "execution_success") -> dict[str, Any]:
-        """Wait until a job has ended in this way."""
-        ways = ("execution_success", "execution_error", "execution_interrupted")
-        self.until(lambda: any(self.told(way, job) for way in ways), f"the end of {job}")
-        assert self.told(how, job), [self.told(way, job) for way in ways]
-        return self.told(how, job)[-1]
-
-    def ran(self, job: str) -> list[str]:
-        """The nodes that a job ran, as their types."""
-        types = {node["id"]: node["type"] for node in self.nodes()}
-        return [types[data["node"]] for data in self.told("executing", job) if data["node"]]
-
-    def until(self, found: Callable[[], Any], what: str, seconds: float = LONG) -> Any:
-        """Wait until there is something, while the page goes on."""
-        return until(found, what, seconds, lambda pause: self.page.wait_for_timeout(pause * 1000))
-
-    def picture(self, name: str) -> bytes:
-        """Photograph the page, for eyes."""
-        return self.page.screenshot(path=self.pictures / f"{name}.png")
-
-    def picture_of(self, kind: str) -> bytes:
-        """Photograph the part of the canvas where a node is."""
-        left, top, width, height = self.page.evaluate(
-            """kind => {
-                const node = app.graph._nodes.find(node => node.type === kind), ds = app.canvas.ds;
-                const at = app.canvas.canvas.getBoundingClientRect(), [x, y] = ds.convertOffsetToCanvas(node.pos);
-                return [x + at.left, y + at.top, node.size[0] * ds.scale, node.size[1] * ds.scale];
-            }""",
-            kind,
-        )
-        return self.page.screenshot(clip={"x": left, "y": top + height / 2, "width": width, "height": height / 2 - 25})
+    def ended(self, job_id: str, seconds: float = 60) -> list[Any]:
+        """All messages up to the end of a job."""
+        return self.until("executing", seconds, node=None, prompt_id=job_id)
 
     def close(self) -> None:
-        """Close the tab."""
-        with contextlib.suppress(Exception):  # it may be closed already
-            self.page.close()
+        self.raw.close()
+
+    def __enter__(self) -> Socket:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def kinds(messages: list[Any]) -> list[str]:
+    return [m["type"] for m in messages if isinstance(m, dict)]
 
 
 @contextlib.contextmanager
-def chromium() -> Iterator[Any]:
-    """A headless Chromium."""
-    from playwright.sync_api import sync_playwright
+def serving(base: Path, *, page: bool = False, packs: list[Path] | None = None, **options: Any) -> Iterator[Studio]:
+    """A server in this process, with the tiny pack; its port is `studio.port`."""
+    from aiohttp import web
 
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        try:
-            yield browser
-        finally:
-            browser.close()
+    if packs is None:
+        pack = base / "packs" / "tiny"
+        packs = [pack if pack.is_dir() else write_pack(pack)]
+    studio = Studio(Settings(base, page=page, packs=packs, port=0, **options))
+    loop, ready = asyncio.new_event_loop(), threading.Event()
+    runner = web.AppRunner(studio.app, access_log=None, shutdown_timeout=0.3)
+
+    async def start() -> None:
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        studio.port = runner.addresses[0][1]
+        ready.set()
+
+    def work() -> None:
+        asyncio.set_event_loop(loop)
+        loop.run_until_complete(start())
+        loop.run_forever()
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    assert ready.wait(30)
+    try:
+        yield studio
+    finally:
+        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(30)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        studio.folders.discard_temp()
 
 
-def pictures(folder: Path) -> Path:
-    """Where this run's pictures go."""
-    chosen = Path(os.environ.get(PICTURES) or folder / "pictures")
-    chosen.mkdir(parents=True, exist_ok=True)
-    return chosen
+class Process:
+    """`sora serve` or `sora studio` in a process of its own."""
+
+    def __init__(self, base: Path, *arguments: str, command: str = "serve", port: int = 0) -> None:
+        paths = os.pathsep.join(filter(None, [os.environ.get(FRONTEND), str(ROOT)]))
+        environment = os.environ | {"PYTHONPATH": paths, "PYTHONUNBUFFERED": "1"}
+        line = [*COMMAND, command, "--port", str(port), "--base-directory", str(base), *arguments]
+        self.process = subprocess.Popen(
+            line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=base
+        )
+        assert self.process.stdout is not None
+        self.line = self.process.stdout.readline()
+        if not self.line:
+            raise AssertionError(self.process.communicate()[1])
+        self.address = self.line.split()[-1]
+        self.port = urllib.parse.urlsplit(self.address).port
+
+    def client(self, name: str = "tester", **headers: str) -> Client:
+        return Client(self.port, name, headers)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+    def stop(self, number: int = signal.SIGTERM) -> tuple[float, int, str]:
+        """End it by a signal: the seconds that took, the exit code, what it said."""
+        began = time.monotonic()
+        self.process.send_signal(number)
+        said = self.process.communicate(timeout=30)[1]
+        return time.monotonic() - began, self.process.returncode, said
+
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.kill()

@@ -192,9 +192,13 @@ def _check_node(
         answer = _ask_node(planned, self_checked, checks_all)
         if answer is not True:
             about = next(iter(self_checked)) if len(self_checked) == 1 else None
-            about = next((name for name in inputs if name in self_checked and name in str(answer)), about)
+            about = next((name for name in sorted(self_checked) if _is_about(str(answer), name, inputs.get(name))), about)
             problems.append(Problem("custom_validation_failed", f"{node.heading}: {answer}", node.id, node.type, about))
     return planned
+
+
+def _is_about(answer: str, name: str, value: Any) -> bool:
+    return name in answer or (isinstance(value, str) and len(value) > 2 and value in answer)
 
 
 def _fill_dynamic_choices(entries: list[Input], inputs: dict[str, Any]) -> None:

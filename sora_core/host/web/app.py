@@ -16,14 +16,15 @@ from aiohttp import web
 from ...errors import SoraError
 from ...safety.policy import Policy
 from ..desk.folders import Folders
+from ..run.store import OPEN, Store
+from ..run.worker import Worker
 from ..shelf import Shelf
 from .info import Info
-from .jobs import Jobs
+from .jobs import Telling
 from .live import Hub
 from .queueing import Queueing
 from .security import MOST_JSON, Gate
 from .serving import Serving, frontend
-from .store import OPEN, Store
 from .uploads import Uploads
 from .userdata import UserData
 
@@ -70,7 +71,7 @@ class Studio:
         self.gate = Gate(settings.address, {str(path): name for path, name in names.items()})
         self.store = Store(settings.base / "user" / "sora.sqlite")
         self.hub = Hub(lambda: self.store.count(OPEN))
-        self.jobs = Jobs(self.store, self.hub, self.gate.hide)
+        self.worker = Worker(self.store, lambda job: Telling(job, self.hub), self.gate.hide)
         self.serving = Serving(self, page)
         self._host: asyncio.Future[Host] | None = None
         self._shelf: Shelf | None = None
@@ -104,14 +105,14 @@ class Studio:
             from ..host import Host  # and torch with it
 
             host = Host(self.folders, self.settings.packs, policy=self.settings.policy)
-            self.jobs.start(host)
+            self.worker.start(host)
         except BaseException as wrong:
             self.hub.call(self._host.set_exception, wrong)  # type: ignore[union-attr]  # made before this thread
         else:
             self.hub.call(self._host.set_result, host)  # type: ignore[union-attr]  # made before this thread
 
     async def _stop(self, app: web.Application) -> None:
-        await asyncio.to_thread(self.jobs.close)
+        await asyncio.to_thread(self.worker.close)
         await self.hub.close()
 
     def _routes(self) -> web.Application:
@@ -138,11 +139,10 @@ class Studio:
             ("GET", "/features", info.features),
             ("GET", "/system_stats", info.system),
             ("GET", "/settings", user.settings),
-            ("POST", "/settings", user.keep_settings),
+            ("POST", "/settings", user.keep),
             ("GET", "/settings/{id}", user.settings),
-            ("POST", "/settings/{id}", user.keep_setting),
+            ("POST", "/settings/{id}", user.keep),
             ("GET", "/userdata", user.listed),
-            ("GET", "/v2/userdata", user.tree),
             ("POST", "/userdata/{file:.+}/move/{dest:.+}", user.move),
             ("GET", "/{file:user.css}", user.read),
             ("GET", "/userdata/{file:.+}", user.read),
@@ -161,11 +161,9 @@ class Studio:
             ("GET", "/templates/{path}", files.templates),
             ("GET", "/node_replacements", info.nothing),
             ("GET", "/embeddings", info.none),
-            ("GET", "/models", info.models),
-            ("GET", "/models/{kind}", info.models),
-            ("GET", "/experiment/models", info.models),
-            ("GET", "/experiment/models/{kind}", info.models),
-            ("GET", "/internal/folder_paths", info.folders),
+            ("GET", "/models", info.none),
+            ("GET", "/experiment/models", info.none),
+            ("GET", "/internal/folder_paths", info.nothing),
             ("GET", "/internal/files/{kind}", info.files),
             ("GET", "/view", files.view),
             ("POST", "/upload/image", uploads.image),

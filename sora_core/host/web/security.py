@@ -15,21 +15,17 @@ import re
 import secrets
 import socket
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from ...errors import SoraError, words_for_input
-from ...words import controls
-from ..desk.folders import safe_join
 from .wire import error
 
 log = logging.getLogger(__name__)
 
 MOST_JSON = 64 << 20  # bytes of a body that is read whole
-_WINDOWS = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
 _CSP = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; "
@@ -140,18 +136,6 @@ def is_loopback(address: str) -> bool:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:
         return address.lower() == "localhost"
-
-
-def inside(root: Path, name: str) -> Path:
-    """Return the path of `name` in a folder. Raises SoraError for what could lead elsewhere, on any system."""
-    parts = name.replace("\\", "/").split("/")
-    odd = any(part == ".." or re.match(r"[A-Za-z]:", part) or _WINDOWS.fullmatch(part) for part in parts)
-    if controls(name) or odd or not parts[0] or len(name) > 1000 or any(len(part.encode()) > 255 for part in parts):
-        raise SoraError("This is not the name of a file here: use a path within the folder, without '..'.")
-    try:
-        return safe_join(root, name)
-    except (SoraError, ValueError, OSError) as wrong:
-        raise SoraError("This name leads out of its folder: use a path within it.") from wrong
 
 
 async def read_json(request: web.Request, kind: type = dict) -> Any:

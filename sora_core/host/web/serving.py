@@ -15,8 +15,8 @@ from aiohttp import web
 
 from ...errors import SoraError
 from ...files import PHONE_PICTURE_TYPES, PICTURE_TYPES, SOUND_TYPES, VIDEO_TYPES
+from ..desk.folders import contained
 from ..desk.views import rendition
-from .security import inside
 from .wire import dump
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Serving:
         return web.Response(body=self.packed[path], content_type=PAGES[path.suffix], headers=headers)
 
     def _existing(self, root: Path, name: str) -> Path:
-        path = inside(root, name)
+        path = contained(root, name)
         if not path.is_file():
             raise web.HTTPNotFound()
         return path
@@ -197,9 +197,9 @@ class Serving:
     def media(self, name: str, kind: str) -> Path:
         """Find a file of one of the folders, or an input that comes with the pack. Raises 404, and SoraError."""
         folders = self.studio.folders
-        path = inside(folders.of(kind), name)
+        path = contained(folders.of(kind), name)
         if not path.is_file() and kind == "input" and folders.samples is not None:
-            path = inside(folders.samples, name)
+            path = contained(folders.samples, name)
         if not path.is_file():
             raise web.HTTPNotFound()
         return path

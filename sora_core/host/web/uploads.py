@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from aiohttp import BodyPartReader, web
 
 from ...errors import SoraError, expect
+from ..desk.folders import contained
 from ..desk.uploads import check_kind, take_in
 from ..desk.views import masked
 from .live import MOST_UPLOADED
-from .security import inside
 from .serving import as_json
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Uploads:
     async def _place(self, received: Path, fields: dict[str, str], mask: bool) -> dict[str, str]:
         kind, subfolder = fields.get("type") or "input", fields.get("subfolder", "").strip("/")
         root = self.studio.folders.of(kind)
-        target = inside(root, f"{subfolder}/{fields['name']}" if subfolder else fields["name"])
+        target = contained(root, f"{subfolder}/{fields['name']}" if subfolder else fields["name"])
         check_kind(target)
         if mask:
             of = as_json(fields.get("original_ref", ""))

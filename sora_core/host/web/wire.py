@@ -9,7 +9,8 @@ from typing import Any
 
 from ..graph.problems import Problem, WorkflowError
 from ..graph.workflow import Link, Workflow
-from .store import Job
+from ..run.store import Job
+from ..run.worker import failure
 
 # A job's state by the names of `/jobs`. What the server's end interrupted is shown as failed, with its reason.
 STATUS = {
@@ -144,22 +145,6 @@ def _files(node_id: str, shown: Any) -> list[dict[str, Any]]:
     lists = shown.items() if isinstance(shown, dict) else ()
     found = [(kind, item) for kind, listed in lists if isinstance(listed, list) for item in listed]
     return [{**item, "nodeId": node_id, "mediaType": kind} for kind, item in found if isinstance(item, dict)]
-
-
-def failure(job_id: str, message: str, kind: str, **more: Any) -> dict[str, Any]:
-    """Write why a run ended, as `execution_error` tells it."""
-    return {
-        "prompt_id": job_id,
-        "node_id": "",
-        "node_type": "",
-        "executed": [],
-        "exception_message": message,
-        "exception_type": kind,
-        "traceback": [],
-        "current_inputs": {},
-        "current_outputs": [],
-        **more,
-    }
 
 
 # -- binary frames -------------------------------------------------------------------------------------------

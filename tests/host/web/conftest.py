@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-import studio_support
-from studio_support import Studio, Tab
+import browser_support
+from browser_support import Studio, Tab
 
 SIZE = {"width": 1680, "height": 1000}
 
@@ -27,7 +27,7 @@ def studio(studio_process):
 @pytest.fixture(scope="module")
 def browser():
     """A browser. For a module alone: while it is open, no other test could have an event loop."""
-    with studio_support.chromium() as browser:
+    with browser_support.chromium() as browser:
         yield browser
 
 
@@ -46,7 +46,7 @@ def shared_context(browser):
 @pytest.fixture()
 def tab(studio, shared_context, tmp_path):
     """A fresh tab on the shared server."""
-    tab = Tab(shared_context, studio, studio_support.pictures(tmp_path))
+    tab = Tab(shared_context, studio, browser_support.pictures(tmp_path))
     yield tab
     tab.close()
 
@@ -58,7 +58,7 @@ def another_tab(browser, tmp_path):
 
     def make(studio, **options):
         made.append(browser.new_context(**{"viewport": SIZE, "reduced_motion": "reduce", **options}))
-        return Tab(made[-1], studio, studio_support.pictures(tmp_path))
+        return Tab(made[-1], studio, browser_support.pictures(tmp_path))
 
     yield make
     for context in made:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from studio_support import WORKFLOWS, browser_needed
+from browser_support import WORKFLOWS, browser_needed
 
 pytestmark = [pytest.mark.slow, browser_needed]
 QUICK = {

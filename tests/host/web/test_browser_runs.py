@@ -6,7 +6,7 @@ import re
 import time
 
 import pytest
-from studio_support import WORKFLOWS, Studio, browser_needed
+from browser_support import WORKFLOWS, Studio, browser_needed
 
 pytestmark = [pytest.mark.slow, browser_needed]
 SHORT = {"SoraEmptyLatent__seconds": 1.0, "SoraEmptyLatent__width": 64, "SoraEmptyLatent__height": 64}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from studio_support import browser_needed
+from browser_support import browser_needed
 
 pytestmark = [pytest.mark.slow, browser_needed]
 
