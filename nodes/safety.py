@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from .api import io, note
+from .api import badge, io, note
 from .inputs import watched
 
 AS_POLICY = "policy"
@@ -58,9 +58,10 @@ class SoraPromptSafety(io.ComfyNode):
         reports = check_request(prompt, negative, shots, chosen)
         messages = require_allowed(reports, chosen.prompt.action)
         if chosen.prompt.action == "off":
-            messages = [f"The policy {chosen.name!r} does not check prompts."]
-        passed = f"Checked by the policy {chosen.name!r}: nothing against it."
-        return io.NodeOutput(prompt, negative, shots, ui=note(cls, "\n".join(messages) or passed))
+            unchecked = note(cls, f"The policy {chosen.name!r} does not check prompts.")
+            return io.NodeOutput(prompt, negative, shots, ui=unchecked)
+        text = "\n".join(messages) or f"Checked by the policy {chosen.name!r}: nothing against it."
+        return io.NodeOutput(prompt, negative, shots, ui=note(cls, text, sora_badges=badge("checked", text)))
 
 
 class SoraFrameSafety(io.ComfyNode):
@@ -134,7 +135,7 @@ class SoraFrameSafety(io.ComfyNode):
         )
         report = checker_for(chosen).review(images)
         # Before the error: what was blocked stays readable on the node.
-        shown = note(cls, report.message())
+        shown = note(cls, report.message(), sora_badges=badge("checked", report.message()))
         if not report.allowed:
             raise FramesBlocked(report.message(), report.findings)
         return io.NodeOutput(report.frames, json.dumps(report.as_dict()), ui=shown)
