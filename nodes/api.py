@@ -23,6 +23,7 @@ __all__ = [
     "essential",
     "io",
     "note",
+    "retold",
     "said",
     "saved_video",
     "ui",
@@ -36,6 +37,12 @@ def essential(category: str) -> dict[str, Any]:
     # An older ComfyUI does not take it, and one argument that it does not know loses it the whole pack.
     known = "essentials_category" in inspect.signature(io.Schema).parameters
     return {"essentials_category": category} if known else {}
+
+
+def retold() -> dict[str, Any]:
+    """Make the argument of a schema whose node has its facts told again where it need not run, as output nodes have."""
+    known = "has_intermediate_output" in inspect.signature(io.Schema).parameters
+    return {"has_intermediate_output": True} if known else {}
 
 
 def note(cls: type[io.ComfyNode], text: str, images: Any = None, **facts: list[dict[str, Any]]) -> dict[str, Any]:

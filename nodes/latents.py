@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .api import Patches, engine, essential, io, note, said, ui
+from .api import Patches, engine, essential, io, note, retold, said, ui
 from .inputs import fps_input, side_inputs
 
 
@@ -88,6 +88,7 @@ class SoraPatchify(io.ComfyNode):
             description="Cuts latents into spacetime patches, the tokens that the transformer works on. Shows the "
             "grid, the number of tokens and what they cost. Clips of different shapes can stand side by side.",
             search_aliases=["patches", "tokens", "spacetime patches", "pack", "NaViT", "grid"],
+            **retold(),
             inputs=[
                 io.Latent.Input(
                     "latent", tooltip="Of one video or a batch. Its noise mask says which patches are kept."

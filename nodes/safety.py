@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from .api import badge, io, note
+from .api import badge, io, note, retold
 from .inputs import watched
 
 AS_POLICY = "policy"
@@ -21,6 +21,7 @@ class SoraPromptSafety(io.ComfyNode):
             description="Checks what is asked for before any work is done: violence, sexual content, hate, likeness of "
             "real people, others' characters and brands. Texts that pass come out as they went in.",
             search_aliases=["safety", "moderation", "nsfw", "guard", "filter", "policy", "prompt check"],
+            **retold(),
             inputs=[
                 io.String.Input("prompt", multiline=True, default="", tooltip="What the video should show."),
                 io.String.Input(
@@ -74,6 +75,7 @@ class SoraFrameSafety(io.ComfyNode):
             description="Looks at every frame before it goes on. What the policy forbids stops the work, or is blurred "
             "or blacked out; the node says which frames, and why. If a check cannot run, nothing passes.",
             search_aliases=["nsfw", "safety checker", "content filter", "likeness", "face", "moderation", "censor"],
+            **retold(),
             inputs=[
                 io.Image.Input("images", tooltip="The frames, before they are saved or shown."),
                 io.Combo.Input(

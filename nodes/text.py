@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from .api import engine, essential, io, note, said
+from .api import engine, essential, io, note, retold, said
 from .inputs import fps_input, seed_input, shown_shots, side_inputs, watched
 
 DOUBTFUL = 0.6  # confidence below which a fact is named as in doubt
@@ -125,6 +125,7 @@ class SoraStoryboard(io.ComfyNode):
             "between them, and a subject that is named again is the same one.",
             search_aliases=["shots", "multi prompt", "scenes", "prompt travel", "storyboard", "cut"],
             **essential("Video Generation"),
+            **retold(),
             inputs=[
                 io.Clip.Input("clip", tooltip="The text encoder of the model."),
                 io.String.Input(
