@@ -35,7 +35,7 @@ class SoraCompare(io.ComfyNode):
 
     @classmethod
     def execute(cls, first: Any, second: Any, fps: float, third: Any = None, fourth: Any = None) -> io.NodeOutput:
-        from sora_core.host.previews import preview_video
+        from sora_core.host.comparing import preview_video
 
         given = zip(NAMES, (first, second, third, fourth), strict=True)
         made = {name: preview_video(desk().folders(), video, fps) for name, video in given if video is not None}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -77,10 +77,18 @@ class Host:
             apply_overrides(loaded, self.registry, list(settings))
         return loaded
 
-    def plan(self, workflow: Workflow) -> Plan:
-        """Check a workflow. Raises WorkflowError."""
+    def plan(self, workflow: Workflow, targets: Collection[str] | None = None) -> Plan:
+        """Check a workflow, or what these output nodes need of it. Raises WorkflowError."""
         with self.active():
-            return make_plan(workflow, self.registry)
+            return make_plan(workflow, self.registry, targets)
+
+    def check(self, workflow: Workflow, targets: Collection[str] | None = None) -> Plan:
+        """Do what `plan` does, and judge memory and the texts by the policy. Raises SoraError."""
+        with self.active():
+            plan = self.plan(workflow, targets)
+            check_memory(plan)
+            guard.check_plan(plan)
+            return plan
 
     def run(
         self,
@@ -95,8 +103,11 @@ class Host:
         """
         if not isinstance(workflow, Workflow):
             workflow = self.load(workflow, settings)
+        return self.run_plan(self.check(workflow), listener, stop)
+
+    def run_plan(
+        self, plan: Plan, listener: AnyListener | None = None, stop: threading.Event | None = None
+    ) -> RunResult:
+        """Run what `check` gave."""
         with self.active():
-            plan = self.plan(workflow)
-            check_memory(plan)
-            guard.check_plan(plan)
             return self.executor.run(plan, listener, stop)

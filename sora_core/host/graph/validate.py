@@ -5,7 +5,7 @@ All problems are collected. A message names the node, the input, the value and t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,11 +61,12 @@ class Plan:
     nodes: dict[str, PlannedNode] = field(default_factory=dict)  # what an output needs, by id, sources first
     outputs: list[str] = field(default_factory=list)  # ids of the output nodes
     left_out: dict[str, str] = field(default_factory=dict)  # why an output cannot be made beside those, by id
+    problems: list[Problem] = field(default_factory=list)  # what is wrong with those that are left out
     facts: dict[str, Any] = field(default_factory=dict)  # what was found out about the whole, kept by who did
 
 
-def make_plan(workflow: Workflow, registry: Registry) -> Plan:
-    """Check `workflow` and plan its run.
+def make_plan(workflow: Workflow, registry: Registry, targets: Collection[str] | None = None) -> Plan:
+    """Check `workflow` and plan its run. targets: ids of the output nodes that are wanted; None means all.
 
     As in ComfyUI, an output that cannot be made is left out where another can. Raises WorkflowError with every problem
     found where none can, and where a node that is needed is of an unknown type.
@@ -79,6 +80,7 @@ def make_plan(workflow: Workflow, registry: Registry) -> Plan:
         if node_type in registry.nodes
     }
     outputs = [n.id for n in workflow.nodes.values() if n.type in schemas and schemas[n.type].is_output_node]
+    outputs = [node_id for node_id in outputs if targets is None or node_id in targets]
     order, cycle = sources_first(workflow, outputs)
     unknown = [n for n in workflow.nodes.values() if n.type not in schemas]
     needed = set(order)
@@ -92,7 +94,7 @@ def make_plan(workflow: Workflow, registry: Registry) -> Plan:
         message = f"The links form a cycle ({shown}): remove one of them."
         raise WorkflowError([Problem("dependency_cycle", message, cycle[0], workflow.nodes[cycle[0]].type)])
     plan = Plan(workflow)
-    problems: list[Problem] = []
+    problems = plan.problems
     wrong: dict[str, str] = {}  # what is wrong with a node or with what it needs, by id
     for node_id in order:
         before = len(problems)

@@ -257,7 +257,10 @@ class _Run:
         def on_text(text: str) -> None:
             self.tell("progress_text", {"node": node_id, "text": text})
 
-        return Running(on_progress, self.stop.is_set, on_text, self.previews)
+        def on_picture(picture: Any) -> None:
+            self.tell("picture", {"node": node_id, "picture": picture})
+
+        return Running(on_progress, self.stop.is_set, on_text, self.previews, on_picture)
 
     @contextmanager
     def _named(self, planned: PlannedNode) -> Iterator[None]:
