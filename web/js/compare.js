@@ -1,10 +1,11 @@
 /** The player of Sora Compare: two to four videos in step, behind a divider or side by side. */
 
 import { app } from "../../../scripts/app.js";
-import { addPanel, addressOf, button, follow, hidePreviews, make, say } from "./shared.js";
+import { addPanel, addressOf, button, follow, hidePreviews, make, say, slider } from "./shared.js";
 
 /** @typedef {{name: string, fps: number, frames: number}} Clip as the node tells it */
 
+const MODES = ["slider", "grid"];
 const STEP = 0.02; // of the width; how far a key moves the divider
 
 class Player {
@@ -18,8 +19,10 @@ class Player {
 
   constructor(node) {
     this.node = node;
-    this.modes = ["slider", "grid"].map((mode) => make("button", { type: "button", on: { click: () => this.arrange(mode) } }, say(mode)));
-    this.versus = make("select", { title: say("versus"), "aria-label": say("versus"), on: { change: () => this.against(Number(this.versus.value)) } });
+    const press = (mode) => ({ click: () => this.arrange(mode) });
+    this.modes = MODES.map((mode) => make("button", { type: "button", on: press(mode) }, say(mode)));
+    this.versus = make("select", { title: say("versus"), "aria-label": say("versus"), hidden: true });
+    this.versus.addEventListener("change", () => this.against(Number(this.versus.value)));
     this.told = make("span", { className: "sora-total" }, say("compare_empty"));
     const top = make("div", { className: "sora-bar" }, ...this.modes, this.versus, this.told);
     this.divider = make("div", {
@@ -31,8 +34,7 @@ class Player {
     });
     this.stage = make("div", { className: "sora-screen" });
     this.start = button("play", say("play"), () => this.toggle());
-    this.scrub = make("input", { type: "range", min: 0, step: 1, value: 0, title: say("scrub"), "aria-label": say("scrub") });
-    this.scrub.addEventListener("input", () => this.seek(Number(this.scrub.value)));
+    this.scrub = slider(say("scrub"), (frame) => this.seek(frame));
     const back = button("step-backward", say("previous"), () => this.step(-1));
     const forward = button("step-forward", say("next"), () => this.step(1));
     const bottom = make("div", { className: "sora-bar" }, back, this.start, forward, this.scrub);
@@ -66,13 +68,15 @@ class Player {
   open(files, clips) {
     this.pause();
     this.clips = clips;
-    this.videos = files.map((file) => make("video", { src: addressOf(file), muted: true, playsInline: true, preload: "auto" }));
+    const looks = { muted: true, playsInline: true, preload: "auto" };
+    this.videos = files.map((file) => make("video", { ...looks, src: addressOf(file) }));
     this.leader.addEventListener("pause", () => this.tell());
     this.leader.addEventListener("ended", () => this.again());
     this.leader.addEventListener("seeked", () => this.tell());
     this.leader.addEventListener("loadeddata", () => this.seek(0), { once: true });
     this.scrub.max = this.frames - 1;
-    this.versus.replaceChildren(...clips.slice(1).map(({ name }, index) => make("option", { value: index + 1 }, say(`video_${name}`))));
+    const others = clips.slice(1).map(({ name }, index) => make("option", { value: index + 1 }, say(`video_${name}`)));
+    this.versus.replaceChildren(...others);
     this.versus.hidden = clips.length < 3;
     this.against(1);
   }
@@ -86,11 +90,12 @@ class Player {
   /** Show the videos behind a divider or side by side. */
   arrange(mode) {
     this.mode = mode;
-    this.modes.forEach((each, index) => each.setAttribute("aria-pressed", String(["slider", "grid"][index] === mode)));
-    const shown = mode === "grid" ? this.videos : this.videos.filter((_, index) => index === 0 || index === this.other);
+    this.modes.forEach((each, index) => each.setAttribute("aria-pressed", String(MODES[index] === mode)));
+    const shown = this.videos.filter((_, index) => mode === "grid" || index === 0 || index === this.other);
     this.stage.className = `sora-screen sora-${mode}`;
     const playing = this.playing;
-    this.stage.replaceChildren(...shown.map((video) => this.framed(video)), ...(mode === "slider" && shown.length ? [this.divider] : []));
+    this.stage.replaceChildren(...shown.map((video) => this.framed(video)));
+    if (mode === "slider" && shown.length) this.stage.append(this.divider);
     this.split(this.divide);
     // A video that was taken out of the page has stopped.
     if (playing) this.play();
@@ -117,7 +122,8 @@ class Player {
       this.split((clientX - left) / width);
     };
     this.divider.addEventListener("pointermove", follows);
-    this.divider.addEventListener("lostpointercapture", () => this.divider.removeEventListener("pointermove", follows), { once: true });
+    const stop = () => this.divider.removeEventListener("pointermove", follows);
+    this.divider.addEventListener("lostpointercapture", stop, { once: true });
   }
 
   nudge(event) {

@@ -1,7 +1,7 @@
 /** The grid of Sora Patchify, drawn over the frames that it cuts: which patch is which token, and which are kept. */
 
 import { app } from "../../../scripts/app.js";
-import { addPanel, addressOf, follow, hidePreviews, make, say } from "./shared.js";
+import { addPanel, addressOf, follow, hidePreviews, make, say, slider } from "./shared.js";
 
 /**
  * @typedef {object} Facts as the node tells them
@@ -28,15 +28,14 @@ class PatchGrid {
     this.text = make("span", { className: "sora-total", "aria-live": "polite" }, say("patches_empty"));
     const bar = make("div", { className: "sora-bar" }, make("label", {}, this.toggle, ` ${say("grid")}`), this.text);
     this.frame = make("img", { alt: "", draggable: false });
-    this.canvas = make("canvas", {
-      tabIndex: 0,
-      role: "img",
-      on: { pointermove: (event) => this.point(event), pointerleave: () => this.at(-1), keydown: (event) => this.key(event) },
-    });
+    this.canvas = make("canvas", { tabIndex: 0, role: "img" });
+    this.canvas.addEventListener("pointermove", (event) => this.point(event));
+    this.canvas.addEventListener("pointerleave", () => this.at(-1));
+    this.canvas.addEventListener("keydown", (event) => this.key(event));
     this.stage = make("div", { className: "sora-stage" }, this.frame, this.canvas);
-    this.slider = make("input", { type: "range", min: 0, step: 1, value: 0, title: say("scrub"), "aria-label": say("scrub") });
-    this.slider.addEventListener("input", () => this.go(Number(this.slider.value)));
-    addPanel(node, "sora_patches", make("div", { className: "sora-patches" }, bar, this.stage, this.slider), { height: 220, width: 320, grows: true });
+    this.slider = slider(say("scrub"), (time) => this.facts && this.go(time));
+    const panel = make("div", { className: "sora-patches" }, bar, this.stage, this.slider);
+    addPanel(node, "sora_patches", panel, { height: 220, width: 320, grows: true });
     follow(node, "onExecuted", ({ sora_patches: made }) => made && this.show(made[0]));
     follow(node, "onConfigure", () => this.draw());
     this.draw();
@@ -101,7 +100,8 @@ class PatchGrid {
     if (!this.facts) return;
     const [times, rows, columns] = this.facts.grid;
     const first = this.time * rows * columns;
-    this.text.textContent = this.cursor < 0 ? this.summary(times, rows * columns, first) : this.describe(first + this.cursor, columns);
+    const pointed = this.cursor >= 0;
+    this.text.textContent = pointed ? this.describe(first, columns) : this.summary(times, rows * columns, first);
     this.canvas.setAttribute("aria-label", this.text.textContent);
     this.canvas.width = columns * CELL;
     this.canvas.height = rows * CELL;
@@ -115,10 +115,11 @@ class PatchGrid {
       pen.strokeRect(x + 0.5, y + 0.5, CELL - 1, CELL - 1);
     }
     this.number(pen, first, rows, columns);
-    if (this.cursor >= 0) {
+    if (pointed) {
       pen.strokeStyle = "#fff";
       pen.lineWidth = 3;
-      pen.strokeRect((this.cursor % columns) * CELL + 1, Math.floor(this.cursor / columns) * CELL + 1, CELL - 2, CELL - 2);
+      const [x, y] = [(this.cursor % columns) * CELL, Math.floor(this.cursor / columns) * CELL];
+      pen.strokeRect(x + 1, y + 1, CELL - 2, CELL - 2);
     }
   }
 
@@ -140,7 +141,8 @@ class PatchGrid {
     return say("patches_of", { time: this.time + 1, times, count, kept });
   }
 
-  describe(token, columns) {
+  describe(first, columns) {
+    const token = first + this.cursor;
     const [row, column] = [Math.floor(this.cursor / columns) + 1, (this.cursor % columns) + 1];
     return say("patch", { token, time: this.time + 1, row, column, state: say(this.isKept(token) ? "kept" : "made") });
   }

@@ -18,14 +18,14 @@ const WORDS = {
   fit: ["{count} shots, {seconds} s", "{count} 个镜头，{seconds} 秒"],
   frame: ["frame {frame} of {frames}", "第 {frame} / {frames} 帧"],
   grid: ["Grid", "网格"],
+  keys: [
+    "Arrows: choose. Alt: move. Shift: longer, shorter. Enter: prompt. L: keep. Delete: remove.",
+    "方向键：选择；Alt：移动；Shift：加长、缩短；Enter：提示词；L：保留；Delete：删除。",
+  ],
   kept: ["kept", "保留"],
   linked: ["The shots come from a connected node.", "镜头来自所连接的节点。"],
   lock: ["Keep this shot as it is", "保留此镜头不变"],
   made: ["made", "生成"],
-  move: [
-    "Shot {number}: {prompt}, {seconds} s. Arrows: choose. Alt+arrows: move. Shift+arrows: longer, shorter. Enter: prompt. L: keep. Delete: remove.",
-    "镜头 {number}：{prompt}，{seconds} 秒。方向键：选择；Alt+方向键：移动；Shift+方向键：加长、缩短；Enter：提示词；L：保留；Delete：删除。",
-  ],
   next: ["Next frame", "下一帧"],
   patch: [
     "token {token}: time {time}, row {row}, column {column}, {state}",
@@ -40,6 +40,7 @@ const WORDS = {
   remove: ["Remove the shot", "删除镜头"],
   resize: ["Drag for another length", "拖动以改变时长"],
   scrub: ["Time", "时间"],
+  shot: ["Shot {number}: {prompt}, {seconds} s.", "镜头 {number}：{prompt}，{seconds} 秒。"],
   slider: ["Slider", "滑块"],
   timeline: ["Timeline of the shots", "镜头时间线"],
   versus: ["Compare with", "对比"],
@@ -88,6 +89,17 @@ export function button(icon, title, click) {
 }
 
 /**
+ * Make a slider over whole numbers from 0.
+ * @param {string} title
+ * @param {(value: number) => void} slid
+ */
+export function slider(title, slid) {
+  const made = make("input", { type: "range", min: 0, max: 0, step: 1, value: 0, title, "aria-label": title });
+  made.addEventListener("input", () => slid(made.valueAsNumber));
+  return made;
+}
+
+/**
  * Make an icon of the set that the frontend has.
  * @param {string} name of PrimeIcons
  */
@@ -102,14 +114,14 @@ const MARGIN = 8; // pixels around a panel, where the frontend draws nodes on it
  * @param {object} node
  * @param {string} name
  * @param {HTMLElement} element
- * @param {{height: number, width?: number, grows?: boolean}} size least ones in pixels; what grows takes all that is left
+ * @param {{height: number, width?: number, grows?: boolean}} size the least, in pixels; what grows takes the rest
  */
 export function addPanel(node, name, element, { height, width = 0, grows = false }) {
   element.classList.add("sora-panel");
   element.style.minHeight = `${height}px`;
   // What is meant for the panel must not drag the node, or delete it.
-  element.addEventListener("pointerdown", (event) => event.button === 0 && event.stopPropagation());
-  for (const type of ["keydown", "keyup", "dblclick"]) element.addEventListener(type, (event) => event.stopPropagation());
+  const stop = (event) => !event.button && event.stopPropagation();
+  for (const type of ["pointerdown", "keydown", "keyup", "dblclick"]) element.addEventListener(type, stop);
   const outer = height + 2 * MARGIN;
   const limits = { margin: MARGIN, getMinHeight: () => outer, ...(grows ? {} : { getMaxHeight: () => outer }) };
   const widget = node.addDOMWidget(name, "sora", element, { serialize: false, ...limits });

@@ -23,7 +23,8 @@ export function readShots(text) {
  * @param {Shot[]} shots
  */
 export function writeShots(shots) {
-  return shots.map(({ prompt, seconds, keep, line }) => line ?? `${seconds}s${keep ? " keep" : ""}: ${prompt}`).join("\n");
+  const lines = shots.map(({ prompt, seconds, keep, line }) => line ?? `${seconds}s${keep ? " keep" : ""}: ${prompt}`);
+  return lines.join("\n");
 }
 
 /** Name what a shot shows: two of one name look the same. */

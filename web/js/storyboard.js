@@ -36,7 +36,7 @@ class Timeline {
     this.element = make("div", {}, bar, this.track, this.prompt);
     this.element.addEventListener("keydown", (event) => this.key(event));
     addPanel(node, "sora_timeline", this.element, { height: 124 });
-    for (const hook of ["onConfigure", "onConnectionsChange"]) follow(node, hook, () => queueMicrotask(() => this.draw()));
+    for (const hook of ["onConfigure", "onConnectionsChange"]) follow(node, hook, () => setTimeout(() => this.draw()));
     follow(widget, "callback", () => this.draw());
     this.draw();
   }
@@ -79,7 +79,8 @@ class Timeline {
   }
 
   lengthen(seconds, index = this.chosen) {
-    if (!this.shots[index]?.keep) this.change((shot) => ({ ...shot, seconds: Math.max(STEP, shot.seconds + seconds) }), index);
+    const longer = (shot) => ({ ...shot, seconds: Math.max(STEP, shot.seconds + seconds) });
+    if (!this.shots[index]?.keep) this.change(longer, index);
   }
 
   move(by) {
@@ -100,7 +101,6 @@ class Timeline {
     if (shots.length < 2 || shots[this.chosen].keep) return;
     shots.splice(this.chosen, 1);
     this.write(shots);
-    this.focus();
   }
 
   choose(index) {
@@ -114,23 +114,18 @@ class Timeline {
   }
 
   key(event) {
-    const way = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    if (this.linked || event.target === this.prompt) {
-      if (event.key === "Enter" || event.key === "Escape") this.focus();
-      return;
-    }
+    if (event.target === this.prompt && ["Enter", "Escape"].includes(event.key)) this.focus();
     if (!this.track.contains(event.target)) return;
     const act = {
-      ArrowLeft: () => this.arrow(way, event),
-      ArrowRight: () => this.arrow(way, event),
+      ArrowLeft: () => this.arrow(-1, event),
+      ArrowRight: () => this.arrow(1, event),
       Home: () => this.choose(0),
       End: () => this.choose(this.shots.length - 1),
       Enter: () => this.prompt.focus(),
       Delete: () => this.remove(),
       Backspace: () => this.remove(),
-      l: () => this.lock.click(),
-      L: () => this.lock.click(),
-    }[event.key];
+      KeyL: () => this.lock.click(),
+    }[event.code];
     if (!act) return;
     event.preventDefault();
     act();
@@ -140,7 +135,6 @@ class Timeline {
     if (altKey) this.move(way);
     else if (shiftKey) this.lengthen(way * STEP);
     else this.choose(this.chosen + way);
-    this.focus();
   }
 
   /** Begin a gesture: what is grabbed at its end gets another length, what is grabbed elsewhere another place. */
@@ -156,15 +150,15 @@ class Timeline {
     const drag = (now) => {
       const by = now.clientX - event.clientX;
       if (!this.draft && Math.abs(by) < STILL) return;
-      this.draft = resizes ? resized(before, index, by / second) : moved(before, index, placeAt(before, index, by / second));
-      this.chosen = resizes ? index : this.draft.indexOf(before[index]);
+      const place = resizes ? index : placeAt(before, index, by / second);
+      this.draft = resizes ? resized(before, index, by / second) : moved(before, index, place);
+      this.chosen = place;
       this.draw(this.room(before));
     };
     const end = new AbortController();
     const finish = (cancelled) => {
       end.abort();
       this.write(cancelled ? before : this.shots, cancelled ? index : this.chosen);
-      this.focus();
     };
     this.track.setPointerCapture(event.pointerId);
     const { signal } = end;
@@ -182,7 +176,8 @@ class Timeline {
   draw(room = this.room(this.shots)) {
     const { shots, linked } = this;
     this.element.classList.toggle("sora-linked", linked);
-    this.total.textContent = linked ? say("linked") : say("fit", { count: shots.length, seconds: tidy(totalSeconds(shots)) });
+    const fit = { count: shots.length, seconds: tidy(totalSeconds(shots)) };
+    this.total.textContent = linked ? say("linked") : say("fit", fit);
     this.chosen = Math.min(this.chosen, Math.max(0, shots.length - 1));
     const shot = shots[this.chosen];
     this.lock.firstChild.className = `pi pi-lock${shot?.keep ? "" : "-open"}`;
@@ -190,15 +185,19 @@ class Timeline {
     this.cut.disabled = shots.length < 2 || Boolean(shot?.keep);
     this.prompt.disabled = linked || !shot || shot.keep;
     if (document.activeElement !== this.prompt) this.prompt.value = linked ? "" : (shot?.prompt ?? "");
+    // Drawn anew, it would lose the keys, and the next one would be the node's.
+    const keys = this.track.contains(document.activeElement);
     this.track.replaceChildren(...(linked ? [] : shots.map((each, index) => this.block(each, index, room))));
+    if (keys) this.focus();
   }
 
   block(shot, index, room) {
     const seconds = tidy(shot.seconds);
-    const label = say("move", { number: index + 1, prompt: shot.prompt, seconds });
+    const title = `${say("shot", { number: index + 1, prompt: shot.prompt, seconds })} ${say("keys")}`;
+    const tabIndex = index === this.chosen ? 0 : -1;
     const made = make(
       "div",
-      { className: "sora-shot", role: "option", title: label, "aria-label": label, tabIndex: index === this.chosen ? 0 : -1 },
+      { className: "sora-shot", role: "option", title, "aria-label": title, tabIndex },
       make("span", { className: "sora-length" }, ...(shot.keep ? [iconOf("lock"), " "] : []), `${seconds} s`),
       make("span", { className: "sora-words" }, shot.prompt),
       make("span", { className: "sora-handle", title: say("resize") }),

@@ -55,11 +55,12 @@ function upstream(node, seen = new Set()) {
 async function takePictures({ images, animated }, shots) {
   const pictures = new Map();
   const total = Math.max(...shots.map(({ start, seconds }) => start + seconds));
+  const stillAt = (time) => images[Math.min(images.length - 1, Math.floor((time / total) * images.length))];
   const video = animated?.[0] ? await openVideo(addressOf(images[0])) : null;
   for (const shot of shots) {
     const middle = shot.start + shot.seconds / 2;
     if (!video) {
-      pictures.set(shotKey(shot), addressOf(images[Math.min(images.length - 1, Math.floor((middle / total) * images.length))]));
+      pictures.set(shotKey(shot), addressOf(stillAt(middle)));
     } else if (middle < video.duration) {
       pictures.set(shotKey(shot), await pictureAt(video, middle));
     }
