@@ -13,6 +13,7 @@ from .inputs import (
     sampler_input,
     scheduler_input,
     seed_input,
+    shown_shots,
     side_inputs,
     steps_input,
     taken,
@@ -160,10 +161,11 @@ class SoraLongVideo(io.ComfyNode):
 
         name, options = chosen(sampler)
         given = None if video is None else taken(video, vae, fps, (width, height) if width else None, latent)
+        parsed = parse_storyboard(shots, most=MAX_LONG_SHOTS)
         plan = plan_long(
             engine(),
             Loaded(model, clip, vae),
-            parse_storyboard(shots, most=MAX_LONG_SHOTS),
+            parsed,
             Sampling(seed, steps, cfg, name, scheduler, options=options),
             fps=fps,
             width=width,
@@ -175,13 +177,14 @@ class SoraLongVideo(io.ComfyNode):
             vision=clip_vision,
             picture=picture,
         )
-        return _rendered(cls, plan, filename_prefix)
+        start = 0.0 if given is None else len(given.frames) / given.fps
+        return _rendered(cls, plan, filename_prefix, shown_shots(parsed, start))
 
 
-def _rendered(cls: type[io.ComfyNode], plan: LongPlan, prefix: str) -> io.NodeOutput:
+def _rendered(cls: type[io.ComfyNode], plan: LongPlan, prefix: str, shots: list[dict[str, Any]]) -> io.NodeOutput:
     """Render a plan into the next free file of a prefix, and return it."""
     from sora_core.files import released
-    from sora_core.host.saving import saving_of
+    from sora_core.host.saving import badges_of, saving_of
 
     saving = saving_of(cls.hidden)
     path, subfolder = desk().output_path(prefix, ".mp4", plan.width, plan.height)
@@ -194,7 +197,8 @@ def _rendered(cls: type[io.ComfyNode], plan: LongPlan, prefix: str) -> io.NodeOu
             progress=lambda done: desk().show_text(cls.hidden.unique_id, str(done)),
             metadata=desk().metadata(cls.hidden),
         )
-    return saved_video(cls, path, subfolder, [*plan.notes, *saving.notes])
+    facts = {"sora_shots": shots, "sora_badges": badges_of(saving)}
+    return saved_video(cls, path, subfolder, [*plan.notes, *saving.notes], **facts)
 
 
 NODES = [SoraLongVideo]

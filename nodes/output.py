@@ -96,14 +96,14 @@ class SoraSaveVideo(io.ComfyNode):
         prompt_in_credentials: str = "policy",
         keep_workflow: bool = True,
     ) -> io.NodeOutput:
-        from sora_core.host.saving import saving_of
+        from sora_core.host.saving import badges_of, saving_of
         from sora_core.media.write import write_video
 
         saving = saving_of(cls.hidden, **_chosen(credentials, watermark, prompt_in_credentials))
         path, subfolder = desk().output_path(filename_prefix, ".mp4", images.shape[2], images.shape[1])
         tags = desk().metadata(cls.hidden) if keep_workflow else {}
         write_video(path, images, fps, metadata=tags, crf=crf, audio=audio, saving=saving)
-        return saved_video(cls, path, subfolder, saving.notes)
+        return saved_video(cls, path, subfolder, saving.notes, sora_badges=badges_of(saving))
 
 
 def _choice(name: str, tooltip: str) -> io.Input:

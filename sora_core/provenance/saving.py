@@ -37,6 +37,7 @@ class Saving:
     mark: int | None = None  # payload of the watermark, 32 bits; None for no watermark
     include_prompt: bool = False
     notes: list[str] = field(default_factory=list)  # what a person should know, one sentence each
+    sealed: bool = field(default=False, init=False)  # whether the file did get credentials
     _marks: bool = field(default=False, init=False)  # whether the frames did get the mark
 
     def marked(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
@@ -82,6 +83,8 @@ class Saving:
             if self.required:
                 raise
             self.notes.append(f"Not signed: {error}")
+        else:
+            self.sealed = True
 
 
 def plan(
