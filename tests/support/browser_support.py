@@ -80,7 +80,7 @@ class Studio:
             shutil.rmtree(self.base / folder, ignore_errors=True)
 
 
-def until(found: Callable[[], Any], what: str, seconds: float = LONG, pause: Callable[[float], None] = time.sleep) -> Any:
+def until(found: Callable[[], Any], what: str, seconds: float = LONG, pause: Any = time.sleep) -> Any:
     """Wait until there is something."""
     end = time.monotonic() + seconds
     while not (value := found()):
@@ -104,11 +104,14 @@ class Tab:
         self.page.on("websocket", self._listen)
         self.page.on("console", self._complaint)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("response", lambda answer: self.answers.append((answer.url.removeprefix(studio.url), answer.status)))
+        self.page.on("response", self._answered)
 
     def _complaint(self, message: Any) -> None:
         if message.type == "error":
             self.complaints.append(f"{message.text} ({message.location.get('url', '')})")
+
+    def _answered(self, answer: Any) -> None:
+        self.answers.append((answer.url.removeprefix(self.studio.url), answer.status))
 
     def _listen(self, socket: Any) -> None:
         socket.on("framereceived", self._hear)

@@ -192,7 +192,8 @@ def _check_node(
         answer = _ask_node(planned, self_checked, checks_all)
         if answer is not True:
             about = next(iter(self_checked)) if len(self_checked) == 1 else None
-            about = next((name for name in sorted(self_checked) if _is_about(str(answer), name, inputs.get(name))), about)
+            named = [name for name in sorted(self_checked) if _is_about(str(answer), name, inputs.get(name))]
+            about = named[0] if named else about
             problems.append(Problem("custom_validation_failed", f"{node.heading}: {answer}", node.id, node.type, about))
     return planned
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
 import browser_support
+import pytest
 from browser_support import Studio, Tab
 
 SIZE = {"width": 1680, "height": 1000}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 from browser_support import WORKFLOWS, browser_needed
 
