@@ -6,6 +6,11 @@ from make_workflows import PROMPT, SHOWN, edit_graph
 
 LOAD = ("SoraLoadModel", {})
 CLIP = ("LoadVideo", {"file": "sora_cat.mp4"})
+COMPARE = {
+    "one": CLIP,
+    "other": ("LoadVideo", {"file": "sora_car.mp4"}),
+    "look": ("SoraCompare", {"first": ("one", 0), "second": ("other", 0)}),
+}
 
 
 def help_graphs() -> dict[str, dict]:
@@ -67,4 +72,5 @@ def help_graphs() -> dict[str, dict]:
         "frames": ("SoraFrameSafety", {"images": ("decode", 0)}),
         "save": ("SoraSaveVideo", {"images": ("frames", 0), "fps": ("edit", 1)}),
     }
+    made["compare"] = COMPARE
     return made

@@ -9,10 +9,7 @@ from pathlib import Path
 import pytest
 from studio_pages import CHROMIUM, FLAGS, ROOT, Editor, studio
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")]
 SHOTS = "2s: a cat on a beach\n1s: a dog in a forest\n1s: a fish underwater"
 LINES = SHOTS.split("\n")
 LOAD = {"class_type": "SoraLoadModel", "inputs": {"model": "sora-mini"}}
@@ -36,10 +33,7 @@ def whole_graph() -> dict:
         },
         "4": {"class_type": "SoraVAEDecode", "inputs": {"latent": ["3", 0], "vae": ["1", 2]}},
         "5": {"class_type": "SoraSaveVideo", "inputs": {"images": ["4", 0], "fps": ["2", 2], "filename_prefix": "a"}},
-        "6": {
-            "class_type": "SoraPatchify",
-            "inputs": {"latent": ["10", 0], "model": ["1", 0], "frames": ["4", 0]},
-        },
+        "6": {"class_type": "SoraPatchify", "inputs": {"latent": ["10", 0], "model": ["1", 0], "frames": ["4", 0]}},
         "7": {"class_type": "PreviewImage", "inputs": {"images": ["6", 2]}},
         "9": {"class_type": "LoadImage", "inputs": {"image": "sora_still.png"}},
         "10": {"class_type": "SoraImageToVideo", "inputs": latent},
@@ -127,11 +121,11 @@ def test_a_shot_is_dragged_to_another_place(board):
 
 
 def test_a_shot_is_resized_in_one_gesture_and_the_total_is_shown(board):
-    assert board.page.locator(".sora-total").first.inner_text() == "3 shots, 4 s"
+    assert board.page.locator(".sora-total").first.inner_text() == "shots: 3, 4 s"
     box, second = board.box(".sora-shot", 0), board.box(".sora-track")["width"] / (4 * 1.2)
     board.drag((box["x"] + box["width"] - 3, box["y"] + 20), second)
     assert board.value(2, "shots") == "\n".join(["3s: a cat on a beach", *LINES[1:]])
-    assert board.page.locator(".sora-total").first.inner_text() == "3 shots, 5 s"
+    assert board.page.locator(".sora-total").first.inner_text() == "shots: 3, 5 s"
     # Never to nothing.
     box = board.box(".sora-shot", 1)
     board.drag((box["x"] + box["width"] - 3, box["y"] + 20), -500)
@@ -191,7 +185,7 @@ def test_a_prompt_is_edited_and_a_shot_added(board):
 def test_text_that_is_typed_is_drawn(board):
     board.page.locator("textarea").first.fill("4: a cat\n\na dog")
     assert board.page.locator(".sora-shot").count() == 2
-    assert board.page.locator(".sora-total").first.inner_text() == "2 shots, 6 s"
+    assert board.page.locator(".sora-total").first.inner_text() == "shots: 2, 6 s"
     # Lines that nobody changed stay as they were written.
     board.page.locator(".sora-shot").nth(0).click()
     press(board, "Alt+ArrowRight")
@@ -324,6 +318,6 @@ QUEUE_ANYHOW = "async () => { await app.queuePrompt(0, 1); }"
 def test_the_panels_speak_chinese(browser, address, nodes2):
     editor = Editor(browser, address, nodes2, locale="zh")
     editor.load(storyboard(), {2: (0, 0)})
-    assert editor.page.locator(".sora-total").first.inner_text() == "3 个镜头，4 秒"
+    assert editor.page.locator(".sora-total").first.inner_text() == "镜头：3，4 秒"
     assert editor.page.get_by_label("添加镜头").count() == 1 and editor.errors == []
     editor.page.close()

@@ -15,7 +15,7 @@ const WORDS = {
   badge_signed: ["signed", "已签名"],
   compare_empty: ["Run the graph to compare the videos.", "运行工作流后即可对比视频。"],
   divider: ["Divider", "分割线"],
-  fit: ["{count} shots, {seconds} s", "{count} 个镜头，{seconds} 秒"],
+  fit: ["shots: {count}, {seconds} s", "镜头：{count}，{seconds} 秒"],
   frame: ["frame {frame} of {frames}", "第 {frame} / {frames} 帧"],
   grid: ["Grid", "网格"],
   keys: [
