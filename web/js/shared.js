@@ -13,11 +13,18 @@ const WORDS = {
   badge_blocked: ["blocked", "已拦截"],
   badge_checked: ["checked", "已检查"],
   badge_signed: ["signed", "已签名"],
+  cached: ["Cached", "已缓存"],
+  cached_why: ["Nothing has changed since the last run: the result is still there.", "自上次运行以来没有任何更改：结果仍在。"],
   compare_empty: ["Run the graph to compare the videos.", "运行工作流后即可对比视频。"],
   divider: ["Divider", "分割线"],
   fit: ["shots: {count}, {seconds} s", "镜头：{count}，{seconds} 秒"],
   frame: ["frame {frame} of {frames}", "第 {frame} / {frames} 帧"],
   grid: ["Grid", "网格"],
+  interrupted: ["Interrupted", "已中断"],
+  interrupted_why: [
+    "The server ended while these jobs were running. Queue them again?",
+    "这些任务运行时服务器已停止。要重新排队吗？",
+  ],
   keys: [
     "Arrows: choose. Alt: move. Shift: longer, shorter. Enter: prompt. L: keep. Delete: remove.",
     "方向键：选择；Alt：移动；Shift：加长、缩短；Enter：提示词；L：保留；Delete：删除。",

@@ -23,7 +23,8 @@ FEATURES = {
     "max_upload_size": MOST_UPLOADED,
     "assets": False,
     "node_replacements": False,
-    "extension": {"manager": {"supports_v4": False}},
+    # "requeue": interrupted jobs can be queued again, which the pack's script offers.
+    "extension": {"manager": {"supports_v4": False}, "sora": {"requeue": True}},
 }
 
 

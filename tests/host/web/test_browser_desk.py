@@ -59,9 +59,31 @@ def test_a_workflow_is_saved_renamed_reopened_and_deleted(tab):
     tab.page.wait_for_timeout(600)
     tab.picture("saved")
     tab.page.keyboard.press("w")
-    tab.page.wait_for_timeout(1000)
-    tab.picture("workflows")
-    print(tab.complaints)
+    choose(tab, "my cat", "Rename")
+    tab.page.keyboard.press("Control+a")
+    tab.page.keyboard.type("猫 in rain")
+    tab.page.keyboard.press("Enter")
+    tab.until(lambda: [path.name for path in folder.iterdir()] == ["猫 in rain.json"], "the new name")
+    tab.picture("workflow_renamed")
+    tab.load()
+    tab.page.keyboard.press("w")
+    tab.page.get_by_text("猫 in rain").last.click()
+    tab.until(lambda: any(node["type"] == "SoraTextEncode" for node in tab.nodes()), "the reopened workflow")
+    assert tab.node("SoraTextEncode")["widgets"]["text"] == "一只猫 in the rain"
+    assert not tab.red()
+    choose(tab, "猫 in rain", "Delete")
+    tab.page.wait_for_timeout(400)
+    tab.picture("workflow_delete")
+    tab.page.get_by_role("button", name="Delete").last.click()
+    tab.until(lambda: not list(folder.iterdir()), "the workflow is gone")
+    assert not tab.complaints
+
+
+def choose(tab, name: str, entry: str) -> None:
+    """Open the menu of a saved workflow in the side bar, and choose."""
+    row = tab.page.locator(".p-tree-node, [data-testid^=tree-node], [role=treeitem]").filter(has_text=name).last
+    row.click(button="right")
+    tab.page.get_by_role("menuitem", name=entry).first.click()
 
 
 @pytest.mark.parametrize("saved", ["mp4", "png"])

@@ -106,6 +106,10 @@ def details(tab) -> str:
     """What the page says when asked for more."""
     tab.page.get_by_text(re.compile("View details|See errors", re.I)).first.click()
     tab.page.wait_for_timeout(700)
+    for more in tab.page.get_by_role("button", name=re.compile("info|details", re.I)).all():
+        if more.is_visible():
+            more.click()
+    tab.page.wait_for_timeout(500)
     return tab.page.locator("body").inner_text()
 
 
