@@ -166,7 +166,8 @@ class Tab:
         return self.page.evaluate(
             """() => app.graph._nodes.map(node => ({id: String(node.id), type: node.type, red: !!node.has_errors,
             known: node.type in LiteGraph.registered_node_types || /Note$/.test(node.type),
-            widgets: Object.fromEntries((node.widgets ?? []).map(w => [w.name, w.value]))}))"""
+            widgets: Object.fromEntries((node.widgets ?? []).filter(w => w.serialize !== false)
+                .map(w => [w.name, w.value]))}))"""
         )
 
     def node(self, kind: str) -> dict[str, Any]:

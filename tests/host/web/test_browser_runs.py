@@ -66,7 +66,7 @@ def test_a_second_run_is_cached_and_another_sampler_costs_only_its_own_part(tab)
     assert time.monotonic() - started < 2
     cached = tab.hears("execution_cached", second)["nodes"]
     assert sorted(cached) == ["1", "2", "3", "4", "5", "6", "7"] and tab.ran(second) == []
-    tab.page.wait_for_timeout(500)
+    tab.page.get_by_text("Nothing has changed since the last run").wait_for()
     tab.picture("cached")
     tab.page.mouse.click(*tab.place("SoraSampler", "sampler"))
     tab.page.locator(".litecontextmenu .litemenu-entry", has_text="heun").first.click()
@@ -129,10 +129,10 @@ def test_a_refusal_stands_on_its_node(tab):
 
 
 def test_what_goes_wrong_in_a_run_stands_on_its_node(tab):
-    tab.open()
     (tab.studio.base / "input").mkdir(exist_ok=True)
     whole = (WORKFLOWS / "inputs" / "sora_still.png").read_bytes()
     (tab.studio.base / "input" / "cut.png").write_bytes(whole[: len(whole) // 2])
+    tab.open()
     tab.page.evaluate(
         "graph => app.loadApiJson(graph, 'cut')",
         {
@@ -146,8 +146,9 @@ def test_what_goes_wrong_in_a_run_stands_on_its_node(tab):
     assert told["node_type"] == "LoadImage" and "cut.png" in told["exception_message"]
     assert told["traceback"] == []
     tab.until(lambda: tab.red() == ["LoadImage"], "the red node")
-    assert "cut.png" in details(tab)
+    said = details(tab)
     tab.picture("failed")
+    assert "cut.png" in said
 
 
 def test_a_locked_policy_blocks_a_prompt_in_words_on_the_node(another_tab, tmp_path):

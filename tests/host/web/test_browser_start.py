@@ -44,7 +44,7 @@ def test_the_form_of_a_workflow_runs(tab):
     tab.set("SoraSampler", "steps", 6)
     tab.set("SoraEmptyLatent", "seconds", 1.0)
     tab.picture("form")
-    tab.page.get_by_test_id("linear-run-button").click()
+    tab.page.get_by_test_id("linear-run-button").get_by_role("button", name="Run").last.click()
     job = tab.hears("execution_start")["prompt_id"]
     tab.until(lambda: tab.previews, "a preview")
     tab.page.get_by_test_id("linear-latent-preview").first.wait_for()
