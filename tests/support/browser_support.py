@@ -164,7 +164,8 @@ class Tab:
     def nodes(self) -> list[dict[str, Any]]:
         """What is on the canvas."""
         return self.page.evaluate(
-            """() => app.graph._nodes.map(node => ({id: String(node.id), type: node.type, red: !!node.has_errors,
+            """() => app.graph._nodes.map(node => ({id: String(node.id), type: node.type,
+            red: !!node.has_errors || String(app.lastExecutionError?.node_id) === String(node.id),
             known: node.type in LiteGraph.registered_node_types || /Note$/.test(node.type),
             widgets: Object.fromEntries((node.widgets ?? []).filter(w => w.serialize !== false)
                 .map(w => [w.name, w.value]))}))"""
