@@ -279,7 +279,7 @@ def test_an_upload_is_kept_under_a_name_of_its_own(studio, client):
     }
     assert "fresh.png" in client.get("/internal/files/input").json
     assert "fresh.png" in str(client.get("/object_info/LoadImage").json)
-    assert not list(studio.folders.input.glob(".*"))
+    assert not [path for path in studio.folders.input.glob(".*") if path.is_file()]
 
 
 @pytest.mark.parametrize(
