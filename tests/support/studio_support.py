@@ -25,6 +25,8 @@ from host_support import write_pack
 from sora_core.host.web.app import Settings, Studio
 
 ROOT = Path(__file__).resolve().parents[2]
+# Another frontend package than the installed one: the folder that `pip install --target` filled.
+FRONTEND = "SORA_TEST_FRONTEND"
 COMMAND = [sys.executable, "-c", "import sys; from sora_core.cli import main; sys.exit(main())"]
 
 
@@ -230,7 +232,8 @@ class Process:
     """`sora serve` or `sora studio` in a process of its own."""
 
     def __init__(self, base: Path, *arguments: str, command: str = "serve", port: int = 0) -> None:
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        paths = os.pathsep.join(filter(None, [os.environ.get(FRONTEND), str(ROOT)]))
+        environment = os.environ | {"PYTHONPATH": paths, "PYTHONUNBUFFERED": "1"}
         line = [*COMMAND, command, "--port", str(port), "--base-directory", str(base), *arguments]
         self.process = subprocess.Popen(
             line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=base

@@ -23,7 +23,8 @@ FEATURES = {
     "max_upload_size": MOST_UPLOADED,
     "assets": False,
     "node_replacements": False,
-    "extension": {"manager": {"supports_v4": False}},
+    # "requeue": interrupted jobs can be queued again, which the pack's script offers.
+    "extension": {"manager": {"supports_v4": False}, "sora": {"requeue": True}},
 }
 
 
@@ -44,6 +45,8 @@ class Client:
         self.newest.clear()
         self.waiting.append(message)
         self.wake.set()
+        if len(self.waiting) > MOST_WAITING and self.transport is not None:
+            self.transport.abort()  # who does not read does not answer a farewell either
 
     def replace(self, kind: str, message: str | bytes) -> None:
         """Send a message unless a newer one of its kind comes before there is time for it."""
@@ -51,9 +54,9 @@ class Client:
         self.wake.set()
 
     async def pump(self) -> None:
-        """Send what there is, until the page is gone or too far behind."""
+        """Send what there is, until the page is gone."""
         with contextlib.suppress(ConnectionError, RuntimeError):
-            while not self.socket.closed and len(self.waiting) <= MOST_WAITING:
+            while not self.socket.closed:
                 if self.waiting:
                     message = self.waiting.popleft()
                 elif self.newest:
@@ -63,9 +66,6 @@ class Client:
                     await self.wake.wait()
                     continue
                 await (self.socket.send_str(message) if isinstance(message, str) else self.socket.send_bytes(message))
-        # Whoever does not read does not answer a farewell either.
-        if self.transport is not None and not self.socket.closed:
-            self.transport.abort()
 
 
 class Hub:

@@ -50,7 +50,8 @@ class Gate:
         self.address = address
         self.remote = not is_loopback(address)
         self.token = secrets.token_urlsafe(24) if self.remote else None
-        self.names = {"localhost", address.lower(), socket.gethostname().lower() if self.remote else "localhost"}
+        machine = socket.gethostname().lower()
+        self.names = {"localhost", address.lower(), *((machine, f"{machine}.local") if self.remote else ())}
         # The longest first: one may lie in another.
         self.places = sorted(places.items(), key=lambda place: -len(place[0]))
 
