@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from host_support import write_pack
 
+from sora_core.host.desk.places import Places
 from sora_core.host.graph.workflow import Link, Node, Workflow
 from sora_core.host.packs import Registry
 from sora_core.host.run import pace
@@ -89,3 +90,15 @@ def test_the_time_that_is_left(monkeypatch):
     assert [found.left(done, 5) for done in (1, 2, 3)] == [None, 6.0, 4.0]
     assert found.left(1, 5) is None  # counted anew
     assert [pace.duration(s) for s in (0.4, 59.4, 60, 125)] == ["0 s", "59 s", "1 min 0 s", "2 min 5 s"]
+
+
+def test_visitors_read_names_and_not_where_things_lie(tmp_path):
+    places = Places({"input": tmp_path / "a" / "input", ".": tmp_path / "a"})
+    told = {
+        "error": [
+            f"no {tmp_path}/a/input/cat.png\n{tmp_path}/a/x.json",
+            "see /etc/sora/policy.toml or http://a.b/c/d",
+            3,
+        ]
+    }
+    assert places.hide(told) == {"error": ["no input/cat.png\n./x.json", "see policy.toml or http://a.b/c/d", 3]}

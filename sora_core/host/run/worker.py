@@ -107,7 +107,7 @@ class Worker:
         assert host is not None
         try:
             workflow = host.load({"prompt": job.prompt, "extra_data": job.extra})
-            result = host.run_plan(host.check(workflow, job.targets), watcher, self._stop)
+            result = host.run_plan(host.check(workflow, job.targets), watcher, self._stop, job.client)
             job.state = "completed"
             for node_id, reason in result.blocked.items():
                 job.messages.append(["blocked", {"node": node_id, "reason": self.words(reason)}])

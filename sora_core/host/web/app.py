@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sys
 import threading
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from aiohttp import web
 from ...errors import SoraError
 from ...safety.policy import Policy
 from ..desk.folders import Folders
+from ..desk.places import Places
 from ..run.store import OPEN, Store
 from ..run.worker import Worker
 from ..shelf import Shelf
@@ -32,6 +34,7 @@ from .userdata import UserData
 if TYPE_CHECKING:
     from ..host import Host
 
+log = logging.getLogger(__name__)
 PORT = 8188  # ComfyUI's, which scripts for its API have in them
 
 
@@ -62,7 +65,7 @@ class Studio:
         page = frontend() if settings.page else None
         named = {"temp": self.folders.temp, ".": settings.base, "python": Path(sys.prefix), "~": Path.home()}
         named["sora"] = Path(__file__).resolve().parents[3]
-        self.gate = Gate(settings.address, {str(path): name for name, path in named.items()})
+        self.gate = Gate(settings.address, Places(named))
         self.store = Store(settings.base / "user" / "sora.sqlite")
         self.hub = Hub(lambda: self.store.count(OPEN))
         self.worker = Worker(self.store, lambda job: Telling(job, self.hub), self.gate.hide)
@@ -99,8 +102,12 @@ class Studio:
             from ..host import Host  # and torch with it
 
             host = Host(self.folders, self.settings.packs, policy=self.settings.policy)
+            for pack in host.registry.packs:
+                if pack.error:
+                    log.warning("The node pack %s did not load: %s", pack.name, pack.error)
             self.worker.start(host)
         except BaseException as wrong:
+            log.error("No graph can run, the nodes did not load: %s", wrong)
             self.hub.call(self._host.set_exception, wrong)  # type: ignore[union-attr]  # made before this thread
         else:
             self.hub.call(self._host.set_result, host)  # type: ignore[union-attr]  # made before this thread

@@ -37,8 +37,7 @@ class Queueing:
         try:
             job, errors = await asyncio.to_thread(submit, data, host, self.store)
         except RefusedError as wrong:
-            text = self.studio.gate.hide(wire.dump(wrong.answer))
-            return web.json_response(text=text, status=wrong.status)
+            return web.json_response(self.studio.gate.hide(wrong.answer), status=wrong.status, dumps=wire.dump)
         self._changed()
         return web.json_response({"prompt_id": job.id, "number": job.number, "node_errors": errors}, dumps=wire.dump)
 
@@ -89,7 +88,7 @@ class Queueing:
         """Forget kept results, which hold the models."""
         host = await self.studio.host()
         if host.executor.cache is not None:
-            host.executor.cache.keep_only(set())
+            host.executor.cache.clear()
         return web.Response()
 
     # -- the newer way ---------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from PIL import Image
 from studio_support import Client, serving
 
 from sora_core.host.desk.folders import Folders
+from sora_core.host.desk.places import Places
 from sora_core.host.web.security import Gate, is_loopback
 
 SECRET = "nobody may read this"
@@ -147,7 +148,7 @@ def test_over_the_network_a_text_is_packed_and_says_nothing_of_this_machine(remo
     [("127.0.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("10.0.0.1", False), ("::", False)],
 )
 def test_what_only_this_machine_reaches(address, expected):
-    assert is_loopback(address) is expected and (Gate(address, {}).token is None) is expected
+    assert is_loopback(address) is expected and (Gate(address, Places({})).token is None) is expected
 
 
 # -- paths ---------------------------------------------------------------------------------------------------
