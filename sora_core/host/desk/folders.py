@@ -179,7 +179,7 @@ def contained(root: Path, name: str) -> Path:
     Raises SoraError, which does not say where the folder is, for what could lead out of it on any system.
     """
     parts = name.replace("\\", "/").split("/")
-    odd = any(part == ".." or re.match(r"[A-Za-z]:", part) or _DEVICE.fullmatch(part) for part in parts)
+    odd = any(not part.strip(". ") or re.match(r"[A-Za-z]:", part) or _DEVICE.fullmatch(part) for part in parts)
     long = len(name) > 1000 or any(len(os.fsencode(part)) > 255 for part in parts) if not controls(name) else True
     if odd or long or not parts[0]:
         raise SoraError("This is not the name of a file here: use a path within the folder, without '..'.")

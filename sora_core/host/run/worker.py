@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import traceback
 from collections.abc import Callable
@@ -78,7 +77,7 @@ class Worker:
             if self.current is not None:
                 self.current.state = "interrupted"
                 self.store.finish(self.current)
-            self.store.close()
+                self.current = None
 
     # -- the worker's own thread -----------------------------------------------------------------------------
     def _work(self) -> None:
@@ -94,12 +93,11 @@ class Worker:
             event, data = self._run(job, watcher)
             with self._lock:
                 if self.current is None:
-                    return  # closed meanwhile, and marked
+                    return  # marked as interrupted meanwhile
                 # Kept before it is told: whoever hears of the end finds the results.
                 data |= {"prompt_id": job.id, "timestamp": now()}
                 job.messages.append([event, data])
-                with contextlib.suppress(Exception):  # the store of a server that has been closed
-                    self.store.finish(job)
+                self.store.finish(job)
                 self.current = None
             watcher.ended(event, data)
 
@@ -109,7 +107,7 @@ class Worker:
         assert host is not None
         try:
             workflow = host.load({"prompt": job.prompt, "extra_data": job.extra})
-            result = host.run_plan(host.check(workflow, job.targets), watcher, self._stop)
+            result = host.run_plan(host.check(workflow, job.targets), watcher, self._stop, job.client)
             job.state = "completed"
             for node_id, reason in result.blocked.items():
                 job.messages.append(["blocked", {"node": node_id, "reason": self.words(reason)}])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import SoraError
 from ..graph.validate import Plan
 from ..graph.workflow import Workflow
+from ..run.pace import Pace, duration
 from ..run.store import Job, Store, now
 from . import wire
 from .live import Hub
@@ -50,8 +51,8 @@ def submit(data: dict[str, Any], host: Host, store: Store) -> tuple[Job, dict[st
     extra = {name: value for name, value in extra.items() if name not in SECRETS}
     workflow, plan = _checked(host, prompt, extra, None if wanted is None else [str(target) for target in wanted])
     source = (extra.get("extra_pnginfo") or {}).get("workflow")
-    job = Job(job_id, 0, as_name(data.get("client_id") or extra.get("client_id")), prompt, extra, plan.outputs)
-    job.workflow = as_name(source.get("id")) if isinstance(source, dict) else None
+    job = Job(job_id, 0, wire.as_name(data.get("client_id") or extra.get("client_id")), prompt, extra, plan.outputs)
+    job.workflow = wire.as_name(source.get("id")) if isinstance(source, dict) else None
     extra["create_time"] = now()
     if store.add(job, bool(data.get("front")), None if number is None else float(number)) is None:
         raise _refused("invalid_prompt_id", f"There is a job {job_id} already: leave prompt_id out, or give another.")
@@ -71,11 +72,6 @@ def _refused(kind: str, message: str, status: int = 400) -> RefusedError:
     return RefusedError({"error": wire.error(kind, message), "node_errors": {}}, status)
 
 
-def as_name(value: Any) -> str | None:
-    """Return what a client or a workflow calls itself, as it can be kept; None for nothing."""
-    return str(value)[:200].encode(errors="replace").decode() if value else None
-
-
 def is_id(value: Any) -> bool:
     """Return whether a job may have this id: a UUID as Python writes it."""
     try:
@@ -92,7 +88,7 @@ class Telling:
         self.shows_previews = job.extra.get("preview_method") != "none"
         self.node = ""  # that runs
         self.nodes: dict[str, dict[str, Any]] = {}  # as in progress_state, by id
-        self.first: tuple[float, float] | None = None  # when the node's first progress was told, and how much that was
+        self.pace = Pace()  # of that node
         self.told = self.said = 0.0  # when progress, and the time that is left, were told last
         self.notes = ""
         self.previews: PreviewLoop | None = None
@@ -108,7 +104,7 @@ class Telling:
             case "execution_cached":
                 self._keep(event, {"nodes": data["nodes"]})
             case "executing":
-                self.node, self.first, self.notes = data["node"], None, ""
+                self.node, self.pace, self.notes = data["node"], Pace(), ""
                 self.nodes[self.node] = self._entry(self.node, "running")
                 self.hub.tell(event, {"node": self.node, "display_node": self.node, "prompt_id": self.job.id})
                 self._state()
@@ -178,22 +174,15 @@ class Telling:
             return
         self.told = moment
         self.nodes[self.node] = self._entry(self.node, "running", value, total)
-        left = self._left(moment, value, total)
+        left = self.pace.left(value, total)
         if left is not None:
             self.nodes[self.node]["seconds_left"] = round(left, 1)
         self.hub.update("progress", {"value": value, "max": total, "prompt_id": self.job.id, "node": self.node})
         self._state()
         if left is not None and (moment - self.said >= SAYING or value >= total):
             self.said = moment
-            rest = f", {_duration(left)} left" if value < total else ""
+            rest = f", {duration(left)} left" if value < total else ""
             self._text(f"{self.notes}\nStep {value:g} of {total:g}{rest}".strip())
-
-    def _left(self, moment: float, value: float, total: float) -> float | None:
-        """Guess the seconds that a node still takes, by its steps since the first: that one is often slow."""
-        if self.first is None or value <= self.first[1]:
-            self.first = (moment, value)
-            return None
-        return (moment - self.first[0]) / (value - self.first[1]) * (total - value)
 
     def _text(self, text: str) -> None:
         self.hub.frames("text", "supports_progress_text_metadata", *wire.text_frames(self.job.id, self.node, text))
@@ -207,8 +196,3 @@ def _encoded(picture: Any, kind: str, **options: int) -> bytes:
     file = io.BytesIO()
     picture.save(file, kind, **options)
     return file.getvalue()
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -10,7 +10,7 @@ from aiohttp import web
 from ...errors import expect
 from ..run.store import LOST, Job
 from . import wire
-from .jobs import RefusedError, as_name, is_id, submit
+from .jobs import RefusedError, is_id, submit
 from .security import read_json
 
 if TYPE_CHECKING:
@@ -37,8 +37,7 @@ class Queueing:
         try:
             job, errors = await asyncio.to_thread(submit, data, host, self.store)
         except RefusedError as wrong:
-            text = self.studio.gate.hide(wire.dump(wrong.answer))
-            return web.json_response(text=text, status=wrong.status)
+            return web.json_response(self.studio.gate.hide(wrong.answer), status=wrong.status, dumps=wire.dump)
         self._changed()
         return web.json_response({"prompt_id": job.id, "number": job.number, "node_errors": errors}, dumps=wire.dump)
 
@@ -89,7 +88,7 @@ class Queueing:
         """Forget kept results, which hold the models."""
         host = await self.studio.host()
         if host.executor.cache is not None:
-            host.executor.cache.keep_only(set())
+            host.executor.cache.clear()
         return web.Response()
 
     # -- the newer way ---------------------------------------------------------------------------------------
@@ -104,11 +103,7 @@ class Queueing:
         states = tuple(state for state, name in wire.STATUS.items() if not wanted or name in wanted)
         limit, offset = _number(request, "limit", -1, least=1), max(0, _number(request, "offset", 0))
         by = f"{_ORDERS[order]} {direction}, rowid {direction}"
-        if asked.get("workflow_id"):
-            every = [job for job in self.store.brief(states, by) if job.workflow == asked["workflow_id"]]
-            total, found = len(every), every[offset : offset + limit if limit > 0 else None]
-        else:
-            total, found = self.store.count(states), self.store.brief(states, by, limit, offset)
+        total, found = self.store.count(states), self.store.brief(states, by, limit, offset)
         more = offset + len(found) < total
         page = {"offset": offset, "limit": limit if limit > 0 else None, "total": total, "has_more": more}
         return web.json_response({"jobs": [wire.job_entry(j) for j in found], "pagination": page}, dumps=wire.dump)
@@ -118,15 +113,8 @@ class Queueing:
         return web.json_response(wire.job_entry(self._job(request), whole=True), dumps=wire.dump)
 
     async def cancel(self, request: web.Request) -> web.Response:
-        """Stop a job or take it out of the queue; nothing where it is done."""
-        cancelled = self.worker.cancel(request.match_info["id"])
-        self._changed()
-        return web.json_response({"cancelled": cancelled})
-
-    async def cancel_some(self, request: web.Request) -> web.Response:
-        """Do that for several."""
-        data = await read_json(request)
-        ids = data.get("job_ids")
+        """Stop a job or several, or take them out of the queue; nothing where they are done."""
+        ids = [request.match_info["id"]] if "id" in request.match_info else (await read_json(request)).get("job_ids")
         expect(isinstance(ids, list) and all(map(is_id, ids)), "job_ids must be a list of the ids of jobs.")
         cancelled = sum(map(self.worker.cancel, ids)) > 0
         self._changed()
@@ -135,7 +123,7 @@ class Queueing:
     async def requeue(self, request: web.Request) -> web.Response:
         """Queue a job again that came to nothing; `client_id` names the page that wants to hear of it."""
         data = await read_json(request) if request.body_exists and await request.read() else {}
-        job = self.store.again(self._job(request).id, as_name(data.get("client_id")))
+        job = self.store.again(self._job(request).id, wire.as_name(data.get("client_id")))
         self._changed()
         if job is None:
             raise web.HTTPConflict(text="Only a job that was interrupted, cancelled or failed can be queued again.")

@@ -11,7 +11,6 @@ import hmac
 import ipaddress
 import json
 import logging
-import re
 import secrets
 import socket
 from collections.abc import Awaitable, Callable
@@ -21,6 +20,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from ...errors import SoraError, words_for_input
+from ..desk.places import Places
 from .wire import error
 
 log = logging.getLogger(__name__)
@@ -45,21 +45,18 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Gate:
     """Lets requests in, and answers what goes wrong in words."""
 
-    def __init__(self, address: str, places: dict[str, str]) -> None:
-        """Guard a server that listens on `address`. places: folders of this machine, and what visitors see instead."""
+    def __init__(self, address: str, places: Places) -> None:
+        """Guard a server that listens on `address`. places: what visitors from elsewhere must not read."""
         self.address = address
         self.remote = not is_loopback(address)
         self.token = secrets.token_urlsafe(24) if self.remote else None
-        self.names = {"localhost", address.lower(), socket.gethostname().lower() if self.remote else "localhost"}
-        # The longest first: one may lie in another.
-        self.places = sorted(places.items(), key=lambda place: -len(place[0]))
+        machine = socket.gethostname().lower()
+        self.names = {"localhost", address.lower(), *((machine, f"{machine}.local") if self.remote else ())}
+        self.places = places
 
-    def hide(self, text: str) -> str:
-        """Return `text` without this machine's folders, where others than its user may read it."""
-        for folder, name in self.places if self.remote else ():
-            text = text.replace(folder, name)
-        # What is left of absolute paths: only the file's name says something to a visitor.
-        return re.sub(r"(?<![\w.:/])/(?:[^\s/'\":]+/)+", "", text) if self.remote else text
+    def hide(self, told: Any) -> Any:
+        """Return a text, or JSON, as a visitor may read it."""
+        return self.places.hide(told) if self.remote else told
 
     @web.middleware
     async def __call__(self, request: web.Request, handler: Handler) -> web.StreamResponse:

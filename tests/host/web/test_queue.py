@@ -305,6 +305,15 @@ def test_two_clients_hear_of_their_own_jobs_and_of_one_queue(studio):
         assert max(waiting) == 2
 
 
+def test_what_one_keeps_is_kept_though_another_runs_meanwhile(studio):
+    one, two = Client(studio.port, uuid.uuid4().hex), Client(studio.port, uuid.uuid4().hex)
+    one.wait(one.queue(slow(2, 7, "turns")))
+    two.wait(two.queue(slow(2, 9, "turns")))
+    with one.connect() as page:
+        told = page.ended(one.queue(slow(2, 7, "other_turns")))
+    assert [m["data"]["nodes"] for m in told if kinds([m]) == ["execution_cached"]] == [["1"]]
+
+
 def test_a_page_that_opens_again_is_told_what_runs(studio):
     name = uuid.uuid4().hex
     client = Client(studio.port, name)
