@@ -12,6 +12,7 @@ from ...files import ensure_writable, written_beside
 from .folders import contained
 
 SETTINGS = "comfy.settings.json"
+BOOKMARKS = "workflows/.index.json"  # the frontend's list of them, the one hidden file that it reads and writes
 # Notes on ComfyUI's releases would be fetched from its makers' server.
 USUAL: dict[str, Any] = {
     "Comfy.Notification.ShowVersionUpdates": False,
@@ -43,6 +44,7 @@ class UserFiles:
         """Return the path of a file or folder. Raises SoraError for one that is elsewhere, or hidden."""
         path = contained(self.root, name)
         hidden = any(part.startswith(".") for part in path.relative_to(self.root).parts)
+        hidden &= path != self.root / BOOKMARKS
         expect(path != self.root and not hidden, "Name a file or folder that is not hidden.")
         return path
 

@@ -6,13 +6,14 @@ from pathlib import Path
 
 from aiohttp import web
 
-from ..desk.userfiles import UserFiles, info
+from ..desk.userfiles import BOOKMARKS, UserFiles, info
 from .security import read_json
 from .wire import dump
 
 # With it set, a graph opens whose models are not ours; without, the templates do.
 NEVER_TOLD = "Comfy.TutorialCompleted"
-UNWRITTEN = {"user.css": "", "comfy.templates.json": "[]"}  # what the page asks for before anybody made it
+# What the page asks for before anybody made it.
+UNWRITTEN = {"user.css": "", "comfy.templates.json": "[]", BOOKMARKS: '{"favorites": []}'}
 TYPES = {".css": "text/css", ".json": "application/json"}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from browser_support import WORKFLOWS, browser_needed
 
@@ -63,7 +65,10 @@ def test_a_workflow_is_saved_renamed_reopened_and_deleted(tab, another_tab):
     tab.page.keyboard.press("Control+a")
     tab.page.keyboard.type("猫 in rain")
     tab.page.keyboard.press("Enter")
-    tab.until(lambda: [path.name for path in folder.iterdir()] == ["猫 in rain.json"], "the new name")
+    tab.until(lambda: [path.name for path in folder.glob("[!.]*")] == ["猫 in rain.json"], "the new name")
+    saved(tab, "猫 in rain").hover()
+    saved(tab, "猫 in rain").get_by_role("button").last.click()
+    tab.until(lambda: "猫 in rain" in bookmarks(folder), "the bookmark")
     tab.picture("workflow_renamed")
     tab = another_tab(tab.studio).open()
     tab.page.keyboard.press("w")
@@ -75,8 +80,13 @@ def test_a_workflow_is_saved_renamed_reopened_and_deleted(tab, another_tab):
     tab.page.wait_for_timeout(400)
     tab.picture("workflow_delete")
     tab.page.get_by_role("button", name="Delete").last.click()
-    tab.until(lambda: not list(folder.iterdir()), "the workflow is gone")
+    tab.until(lambda: not list(folder.glob("[!.]*")), "the workflow is gone")
     assert not tab.complaints
+
+
+def bookmarks(folder) -> str:
+    path = folder / ".index.json"
+    return str(json.loads(path.read_text("utf-8"))) if path.is_file() else ""
 
 
 def saved(tab, name: str):
@@ -115,8 +125,6 @@ def test_a_saved_file_that_is_dropped_on_the_canvas_brings_its_graph_back(tab, k
 
 def with_saved_pictures() -> dict:
     """Text to video whose frames are saved as PNG."""
-    import json
-
     graph = json.loads((WORKFLOWS / "text_to_video.json").read_text("utf-8"))
     decode = next(node for node in graph["nodes"] if node["type"] == "SoraVAEDecode")
     link = [100, decode["id"], 0, 100, 0, "IMAGE"]
