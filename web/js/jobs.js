@@ -1,8 +1,8 @@
-/** What the queue has to say: that a run had nothing left to do, and that the server's end interrupted one. */
+/** What the queue has to say: a run had nothing left to do, a node failed and why, the server's end interrupted a job. */
 
 import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
-import { say } from "./shared.js";
+import { nodeOf, say } from "./shared.js";
 
 const ASKED = "Sora.Jobs.Asked"; // in this browser: ids of interrupted jobs that somebody has decided about
 const MOST = 20; // interrupted jobs that are offered at once
@@ -25,6 +25,21 @@ function tellCached() {
   });
 }
 
+/** Say why a node failed where it is seen: newer frontends keep a server's words two clicks away. */
+function tellWhy() {
+  api.addEventListener("execution_error", ({ detail }) => {
+    // A traceback says that it is a fault of the program: the frontend's own report has it all.
+    if (!ours() || detail.traceback?.length) return;
+    const summary = nodeOf(detail.node_id)?.title ?? detail.node_type;
+    app.extensionManager.toast.add({ severity: "error", summary, detail: detail.exception_message, life: 15000 });
+  });
+}
+
+/** Whether the server is ours, which can queue a job again. */
+function ours() {
+  return api.getServerFeature?.("extension.sora.requeue", false);
+}
+
 function decided() {
   try {
     return JSON.parse(localStorage.getItem(ASKED)) ?? [];
@@ -37,7 +52,7 @@ let asking = false;
 
 /** Ask once whether what the server's end interrupted is to run again; only our own server can do it. */
 async function offerAgain() {
-  if (asking || !api.getServerFeature?.("extension.sora.requeue", false)) return;
+  if (asking || !ours()) return;
   asking = true;
   try {
     const answer = await api.fetchApi("/jobs?status=failed&limit=200");
@@ -64,6 +79,7 @@ app.registerExtension({
   name: "Sora.Jobs",
   setup() {
     tellCached();
+    tellWhy();
     // At the start, and when the server is back.
     api.addEventListener("feature_flags", offerAgain);
     offerAgain();
