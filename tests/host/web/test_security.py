@@ -108,7 +108,7 @@ def remote(tmp_path_factory):
 def test_without_the_token_nothing_is_served(remote, path):
     client = Client(remote.port)
     assert client.get(path).status == 401
-    assert client.get(path, Authorization="Bearer wrong", Cookie=f"sora_{remote.port}=wrong").status == 401
+    assert client.get(path, Authorization="Bearer wrong", Cookie=f"sora_127001{remote.port}=wrong").status == 401
 
 
 def test_the_token_of_the_address_becomes_a_cookie(remote):
