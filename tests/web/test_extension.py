@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from studio_pages import CHROMIUM, FLAGS, ROOT, Editor, studio
+from studio_pages import CHROMIUM, FLAGS, Editor, studio
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")]
 SHOTS = "2s: a cat on a beach\n1s: a dog in a forest\n1s: a fish underwater"
