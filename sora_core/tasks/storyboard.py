@@ -31,7 +31,9 @@ class Shot:
 
 
 def parse_storyboard(text: str, seconds: float = 2.0, most: int = MAX_SHOTS) -> list[Shot]:
-    """Read shots from lines of `SECONDS: prompt`; a line without seconds gets `seconds`. `SECONDS keep: prompt` is kept.
+    """Read shots from lines of `SECONDS: prompt`; a line without seconds gets `seconds`.
+
+    `SECONDS keep: prompt` is a shot that stays as an earlier render has it.
 
     Raises SoraError that names the line, and for more than `most` shots or none.
     """

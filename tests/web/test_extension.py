@@ -87,7 +87,7 @@ def board(editor):
 
 
 @pytest.fixture(scope="module")
-def run(editor, tmp_path_factory):
+def run(editor, nodes2):
     """All parts after a run."""
     editor.load(whole_graph(), PLACES)
     editor.run()
@@ -95,8 +95,8 @@ def run(editor, tmp_path_factory):
     editor.page.wait_for_function("() => document.querySelectorAll('.sora-screen video').length === 2")
     editor.page.wait_for_function("() => document.querySelector('.sora-shot').style.cssText.includes('--sora-picture')")
     editor.page.wait_for_timeout(500)
-    if "SORA_PICTURES" in os.environ:  # a folder, for whoever wants to look
-        editor.picture(Path(os.environ["SORA_PICTURES"]) / f"extension_{len(editor.errors)}_{id(editor) % 97}.png")
+    if folder := os.environ.get("SORA_PICTURES"):  # for whoever wants to look
+        editor.picture(Path(folder) / f"extension_{'nodes2' if nodes2 else 'canvas'}.png")
     yield editor
     assert editor.errors == []
 
