@@ -142,6 +142,31 @@ def test_a_gesture_that_is_given_up_changes_nothing(board):
     assert board.value(2, "shots") == SHOTS and board.page.locator(".sora-shot").count() == 3
 
 
+def test_what_was_dragged_is_undone(board):
+    box = board.box(".sora-shot", 0)
+    board.drag((box["x"] + 20, box["y"] + 20), board.box(".sora-track")["width"] * 0.4)
+    board.page.wait_for_timeout(500)
+    board.page.locator("#graph-canvas").click(position={"x": 900, "y": 600})
+    press(board, "Control+z")
+    board.page.wait_for_function("() => document.querySelector('.sora-words').innerText === 'a cat on a beach'")
+    assert board.value(2, "shots") == SHOTS
+    # What is shown is the panel of the node that is there now.
+    board.page.locator(".sora-shot").nth(0).click()
+    press(board, "Shift+ArrowRight")
+    assert board.value(2, "shots") == "\n".join(["2.25s: a cat on a beach", *LINES[1:]])
+
+
+def test_a_panel_stays_where_the_renderer_changes(board, nodes2):
+    switch = "value => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', value)"
+    for value in (not nodes2, nodes2):
+        board.page.evaluate(switch, value)
+        board.page.wait_for_timeout(1500)
+        assert board.page.locator(".sora-shot").nth(2).is_visible()
+        board.page.locator(".sora-shot").nth(2).click()
+        press(board, "Shift+ArrowRight")
+    assert board.value(2, "shots").endswith("1.5s: a fish underwater")
+
+
 def test_keys_do_what_the_mouse_does(board):
     board.page.locator(".sora-shot").nth(0).click()
     press(board, "Alt+ArrowRight", "Shift+ArrowRight", "Shift+ArrowRight")
