@@ -61,11 +61,10 @@ def run(args: argparse.Namespace) -> int:
 def serve(args: argparse.Namespace, page: bool, opened: bool = False) -> int:
     """Serve until Ctrl-C or SIGTERM. Returns the exit code."""
     try:
-        import aiohttp  # noqa: F401  # only to say what is missing
-    except ImportError as error:
-        raise SoraError("This needs the package aiohttp, which is not installed: pip install aiohttp.") from error
-    from ..host.web.app import Studio
-
+        from ..host.web.app import Studio
+    except ModuleNotFoundError as error:
+        name = error.name
+        raise SoraError(f"This needs the package {name}, which is not installed: pip install {name}.") from error
     studio = Studio(_settings(args, page))
     try:
         number = asyncio.run(_until_stopped(studio, opened))

@@ -106,8 +106,12 @@ class Host:
         return self.run_plan(self.check(workflow), listener, stop)
 
     def run_plan(
-        self, plan: Plan, listener: AnyListener | None = None, stop: threading.Event | None = None
+        self,
+        plan: Plan,
+        listener: AnyListener | None = None,
+        stop: threading.Event | None = None,
+        owner: str | None = None,
     ) -> RunResult:
-        """Run what `check` gave."""
+        """Run what `check` gave, see `Executor.run`."""
         with self.active():
-            return self.executor.run(plan, listener, stop)
+            return self.executor.run(plan, listener, stop, owner)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,20 +18,23 @@ from aiohttp import web
 from ...errors import SoraError
 from ...safety.policy import Policy
 from ..desk.folders import Folders
+from ..desk.places import Places
+from ..run.store import OPEN, Store
+from ..run.worker import Worker
 from ..shelf import Shelf
 from .info import Info
-from .jobs import Jobs
+from .jobs import Telling
 from .live import Hub
 from .queueing import Queueing
 from .security import MOST_JSON, Gate
 from .serving import Serving, frontend
-from .store import OPEN, Store
 from .uploads import Uploads
 from .userdata import UserData
 
 if TYPE_CHECKING:
     from ..host import Host
 
+log = logging.getLogger(__name__)
 PORT = 8188  # ComfyUI's, which scripts for its API have in them
 
 
@@ -58,19 +63,12 @@ class Studio:
         """Put it together, without loading nodes yet. Raises SoraError where the folder has a server already."""
         self.settings, self.folders = settings, settings.folders
         page = frontend() if settings.page else None
-        names = {
-            self.folders.input: "input",
-            self.folders.output: "output",
-            self.folders.temp: "temp",
-            settings.base: ".",
-            Path(__file__).resolve().parents[3]: "sora",
-            Path(sys.prefix): "python",
-            Path.home(): "~",
-        }
-        self.gate = Gate(settings.address, {str(path): name for path, name in names.items()})
+        named = {"temp": self.folders.temp, ".": settings.base, "python": Path(sys.prefix), "~": Path.home()}
+        named["sora"] = Path(__file__).resolve().parents[3]
+        self.gate = Gate(settings.address, Places(named))
         self.store = Store(settings.base / "user" / "sora.sqlite")
         self.hub = Hub(lambda: self.store.count(OPEN))
-        self.jobs = Jobs(self.store, self.hub, self.gate.hide)
+        self.worker = Worker(self.store, lambda job: Telling(job, self.hub), self.gate.hide)
         self.serving = Serving(self, page)
         self._host: asyncio.Future[Host] | None = None
         self._shelf: Shelf | None = None
@@ -104,25 +102,33 @@ class Studio:
             from ..host import Host  # and torch with it
 
             host = Host(self.folders, self.settings.packs, policy=self.settings.policy)
-            self.jobs.start(host)
+            for pack in host.registry.packs:
+                if pack.error:
+                    log.warning("The node pack %s did not load: %s", pack.name, pack.error)
+            self.worker.start(host)
         except BaseException as wrong:
+            log.error("No graph can run, the nodes did not load: %s", wrong)
             self.hub.call(self._host.set_exception, wrong)  # type: ignore[union-attr]  # made before this thread
         else:
             self.hub.call(self._host.set_result, host)  # type: ignore[union-attr]  # made before this thread
 
     async def _stop(self, app: web.Application) -> None:
-        await asyncio.to_thread(self.jobs.close)
+        await asyncio.to_thread(self.worker.close)
         await self.hub.close()
+
+    async def _end(self, app: web.Application) -> None:
+        self.store.close()
 
     def _routes(self) -> web.Application:
         app = web.Application(middlewares=[self.gate.__call__], client_max_size=MOST_JSON)
         app.on_startup.append(self._start)
         app.on_shutdown.append(self._stop)
+        app.on_cleanup.append(self._end)
         for method, path, handler in self._table():
             for prefix in ("", "/api"):
-                app.router.add_route(method, prefix + path, handler)
-                if method == "GET":
-                    app.router.add_route("HEAD", prefix + path, handler)
+                # With HEAD wherever there is GET.
+                add = app.router.add_get if method == "GET" else partial(app.router.add_route, method)
+                add(prefix + path, handler)
         # Last: it takes every path that nothing else took.
         if self.settings.page:
             app.router.add_get("/{path:.+}", self.serving.static)
@@ -138,11 +144,10 @@ class Studio:
             ("GET", "/features", info.features),
             ("GET", "/system_stats", info.system),
             ("GET", "/settings", user.settings),
-            ("POST", "/settings", user.keep_settings),
+            ("POST", "/settings", user.keep),
             ("GET", "/settings/{id}", user.settings),
-            ("POST", "/settings/{id}", user.keep_setting),
+            ("POST", "/settings/{id}", user.keep),
             ("GET", "/userdata", user.listed),
-            ("GET", "/v2/userdata", user.tree),
             ("POST", "/userdata/{file:.+}/move/{dest:.+}", user.move),
             ("GET", "/{file:user.css}", user.read),
             ("GET", "/userdata/{file:.+}", user.read),
@@ -157,15 +162,15 @@ class Studio:
             ("GET", "/global_subgraphs/{id}", files.blueprints),
             # Ours are in the index, and each template is shown once.
             ("GET", "/workflow_templates", info.nothing),
-            ("GET", "/workflow_templates/{pack}/{path}", files.template_of_pack),
-            ("GET", "/templates/{path}", files.templates),
+            ("GET", "/workflow_templates/{pack}/{path}", files.template),
+            ("GET", "/templates/index.json", files.templates),
+            ("GET", "/templates/index_logo.json", info.nothing),
+            ("GET", "/templates/{path}", files.template),
             ("GET", "/node_replacements", info.nothing),
             ("GET", "/embeddings", info.none),
-            ("GET", "/models", info.models),
-            ("GET", "/models/{kind}", info.models),
-            ("GET", "/experiment/models", info.models),
-            ("GET", "/experiment/models/{kind}", info.models),
-            ("GET", "/internal/folder_paths", info.folders),
+            ("GET", "/models", info.none),
+            ("GET", "/experiment/models", info.none),
+            ("GET", "/internal/folder_paths", info.nothing),
             ("GET", "/internal/files/{kind}", info.files),
             ("GET", "/view", files.view),
             ("POST", "/upload/image", uploads.image),
@@ -180,7 +185,7 @@ class Studio:
             ("POST", "/interrupt", jobs.interrupt),
             ("POST", "/free", jobs.free),
             ("GET", "/jobs", jobs.get_jobs),
-            ("POST", "/jobs/cancel", jobs.cancel_some),
+            ("POST", "/jobs/cancel", jobs.cancel),
             ("GET", "/jobs/{id}", jobs.get_job),
             ("POST", "/jobs/{id}/cancel", jobs.cancel),
             ("POST", "/jobs/{id}/requeue", jobs.requeue),

@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from .wire import dump
+from .wire import as_name, dump
 
 MOST_CLIENTS = 250
 MOST_UPLOADED = 1 << 30  # bytes of one file
@@ -23,15 +23,16 @@ FEATURES = {
     "max_upload_size": MOST_UPLOADED,
     "assets": False,
     "node_replacements": False,
-    "extension": {"manager": {"supports_v4": False}},
+    # "requeue": interrupted jobs can be queued again, which the pack's script offers.
+    "extension": {"manager": {"supports_v4": False}, "sora": {"requeue": True}},
 }
 
 
 class Client:
     """One open page, or one script, and what waits to be sent to it."""
 
-    def __init__(self, name: str, socket: web.WebSocketResponse) -> None:
-        self.name, self.socket = name, socket
+    def __init__(self, name: str, socket: web.WebSocketResponse, transport: asyncio.Transport | None) -> None:
+        self.name, self.socket, self.transport = name, socket, transport
         self.features: dict[str, Any] = {}
         self.waiting: deque[str | bytes] = deque()
         self.newest: dict[str, str | bytes] = {}  # what is worth sending only until there is a newer one, by kind
@@ -44,6 +45,8 @@ class Client:
         self.newest.clear()
         self.waiting.append(message)
         self.wake.set()
+        if len(self.waiting) > MOST_WAITING and self.transport is not None:
+            self.transport.abort()  # who does not read does not answer a farewell either
 
     def replace(self, kind: str, message: str | bytes) -> None:
         """Send a message unless a newer one of its kind comes before there is time for it."""
@@ -51,9 +54,9 @@ class Client:
         self.wake.set()
 
     async def pump(self) -> None:
-        """Send what there is, until the page is gone or too far behind."""
+        """Send what there is, until the page is gone."""
         with contextlib.suppress(ConnectionError, RuntimeError):
-            while not self.socket.closed and len(self.waiting) <= MOST_WAITING:
+            while not self.socket.closed:
                 if self.waiting:
                     message = self.waiting.popleft()
                 elif self.newest:
@@ -63,9 +66,6 @@ class Client:
                     await self.wake.wait()
                     continue
                 await (self.socket.send_str(message) if isinstance(message, str) else self.socket.send_bytes(message))
-        # Not awaited: whoever does not read does not answer a farewell either.
-        if self.socket._req is not None and self.socket._req.transport is not None and not self.socket.closed:
-            self.socket._req.transport.abort()
 
 
 class Hub:
@@ -81,7 +81,7 @@ class Hub:
         self.story: list[str] = []  # what a page that opens now has missed of the running job
         self.state: dict[str, str] = {}
 
-    def call(self, function: Callable[..., None], *arguments: Any) -> None:
+    def call(self, function: Callable[..., Any], *arguments: Any) -> None:
         """Do something in the event loop's thread, from any other; nothing once the loop has ended."""
         with contextlib.suppress(RuntimeError):
             if self.loop is not None:
@@ -137,8 +137,10 @@ class Hub:
 
     def _status(self, client: Client | None = None) -> None:
         data: dict[str, Any] = {"status": {"exec_info": {"queue_remaining": self.remaining()}}}
-        for each in [client] if client else self.clients:
-            each.put(dump({"type": "status", "data": {**data, "sid": each.name} if client else data}))
+        if client is not None:
+            client.put(dump({"type": "status", "data": {**data, "sid": client.name}}))
+        for each in [] if client else self.clients:
+            each.replace("status", dump({"type": "status", "data": data}))
 
     def _join(self, client: Client) -> None:
         """Tell a page what runs if that is its own, or if nobody else looks on."""
@@ -160,7 +162,7 @@ class Hub:
         if not socket.can_prepare(request):
             raise web.HTTPUpgradeRequired(text="This address speaks WebSocket only.", headers={"Upgrade": "websocket"})
         await socket.prepare(request)
-        client = Client(request.query.get("clientId", "")[:200] or uuid.uuid4().hex, socket)
+        client = Client(as_name(request.query.get("clientId")) or uuid.uuid4().hex, socket, request.transport)
         self._join(client)
         pump = asyncio.create_task(client.pump())
         try:
@@ -182,7 +184,10 @@ class Hub:
                 client.put(dump({"type": "feature_flags", "data": FEATURES}))
 
     async def close(self) -> None:
-        """Say goodbye to everybody."""
+        """Say goodbye to everybody, once they have heard the last of it."""
+        for _ in range(20):
+            if any(client.waiting for client in self.clients):
+                await asyncio.sleep(0.01)
         closing = [client.socket.close(code=1001, message=b"The server ends.") for client in self.clients]
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.gather(*closing, return_exceptions=True), 0.5)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from ...errors import expect
+from ..run.store import LOST, Job
 from . import wire
-from .jobs import Jobs, RefusedError, as_name, is_id
+from .jobs import RefusedError, is_id, submit
 from .security import read_json
-from .store import LOST, Job
 
 if TYPE_CHECKING:
     from .app import Studio
@@ -24,22 +24,21 @@ class Queueing:
     """Answers about jobs, in the words of ComfyUI's older and newer routes."""
 
     def __init__(self, studio: Studio) -> None:
-        self.studio = studio
+        self.studio, self.store, self.worker = studio, studio.store, studio.worker
 
-    @property
-    def jobs(self) -> Jobs:
-        """The queue."""
-        return self.studio.jobs
+    def _changed(self) -> None:
+        self.studio.hub.status()
+        self.worker.wake()
 
     async def post_prompt(self, request: web.Request) -> web.Response:
         """Queue a prompt."""
         data = await read_json(request)
-        await self.studio.host()
+        host = await self.studio.host()
         try:
-            job, errors = await asyncio.to_thread(self.jobs.submit, data)
+            job, errors = await asyncio.to_thread(submit, data, host, self.store)
         except RefusedError as wrong:
-            text = self.studio.gate.hide(wire.dump(wrong.answer))
-            return web.json_response(text=text, status=wrong.status)
+            return web.json_response(self.studio.gate.hide(wrong.answer), status=wrong.status, dumps=wire.dump)
+        self._changed()
         return web.json_response({"prompt_id": job.id, "number": job.number, "node_errors": errors}, dumps=wire.dump)
 
     async def get_prompt(self, request: web.Request) -> web.Response:
@@ -48,22 +47,20 @@ class Queueing:
 
     async def get_queue(self, request: web.Request) -> web.Response:
         """List what runs and what waits, the older way."""
-        listed = {name: self.jobs.store.listed((name,)) for name in ("running", "pending")}
+        listed = {name: self.store.listed((name,)) for name in ("running", "pending")}
         entries = {f"queue_{name}": [wire.queue_entry(job) for job in jobs] for name, jobs in listed.items()}
         return web.json_response(entries, dumps=wire.dump)
 
     async def post_queue(self, request: web.Request) -> web.Response:
         """Empty the queue, or take some out of it."""
         data = await read_json(request)
-        if data.get("clear"):
-            self.jobs.clear()
-        self.jobs.store.drop(("pending",), _ids(data.get("delete")))
-        self.studio.hub.status()
+        self.store.drop(("pending",), None if data.get("clear") else _ids(data.get("delete")))
+        self._changed()
         return web.Response()
 
     async def get_history(self, request: web.Request) -> web.Response:
         """List what is done, the older way: the newest `max_items`, or some from `offset` on."""
-        job_id, store = request.match_info.get("id"), self.jobs.store
+        job_id, store = request.match_info.get("id"), self.store
         if job_id is not None:
             job = store.get(job_id)
             found = [job] if job is not None and job.state in DONE else []
@@ -78,22 +75,20 @@ class Queueing:
     async def post_history(self, request: web.Request) -> web.Response:
         """Forget what is done, or some of it. The files stay."""
         data = await read_json(request)
-        if data.get("clear"):
-            self.jobs.store.drop(DONE)
-        self.jobs.store.drop(DONE, _ids(data.get("delete")))
+        self.store.drop(DONE, None if data.get("clear") else _ids(data.get("delete")))
         return web.Response()
 
     async def interrupt(self, request: web.Request) -> web.Response:
         """Stop what runs, or the job that is named."""
         data = await read_json(request) if request.body_exists and await request.read() else {}
-        self.jobs.interrupt(str(data["prompt_id"]) if data.get("prompt_id") else None)
+        self.worker.interrupt(str(data["prompt_id"]) if data.get("prompt_id") else None)
         return web.Response()
 
     async def free(self, request: web.Request) -> web.Response:
         """Forget kept results, which hold the models."""
         host = await self.studio.host()
         if host.executor.cache is not None:
-            host.executor.cache.keep_only(set())
+            host.executor.cache.clear()
         return web.Response()
 
     # -- the newer way ---------------------------------------------------------------------------------------
@@ -108,11 +103,7 @@ class Queueing:
         states = tuple(state for state, name in wire.STATUS.items() if not wanted or name in wanted)
         limit, offset = _number(request, "limit", -1, least=1), max(0, _number(request, "offset", 0))
         by = f"{_ORDERS[order]} {direction}, rowid {direction}"
-        if asked.get("workflow_id"):
-            every = [job for job in self.jobs.store.brief(states, by) if job.workflow == asked["workflow_id"]]
-            total, found = len(every), every[offset : offset + limit if limit > 0 else None]
-        else:
-            total, found = self.jobs.store.count(states), self.jobs.store.brief(states, by, limit, offset)
+        total, found = self.store.count(states), self.store.brief(states, by, limit, offset)
         more = offset + len(found) < total
         page = {"offset": offset, "limit": limit if limit > 0 else None, "total": total, "has_more": more}
         return web.json_response({"jobs": [wire.job_entry(j) for j in found], "pagination": page}, dumps=wire.dump)
@@ -122,27 +113,24 @@ class Queueing:
         return web.json_response(wire.job_entry(self._job(request), whole=True), dumps=wire.dump)
 
     async def cancel(self, request: web.Request) -> web.Response:
-        """Stop a job or take it out of the queue; nothing where it is done."""
-        return web.json_response({"cancelled": self.jobs.cancel(request.match_info["id"])})
-
-    async def cancel_some(self, request: web.Request) -> web.Response:
-        """Do that for several."""
-        data = await read_json(request)
-        ids = data.get("job_ids")
+        """Stop a job or several, or take them out of the queue; nothing where they are done."""
+        ids = [request.match_info["id"]] if "id" in request.match_info else (await read_json(request)).get("job_ids")
         expect(isinstance(ids, list) and all(map(is_id, ids)), "job_ids must be a list of the ids of jobs.")
-        return web.json_response({"cancelled": sum(map(self.jobs.cancel, ids)) > 0})
+        cancelled = sum(map(self.worker.cancel, ids)) > 0
+        self._changed()
+        return web.json_response({"cancelled": cancelled})
 
     async def requeue(self, request: web.Request) -> web.Response:
         """Queue a job again that came to nothing; `client_id` names the page that wants to hear of it."""
         data = await read_json(request) if request.body_exists and await request.read() else {}
-        before = self._job(request)
-        job = self.jobs.again(before.id, as_name(data.get("client_id")))
+        job = self.store.again(self._job(request).id, wire.as_name(data.get("client_id")))
+        self._changed()
         if job is None:
             raise web.HTTPConflict(text="Only a job that was interrupted, cancelled or failed can be queued again.")
         return web.json_response({"prompt_id": job.id, "number": job.number, "node_errors": {}})
 
     def _job(self, request: web.Request) -> Job:
-        job = self.jobs.store.get(request.match_info["id"])
+        job = self.store.get(request.match_info["id"])
         if job is None:
             raise web.HTTPNotFound(text='{"error": "Job not found"}', content_type="application/json")
         return job

@@ -11,25 +11,21 @@ import hmac
 import ipaddress
 import json
 import logging
-import re
 import secrets
 import socket
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from ...errors import SoraError, words_for_input
-from ...words import controls
-from ..desk.folders import safe_join
+from ..desk.places import Places
 from .wire import error
 
 log = logging.getLogger(__name__)
 
 MOST_JSON = 64 << 20  # bytes of a body that is read whole
-_WINDOWS = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
 _CSP = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; "
@@ -49,21 +45,18 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Gate:
     """Lets requests in, and answers what goes wrong in words."""
 
-    def __init__(self, address: str, places: dict[str, str]) -> None:
-        """Guard a server that listens on `address`. places: folders of this machine, and what visitors see instead."""
+    def __init__(self, address: str, places: Places) -> None:
+        """Guard a server that listens on `address`. places: what visitors from elsewhere must not read."""
         self.address = address
         self.remote = not is_loopback(address)
         self.token = secrets.token_urlsafe(24) if self.remote else None
-        self.names = {"localhost", address.lower(), socket.gethostname().lower() if self.remote else "localhost"}
-        # The longest first: one may lie in another.
-        self.places = sorted(places.items(), key=lambda place: -len(place[0]))
+        machine = socket.gethostname().lower()
+        self.names = {"localhost", address.lower(), *((machine, f"{machine}.local") if self.remote else ())}
+        self.places = places
 
-    def hide(self, text: str) -> str:
-        """Return `text` without this machine's folders, where others than its user may read it."""
-        for folder, name in self.places if self.remote else ():
-            text = text.replace(folder, name)
-        # What is left of absolute paths: only the file's name says something to a visitor.
-        return re.sub(r"(?<![\w.:/])/(?:[^\s/'\":]+/)+", "", text) if self.remote else text
+    def hide(self, told: Any) -> Any:
+        """Return a text, or JSON, as a visitor may read it."""
+        return self.places.hide(told) if self.remote else told
 
     @web.middleware
     async def __call__(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -140,18 +133,6 @@ def is_loopback(address: str) -> bool:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:
         return address.lower() == "localhost"
-
-
-def inside(root: Path, name: str) -> Path:
-    """Return the path of `name` in a folder. Raises SoraError for what could lead elsewhere, on any system."""
-    parts = name.replace("\\", "/").split("/")
-    odd = any(part == ".." or re.match(r"[A-Za-z]:", part) or _WINDOWS.fullmatch(part) for part in parts)
-    if controls(name) or odd or not parts[0] or len(name) > 1000 or any(len(part.encode()) > 255 for part in parts):
-        raise SoraError("This is not the name of a file here: use a path within the folder, without '..'.")
-    try:
-        return safe_join(root, name)
-    except (SoraError, ValueError, OSError) as wrong:
-        raise SoraError("This name leads out of its folder: use a path within it.") from wrong
 
 
 async def read_json(request: web.Request, kind: type = dict) -> Any:

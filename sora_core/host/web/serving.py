@@ -6,17 +6,16 @@ import asyncio
 import gzip
 import hashlib
 import importlib.util
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from aiohttp import web
 
 from ...errors import SoraError
 from ...files import PHONE_PICTURE_TYPES, PICTURE_TYPES, SOUND_TYPES, VIDEO_TYPES
+from ..desk.folders import contained
 from ..desk.views import rendition
-from .security import inside
 from .wire import dump
 
 if TYPE_CHECKING:
@@ -27,18 +26,12 @@ MEDIA = {**VIDEO_TYPES, **PICTURE_TYPES, **SOUND_TYPES, **PHONE_PICTURE_TYPES}
 PAGES = {
     ".html": "text/html",
     ".js": "text/javascript",
-    ".mjs": "text/javascript",
     ".css": "text/css",
     ".json": "application/json",
-    ".map": "application/json",
     ".md": "text/markdown",
     ".svg": "image/svg+xml",
-    ".ico": "image/x-icon",
-    ".woff": "font/woff",
     ".woff2": "font/woff2",
-    ".ttf": "font/ttf",
     ".wasm": "application/wasm",
-    ".txt": "text/plain",
 }
 FOREVER = "public, max-age=31536000, immutable"  # the name changes with what is in it
 AFRESH = "no-cache"  # kept, and asked for again each time
@@ -67,7 +60,7 @@ class Serving:
         """Answer `/`."""
         if self.page is None:
             return web.Response(text="This is sora serve: it has no page. `sora studio` has one.\n")
-        return web.FileResponse(self.page / "index.html", headers={"Cache-Control": "no-store"})
+        return self._file(self.page / "index.html", "no-store")
 
     async def static(self, request: web.Request) -> web.StreamResponse:
         """Answer with a file of the frontend."""
@@ -87,7 +80,7 @@ class Serving:
         return web.Response(body=self.packed[path], content_type=PAGES[path.suffix], headers=headers)
 
     def _existing(self, root: Path, name: str) -> Path:
-        path = inside(root, name)
+        path = contained(root, name)
         if not path.is_file():
             raise web.HTTPNotFound()
         return path
@@ -132,25 +125,15 @@ class Serving:
         return self._file(self._existing(pack.web_folder, path))
 
     async def templates(self, request: web.Request) -> web.StreamResponse:
-        """Answer `/templates/...`: the list, a workflow, or its picture."""
-        shelf, name = await self.studio.shelf(), request.match_info["path"]
-        if name == "index.json" or (name.startswith("index.") and name.endswith(".json")):
-            return web.json_response(shelf.index())
-        if name == "index_logo.json":
-            return web.json_response({})
-        stem, _, kind = name.removeprefix("/").rpartition(".")
-        leaf = shelf.templates.get(stem.removesuffix("-1") if kind == "jpg" else stem)
-        return self._leaf(leaf, kind)
+        """List the templates."""
+        return web.json_response((await self.studio.shelf()).index())
 
-    async def template_of_pack(self, request: web.Request) -> web.StreamResponse:
-        """Answer with a workflow of a pack, or its picture."""
-        shelf = await self.studio.shelf()
+    async def template(self, request: web.Request) -> web.StreamResponse:
+        """Answer with a template or its picture; it may be asked for by its pack."""
+        shelf, pack = await self.studio.shelf(), request.match_info.get("pack")
         stem, _, kind = request.match_info["path"].rpartition(".")
-        leaf = shelf.templates.get(stem)
-        return self._leaf(leaf if leaf is not None and leaf.pack == request.match_info["pack"] else None, kind)
-
-    def _leaf(self, leaf: Any, kind: str) -> web.StreamResponse:
-        path = {"json": leaf.path, "jpg": leaf.picture}.get(kind) if leaf is not None else None
+        leaf = shelf.templates.get(stem.removesuffix("-1") if kind == "jpg" else stem)
+        path = {"json": leaf.path, "jpg": leaf.picture}.get(kind) if leaf and pack in (None, leaf.pack) else None
         if path is None or not path.is_file():
             raise web.HTTPNotFound()
         return self._file(path)
@@ -184,30 +167,19 @@ class Serving:
         made = await asyncio.to_thread(rendition, path, asked.get("preview"), asked.get("channel"))
         if made is not None:
             return web.Response(body=made[0], content_type=made[1], headers={"Cache-Control": AFRESH})
-        kind = MEDIA.get(path.suffix.lower(), "")
-        # What is no picture, video or sound could run as a page of ours.
-        how = "inline" if kind else "attachment"
-        headers = {
-            "Content-Type": kind or "application/octet-stream",
-            "Content-Disposition": f"{how}; filename*=UTF-8''{quote(path.name)}",
-            "Cache-Control": AFRESH,
-        }
-        return web.FileResponse(path, headers=headers)
+        answer = self._file(path)
+        if path.suffix.lower() not in MEDIA:
+            answer.content_type = "application/octet-stream"  # else it could run as a page of ours
+        how = "inline" if path.suffix.lower() in MEDIA else "attachment"
+        answer.headers["Content-Disposition"] = f"{how}; filename*=UTF-8''{quote(path.name)}"
+        return answer
 
     def media(self, name: str, kind: str) -> Path:
         """Find a file of one of the folders, or an input that comes with the pack. Raises 404, and SoraError."""
         folders = self.studio.folders
-        path = inside(folders.of(kind), name)
+        path = contained(folders.of(kind), name)
         if not path.is_file() and kind == "input" and folders.samples is not None:
-            path = inside(folders.samples, name)
+            path = contained(folders.samples, name)
         if not path.is_file():
             raise web.HTTPNotFound()
         return path
-
-
-def as_json(text: str) -> Any:
-    """Read JSON, None for what is none."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,11 +10,10 @@ from typing import TYPE_CHECKING
 from aiohttp import BodyPartReader, web
 
 from ...errors import SoraError, expect
+from ..desk.folders import contained
 from ..desk.uploads import check_kind, take_in
 from ..desk.views import masked
 from .live import MOST_UPLOADED
-from .security import inside
-from .serving import as_json
 
 if TYPE_CHECKING:
     from .app import Studio
@@ -54,7 +54,7 @@ class Uploads:
             if received is None:
                 raise SoraError("The form has no file in the field 'image': choose one.")
             return web.json_response(await self._place(received, fields, mask))
-        except (ValueError, AssertionError) as wrong:  # aiohttp's, of a broken form
+        except (ValueError, RecursionError, AssertionError) as wrong:  # aiohttp's, of a broken form
             raise SoraError("The form is broken: send it again.") from wrong
         finally:
             if received is not None:
@@ -63,10 +63,10 @@ class Uploads:
     async def _place(self, received: Path, fields: dict[str, str], mask: bool) -> dict[str, str]:
         kind, subfolder = fields.get("type") or "input", fields.get("subfolder", "").strip("/")
         root = self.studio.folders.of(kind)
-        target = inside(root, f"{subfolder}/{fields['name']}" if subfolder else fields["name"])
+        target = contained(root, f"{subfolder}/{fields['name']}" if subfolder else fields["name"])
         check_kind(target)
         if mask:
-            of = as_json(fields.get("original_ref", ""))
+            of = json.loads(fields.get("original_ref") or "null")
             expect(isinstance(of, dict) and isinstance(of.get("filename"), str), "original_ref must name a picture.")
             name = f"{of['subfolder']}/{of['filename']}" if of.get("subfolder") else of["filename"]
             masked(self.studio.serving.media(name, str(of.get("type") or "output")), received, received)

@@ -9,7 +9,8 @@ from typing import Any
 
 from ..graph.problems import Problem, WorkflowError
 from ..graph.workflow import Link, Workflow
-from .store import Job
+from ..run.store import Job
+from ..run.worker import failure
 
 # A job's state by the names of `/jobs`. What the server's end interrupted is shown as failed, with its reason.
 STATUS = {
@@ -38,6 +39,11 @@ def dump(value: Any) -> str:
         return json.dumps(json.loads(json.dumps(value, default=str), parse_constant=lambda _: None))
 
 
+def as_name(value: Any) -> str | None:
+    """Return what a client or a workflow calls itself, as it can be kept; None for nothing."""
+    return str(value)[:200].encode(errors="replace").decode() if value else None
+
+
 # -- errors --------------------------------------------------------------------------------------------------
 def error(kind: str, message: str, details: str = "", /, **more: Any) -> dict[str, Any]:
     """Write an error as ComfyUI's server does."""
@@ -60,11 +66,6 @@ def refusal(wrong: Exception, workflow: Workflow | None = None) -> dict[str, Any
 def node_errors(problems: Iterable[Problem], workflow: Workflow) -> dict[str, Any]:
     """Write what is wrong by node, with the outputs that wait for it."""
     found: dict[str, Any] = {}
-    users: dict[str, list[str]] = {}
-    for node in workflow.nodes.values():
-        for value in node.inputs.values():
-            if isinstance(value, Link):
-                users.setdefault(value.node, []).append(node.id)
     for problem in problems:
         if problem.node_id is None:
             continue
@@ -77,23 +78,9 @@ def node_errors(problems: Iterable[Problem], workflow: Workflow) -> dict[str, An
             about["received_value"] = received
         words = _WORDS.get(problem.kind) or problem.kind.replace("_", " ").capitalize()
         entry["errors"].append(error(problem.kind, words, problem.message, **about))
-    for node_id, entry in found.items():
-        entry["dependent_outputs"] = _last(node_id, users)
+    for node_id, ends in workflow.ends(found).items():
+        found[node_id]["dependent_outputs"] = ends
     return found
-
-
-def _last(node_id: str, users: dict[str, list[str]]) -> list[str]:
-    """List the nodes at the end of all that uses a node."""
-    seen, stack, ends = {node_id}, [node_id], []
-    while stack:
-        after = users.get(stack[-1], ())
-        if not after:
-            ends.append(stack[-1])
-        stack.pop()
-        fresh = [other for other in after if other not in seen]
-        seen.update(fresh)
-        stack += fresh
-    return ends
 
 
 # -- jobs ----------------------------------------------------------------------------------------------------
@@ -112,7 +99,7 @@ def history_entry(job: Job) -> dict[str, Any]:
 
 def job_entry(job: Job, whole: bool = False) -> dict[str, Any]:
     """Write a job as `/jobs` does."""
-    files = [file for listed in (job.outputs or {}).items() for file in _files(*listed)]
+    files = job.files()
     shown = [file for file in files if file["mediaType"] in SHOWN]
     best = [*(file for file in shown if file.get("type") == "output"), *shown]
     wrong = job.error
@@ -137,29 +124,6 @@ def job_entry(job: Job, whole: bool = False) -> dict[str, Any]:
         entry["workflow"] = {"prompt": job.prompt, "extra_data": job.extra}
         entry["execution_status"] = history_entry(job)["status"] if job.ended else None
     return {name: value for name, value in entry.items() if value is not None}
-
-
-def _files(node_id: str, shown: Any) -> list[dict[str, Any]]:
-    """List the files that a node shows."""
-    lists = shown.items() if isinstance(shown, dict) else ()
-    found = [(kind, item) for kind, listed in lists if isinstance(listed, list) for item in listed]
-    return [{**item, "nodeId": node_id, "mediaType": kind} for kind, item in found if isinstance(item, dict)]
-
-
-def failure(job_id: str, message: str, kind: str, **more: Any) -> dict[str, Any]:
-    """Write why a run ended, as `execution_error` tells it."""
-    return {
-        "prompt_id": job_id,
-        "node_id": "",
-        "node_type": "",
-        "executed": [],
-        "exception_message": message,
-        "exception_type": kind,
-        "traceback": [],
-        "current_inputs": {},
-        "current_outputs": [],
-        **more,
-    }
 
 
 # -- binary frames -------------------------------------------------------------------------------------------

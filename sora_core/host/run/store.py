@@ -53,6 +53,16 @@ class Job:
     messages: list[Any] = field(default_factory=list)  # [event, data]
     error: dict[str, Any] | None = None
 
+    def files(self) -> list[dict[str, Any]]:
+        """List the files that nodes show, each with its node and with what the node calls it (`images`, ...)."""
+        return [
+            {**item, "nodeId": node_id, "mediaType": kind}
+            for node_id, shown in self.outputs.items()
+            for kind, items in (shown.items() if isinstance(shown, dict) else ())
+            for item in (items if isinstance(items, list) else ())
+            if isinstance(item, dict)
+        ]
+
 
 def now() -> int:
     """Return the time in milliseconds."""
@@ -87,7 +97,7 @@ class Store:
             raise SoraError(text) from error
 
     def close(self) -> None:
-        """Give the file up. Methods after this do nothing and find nothing."""
+        """Give the file up."""
         with self._lock:
             self._db.close()
 
