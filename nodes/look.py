@@ -40,7 +40,7 @@ class SoraCompare(io.ComfyNode):
         given = zip(NAMES, (first, second, third, fourth), strict=True)
         made = {name: preview_video(desk().folders(), video, fps) for name, video in given if video is not None}
         lines = [
-            f"{name}: {clip.frames} frames of {clip.width}x{clip.height} at {clip.fps:g} fps"
+            f"{name}: {clip.frames} frame{'s' * (clip.frames != 1)} of {clip.width}x{clip.height} at {clip.fps:g} fps"
             for name, clip in made.items()
         ]
         files = [ui.SavedResult(clip.path.name, clip.subfolder, io.FolderType.temp) for clip in made.values()]

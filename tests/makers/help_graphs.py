@@ -16,7 +16,7 @@ COMPARE = {
 def help_graphs() -> dict[str, dict]:
     """By the name of their picture."""
     text = edit_graph("SoraImageToVideo", {}, SHOWN) | {"edit": ("SoraEmptyLatent", {})}
-    made = {}
+    made: dict[str, dict] = {"compare": COMPARE}
     patches = {name: text[name] for name in ("load", "positive", "negative", "edit")}
     patches["patch"] = ("SoraPatchify", {"latent": ("edit", 0), "model": ("load", 0)})
     patches["sample"] = ("SoraSampler", {**text["sample"][1], "latent": ("patch", 0)})
@@ -72,5 +72,4 @@ def help_graphs() -> dict[str, dict]:
         "frames": ("SoraFrameSafety", {"images": ("decode", 0)}),
         "save": ("SoraSaveVideo", {"images": ("frames", 0), "fps": ("edit", 1)}),
     }
-    made["compare"] = COMPARE
     return made

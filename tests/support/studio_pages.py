@@ -25,7 +25,8 @@ FLAGS = [
     "--disable-sync",
     "--autoplay-policy=no-user-gesture-required",
 ]
-READY = "() => window.app?.graph && window.LiteGraph?.registered_node_types?.['SoraCompare']"
+# In this order: an older frontend logs an error where its graph is asked for too soon.
+READY = "() => window.LiteGraph?.registered_node_types?.['SoraCompare'] && window.app.graph"
 TOURS = ["Comfy.OnboardingCoachmarks.Seen", ["appMode", "firstRun"]]
 # Each node where it can be seen, and the view at full size: what a mouse hits is then where the page says.
 PLACE = """places => {
@@ -42,7 +43,9 @@ def studio(base: Path) -> Iterator[str]:
     """Run `sora studio` with the folders of `base`, and give its address."""
     command = [sys.executable, "-c", "from sora_core.cli import main; raise SystemExit(main())", "studio"]
     command += ["--port", "0", "--base-directory", str(base)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    # What stands in the path before is found first: another version of the frontend, for whoever tries one.
+    path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(ROOT)]))
+    environment = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
     server = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=base, env=environment
     )

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from studio_pages import CHROMIUM, FLAGS, ROOT, Editor, studio
+from studio_pages import CHROMIUM, FLAGS, Editor, studio
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")]
 SHOTS = "2s: a cat on a beach\n1s: a dog in a forest\n1s: a fish underwater"
@@ -87,7 +87,7 @@ def board(editor):
 
 
 @pytest.fixture(scope="module")
-def run(editor, tmp_path_factory):
+def run(editor, nodes2):
     """All parts after a run."""
     editor.load(whole_graph(), PLACES)
     editor.run()
@@ -95,8 +95,8 @@ def run(editor, tmp_path_factory):
     editor.page.wait_for_function("() => document.querySelectorAll('.sora-screen video').length === 2")
     editor.page.wait_for_function("() => document.querySelector('.sora-shot').style.cssText.includes('--sora-picture')")
     editor.page.wait_for_timeout(500)
-    if "SORA_PICTURES" in os.environ:  # a folder, for whoever wants to look
-        editor.picture(Path(os.environ["SORA_PICTURES"]) / f"extension_{len(editor.errors)}_{id(editor) % 97}.png")
+    if folder := os.environ.get("SORA_PICTURES"):  # for whoever wants to look
+        editor.picture(Path(folder) / f"extension_{'nodes2' if nodes2 else 'canvas'}.png")
     yield editor
     assert editor.errors == []
 
@@ -140,6 +140,31 @@ def test_a_gesture_that_is_given_up_changes_nothing(board):
     press(board, "Escape")
     board.page.mouse.up()
     assert board.value(2, "shots") == SHOTS and board.page.locator(".sora-shot").count() == 3
+
+
+def test_what_was_dragged_is_undone(board):
+    box = board.box(".sora-shot", 0)
+    board.drag((box["x"] + 20, box["y"] + 20), board.box(".sora-track")["width"] * 0.4)
+    board.page.wait_for_timeout(500)
+    board.page.locator("#graph-canvas").click(position={"x": 900, "y": 600})
+    press(board, "Control+z")
+    board.page.wait_for_function("() => document.querySelector('.sora-words').innerText === 'a cat on a beach'")
+    assert board.value(2, "shots") == SHOTS
+    # What is shown is the panel of the node that is there now.
+    board.page.locator(".sora-shot").nth(0).click()
+    press(board, "Shift+ArrowRight")
+    assert board.value(2, "shots") == "\n".join(["2.25s: a cat on a beach", *LINES[1:]])
+
+
+def test_a_panel_stays_where_the_renderer_changes(board, nodes2):
+    switch = "value => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', value)"
+    for value in (not nodes2, nodes2):
+        board.page.evaluate(switch, value)
+        board.page.wait_for_timeout(1500)
+        assert board.page.locator(".sora-shot").nth(2).is_visible()
+        board.page.locator(".sora-shot").nth(2).click()
+        press(board, "Shift+ArrowRight")
+    assert board.value(2, "shots").endswith("1.5s: a fish underwater")
 
 
 def test_keys_do_what_the_mouse_does(board):

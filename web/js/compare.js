@@ -71,7 +71,7 @@ class Player {
     const looks = { muted: true, playsInline: true, preload: "auto" };
     this.videos = files.map((file) => make("video", { ...looks, src: addressOf(file) }));
     this.leader.addEventListener("pause", () => this.tell());
-    this.leader.addEventListener("ended", () => this.again());
+    this.leader.addEventListener("ended", () => this.play());
     this.leader.addEventListener("seeked", () => this.tell());
     this.leader.addEventListener("loadeddata", () => this.seek(0), { once: true });
     this.scrub.max = this.frames - 1;
@@ -152,12 +152,6 @@ class Player {
   pause() {
     for (const video of this.videos) video.pause();
     if (this.videos.length) this.seek(this.frame);
-  }
-
-  /** Begin anew, all of them. */
-  again() {
-    this.seek(0);
-    this.play();
   }
 
   /** Keep all videos at the leader's time, to half a frame. */

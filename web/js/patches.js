@@ -91,10 +91,6 @@ class PatchGrid {
     this.at(row * columns + column);
   }
 
-  isKept(patch) {
-    return this.facts.kept[patch] === "1";
-  }
-
   draw() {
     this.toggle.checked = this.shown;
     if (!this.facts) return;
@@ -110,7 +106,7 @@ class PatchGrid {
     const pen = this.canvas.getContext("2d");
     for (let patch = 0; patch < rows * columns; patch++) {
       const [x, y] = [(patch % columns) * CELL, Math.floor(patch / columns) * CELL];
-      if (this.isKept(first + patch)) drawKept(pen, x, y);
+      if (this.facts.kept[first + patch] === "1") drawKept(pen, x, y);
       pen.strokeStyle = "rgba(255, 255, 255, 0.55)";
       pen.strokeRect(x + 0.5, y + 0.5, CELL - 1, CELL - 1);
     }
@@ -143,8 +139,9 @@ class PatchGrid {
 
   describe(first, columns) {
     const token = first + this.cursor;
+    const state = say(this.facts.kept[token] === "1" ? "kept" : "made");
     const [row, column] = [Math.floor(this.cursor / columns) + 1, (this.cursor % columns) + 1];
-    return say("patch", { token, time: this.time + 1, row, column, state: say(this.isKept(token) ? "kept" : "made") });
+    return say("patch", { token, time: this.time + 1, row, column, state });
   }
 }
 

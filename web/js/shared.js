@@ -36,16 +36,15 @@ const WORDS = {
   next: ["Next frame", "下一帧"],
   patch: [
     "token {token}: time {time}, row {row}, column {column}, {state}",
-    "令牌 {token}：时间 {time}，行 {row}，列 {column}，{state}",
+    "词元 {token}：时间 {time}，行 {row}，列 {column}，{state}",
   ],
-  patches_empty: ["Run the graph to see the patches.", "运行工作流后即可查看补丁。"],
-  patches_of: ["time {time} of {times} · {count} tokens, {kept} kept", "时间 {time} / {times} · {count} 个令牌，保留 {kept} 个"],
+  patches_empty: ["Run the graph to see the patches.", "运行工作流后即可查看时空块。"],
+  patches_of: ["time {time} of {times} · {count} tokens, {kept} kept", "时间 {time} / {times} · {count} 个词元，保留 {kept} 个"],
   pause: ["Pause", "暂停"],
   play: ["Play", "播放"],
   previous: ["Previous frame", "上一帧"],
   prompt: ["What the shot shows", "镜头的内容"],
   remove: ["Remove the shot", "删除镜头"],
-  resize: ["Drag for another length", "拖动以改变时长"],
   scrub: ["Time", "时间"],
   shot: ["Shot {number}: {prompt}, {seconds} s.", "镜头 {number}：{prompt}，{seconds} 秒。"],
   slider: ["Slider", "滑块"],
@@ -125,6 +124,7 @@ const MARGIN = 8; // pixels around a panel, where the frontend draws nodes on it
  */
 export function addPanel(node, name, element, { height, width = 0, grows = false }) {
   element.classList.add("sora-panel");
+  element.dataset.panel = name;
   element.style.minHeight = `${height}px`;
   // What is meant for the panel must not drag the node, or delete it.
   const stop = (event) => !event.button && event.stopPropagation();
@@ -133,6 +133,12 @@ export function addPanel(node, name, element, { height, width = 0, grows = false
   const limits = { margin: MARGIN, getMinHeight: () => outer, ...(grows ? {} : { getMaxHeight: () => outer }) };
   const widget = node.addDOMWidget(name, "sora", element, { serialize: false, ...limits });
   widget.serialize = false;
+  // Where a step was undone, Nodes 2.0 goes on to show the panel of the node that was there before.
+  const takePlace = () => {
+    const shown = document.querySelector(`[data-node-id="${node.id}"] [data-panel="${name}"]`);
+    if (shown !== element) shown?.replaceWith(element);
+  };
+  follow(node, "onConfigure", () => setTimeout(takePlace));
   const least = node.computeSize();
   node.setSize([Math.max(node.size[0], least[0], width), Math.max(node.size[1], least[1])]);
   app.graph?.setDirtyCanvas(true, true);

@@ -200,7 +200,7 @@ class Timeline {
       { className: "sora-shot", role: "option", title, "aria-label": title, tabIndex },
       make("span", { className: "sora-length" }, ...(shot.keep ? [iconOf("lock"), " "] : []), `${seconds} s`),
       make("span", { className: "sora-words" }, shot.prompt),
-      make("span", { className: "sora-handle", title: say("resize") }),
+      make("span", { className: "sora-handle" }),
     );
     made.setAttribute("aria-selected", String(index === this.chosen));
     made.classList.toggle("sora-kept", shot.keep);

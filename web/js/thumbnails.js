@@ -29,17 +29,14 @@ export function watchShots(found) {
   });
   // At the end of a run: of what had not to run again, the server tells last.
   api.addEventListener("execution_success", async () => {
-    for (const [node, output] of [...shown].sort(videosLast)) {
+    const moves = ([, { animated }]) => Number(Boolean(animated?.[0]));
+    // Videos have the last word.
+    for (const [node, output] of [...shown].sort((one, other) => moves(one) - moves(other))) {
       for (const storyboard of upstream(node).filter((other) => laidOut.has(other))) {
         found(storyboard, await takePictures(output, laidOut.get(storyboard)));
       }
     }
   });
-}
-
-/** Sort what is shown so that a video has the last word. */
-function videosLast([, first], [, second]) {
-  return Number(Boolean(first.animated?.[0])) - Number(Boolean(second.animated?.[0]));
 }
 
 /** List a node and all that it depends on, what is in subgraphs too. */
