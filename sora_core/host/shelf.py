@@ -11,6 +11,7 @@ from typing import Any
 from .graph.uigraph import NOTES
 from .packs import Pack, Registry
 
+APP = ".app"  # what the frontend puts before .json of a workflow that opens as a form
 FIRST = "text_to_video"  # the template that is shown first
 TEMPLATE_FOLDERS = ("example_workflows", "example", "examples", "workflow", "workflows")
 # Nodes that the frontend has of its own.
@@ -31,6 +32,22 @@ class Leaf:
     def id(self) -> str:
         """A name for addresses, the same on every start."""
         return hashlib.sha256(f"{self.pack}/{self.name}".encode()).hexdigest()
+
+    def entry(self, suffix: str = "") -> dict[str, Any]:
+        """Write what the frontend's dialog shows of a template. suffix: `APP` for its form."""
+        info = self.about.get("info")
+        info = info if isinstance(info, dict) else {}
+        title = str(info.get("name") or self.name.replace("_", " ").capitalize())
+        return {
+            "name": self.name + suffix,
+            "title": title,
+            "description": str(info.get("description") or title),
+            "mediaType": "image",
+            "mediaSubtype": "jpg",
+            "tags": ["Video", self.pack],
+            "models": [],
+            "isApp": bool(suffix),
+        }
 
     @property
     def picture(self) -> Path:
@@ -67,27 +84,22 @@ class Shelf:
         return leaves
 
     def index(self) -> list[dict[str, Any]]:
-        """Write the list of templates as the frontend's dialog reads it, ours first."""
-        entries = []
-        for leaf in self.templates.values():
-            info = leaf.about.get("info")
-            info = info if isinstance(info, dict) else {}
-            title = str(info.get("name") or leaf.name.replace("_", " ").capitalize())
-            about = str(info.get("description") or title)
-            entries.append(
-                {
-                    "name": leaf.name,
-                    "title": title,
-                    "description": about,
-                    "mediaType": "image",
-                    "mediaSubtype": "jpg",
-                    "tags": ["Video", leaf.pack],
-                    "models": [],
-                    "isApp": bool(leaf.about.get("linearMode")),
-                }
-            )
+        """Write the list of templates as the frontend's dialog reads it: the graphs, ours first, then the forms."""
+        leaves = self.templates.values()
+        entries = [leaf.entry() for leaf in leaves]
+        entries += [leaf.entry(APP) for leaf in leaves if leaf.about.get("linearMode")]
         started = {"moduleName": "default", "title": "Getting Started", "type": "video", "isEssential": True}
         return [{**started, "templates": entries}] if entries else []
+
+    def template(self, name: str) -> tuple[Leaf, dict[str, Any]] | None:
+        """Find a template by its name in the index, and its workflow, which opens as a graph or as a form."""
+        leaf = self.templates.get(name) or self.templates.get(name.removesuffix(APP))
+        if leaf is None:
+            return None
+        graph = _read(leaf.path)
+        if name == leaf.name and leaf.about.get("linearMode"):
+            graph["extra"] = {**graph["extra"], "linearMode": False}
+        return leaf, graph
 
     def translations(self) -> dict[str, Any]:
         """Put together the packs' `locales`, by language."""

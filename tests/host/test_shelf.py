@@ -52,9 +52,16 @@ def test_templates_open_without_a_missing_node_and_each_is_there_once(shelf):
     assert list(shelf.templates) == ["text_to_video", "hello"]
     assert shelf.templates["hello"].pack == "one"
     (started,) = shelf.index()
-    first, hello = started["templates"]
+    first, hello, form = started["templates"]
     assert (first["title"], first["isApp"]) == ("Text to video", False)
-    assert (hello["title"], hello["description"], hello["isApp"]) == ("Hello", "Says it.", True)
+    assert (hello["title"], hello["description"], hello["isApp"]) == ("Hello", "Says it.", False)
+    assert form == {**hello, "name": "hello.app", "isApp": True}
+
+
+def test_a_template_opens_as_a_graph_and_as_a_form(shelf):
+    opened = {name: shelf.template(name)[1]["extra"]["linearMode"] for name in ("hello", "hello.app")}
+    assert opened == {"hello": False, "hello.app": True}
+    assert shelf.template("text_to_video") and not shelf.template("nothing.app")
 
 
 def test_blueprints_have_a_name_that_lasts(shelf):

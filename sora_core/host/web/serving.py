@@ -132,11 +132,14 @@ class Serving:
         """Answer with a template or its picture; it may be asked for by its pack."""
         shelf, pack = await self.studio.shelf(), request.match_info.get("pack")
         stem, _, kind = request.match_info["path"].rpartition(".")
-        leaf = shelf.templates.get(stem.removesuffix("-1") if kind == "jpg" else stem)
-        path = {"json": leaf.path, "jpg": leaf.picture}.get(kind) if leaf and pack in (None, leaf.pack) else None
-        if path is None or not path.is_file():
+        found = shelf.template(stem.removesuffix("-1") if kind == "jpg" else stem)
+        if found is None or pack not in (None, found[0].pack):
             raise web.HTTPNotFound()
-        return self._file(path)
+        if kind == "json":
+            return web.json_response(found[1], dumps=dump, headers={"Cache-Control": AFRESH})
+        if kind != "jpg" or not found[0].picture.is_file():
+            raise web.HTTPNotFound()
+        return self._file(found[0].picture)
 
     async def blueprints(self, request: web.Request) -> web.StreamResponse:
         """List the packs' blueprints, or answer with one and its text."""
