@@ -35,6 +35,7 @@ PACKAGE = "comfyui-frontend-package"
 OPENED = "/?template=text_to_video&source=default&mode=graph"
 # Drawn: all nodes have come, and the canvas has had a frame since.
 DRAWN = """() => {
+    if (!window.LiteGraph?.registered_node_types?.['SoraSampler']) return false;
     if (!window.app?.graph?._nodes?.some(node => node.type === 'SoraSampler')) return false;
     window.drawnAt ??= app.canvas.frame;
     return app.canvas.frame > window.drawnAt;

@@ -31,7 +31,8 @@ FLAGS = [
     "--disable-sync",
     "--autoplay-policy=no-user-gesture-required",
 ]
-READY = "() => window.app?.graph && window.LiteGraph?.registered_node_types?.['SoraSampler'] && app.extensionManager"
+# In this order: while the page starts, the graph complains of being asked for.
+READY = "() => window.LiteGraph?.registered_node_types?.['SoraSampler'] && window.app?.extensionManager && app.graph"
 SEEN = {"Comfy.OnboardingCoachmarks.Seen": ["appMode", "firstRun"]}  # without its tours, which lie over the page
 SEEDS = itertools.count(1000)
 LONG = 60.0  # seconds until what is waited for is taken for lost, on a busy machine

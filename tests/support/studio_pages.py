@@ -1,33 +1,12 @@
-"""The node editor in a headless Chromium: a server of ours, and pages of it in either renderer of the frontend."""
+"""A page of the editor whose nodes stand where a mouse can reach them, in either renderer of the frontend."""
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
-import subprocess
-import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from queue import Empty, Queue
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--autoplay-policy=no-user-gesture-required",
-]
-# In this order: an older frontend logs an error where its graph is asked for too soon.
-READY = "() => window.LiteGraph?.registered_node_types?.['SoraCompare'] && window.app.graph"
-TOURS = ["Comfy.OnboardingCoachmarks.Seen", ["appMode", "firstRun"]]
+from browser_support import Studio, Tab
+
 # Each node where it can be seen, and the view at full size: what a mouse hits is then where the page says.
 PLACE = """places => {
     for (const node of app.graph._nodes) node.pos = places[node.id] ?? [-3000, node.id * 400];
@@ -38,64 +17,23 @@ PLACE = """places => {
 QUEUE = "async () => (await app.queuePrompt(0, 1)) ? null : JSON.stringify(app.lastNodeErrors)"
 
 
-@contextmanager
-def studio(base: Path) -> Iterator[str]:
-    """Run `sora studio` with the folders of `base`, and give its address."""
-    command = [sys.executable, "-c", "from sora_core.cli import main; raise SystemExit(main())", "studio"]
-    command += ["--port", "0", "--base-directory", str(base)]
-    # What stands in the path before is found first: another version of the frontend, for whoever tries one.
-    path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(ROOT)]))
-    environment = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
-    server = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=base, env=environment
-    )
-    lines: Queue[str] = Queue()
-    threading.Thread(target=lambda: [lines.put(line) for line in server.stdout], daemon=True).start()
-    said = []
-    try:
-        while not (found := re.search(r"http://\S+", "".join(said))):
-            try:
-                said.append(lines.get(timeout=60))
-            except Empty:
-                raise AssertionError(f"the server gave no address: {said}") from None
-        yield found[0]
-    finally:
-        server.terminate()
-        server.wait(30)
-
-
-class Editor:
+class Editor(Tab):
     """One page of the editor."""
 
-    def __init__(self, browser: Any, url: str, nodes2: bool, locale: str = "en", theme: str = "dark") -> None:
-        self.errors: list[str] = []
-        self.page = browser.new_page(viewport={"width": 1500, "height": 950})
-        self.page.set_default_timeout(60_000)
-        self.page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.url = url
-        self._open()
-        settings = {"Comfy.VueNodes.Enabled": nodes2, "Comfy.Locale": locale, "Comfy.ColorPalette": theme}
-        for name, value in {**settings, TOURS[0]: TOURS[1]}.items():
-            self.page.evaluate("([name, value]) => app.extensionManager.setting.set(name, value)", [name, value])
-        self._open()
-        for _ in range(3):
-            self.page.keyboard.press("Escape")
-            self.page.wait_for_timeout(200)
+    def __init__(self, browser: Any, studio: Studio, nodes2: bool, locale: str = "en", theme: str = "dark") -> None:
+        context = browser.new_context(viewport={"width": 1500, "height": 950})
+        super().__init__(context, studio, studio.base)
+        self.errors = self.complaints
+        self.open({"Comfy.VueNodes.Enabled": nodes2, "Comfy.Locale": locale, "Comfy.ColorPalette": theme})
 
-    def _open(self) -> None:
-        self.page.goto(self.url)
-        self.page.wait_for_function(READY)
-        self.page.wait_for_timeout(1000)
-
-    def load(self, graph: dict[str, dict], places: dict[int, tuple[int, int]]) -> None:
+    def lay_out(self, graph: dict[str, dict], places: dict[int, tuple[int, int]]) -> None:
         """Open a graph of the API's form, its nodes at these places."""
         self.page.evaluate("graph => app.loadApiJson(graph, 'test')", graph)
         self.page.wait_for_timeout(500)
         self.page.evaluate(PLACE, {str(node): place for node, place in places.items()})
         self.page.wait_for_timeout(700)
 
-    def run(self) -> None:
+    def queue(self) -> None:
         """Queue what is open, as the button Run does it."""
         assert self.page.evaluate(QUEUE) is None
 
@@ -119,6 +57,6 @@ class Editor:
             mouse.move(start[0] + by * step / steps, start[1])
         mouse.up()
 
-    def picture(self, path: Path) -> None:
+    def photograph(self, path: Path) -> None:
         """Take a picture of the page."""
         self.page.screenshot(path=path)

@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 
 import pytest
-from studio_pages import CHROMIUM, FLAGS, Editor, studio
+from browser_support import CHROMIUM, Studio, chromium
+from studio_pages import Editor
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")]
 SHOTS = "2s: a cat on a beach\n1s: a dog in a forest\n1s: a fish underwater"
@@ -52,17 +53,15 @@ PLACES = {2: (0, 0), 5: (420, 0), 13: (0, 480), 6: (700, 0), 12: (1040, 0)}
 
 @pytest.fixture(scope="module")
 def browser():
-    driver = pytest.importorskip("playwright.sync_api")
-    with driver.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
-    with studio(tmp_path_factory.mktemp("studio")) as url:
-        yield url
+    studio = Studio(tmp_path_factory.mktemp("studio") / "base")
+    yield studio
+    studio.stop()
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["canvas", "nodes2"])
@@ -80,7 +79,7 @@ def editor(browser, address, nodes2):
 @pytest.fixture
 def board(editor):
     """A storyboard of three shots, none of which has been made."""
-    editor.load(storyboard(), {2: (0, 0)})
+    editor.lay_out(storyboard(), {2: (0, 0)})
     assert editor.page.locator(".sora-shot").count() == 3
     yield editor
     assert editor.errors == []
@@ -89,14 +88,14 @@ def board(editor):
 @pytest.fixture(scope="module")
 def run(editor, nodes2):
     """All parts after a run."""
-    editor.load(whole_graph(), PLACES)
-    editor.run()
+    editor.lay_out(whole_graph(), PLACES)
+    editor.queue()
     editor.page.wait_for_function("() => document.querySelectorAll('.sora-badge').length >= 2", timeout=120_000)
     editor.page.wait_for_function("() => document.querySelectorAll('.sora-screen video').length === 2")
     editor.page.wait_for_function("() => document.querySelector('.sora-shot').style.cssText.includes('--sora-picture')")
     editor.page.wait_for_timeout(500)
     if folder := os.environ.get("SORA_PICTURES"):  # for whoever wants to look
-        editor.picture(Path(folder) / f"extension_{'nodes2' if nodes2 else 'canvas'}.png")
+        editor.photograph(Path(folder) / f"extension_{'nodes2' if nodes2 else 'canvas'}.png")
     yield editor
     assert editor.errors == []
 
@@ -219,7 +218,7 @@ def test_text_that_is_typed_is_drawn(board):
 
 def test_shots_of_another_node_are_not_edited_here(editor):
     told = {"class_type": "SoraPromptSafety", "inputs": {"prompt": "", "negative": "", "shots": SHOTS, "policy": ""}}
-    editor.load({**storyboard(["8", 2]), "8": told}, {2: (0, 0)})
+    editor.lay_out({**storyboard(["8", 2]), "8": told}, {2: (0, 0)})
     assert editor.page.locator(".sora-shot").count() == 0
     assert editor.page.locator(".sora-total").first.inner_text() == "The shots come from a connected node."
     assert editor.errors == []
@@ -328,7 +327,7 @@ def test_what_a_policy_blocks_has_a_badge_that_says_why(editor):
         "6": {"class_type": "SoraVAEDecode", "inputs": {"latent": ["5", 0], "vae": ["1", 2]}},
         "7": {"class_type": "PreviewImage", "inputs": {"images": ["6", 0]}},
     }  # fmt: skip
-    editor.load(graph, {2: (0, 0)})
+    editor.lay_out(graph, {2: (0, 0)})
     editor.page.evaluate(QUEUE_ANYHOW)
     badge = editor.page.locator(".sora-blocked")
     badge.wait_for(timeout=60_000)
@@ -342,7 +341,7 @@ QUEUE_ANYHOW = "async () => { await app.queuePrompt(0, 1); }"
 # -- words ---------------------------------------------------------------------------------------------------
 def test_the_panels_speak_chinese(browser, address, nodes2):
     editor = Editor(browser, address, nodes2, locale="zh")
-    editor.load(storyboard(), {2: (0, 0)})
+    editor.lay_out(storyboard(), {2: (0, 0)})
     assert editor.page.locator(".sora-total").first.inner_text() == "镜头：3，4 秒"
     assert editor.page.get_by_label("添加镜头").count() == 1 and editor.errors == []
     editor.page.close()
