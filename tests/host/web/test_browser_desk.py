@@ -31,6 +31,7 @@ def test_the_button_of_a_node_takes_a_file_in(tab, kind, widget, file):
     tab.page.evaluate(
         "kind => { const node = LiteGraph.createNode(kind); app.graph.add(node); node.pos = [300, 200]; }", kind
     )
+    tab.page.wait_for_timeout(1500)  # the node grows by the preview of its first file
     tab.fit()
     source = tab.pictures / f"mine_{file}"
     source.write_bytes((WORKFLOWS / "inputs" / file).read_bytes())
@@ -38,6 +39,7 @@ def test_the_button_of_a_node_takes_a_file_in(tab, kind, widget, file):
         tab.page.mouse.click(*tab.place(kind, "upload"))
     chooser.value.set_files(source)
     tab.until(lambda: tab.node(kind)["widgets"][widget] == source.name, "the file in the node")
+    tab.until((tab.studio.base / "input" / source.name).is_file, "the file in the folder")
     assert (tab.studio.base / "input" / source.name).read_bytes() == source.read_bytes()
     tab.page.wait_for_timeout(1200)
     tab.picture(f"upload_{kind}")
