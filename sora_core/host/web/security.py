@@ -89,7 +89,7 @@ class Gate:
         if not self._known(request.headers.get("Host", "")):
             raise web.HTTPForbidden(text="This host name is not mine: use the address that was printed at the start.")
         origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site", "none")
-        if origin is not None and urlsplit(origin).netloc.lower() != request.headers["Host"].lower():
+        if origin is not None and origin.partition("://")[2].lower() != request.headers["Host"].lower():
             raise web.HTTPForbidden(text="Another site's page may not use this server.")
         # A link from anywhere may open the page itself.
         opened = request.method == "GET" and request.path == "/" and request.headers.get("Sec-Fetch-Mode") == "navigate"

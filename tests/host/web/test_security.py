@@ -61,7 +61,9 @@ def test_a_name_that_is_not_ours_is_refused(client, host, status):
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "HEAD"])
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1", "file://", "http://localhost"])
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "http://127.0.0.1:1", "file://", "http://localhost", "http://[", ""]
+)
 def test_another_sites_page_is_refused(client, method, origin):
     assert client.ask(method, "/settings", b"{}", Origin=origin).status == 403
 
