@@ -81,8 +81,9 @@ def _leave(studio: Studio, number: int) -> NoReturn:
     Python would wait for threads that nothing can interrupt, and take torch apart piece by piece, for seconds.
     """
     studio.folders.discard_temp()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
+        sys.stdout.flush()
+        sys.stderr.flush()
     # To be told to end is a server's usual end.
     os._exit(0 if number == signal.SIGTERM else 128 + number)
 
@@ -134,7 +135,8 @@ async def _until_stopped(studio: Studio, opened: bool) -> int:
                 file=sys.stderr,
             )
         if opened:
-            webbrowser.open(address)
+            # Some browsers are there only until they are closed.
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
     with contextlib.suppress(KeyboardInterrupt):
         await run_server(studio, stopped, told)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -47,9 +48,11 @@ class Queueing:
 
     async def get_queue(self, request: web.Request) -> web.Response:
         """List what runs and what waits, the older way."""
-        listed = {name: self.store.listed((name,)) for name in ("running", "pending")}
-        entries = {f"queue_{name}": [wire.queue_entry(job) for job in jobs] for name, jobs in listed.items()}
-        return web.json_response(entries, dumps=wire.dump)
+
+        def listed(state: str) -> list[Any]:
+            return [wire.queue_entry(job) for job in self.store.listed((state,))]
+
+        return await _told(lambda: {f"queue_{state}": listed(state) for state in ("running", "pending")})
 
     async def post_queue(self, request: web.Request) -> web.Response:
         """Empty the queue, or take some out of it."""
@@ -60,17 +63,15 @@ class Queueing:
 
     async def get_history(self, request: web.Request) -> web.Response:
         """List what is done, the older way: the newest `max_items`, or some from `offset` on."""
-        job_id, store = request.match_info.get("id"), self.store
-        if job_id is not None:
-            job = store.get(job_id)
-            found = [job] if job is not None and job.state in DONE else []
+        most, offset = _number(request, "max_items", -1), _number(request, "offset", -1)
+        if "id" in request.match_info:
+            job = self.store.get(request.match_info["id"])
+            find = lambda: [job] if job is not None and job.state in DONE else []
+        elif offset < 0:
+            find = lambda: self.store.listed(DONE, "created desc, rowid desc", most)[::-1]
         else:
-            most, offset = _number(request, "max_items", -1), _number(request, "offset", -1)
-            if offset < 0:
-                found = store.listed(DONE, "created desc, rowid desc", most)[::-1]
-            else:
-                found = store.listed(DONE, "created, rowid", most, offset)
-        return web.json_response({job.id: wire.history_entry(job) for job in found}, dumps=wire.dump)
+            find = lambda: self.store.listed(DONE, "created, rowid", most, offset)
+        return await _told(lambda: {job.id: wire.history_entry(job) for job in find()})
 
     async def post_history(self, request: web.Request) -> web.Response:
         """Forget what is done, or some of it. The files stay."""
@@ -106,7 +107,7 @@ class Queueing:
         total, found = self.store.count(states), self.store.brief(states, by, limit, offset)
         more = offset + len(found) < total
         page = {"offset": offset, "limit": limit if limit > 0 else None, "total": total, "has_more": more}
-        return web.json_response({"jobs": [wire.job_entry(j) for j in found], "pagination": page}, dumps=wire.dump)
+        return await _told(lambda: {"jobs": [wire.job_entry(job) for job in found], "pagination": page})
 
     async def get_job(self, request: web.Request) -> web.Response:
         """Answer with all about one job."""
@@ -134,6 +135,11 @@ class Queueing:
         if job is None:
             raise web.HTTPNotFound(text='{"error": "Job not found"}', content_type="application/json")
         return job
+
+
+async def _told(make: Callable[[], Any]) -> web.Response:
+    """Answer with JSON that is made in a thread: of long histories it is much, and the pages must hear on."""
+    return web.json_response(text=await asyncio.to_thread(lambda: wire.dump(make())))
 
 
 def _ids(given: Any) -> list[str]:

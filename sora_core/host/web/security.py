@@ -63,7 +63,8 @@ class Gate:
         """Check a request, answer it, and put the headers on."""
         try:
             self._check(request)
-            answer = self._signed_in(request) or await handler(request)
+            signed = self._signed_in(request)
+            answer = await handler(request) if signed is None else signed
         except web.HTTPException as stop:
             answer = stop
         except ConnectionResetError:
@@ -88,7 +89,7 @@ class Gate:
         if not self._known(request.headers.get("Host", "")):
             raise web.HTTPForbidden(text="This host name is not mine: use the address that was printed at the start.")
         origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site", "none")
-        if origin is not None and urlsplit(origin).netloc.lower() != request.headers["Host"].lower():
+        if origin is not None and origin.partition("://")[2].lower() != request.headers["Host"].lower():
             raise web.HTTPForbidden(text="Another site's page may not use this server.")
         # A link from anywhere may open the page itself.
         opened = request.method == "GET" and request.path == "/" and request.headers.get("Sec-Fetch-Mode") == "navigate"
@@ -111,7 +112,7 @@ class Gate:
         """Let in who has the token; a page gets a cookie for it, and its address is freed of it. Raises 401."""
         if self.token is None:
             return None
-        cookie = f"sora_{request.url.port or 0}"
+        cookie = "sora_" + "".join(filter(str.isalnum, request.host))  # browsers do not tell ports apart
         scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
         given = request.query.get("token", "")
         shown = [given, bearer if scheme.lower() == "bearer" else "", request.cookies.get(cookie, "")]
@@ -122,7 +123,8 @@ class Gate:
             )
         if not given or request.path != "/" or request.method != "GET":
             return None
-        answer = web.Response(status=303, headers={"Location": str(request.rel_url.without_query_params("token"))})
+        rest = request.rel_url.with_query([pair for pair in request.query.items() if pair[0] != "token"])
+        answer = web.Response(status=303, headers={"Location": str(rest)})
         answer.set_cookie(cookie, self.token, httponly=True, samesite="Lax", path="/")
         return answer
 

@@ -74,7 +74,8 @@ def test_a_signal_ends_it_within_two_seconds_in_a_run_too(base, number):
 def test_a_signal_while_nodes_are_loaded_ends_it(base):
     with start(base) as server:
         seconds, code, said = server.stop()
-        assert seconds < 2 and code == 0 and "Traceback" not in said
+        # torch is imported from C, where Python hears no signal: a second, on a busy machine several.
+        assert seconds < 6 and code == 0 and "Traceback" not in said
 
 
 def test_a_second_server_says_what_is_wrong(base):

@@ -19,6 +19,11 @@ QUERIES = ["filename", "type", "subfolder", "preview", "channel", "dir", "recurs
 CALM: dict = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
 QUERIES += ["status", "limit", "offset", "max_items", "clientId", "sort_by", "sort_order", "workflow_id", "id"]
 
+HEADERS = ["Origin", "Range", "If-None-Match", "If-Range", "If-Modified-Since", "Accept-Encoding", "Cookie"]
+HEADERS += ["Authorization", "Sec-Fetch-Site", "Sec-Fetch-Mode", "Upgrade", "Connection", "Sec-WebSocket-Key", "Host"]
+ODD = ["null", "http://[", "bytes=9-1", "bytes=-", "bytes=0-1,3-4", "*", "gzip;q=x", "a=b;;=", "Bearer", "Bearer \xff"]
+ODD += ["navigate", "Thu, 99 Foo 2026", "cross-site", "websocket", "Upgrade", "127.0.0.1", "[::1", "", '"x", W/']
+
 words = st.sampled_from(
     ["..", ".", "%2e%2e", "%00", "a.png", "secret.txt", "input", "output", "temp", "default", "C:", "CON", "link",
      "x" * 300, "Sora", "core", "workflows", "%F0%9F%90%88", "%ff", "%", "0", "-1", "1e999", "text_to_video.json",
@@ -90,10 +95,13 @@ def test_no_request_is_a_fault_and_none_reads_what_it_may_not(tmp_path):
             query=st.dictionaries(st.sampled_from(QUERIES), names | values.map(str), max_size=3),
             body=bodies.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=60),
             kind=st.sampled_from(["application/json", "multipart/form-data; boundary=x", "multipart/form-data", "x"]),
+            headers=st.just({}) | st.dictionaries(st.sampled_from(HEADERS), st.sampled_from(ODD), max_size=2),
         )
-        def fuzz(method, pattern, parts, query, body, kind):
+        def fuzz(method, pattern, parts, query, body, kind, headers):
             path = path_of(pattern, parts, query)
-            answer = client.ask(method, path, body if method in ("POST", "DELETE") else None, Content_Type=kind)
+            answer = client.ask(
+                method, path, body if method in ("POST", "DELETE") else None, **{"Content-Type": kind, **headers}
+            )
             assert answer.status < 500, (method, path, body, answer.body)
             assert SECRET.encode() not in answer.body and b"root:x:0" not in answer.body
 

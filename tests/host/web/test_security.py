@@ -61,7 +61,9 @@ def test_a_name_that_is_not_ours_is_refused(client, host, status):
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "HEAD"])
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1", "file://", "http://localhost"])
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "http://127.0.0.1:1", "file://", "http://localhost", "http://[", ""]
+)
 def test_another_sites_page_is_refused(client, method, origin):
     assert client.ask(method, "/settings", b"{}", Origin=origin).status == 403
 
@@ -108,7 +110,7 @@ def remote(tmp_path_factory):
 def test_without_the_token_nothing_is_served(remote, path):
     client = Client(remote.port)
     assert client.get(path).status == 401
-    assert client.get(path, Authorization="Bearer wrong", Cookie=f"sora_{remote.port}=wrong").status == 401
+    assert client.get(path, Authorization="Bearer wrong", Cookie=f"sora_127001{remote.port}=wrong").status == 401
 
 
 def test_the_token_of_the_address_becomes_a_cookie(remote):
