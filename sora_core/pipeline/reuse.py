@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..diffusion.prompts import SHOTS
 from ..loading.fingerprint import fingerprint
-from ..tasks.long.spans import Reuse, Span, keep, named
+from ..tasks.long.spans import Reuse, Span, keep, lost
 from ..tasks.shots import KEEP, SHOT
 from .conditioning import VAE
 from .engine import Conditioning, Engine, Latent
@@ -59,8 +59,8 @@ def sample_shots(
     kind = fingerprint([engine.fingerprint(model), size, rest, options], whole=True)
     family = fingerprint([kind, settings], whole=True)
     reuse = _find_locked(kind, family, spans, locked) if locked else _find(family, spans)
-    if lost := [number for number in locked if reuse is None or not _has(reuse, spans[number])]:
-        note(f"To be kept, but in no earlier render that is still known: {named([n + 1 for n in lost])}. Made anew.")
+    if gone := lost(reuse, spans, locked):
+        note(gone)
     if reuse is None:
         made = sample(latent)
     else:
@@ -144,17 +144,13 @@ def _find_locked(kind: str, family: str, spans: tuple[Span, ...], locked: Sequen
     best, count, settings = None, 0, ""
     for (other, made_by, earlier), (latents, _) in reversed(results.items()):
         found = keep(latents, earlier, spans, JOIN, locked) if other == kind else None
-        has = 0 if found is None else sum(_has(found, spans[number]) for number in locked)
+        has = 0 if found is None else sum(found.has(spans[number]) for number in locked)
         if has > count:
             best, count, settings = found, has, made_by
     if settings != family:
         return best
     own = results.get((kind, family, spans))
     return keep(own[0], spans, spans, JOIN) if own is not None else _find(family, spans) or best
-
-
-def _has(reuse: Reuse, span: Span) -> bool:
-    return bool(reuse.kept[span.begin : span.end].any())
 
 
 def _keeping(sample: Callable[[Latent], Latent], latent: Latent, reuse: Reuse) -> Latent:

@@ -60,7 +60,7 @@ class Job:
             for node_id, shown in self.outputs.items()
             for kind, items in (shown.items() if isinstance(shown, dict) else ())
             for item in (items if isinstance(items, list) else ())
-            if isinstance(item, dict)
+            if isinstance(item, dict) and item.get("filename")
         ]
 
 

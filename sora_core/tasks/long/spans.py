@@ -66,6 +66,10 @@ class Reuse:
             begin = end
         return found
 
+    def has(self, span: Span) -> bool:
+        """Say whether some of a shot is kept."""
+        return bool(self.kept[span.begin : span.end].any())
+
     def note(self) -> str:
         """Say in a sentence which shots are kept and what is made."""
         shots = [span for span in self.spans if span.key != SOURCE]
@@ -97,6 +101,13 @@ def named(numbers: Sequence[int]) -> str:
             runs.append([number])
     texts = [str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs]
     return f"shot{'s' * (len(numbers) != 1)} {', '.join(texts)}"
+
+
+def lost(reuse: Reuse | None, spans: Sequence[Span], locked: Sequence[int]) -> str:
+    """Say which of the locked spans no earlier render has; "" where all are kept."""
+    shots = [span for span in spans if span.key != SOURCE]
+    gone = [shots.index(spans[i]) + 1 for i in locked if reuse is None or not reuse.has(spans[i])]
+    return f"To be kept, but in no earlier render that is still known: {named(gone)}. Made anew." if gone else ""
 
 
 def keep(
