@@ -165,7 +165,8 @@ class Tab:
     def nodes(self) -> list[dict[str, Any]]:
         """What is on the canvas."""
         return self.page.evaluate(
-            """() => [...app.graph._nodes].sort((a, b) => a.id - b.id).map(node => ({id: String(node.id), type: node.type,
+            """() => [...app.graph._nodes].sort((a, b) => a.id - b.id).map(node => ({
+            id: String(node.id), type: node.type,
             red: !!node.has_errors || String(app.lastExecutionError?.node_id) === String(node.id),
             known: node.type in LiteGraph.registered_node_types || /Note$/.test(node.type),
             widgets: Object.fromEntries((node.widgets ?? []).filter(w => w.serialize !== false)
@@ -196,7 +197,8 @@ class Tab:
         """Where a node's title, or a widget of it, is on the screen."""
         x, y = self.page.evaluate(
             """([kind, name]) => {
-                const node = app.graph._nodes.filter(node => node.type === kind).sort((a, b) => a.id - b.id)[0], box = app.canvas.canvas;
+                const node = app.graph._nodes.filter(node => node.type === kind).sort((a, b) => a.id - b.id)[0];
+                const box = app.canvas.canvas;
                 const widget = node.widgets?.find(widget => widget.name === name), at = box.getBoundingClientRect();
                 const down = widget ? (widget.last_y ?? widget.y) + 10 : -12;
                 const [x, y] = app.canvas.ds.convertOffsetToCanvas(
@@ -261,7 +263,8 @@ class Tab:
         """Photograph the part of the canvas where a node is."""
         left, top, width, height = self.page.evaluate(
             """kind => {
-                const node = app.graph._nodes.filter(node => node.type === kind).sort((a, b) => a.id - b.id)[0], ds = app.canvas.ds;
+                const node = app.graph._nodes.filter(node => node.type === kind).sort((a, b) => a.id - b.id)[0];
+                const ds = app.canvas.ds;
                 const at = app.canvas.canvas.getBoundingClientRect(), [x, y] = ds.convertOffsetToCanvas(node.pos);
                 return [x + at.left, y + at.top, node.size[0] * ds.scale, node.size[1] * ds.scale];
             }""",
