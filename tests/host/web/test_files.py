@@ -122,6 +122,15 @@ def test_workflows_are_saved_renamed_and_removed(client):
     assert client.ask("DELETE", "/userdata/workflows%2F%E7%8C%AB%20two.json").status == 404
 
 
+def test_bookmarks_are_kept_and_no_other_hidden_file(client):
+    assert client.get("/userdata/workflows%2F.index.json").json == {"favorites": []}
+    assert client.post("/userdata/workflows%2F.index.json", {"favorites": ["workflows/a.json"]}).status == 200
+    assert client.get("/userdata/workflows%2F.index.json").json == {"favorites": ["workflows/a.json"]}
+    assert client.get("/userdata?dir=workflows").json == []
+    for name in (".index.json", "workflows%2F.other.json", "a%2Fworkflows%2F.index.json", ".git%2Fconfig"):
+        assert client.post(f"/userdata/{name}", b"{}").status == 400, name
+
+
 def test_settings_are_kept_and_the_tutorial_is_never_done(client):
     assert client.post("/settings/Comfy.Locale", "zh").status == 200
     client.post("/settings", {"Comfy.TutorialCompleted": True, "a.b": [1, None]})

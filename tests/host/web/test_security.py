@@ -275,10 +275,11 @@ def test_a_locked_policy_holds_here_too(tmp_path, monkeypatch):
             n3=("PreviewAny", {"source": ["2", 0]}),
         )
         refused = client.post("/prompt", {"prompt": prompt})
-        assert (
-            refused.status == 400
-            and "policy" in refused.json["error"]["message"].lower() + refused.body.decode().lower()
-        )
+        assert refused.status == 400
+        ((node_id, about),) = refused.json["node_errors"].items()
+        (wrong,) = about["errors"]
+        assert (node_id, wrong["extra_info"]["input_name"]) == ("2", "text") and about["dependent_outputs"] == ["3"]
+        assert "against the policy 'locked'" in wrong["details"]
         prompt["2"]["inputs"]["text"] = "a cat on a beach"
         assert client.post("/prompt", {"prompt": prompt}).status == 200
 
