@@ -26,9 +26,9 @@ class SoraExtension(ComfyExtension):
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """List the nodes, in the order of a graph."""
-        from . import condition, edit, latents, load, long, output, safety, sample, text, vae
+        from . import condition, edit, latents, load, long, look, output, safety, sample, text, vae
 
-        modules = (load, text, latents, sample, vae, edit, condition, long, safety, output)
+        modules = (load, text, latents, sample, vae, edit, condition, long, look, safety, output)
         return [node for module in modules for node in module.NODES]
 
 

@@ -15,6 +15,7 @@ from sora_core.host.current import desk, engine
 __all__ = [
     "ComfyExtension",
     "Patches",
+    "badge",
     "desk",
     "either",
     "either_output",
@@ -22,6 +23,7 @@ __all__ = [
     "essential",
     "io",
     "note",
+    "retold",
     "said",
     "saved_video",
     "ui",
@@ -37,14 +39,25 @@ def essential(category: str) -> dict[str, Any]:
     return {"essentials_category": category} if known else {}
 
 
-def note(cls: type[io.ComfyNode], text: str, images: Any = None) -> dict[str, Any]:
-    """Show a text under a node, and pictures `[B,H,W,3]` if there are any."""
+def retold() -> dict[str, Any]:
+    """Make the argument of a schema whose node has its facts told again where it need not run, as output nodes have."""
+    known = "has_intermediate_output" in inspect.signature(io.Schema).parameters
+    return {"has_intermediate_output": True} if known else {}
+
+
+def note(cls: type[io.ComfyNode], text: str, images: Any = None, **facts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Show a text under a node, and pictures `[B,H,W,3]` if there are any. facts: for the extension in `web/js`."""
     # Two ways: at once, while the graph goes on, and with the result, which the host's history keeps.
     desk().show_text(cls.hidden.unique_id, text)
     shown: dict[str, Any] = {"text": (text,)}
     if images is not None:
         shown |= ui.PreviewImage(images, cls=cls).as_dict()
-    return shown
+    return shown | facts
+
+
+def badge(state: str, why: str) -> list[dict[str, str]]:
+    """Make what `note` takes as `sora_badges`. state: "checked" or "signed"; what was blocked tells its error."""
+    return [{"state": state, "why": why}]
 
 
 def said(check: Any, *values: Any) -> bool | str:
@@ -59,8 +72,14 @@ def said(check: Any, *values: Any) -> bool | str:
     return True
 
 
-def saved_video(cls: type[io.ComfyNode], path: Any, subfolder: str, saving: Any, notes: list[str]) -> io.NodeOutput:
-    """Return a written video: the file on the VIDEO socket and a preview of it. The notes become the node's text."""
+def saved_video(
+    cls: type[io.ComfyNode], path: Any, subfolder: str, saving: Any, notes: list[str], **facts: list[dict[str, Any]]
+) -> io.NodeOutput:
+    """Return a written video: the file on the VIDEO socket and a preview of it. The notes become the node's text.
+
+    facts: for the extension in `web/js`, besides the badges of the file.
+    """
+    from sora_core.host.saving import badges_of
     from sora_core.media.origin import own_video
 
     # The stand-in's videos need torch, so this is imported when one is made.
@@ -70,9 +89,10 @@ def saved_video(cls: type[io.ComfyNode], path: Any, subfolder: str, saving: Any,
         from sora_core.host.api import InputImpl
     if notes:
         desk().show_text(cls.hidden.unique_id, "\n".join(notes))
-    shown = ui.PreviewVideo([ui.SavedResult(path.name, subfolder, io.FolderType.output)])
+    shown = ui.PreviewVideo([ui.SavedResult(path.name, subfolder, io.FolderType.output)]).as_dict()
     # What has its mark needs no second one, which would add to the first and be seen.
-    return io.NodeOutput(own_video(InputImpl.VideoFromFile(str(path)), saving.settled), ui=shown)
+    video = own_video(InputImpl.VideoFromFile(str(path)), saving.settled)
+    return io.NodeOutput(video, ui=shown | facts | {"sora_badges": badges_of(saving)})
 
 
 def either(name: str, tooltip: str) -> io.Input:

@@ -10,8 +10,11 @@ from sora_core.media.sizes import MAX_SIDE
 from .api import desk, engine, io
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sora_core.diffusion.samplers.spec import SamplerOption
     from sora_core.media.clips import Clip
+    from sora_core.tasks.storyboard import Shot
 
 
 # -- sizes and times -----------------------------------------------------------------------------------------
@@ -93,6 +96,15 @@ def wanted_size(width: int, height: int) -> tuple[int, int] | None:
 
     expect(bool(width) == bool(height), f"width is {width}, height is {height}: set both, or both to 0.")
     return (width, height) if width else None
+
+
+def shown_shots(shots: Sequence[Shot], start: float = 0.0) -> list[dict[str, Any]]:
+    """List shots for the timeline of `web/js`, each with the second it begins at. start: of the first one."""
+    made = []
+    for shot in shots:
+        made.append({"prompt": shot.prompt, "seconds": shot.seconds, "start": start})
+        start += shot.seconds
+    return made
 
 
 # -- videos --------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .api import Patches, engine, essential, io, note, said
+from .api import Patches, engine, essential, io, note, retold, said, ui
 from .inputs import fps_input, side_inputs
 
 
@@ -88,6 +88,7 @@ class SoraPatchify(io.ComfyNode):
             description="Cuts latents into spacetime patches, the tokens that the transformer works on. Shows the "
             "grid, the number of tokens and what they cost. Clips of different shapes can stand side by side.",
             search_aliases=["patches", "tokens", "spacetime patches", "pack", "NaViT", "grid"],
+            **retold(),
             inputs=[
                 io.Latent.Input(
                     "latent", tooltip="Of one video or a batch. Its noise mask says which patches are kept."
@@ -108,8 +109,17 @@ class SoraPatchify(io.ComfyNode):
 
     @classmethod
     def execute(cls, latent: Any, patches: Any = None, model: Any = None, frames: Any = None) -> io.NodeOutput:
+        import torch
+
         from sora_core.errors import expect
-        from sora_core.latents.patches import describe, draw_grid, patchify_latents, unpatchify_latents
+        from sora_core.latents.patches import (
+            describe,
+            draw_grid,
+            fit_to_grid,
+            grid_facts,
+            patchify_latents,
+            unpatchify_latents,
+        )
 
         space = engine().latent_space(model=model)
         expect(not space.pattern, f"model: {space.name} samples sound along, which has no patches. Sample the latent.")
@@ -119,8 +129,15 @@ class SoraPatchify(io.ComfyNode):
         ratios = space.temporal_ratio, space.spatial_ratio
         text = describe(made, *ratios, engine().flops(model) if model is not None else None)
         grid = draw_grid(made, frames, *ratios)
+        facts = grid_facts(made, space.temporal_ratio)
+        if frames is not None:
+            # Without the grid, which the extension draws over them and takes away again.
+            each = torch.arange(0, grid.shape[0], facts["frames"])
+            bare = ui.PreviewImage(fit_to_grid(made, frames, each, space.spatial_ratio), cls=cls).as_dict()
+            facts["images"] = list(bare["images"])
         # One picture for each latent is shown: the frames within one have the same grid.
-        return io.NodeOutput(made, len(made), grid, ui=note(cls, text, grid[:: space.temporal_ratio]))
+        shown = note(cls, text, grid[:: space.temporal_ratio], sora_patches=[facts])
+        return io.NodeOutput(made, len(made), grid, ui=shown)
 
 
 class SoraUnpatchify(io.ComfyNode):

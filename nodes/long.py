@@ -14,6 +14,7 @@ from .inputs import (
     sampler_input,
     scheduler_input,
     seed_input,
+    shown_shots,
     side_inputs,
     steps_input,
     taken,
@@ -162,10 +163,11 @@ class SoraLongVideo(io.ComfyNode):
         name, options = chosen(sampler)
         video = from_files(cls, "video", video)
         given = None if video is None else taken(video, vae, fps, (width, height) if width else None, latent)
+        parsed = parse_storyboard(shots, most=MAX_LONG_SHOTS)
         plan = plan_long(
             engine(),
             Loaded(model, clip, vae),
-            parse_storyboard(shots, most=MAX_LONG_SHOTS),
+            parsed,
             Sampling(seed, steps, cfg, name, scheduler, options=options),
             fps=fps,
             width=width,
@@ -177,10 +179,11 @@ class SoraLongVideo(io.ComfyNode):
             vision=clip_vision,
             picture=picture,
         )
-        return _rendered(cls, plan, filename_prefix)
+        start = 0.0 if given is None else len(given.frames) / given.fps
+        return _rendered(cls, plan, filename_prefix, shown_shots(parsed, start))
 
 
-def _rendered(cls: type[io.ComfyNode], plan: LongPlan, prefix: str) -> io.NodeOutput:
+def _rendered(cls: type[io.ComfyNode], plan: LongPlan, prefix: str, shots: list[dict[str, Any]]) -> io.NodeOutput:
     """Render a plan into the next free file of a prefix, and return it."""
     from sora_core.files import released
     from sora_core.host.saving import saving_of
@@ -196,7 +199,7 @@ def _rendered(cls: type[io.ComfyNode], plan: LongPlan, prefix: str) -> io.NodeOu
             progress=lambda done: desk().show_text(cls.hidden.unique_id, str(done)),
             metadata=desk().metadata(cls.hidden),
         )
-    return saved_video(cls, path, subfolder, saving, [*plan.notes, *saving.notes])
+    return saved_video(cls, path, subfolder, saving, [*plan.notes, *saving.notes], sora_shots=shots)
 
 
 NODES = [SoraLongVideo]

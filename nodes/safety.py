@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from .api import io, note
+from .api import badge, io, note, retold
 from .inputs import watched
 
 AS_POLICY = "policy"
@@ -21,6 +21,7 @@ class SoraPromptSafety(io.ComfyNode):
             description="Checks what is asked for before any work is done: violence, sexual content, hate, likeness of "
             "real people, others' characters and brands. Texts that pass come out as they went in.",
             search_aliases=["safety", "moderation", "nsfw", "guard", "filter", "policy", "prompt check"],
+            **retold(),
             inputs=[
                 io.String.Input("prompt", multiline=True, default="", tooltip="What the video should show."),
                 io.String.Input(
@@ -58,9 +59,10 @@ class SoraPromptSafety(io.ComfyNode):
         reports = check_request(prompt, negative, shots, chosen)
         messages = require_allowed(reports, chosen.prompt.action)
         if chosen.prompt.action == "off":
-            messages = [f"The policy {chosen.name!r} does not check prompts."]
-        passed = f"Checked by the policy {chosen.name!r}: nothing against it."
-        return io.NodeOutput(prompt, negative, shots, ui=note(cls, "\n".join(messages) or passed))
+            unchecked = note(cls, f"The policy {chosen.name!r} does not check prompts.")
+            return io.NodeOutput(prompt, negative, shots, ui=unchecked)
+        text = "\n".join(messages) or f"Checked by the policy {chosen.name!r}: nothing against it."
+        return io.NodeOutput(prompt, negative, shots, ui=note(cls, text, sora_badges=badge("checked", text)))
 
 
 class SoraFrameSafety(io.ComfyNode):
@@ -73,6 +75,7 @@ class SoraFrameSafety(io.ComfyNode):
             description="Looks at every frame before it goes on. What the policy forbids stops the work, or is blurred "
             "or blacked out; the node says which frames, and why. If a check cannot run, nothing passes.",
             search_aliases=["nsfw", "safety checker", "content filter", "likeness", "face", "moderation", "censor"],
+            **retold(),
             inputs=[
                 io.Image.Input("images", tooltip="The frames, before they are saved or shown."),
                 io.Combo.Input(
@@ -134,7 +137,7 @@ class SoraFrameSafety(io.ComfyNode):
         )
         report = checker_for(chosen).review(images)
         # Before the error: what was blocked stays readable on the node.
-        shown = note(cls, report.message())
+        shown = note(cls, report.message(), sora_badges=badge("checked", report.message()))
         if not report.allowed:
             raise FramesBlocked(report.message(), report.findings)
         return io.NodeOutput(report.frames, json.dumps(report.as_dict()), ui=shown)

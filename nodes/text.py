@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from .api import engine, essential, io, note, said
-from .inputs import fps_input, seed_input, side_inputs, watched
+from .api import engine, essential, io, note, retold, said
+from .inputs import fps_input, seed_input, shown_shots, side_inputs, watched
 
 DOUBTFUL = 0.6  # confidence below which a fact is named as in doubt
 EXAMPLE = "2s: a cat moving right on a beach\n2s: a cat moving left in a forest"
@@ -125,6 +125,7 @@ class SoraStoryboard(io.ComfyNode):
             "between them, and a subject that is named again is the same one.",
             search_aliases=["shots", "multi prompt", "scenes", "prompt travel", "storyboard", "cut"],
             **essential("Video Generation"),
+            **retold(),
             inputs=[
                 io.Clip.Input("clip", tooltip="The text encoder of the model."),
                 io.String.Input(
@@ -156,8 +157,10 @@ class SoraStoryboard(io.ComfyNode):
         from sora_core.pipeline.editing import storyboard
         from sora_core.tasks import parse_storyboard
 
-        story = storyboard(engine(), clip, parse_storyboard(shots), fps=fps, width=width, height=height, model=model)
-        return io.NodeOutput(story.positive, story.latent, float(fps), ui=note(cls, "\n".join(story.notes)))
+        parsed = parse_storyboard(shots)
+        story = storyboard(engine(), clip, parsed, fps=fps, width=width, height=height, model=model)
+        shown = note(cls, "\n".join(story.notes), sora_shots=shown_shots(parsed))
+        return io.NodeOutput(story.positive, story.latent, float(fps), ui=shown)
 
 
 class SoraCaption(io.ComfyNode):

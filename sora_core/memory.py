@@ -20,6 +20,18 @@ def free_memory() -> int | None:
     return min((found for found in known if found is not None), default=None)
 
 
+def total_memory() -> int | None:
+    """Return the bytes of memory that the machine has; None where nothing tells."""
+    lines = _fields("/proc/meminfo")
+    if "MemTotal" in lines:
+        return 1024 * lines["MemTotal"]
+    try:
+        import psutil
+    except ImportError:
+        return None
+    return int(psutil.virtual_memory().total)
+
+
 def expect_memory(needed: int, what: str, advice: str, free: int | None = None) -> None:
     """Raise SoraError, with the figures, when `what` needs more bytes than are free.
 

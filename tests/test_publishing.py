@@ -90,6 +90,8 @@ VIDEO_FILES = {
     "SoraDetect",
 }
 NEEDED_BY = {
+    "aiohttp": set(),  # the embedded server, and its page
+    "comfyui_frontend_package": set(),
     "av": VIDEO_FILES,
     "c2pa": set(),
     "kornia": {"SoraImageToVideo/scaled"},

@@ -23,6 +23,8 @@ COMMANDS = {
     "generate": "make a video from a prompt",
     "expand": "tell a short prompt again in the words that the model knows best",
     "run": "run a workflow JSON without a browser",
+    "studio": "serve the node editor, for a browser",
+    "serve": "serve the API of the node editor, for scripts",
     "caption": "say what a video shows, or caption a folder of them for training",
     "eval": "measure how well a model does what its prompts say",
     "check": "say whether the policy allows a prompt, or each of a file",

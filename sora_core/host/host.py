@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -78,10 +78,21 @@ class Host:
             apply_overrides(loaded, self.registry, list(settings))
         return loaded
 
-    def plan(self, workflow: Workflow) -> Plan:
-        """Check a workflow. Raises WorkflowError."""
+    def plan(self, workflow: Workflow, targets: Collection[str] | None = None) -> Plan:
+        """Check a workflow, or what these output nodes need of it. Raises WorkflowError."""
         with self.active():
-            return make_plan(workflow, self.registry)
+            return make_plan(workflow, self.registry, targets)
+
+    def check(self, workflow: Workflow, targets: Collection[str] | None = None) -> Plan:
+        """Do what `plan` does, and judge memory and the texts by the policy. Raises SoraError."""
+        with self.active():
+            plan = self.plan(workflow, targets)
+            if any(PREFIX in planned.active for planned in plan.nodes.values()):
+                # The nodes of this package ask for themselves, those of others may not.
+                self.folders.check_prefix("sora")
+            check_memory(plan)
+            guard.check_plan(plan)
+            return plan
 
     def run(
         self,
@@ -96,11 +107,15 @@ class Host:
         """
         if not isinstance(workflow, Workflow):
             workflow = self.load(workflow, settings)
+        return self.run_plan(self.check(workflow), listener, stop)
+
+    def run_plan(
+        self,
+        plan: Plan,
+        listener: AnyListener | None = None,
+        stop: threading.Event | None = None,
+        owner: str | None = None,
+    ) -> RunResult:
+        """Run what `check` gave, see `Executor.run`."""
         with self.active():
-            plan = self.plan(workflow)
-            if any(PREFIX in planned.active for planned in plan.nodes.values()):
-                # The nodes of this package ask for themselves, those of others may not.
-                self.folders.check_prefix("sora")
-            check_memory(plan)
-            guard.check_plan(plan)
-            return self.executor.run(plan, listener, stop)
+            return self.executor.run(plan, listener, stop, owner)

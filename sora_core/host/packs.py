@@ -20,6 +20,8 @@ from ..files import is_folder
 from .api import ComfyExtension
 from .api.schema import ComfyNode
 
+OWN_NAME = "Sora"  # of the pack that belongs to this package
+
 
 @dataclass
 class Pack:
@@ -58,7 +60,8 @@ class Registry:
     def load_pack(self, folder: Path) -> Pack:
         """Load the pack in `folder`, all of it or nothing; the error of one that fails stands in the result."""
         folder = Path(folder).resolve()
-        pack = Pack(name=folder.name, folder=folder)
+        # The folder of our own is whatever a checkout is called.
+        pack = Pack(name=OWN_NAME if folder == own_pack() else folder.name, folder=folder)
         self.packs.append(pack)
         known = dict(self.nodes)
         try:

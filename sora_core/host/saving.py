@@ -8,6 +8,7 @@ from typing import Any
 from ..errors import SoraError
 from ..provenance.credentials.history import History, Model, read_graph
 from ..provenance.saving import Saving, plan
+from ..safety import gate
 from .current import desk
 
 
@@ -28,6 +29,16 @@ def tell_saved(hidden: Any, saving: Saving) -> None:
     """Say on that node what was done about signing and marks, where it shows no text of its own."""
     if saving.notes:
         desk().show_text(getattr(hidden, "unique_id", None), "\n".join(dict.fromkeys(saving.notes)))
+
+
+def badges_of(saving: Saving) -> list[dict[str, str]]:
+    """List what was done to a finished file, as a node's badges tell it: `state` "checked" or "signed", and `why`."""
+    made, policy = [], gate.enforced()
+    if policy is not None and policy.frames.action != "off":
+        made.append({"state": "checked", "why": f"Every frame was checked by the policy {policy.name!r}."})
+    if saving.sealed:
+        made.append({"state": "signed", "why": "\n".join(note for note in saving.notes if note.startswith("Signed"))})
+    return made
 
 
 def find_input(name: str) -> Path | None:

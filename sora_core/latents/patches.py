@@ -117,6 +117,31 @@ def describe(patches: Patches, temporal_ratio: int, spatial_ratio: int, flops: C
     return "\n".join(lines)
 
 
+def kept_patches(patches: Patches) -> Tensor:
+    """Tell which patches of the first clip are kept: bool `[t,h,w]`."""
+    t, h, w = patches.packed.grids[0]
+    return ~patches.generate[: t * h * w].view(t, h, w).cpu()
+
+
+def fit_to_grid(patches: Patches, frames: Tensor, index: Tensor, spatial_ratio: int) -> Tensor:
+    """Scale those of `frames` `[T,H,W,3]` that `index` numbers to the first clip; the last one repeats."""
+    (_, h, w), (_, ph, pw) = patches.packed.grids[0], patches.packed.patch
+    picture = frames[index.clamp_max(frames.shape[0] - 1), ..., :3].float().movedim(-1, 1)
+    size = (h * ph * spatial_ratio, w * pw * spatial_ratio)
+    picture = torch.nn.functional.interpolate(picture, size, mode="bilinear", antialias=True)
+    return picture.movedim(1, -1).clamp(0, 1).contiguous()
+
+
+def grid_facts(patches: Patches, temporal_ratio: int) -> dict[str, Any]:
+    """Tell the grid of the first clip as JSON: `grid` (t,h,w), how many `frames` each t has, which patches are `kept`.
+
+    kept: a text of 0 and 1, in the order of the tokens.
+    """
+    kept = "".join(map(str, kept_patches(patches).int().flatten().tolist()))
+    frames = patches.packed.patch[0] * temporal_ratio
+    return {"grid": list(patches.packed.grids[0]), "frames": frames, "kept": kept, "tokens": len(patches)}
+
+
 def draw_grid(patches: Patches, frames: Tensor | None, temporal_ratio: int, spatial_ratio: int) -> Tensor:
     """Draw the grid of the first clip over its frames, `[T,H,W,3]` float 0..1; kept patches are tinted blue.
 
@@ -127,11 +152,8 @@ def draw_grid(patches: Patches, frames: Tensor | None, temporal_ratio: int, spat
     if frames is None:
         picture = torch.full((length, h * cell_h, w * cell_w, 3), 0.35)
     else:
-        index = torch.arange(length).clamp_max(frames.shape[0] - 1)
-        picture = frames[index, ..., :3].float().movedim(-1, 1)
-        picture = torch.nn.functional.interpolate(picture, (h * cell_h, w * cell_w), mode="bilinear", antialias=True)
-        picture = picture.movedim(1, -1).clamp(0, 1).contiguous()
-    kept = ~patches.generate[: t * h * w].view(t, h, w).cpu()
+        picture = fit_to_grid(patches, frames, torch.arange(length), spatial_ratio)
+    kept = kept_patches(patches)
     # Frame 0 is latent 0; after it, each latent covers `temporal_ratio` frames.
     latent_of = (torch.arange(length) + temporal_ratio - 1) // temporal_ratio
     cover = kept[latent_of // pt].repeat_interleave(cell_h, 1).repeat_interleave(cell_w, 2)[..., None]

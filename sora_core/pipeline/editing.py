@@ -22,6 +22,7 @@ from ..media.sound import join_audio
 from ..safety import gate
 from ..tasks.edits import HOLD
 from ..tasks.layout import TRAINED_LATENTS, VAECodec
+from ..tasks.shots import KEEP
 from ..tasks.storyboard import Shot, plan_shots
 from .conditioning import VAE
 from .engine import Conditioning, Engine, Latent, unknown_note
@@ -268,6 +269,8 @@ def storyboard(
         check_side(name, side, space.multiple)
     counts = plan_shots(shots, fps, space.temporal_ratio)
     latent = empty_latent(space, space.video_frames(sum(counts)), width, height)
+    if kept := tuple(number for number, shot in enumerate(shots) if shot.keep):
+        latent[KEEP] = kept
     encoded = encode_shots(engine, clip, shots)
     lines, done = [], 0
     for number, (shot, count) in enumerate(zip(shots, counts, strict=True), 1):

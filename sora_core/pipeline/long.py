@@ -153,7 +153,10 @@ def plan_long(
     settings = {"model": model, "contexts": encoded.contexts, "counts": story.counts, "negative": negative}
     settings |= _named(how) | given.named()
     roller = story.roller(sample, sigmas, shape, how.seed, rolling)
-    job = Job(roller, story.total, fps, settings, source, None if clip is None else clip.audio, story.spans())
+    spans, locked = story.spans(), story.locked()
+    # Named only where it is used, so that renders of before can go on.
+    settings |= {"locked": list(locked)} if locked else {}
+    job = Job(roller, story.total, fps, settings, source, None if clip is None else clip.audio, spans, locked)
     parts.count = job.segments
     made = f"{story.total} latents in segments, {seconds:g} s made."
     notes = [*(clip.notes if clip else ()), made, *unknown_note(encoded.unknown, others), *given.notes(kind)]

@@ -28,6 +28,7 @@ class Running:
     interrupted: Callable[[], bool]
     on_text: Callable[[str], None] = lambda text: None
     previews: bool = True  # whether it looks at them: to make one is work
+    on_picture: Callable[[Any], None] = lambda picture: None
 
     def check(self) -> None:
         """Raise `Interrupted` if the user asked to stop."""
@@ -86,6 +87,13 @@ def say(text: str) -> None:
     node = _running.get()
     if node is not None:
         node.on_text(text)
+
+
+def hand_over(picture: Any) -> None:
+    """Give a finished picture to whoever runs the node, in place of a file."""
+    node = _running.get()
+    if node is not None:
+        node.on_picture(picture)
 
 
 def report(value: int, total: int, preview: Any = None) -> None:

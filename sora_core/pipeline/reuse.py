@@ -1,15 +1,16 @@
 """A storyboard of one window that is sampled again with some shots changed: the others are kept from the earlier one.
 
 What was sampled stays in memory, a few results of this process, and not on disk: no policy has seen its frames yet. It
-is found by what made it: model, sampler, noise levels, seed, size and each shot's prompt, see `tasks.long.spans`. All
-hosts of a process share the results: whose they are does not change what is made, and each judges the frames itself.
+is found by what made it: model, sampler, noise levels, seed, size and each shot's prompt, see `tasks.long.spans`. A
+shot that is marked as kept comes from the newest result that has it, whatever sampler and seed made that. All hosts of
+a process share the results: whose they are does not change what is made, and each judges the frames itself.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -17,8 +18,8 @@ from torch import Tensor
 
 from ..diffusion.prompts import SHOTS
 from ..loading.fingerprint import fingerprint
-from ..tasks.long.spans import Reuse, Span, keep
-from ..tasks.shots import SHOT
+from ..tasks.long.spans import Reuse, Span, keep, lost
+from ..tasks.shots import KEEP, SHOT
 from .conditioning import VAE
 from .engine import Conditioning, Engine, Latent
 
@@ -27,7 +28,8 @@ LIMIT = 128 * 2**20  # bytes of all results
 # be from noise, and what came before a cut need not change. The first one after a new cut is made, see `spans`.
 JOIN = 0
 
-_results: OrderedDict[tuple[str, tuple[Span, ...]], tuple[Tensor, bool]] = OrderedDict()  # the newest last
+Key = tuple[str, str, tuple[Span, ...]]  # what model and size made a result, all settings, its shots
+_results: OrderedDict[Key, tuple[Tensor, bool]] = OrderedDict()  # the newest last
 _lock = threading.Lock()  # of `_results`: hosts run in threads of their own
 
 
@@ -47,13 +49,18 @@ def sample_shots(
     """
     shots, options = _shots_of(positive)
     spans = _spans_of(latent, shots)
+    locked = latent.get(KEEP, ())
+    latent = {key: value for key, value in latent.items() if key != KEEP}
     if spans is None or engine.latent_space(model=model).masks == "none":
         return sample(latent)
     # A VAE decides how a model is told of what is kept, and nothing of what is made from nothing.
     rest = {key: value for key, value in latent.items() if key not in ("samples", VAE)}
     size = [*latent["samples"].shape[3:]]
-    family = fingerprint([engine.fingerprint(model), size, rest, options, settings], whole=True)
-    reuse = _find(family, spans)
+    kind = fingerprint([engine.fingerprint(model), size, rest, options], whole=True)
+    family = fingerprint([kind, settings], whole=True)
+    reuse = _find_locked(kind, family, spans, locked) if locked else _find(family, spans)
+    if gone := lost(reuse, spans, locked):
+        note(gone)
     if reuse is None:
         made = sample(latent)
     else:
@@ -62,7 +69,7 @@ def sample_shots(
     samples = made["samples"]
     # Not what a model has put sound beside.
     if isinstance(samples, Tensor) and samples.shape[2] == spans[-1].end:
-        _remember(family, spans, samples, reuse is not None)
+        _remember((kind, family, spans), samples, reuse is not None)
     return made
 
 
@@ -118,16 +125,32 @@ def _find(family: str, spans: tuple[Span, ...]) -> Reuse | None:
     """Find the result that most can be kept of, the newest of several; None where there is none."""
     with _lock:
         results = dict(_results)
-    own = results.get((family, spans))
-    if own is not None:
+    own = [result for (_, other, earlier), result in results.items() if (other, earlier) == (family, spans)]
+    if own:
         # Made as it was: from nothing, or else from the same latents.
-        return keep(own[0], spans, spans, JOIN) if own[1] else None
+        return keep(own[0][0], spans, spans, JOIN) if own[0][1] else None
     best = None
-    for (other, earlier), (latents, _) in reversed(results.items()):
+    for (_, other, earlier), (latents, _) in reversed(results.items()):
         found = keep(latents, earlier, spans, JOIN) if other == family else None
         if found is not None and (best is None or int(found.kept.sum()) > int(best.kept.sum())):
             best = found
     return best
+
+
+def _find_locked(kind: str, family: str, spans: tuple[Span, ...], locked: Sequence[int]) -> Reuse | None:
+    """Find the newest result that has the locked shots, or most of them. One of the same settings leaves more."""
+    with _lock:
+        results = dict(_results)
+    best, count, settings = None, 0, ""
+    for (other, made_by, earlier), (latents, _) in reversed(results.items()):
+        found = keep(latents, earlier, spans, JOIN, locked) if other == kind else None
+        has = 0 if found is None else sum(found.has(spans[number]) for number in locked)
+        if has > count:
+            best, count, settings = found, has, made_by
+    if settings != family:
+        return best
+    own = results.get((kind, family, spans))
+    return keep(own[0], spans, spans, JOIN) if own is not None else _find(family, spans) or best
 
 
 def _keeping(sample: Callable[[Latent], Latent], latent: Latent, reuse: Reuse) -> Latent:
@@ -143,14 +166,14 @@ def _keeping(sample: Callable[[Latent], Latent], latent: Latent, reuse: Reuse) -
     return {**made, "samples": torch.where(kept.to(samples.device), clean.to(samples), samples)}
 
 
-def _remember(family: str, spans: tuple[Span, ...], samples: Tensor, patched: bool) -> None:
+def _remember(key: Key, samples: Tensor, patched: bool) -> None:
     """Keep a result, and as many of those before as there is room for. patched: it is from an earlier one."""
     copy = samples.detach().cpu().clone()
     with _lock:
-        _results[family, spans] = copy, patched
-        _results.move_to_end((family, spans))
+        _results[key] = copy, patched
+        _results.move_to_end(key)
         left = LIMIT
-        for key in reversed(list(_results)):
-            left -= _results[key][0].nbytes
+        for other in reversed(list(_results)):
+            left -= _results[other][0].nbytes
             if left < 0:
-                del _results[key]
+                del _results[other]

@@ -46,6 +46,7 @@ class Saving:
     own: Digests = NONE  # of the frames that are a user's, see `keep`
     signed_note: str = ""  # what is said where the file was signed, "" for nothing
     marked_note: str = ""  # the same of the mark
+    sealed: bool = field(default=False, init=False)  # whether the file did get credentials
     settled: bool = field(default=False, init=False)  # whether the file that was sealed needs no further mark
     _marked: list[bool] = field(default_factory=list, init=False)  # of each frame of the file: whether it got the mark
     _size: tuple[int, int] = field(default=(0, 0), init=False)  # of the marked frames: height and width
@@ -166,6 +167,7 @@ class Saving:
                 labels=self.labels.assertion(),
                 time_stamp=time_stamp,
             )
+        self.sealed = True
 
     def _unsigned(self, error: SoraError) -> None:
         if self.required:

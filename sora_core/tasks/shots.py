@@ -23,6 +23,8 @@ Form = Literal["attention", "masks", "none"]
 Conditioning = list[Any]  # [[context [B,L,D], options], ...]
 # Option of a condition: which shot it is for, as (its first latent, how many it has, how many there are in all).
 SHOT = "sora_shot"
+# Entry of a storyboard's LATENT: the numbers, from 0, of shots that are to stay as an earlier render has them.
+KEEP = "sora_keep"
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from ..media.sizes import check_rate
 
 MAX_SHOTS = 8  # of one clip, made together
 MAX_LONG_SHOTS = 200  # of a long video
-_SECONDS = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)\s*(?:s|sec|seconds|秒)?\s*[:：|]")  # at the start of a line
+# At the start of a line.
+_SECONDS = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)\s*(?:s|sec|seconds|秒)?\s*(keep|保留)?\s*[:：|]")
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,13 @@ class Shot:
 
     prompt: str
     seconds: float
+    keep: bool = False  # whether it is to stay as an earlier render has it, whatever else changes
 
 
 def parse_storyboard(text: str, seconds: float = 2.0, most: int = MAX_SHOTS) -> list[Shot]:
     """Read shots from lines of `SECONDS: prompt`; a line without seconds gets `seconds`.
+
+    `SECONDS keep: prompt` is a shot that stays as an earlier render has it.
 
     Raises SoraError that names the line, and for more than `most` shots or none.
     """
@@ -39,17 +43,17 @@ def parse_storyboard(text: str, seconds: float = 2.0, most: int = MAX_SHOTS) -> 
             continue
         match = _SECONDS.match(line)
         prompt, duration = (line[match.end() :].strip(), float(match[1])) if match else (line.strip(), seconds)
-        shots.append(_checked(f"Line {number} of the storyboard", prompt, duration))
+        shots.append(_checked(f"Line {number} of the storyboard", prompt, duration, bool(match and match[2])))
     expect(bool(shots), "The storyboard is empty: write one shot per line, for example `2s: a cat on a beach`.")
     expect(len(shots) <= most, f"The storyboard has {len(shots)} shots, at most {most} are made. Join some.")
     return shots
 
 
-def _checked(name: str, prompt: str, seconds: float) -> Shot:
+def _checked(name: str, prompt: str, seconds: float, keep: bool) -> Shot:
     """Make a shot. Raises SoraError, with its `name`, for an empty prompt and for a duration out of range."""
     expect(bool(prompt), f"{name} has no prompt: write what the shot shows.")
     expect(math.isfinite(seconds) and 0 < seconds <= 600, f"{name} lasts {seconds:g} s: use more than 0, at most 600.")
-    return Shot(prompt, seconds)
+    return Shot(prompt, seconds, keep)
 
 
 def shots_of(
@@ -62,7 +66,7 @@ def shots_of(
             f"The shots are {shots!r:.60}: use lines such as `2s: a cat on a beach`, or (prompt, seconds) pairs.",
         )
         listed = [_shot_of(f"Shot {number}", shot) for number, shot in enumerate(shots, 1)]
-        shots = "\n".join(f"{shot.seconds:.6f}: {shot.prompt}" for shot in listed)
+        shots = "\n".join(f"{shot.seconds:.6f}{' keep' * shot.keep}: {shot.prompt}" for shot in listed)
     return parse_storyboard(shots, seconds, most)
 
 
@@ -74,7 +78,7 @@ def _shot_of(name: str, shot: Any) -> Shot:
         fits and hasattr(pair[1], "__float__"),
         f"{name} is {shot!r:.60}: use a (prompt, seconds) pair, such as ('a cat on a beach', 2).",
     )
-    return _checked(name, " ".join(pair[0].split()), float(pair[1]))
+    return _checked(name, " ".join(pair[0].split()), float(pair[1]), isinstance(shot, Shot) and shot.keep)
 
 
 def plan_shots(shots: Sequence[Shot], fps: float, ratio: int = 4) -> list[int]:

@@ -13,8 +13,8 @@ from PIL import Image
 
 from sora_core.errors import SoraError
 from sora_core.host.desk.folders import Folders
+from sora_core.host.graph.problems import WorkflowError
 from sora_core.host.graph.scopes import MAX_DETAILS
-from sora_core.host.graph.validate import WorkflowError
 from sora_core.host.graph.workflow import MAX_NODES
 from sora_core.host.host import Host
 
@@ -105,9 +105,11 @@ def test_a_workflow_has_a_limit_too(host):
 @pytest.mark.parametrize("count", [20, 40, 3_000])
 def test_doubling_batches_are_refused_before_the_run(host, count):
     told = []
-    with pytest.raises(SoraError, match=r"(?s)Node \d+ \(ImageBatch\): \d+ frames of 64x64 need .*GiB"):
+    words = r"(?s)Node \d+ \(ImageBatch\): \d+ frames of 64x64 need .*GiB"
+    with pytest.raises(WorkflowError, match=words) as error:
         host.run(host.load(doubling(count)), listener=lambda event, data: told.append(event))
-    assert not told
+    (problem,) = error.value.problems
+    assert not told and problem.node_type == "ImageBatch" and f"Node {problem.node_id} " in problem.message
 
 
 def test_a_long_ring_is_told_in_a_line(host):

@@ -152,6 +152,13 @@ def test_all_problems_are_collected_for_a_frontend(host):
     assert "And 1 more" in str(error.value)
 
 
+def test_what_a_node_says_of_itself_names_its_input(host):
+    with pytest.raises(WorkflowError) as error:
+        host.run(api(n1=("TinyEven", {"value": 3}), n2=("TinyWrite", {"value": ["1", 0]})))
+    (problem,) = error.value.problems
+    assert (problem.node_id, problem.input, problem.kind) == ("1", "value", "custom_validation_failed")
+
+
 def test_what_no_output_needs_is_not_checked(host):
     flow = api(n1=ONE, n2=("TinyWrite", GOOD), n3=("TinyAdd", {"a": ["99", 0]}))
     assert host.run(flow).files

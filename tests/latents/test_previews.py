@@ -6,7 +6,7 @@ import threading
 
 import torch
 
-from sora_core.host.comfy.previews import PreviewLoop
+from sora_core.host.previews import PreviewLoop
 from sora_core.latents.previews import Preview, latent_preview
 
 

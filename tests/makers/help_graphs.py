@@ -6,12 +6,17 @@ from make_workflows import PROMPT, SHOWN, edit_graph
 
 LOAD = ("SoraLoadModel", {})
 CLIP = ("LoadVideo", {"file": "sora_cat.mp4"})
+COMPARE = {
+    "one": CLIP,
+    "other": ("LoadVideo", {"file": "sora_car.mp4"}),
+    "look": ("SoraCompare", {"first": ("one", 0), "second": ("other", 0)}),
+}
 
 
 def help_graphs() -> dict[str, dict]:
     """By the name of their picture."""
     text = edit_graph("SoraImageToVideo", {}, SHOWN) | {"edit": ("SoraEmptyLatent", {})}
-    made = {}
+    made: dict[str, dict] = {"compare": COMPARE}
     patches = {name: text[name] for name in ("load", "positive", "negative", "edit")}
     patches["patch"] = ("SoraPatchify", {"latent": ("edit", 0), "model": ("load", 0)})
     patches["sample"] = ("SoraSampler", {**text["sample"][1], "latent": ("patch", 0)})

@@ -55,6 +55,7 @@ PICTURES = {
     "SoraDetect": "examine",
     "SoraPromptSafety": "safety",
     "SoraFrameSafety": "safety",
+    "SoraCompare": "compare",
 }
 LISTED = {"model", "lora", "scheduler"}  # what there is to choose depends on the machine
 WORDS = {
@@ -171,6 +172,8 @@ def input_tables(schema: Any, text: dict, more: dict, words: dict) -> list[str]:
 
 
 def output_table(schema: Any, text: dict, words: dict) -> list[str]:
+    if not schema.outputs:
+        return []
     title, *columns = words["outputs"]
     lines = [f"## {title}", "", row(*columns), row(*["---"] * len(columns))]
     for i, output in enumerate(schema.outputs):

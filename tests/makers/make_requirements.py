@@ -21,6 +21,7 @@ BROUGHT = frozenset(
         "aiohttp",
         "alembic",
         "av",
+        "comfyui-frontend-package",
         "einops",
         "kornia",
         "numpy",

@@ -10,6 +10,7 @@ from pipeline_support import tiny_pipeline
 import sora_core
 from sora_core.pipeline import reuse
 from sora_core.tasks.shots import Streams, mask_prompts
+from sora_core.tasks.storyboard import Shot
 
 pytestmark = pytest.mark.usefixtures("unmarked")
 BOARD = [("a cat on a beach", 1.0), ("a dog in a forest", 1.5), ("a car in a desert", 1.0), ("a cat", 1.5)]
@@ -58,6 +59,29 @@ def test_a_first_storyboard_is_what_it_was_and_other_settings_keep_nothing(pipe)
         next(other.bundle.dit.parameters()).add_(0.01)
     assert kept(other.storyboard(CHANGED, **HOW)) == ""
     assert kept(pipe.storyboard([("a tree", 1.0), ("a dog", 1.0), *BOARD[3:]], **HOW)) == ""
+
+
+def locked(*numbers: int) -> list[Shot]:
+    return [Shot(prompt, seconds, number in numbers) for number, (prompt, seconds) in enumerate(BOARD, 1)]
+
+
+def test_a_locked_shot_stays_whatever_else_changes(pipe):
+    reuse.forget()
+    first = pipe.storyboard(BOARD, **HOW)
+    other = pipe.storyboard(locked(2), **HOW, seed=7)
+    # Its first latent is made again, behind a shot that is another one.
+    assert same(first.latent, other.latent) == "xxxx==xxxxx"
+    assert kept(other) == "Shot 2 kept from the earlier render; shots 1, 3, 4 and 2 joins made."
+    assert torch.equal(pipe.storyboard(locked(2), **HOW, seed=7).latent, other.latent)
+    # From the newest render that has it, by another sampler too; both ways to write it say the same.
+    text = "\n".join(f"{shot.seconds}s{' keep' * shot.keep}: {shot.prompt}" for shot in locked(1, 2))
+    third = pipe.storyboard(text, **(HOW | {"sampler": "heun"}), seed=8)
+    assert same(other.latent, third.latent) == "======xxxxx"
+    # With the settings of before it changes nothing, and what was not made yet cannot be kept.
+    again = pipe.storyboard(locked(1), **(HOW | {"sampler": "heun"}), seed=8)
+    assert torch.equal(again.latent, third.latent)
+    changed = pipe.storyboard([Shot("a boat", 1.0, True), *locked()[1:]], **HOW, seed=9)
+    assert kept(changed) == "To be kept, but in no earlier render that is still known: shot 1. Made anew."
 
 
 def test_results_in_memory_are_few(pipe, monkeypatch):

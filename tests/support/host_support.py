@@ -75,6 +75,23 @@ def slow(cls, value, steps):
     return io.NodeOutput(value)
 
 
+def film(cls, value, steps, frames):
+    import torch
+    from sora_core.latents.previews import Preview
+
+    for step in range(steps):
+        time.sleep(0.05)
+        picture = torch.arange(frames, dtype=torch.uint8).mul(20).add(step).view(-1, 1, 1, 1).expand(-1, 8, 8, 3)
+        progress.report(step + 1, steps, Preview(picture))
+    return io.NodeOutput(value)
+
+
+def picture(cls, value):
+    import torch
+
+    return io.NodeOutput(torch.full((1, 8, 8, 3), value / 10))
+
+
 def talk(cls, value):
     progress.say("first said\\nsecond said")
     progress.report(1, 2)
@@ -132,6 +149,11 @@ NODES = [
         io.AnyType.Input("value"), io.String.Input("filename_prefix", default="tiny")]), write),
     node(lambda: io.Schema("TinySlow", inputs=[
         io.Int.Input("value", default=0), io.Int.Input("steps", default=5)], outputs=[INT()]), slow),
+    node(lambda: io.Schema("TinyFilm", inputs=[
+        io.Int.Input("value", default=0), io.Int.Input("steps", default=5), io.Int.Input("frames", default=3)],
+        outputs=[INT()]), film),
+    node(lambda: io.Schema("TinyPicture", inputs=[io.Int.Input("value", default=5)], outputs=[io.Image.Output()]),
+         picture),
     node(lambda: io.Schema("TinyTalk", inputs=[io.Int.Input("value", default=0)], outputs=[INT()]), talk),
     node(lambda: io.Schema("TinyFail", inputs=[io.Int.Input("value", default=0), io.Combo.Input(
         "how", options=["user", "bug", "block"])], outputs=[INT()]), fail),

@@ -14,6 +14,7 @@ import sora_core
 from sora_core.tasks.long import finished
 from sora_core.tasks.long.finished import Finished, read_reuse, usual_folder
 from sora_core.tasks.long.rolling import Rolling, segments_needed
+from sora_core.tasks.storyboard import Shot
 
 pytestmark = pytest.mark.usefixtures("unmarked")
 HOW = {"steps": 4, "cfg": 1.0, "width": 32, "height": 32}
@@ -61,6 +62,27 @@ def same(a: torch.Tensor, b: torch.Tensor) -> str:
     """One letter a latent: '=' where both are the same bit by bit."""
     pairs = zip(a.unbind(2), b.unbind(2), strict=True)
     return "".join("=" if torch.equal(x, y) else "x" for x, y in pairs)
+
+
+def locked(*numbers: int) -> list[Shot]:
+    return [Shot(prompt, seconds, number in numbers) for number, (prompt, seconds) in enumerate(BOARD, 1)]
+
+
+def test_a_locked_shot_stays_whatever_else_changes(pipe, store, tmp_path):
+    first = Render(pipe, store, tmp_path / "a.mp4", BOARD)
+    other = Render(pipe, store, tmp_path / "b.mp4", locked(2, 3), seed=9)
+    # Shots 2 and 3 are latents 5 to 12; what is finished together with their neighbours is a join.
+    assert same(first.latents, other.latents) == "x" * 6 + "=" * 6 + "x" * 9
+    assert other.note == "Shots 2, 3 kept from the earlier render; shots 1, 4, 5 and 2 joins made."
+    # From the newest that has it, by another sampler too; the same again is the same.
+    third = Render(pipe, store, tmp_path / "c.mp4", locked(2), seed=10, sampler="heun")
+    assert same(other.latents, third.latents) == "x" * 6 + "=" * 2 + "x" * 13
+    assert same_video(Render(pipe, store, tmp_path / "d.mp4", locked(2, 3), seed=9).path, other.path)
+    # What no render has cannot be kept, nor what is of another size.
+    new = Render(pipe, store, tmp_path / "e.mp4", [Shot("a boat", 2.0, True), *locked()[1:]], seed=11)
+    assert new.note == "To be kept, but in no earlier render that is still known: shot 1. Made anew."
+    wide = Render(pipe, store, tmp_path / "f.mp4", locked(2), seed=9, width=48)
+    assert wide.note == "To be kept, but in no earlier render that is still known: shot 2. Made anew."
 
 
 def test_only_the_changed_shot_and_its_joins_are_made(pipe, store, tmp_path):

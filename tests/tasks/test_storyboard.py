@@ -24,6 +24,17 @@ def test_lines_to_shots():
     assert [s.prompt for s in shots] == ["a cat on a beach", "a dog", "一只猫", "a car at 5: 30"]
 
 
+def test_a_shot_is_marked_as_kept():
+    marked = parse_storyboard("2s keep: a cat\n1.5 keep| a dog\n3秒保留：一只猫\n2s: keep: a pig\nkeep: a cow")
+    assert [(shot.prompt, shot.keep) for shot in marked] == [
+        ("a cat", True),
+        ("a dog", True),
+        ("一只猫", True),
+        ("keep: a pig", False),
+        ("keep: a cow", False),
+    ]
+
+
 def test_cuts_are_the_nearest_latents():
     shots = [Shot("a", 2.0), Shot("b", 1.0), Shot("c", 1.0)]
     assert plan_shots(shots, 8) == [5, 2, 2]

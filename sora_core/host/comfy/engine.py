@@ -35,13 +35,13 @@ from ...pipeline.stopping import Stoppable
 from ...safety import gate
 from ...tasks.families import ModelKind
 from ...tasks.shots import Streams, fit_prompts, join_shots
+from ..previews import PreviewLoop
 from . import sampler as sampling
 from .clip import make_clip
 from .experts import join
 from .families import check_text, model_kind, model_space, sampled, shots_form, streams_of, vae_space
 from .fingerprint import described
 from .model import make_model
-from .previews import PreviewLoop
 from .sound import with_sound
 from .vae import make_vae
 

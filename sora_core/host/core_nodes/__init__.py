@@ -3,6 +3,14 @@
 They act on this package's own MODEL, CLIP and VAE.
 """
 
-from . import guiding, images, latents, sampling, values, video
+from . import guiding, images, latents, loading, sampling, values, video
 
-CORE_NODES = [*images.NODES, *latents.NODES, *sampling.NODES, *guiding.NODES, *values.NODES, *video.NODES]
+CORE_NODES = [
+    *loading.NODES,
+    *images.NODES,
+    *latents.NODES,
+    *sampling.NODES,
+    *guiding.NODES,
+    *values.NODES,
+    *video.NODES,
+]

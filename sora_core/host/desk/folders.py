@@ -174,6 +174,26 @@ def safe_join(root: Path, name: str) -> Path:
     return path
 
 
+# Names of devices, which Windows opens wherever they are said to lie.
+_DEVICE = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
+
+
+def contained(root: Path, name: str) -> Path:
+    """Return the path of `name` in a folder, for a name that comes from elsewhere.
+
+    Raises SoraError, which does not say where the folder is, for what could lead out of it on any system.
+    """
+    parts = name.replace("\\", "/").split("/")
+    odd = any(not part.strip(". ") or re.match(r"[A-Za-z]:", part) or _DEVICE.fullmatch(part) for part in parts)
+    long = len(name) > 1000 or any(len(os.fsencode(part)) > 255 for part in parts) if not controls(name) else True
+    if odd or long or not parts[0]:
+        raise SoraError("This is not the name of a file here: use a path within the folder, without '..'.")
+    try:
+        return safe_join(root, name)
+    except (SoraError, ValueError, OSError) as wrong:
+        raise SoraError("This name leads out of its folder: use a path within it.") from wrong
+
+
 def expand_prefix(prefix: str, width: int = 0, height: int = 0) -> str:
     """Fill in the `%...%` parts of a file name prefix; unknown ones stay."""
     now = datetime.now()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ...errors import SoraError
@@ -25,3 +27,14 @@ class WorkflowError(SoraError):
         self.problems = problems
         more = f"\nAnd {len(problems) - 1} more: {problems[1].message}" if len(problems) > 1 else ""
         super().__init__(problems[0].message + more)
+
+
+@contextmanager
+def blaming(node_id: str, node_type: str, name: str | None = None) -> Iterator[None]:
+    """Turn a SoraError within the block into one that says of which node it is, and of which input."""
+    try:
+        yield
+    except WorkflowError:
+        raise
+    except SoraError as wrong:
+        raise WorkflowError([Problem("custom_validation_failed", str(wrong), node_id, node_type, name)]) from wrong

@@ -5,7 +5,7 @@ All problems are collected. A message names the node, the input, the value and t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,11 +63,12 @@ class Plan:
     nodes: dict[str, PlannedNode] = field(default_factory=dict)  # what an output needs, by id, sources first
     outputs: list[str] = field(default_factory=list)  # ids of the output nodes
     left_out: dict[str, str] = field(default_factory=dict)  # why an output cannot be made beside those, by id
+    problems: list[Problem] = field(default_factory=list)  # what is wrong with those that are left out
     facts: dict[str, Any] = field(default_factory=dict)  # what was found out about the whole, kept by who did
 
 
-def make_plan(workflow: Workflow, registry: Registry) -> Plan:
-    """Check `workflow` and plan its run.
+def make_plan(workflow: Workflow, registry: Registry, targets: Collection[str] | None = None) -> Plan:
+    """Check `workflow` and plan its run. targets: ids of the output nodes that are wanted; None means all.
 
     As in ComfyUI, an output that cannot be made is left out where another can. Raises WorkflowError with every problem
     found where none can, and where a node that is needed is of an unknown type.
@@ -81,6 +82,7 @@ def make_plan(workflow: Workflow, registry: Registry) -> Plan:
         if node_type in registry.nodes
     }
     outputs = [n.id for n in workflow.nodes.values() if n.type in schemas and schemas[n.type].is_output_node]
+    outputs = [node_id for node_id in outputs if targets is None or node_id in targets]
     order, rings = sources_first(workflow, outputs)
     unknown = [n for n in workflow.nodes.values() if n.type not in schemas]
     needed = set(order)
@@ -90,7 +92,7 @@ def make_plan(workflow: Workflow, registry: Registry) -> Plan:
         message = "The workflow has no output node, so nothing would be made: add one, for example SaveVideo."
         raise WorkflowError([Problem("prompt_no_outputs", message)])
     plan = Plan(workflow)
-    problems: list[Problem] = []
+    problems = plan.problems
     wrong: dict[str, str] = {}  # what is wrong with a node or with what it needs, by id
     for node_id in order:
         before = len(problems)
@@ -203,8 +205,15 @@ def _check_node(
     if len(problems) == before and cls.overrides("validate_inputs"):
         answer = _ask_node(planned, self_checked, checks_all)
         if answer is not True:
-            problems.append(Problem("custom_validation_failed", f"{node.heading}: {answer}", node.id, node.type))
+            about = next(iter(self_checked)) if len(self_checked) == 1 else None
+            named = [name for name in sorted(self_checked) if _is_about(str(answer), name, inputs.get(name))]
+            about = named[0] if named else about
+            problems.append(Problem("custom_validation_failed", f"{node.heading}: {answer}", node.id, node.type, about))
     return planned
+
+
+def _is_about(answer: str, name: str, value: Any) -> bool:
+    return name in answer or (isinstance(value, str) and len(value) > 2 and value in answer)
 
 
 def _fill_dynamic_choices(entries: list[Input], inputs: dict[str, Any]) -> None:

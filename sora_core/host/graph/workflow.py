@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -54,6 +55,23 @@ class Workflow:
     name: str = "workflow"
     types: dict[Link, str] = field(default_factory=dict, compare=False, repr=False)  # of outputs, once they are known
     idle: list[Node] = field(default_factory=list)  # what does not run: muted, bypassed, primitives, notes
+
+    def ends(self, node_ids: Iterable[str]) -> dict[str, list[str]]:
+        """Find, for each of these nodes, the nodes at the end of all that uses it."""
+        users: dict[str, list[str]] = {}
+        for node in self.nodes.values():
+            for value in node.inputs.values():
+                if isinstance(value, Link):
+                    users.setdefault(value.node, []).append(node.id)
+        found = {}
+        for node_id in node_ids:
+            seen, stack = {node_id}, [node_id]
+            while stack:
+                after = [user for user in users.get(stack.pop(), ()) if user not in seen]
+                seen.update(after)
+                stack += after
+            found[node_id] = [other for other in seen if other not in users]
+        return found
 
     def prompt(self) -> dict[str, Any]:
         """Return the API format."""

@@ -67,10 +67,16 @@ def _identity(planned: PlannedNode) -> list[str]:
 
 
 class OutputCache:
-    """Results of the last run, by signature. What a run did not use is dropped after it: videos are large."""
+    """Results of the last run, by signature. What a run did not use is dropped after it: videos are large.
 
-    def __init__(self) -> None:
+    Who runs graphs by turns with others keeps what the own last run used, as long as there are few of them.
+    """
+
+    def __init__(self, owners: int = 3) -> None:
+        """Keep the last runs of so many owners."""
+        self.owners = owners
         self._results: dict[str, Result] = {}
+        self._used: dict[str | None, set[str]] = {}  # signatures, by owner, the last one last
         self._lock = threading.Lock()  # runs that go on at the same time share the cache
 
     def get(self, signature: str) -> Result | None:
@@ -83,10 +89,20 @@ class OutputCache:
         with self._lock:
             self._results[signature] = result
 
-    def keep_only(self, used: set[str]) -> None:
-        """Drop what is not among the signatures `used`."""
+    def keep_only(self, used: set[str], owner: str | None = None) -> None:
+        """Drop what is neither among the signatures `used` nor of another owner's last run."""
         with self._lock:
-            self._results = {s: r for s, r in self._results.items() if s in used}
+            self._used.pop(owner, None)
+            self._used[owner] = used
+            while len(self._used) > self.owners:
+                del self._used[next(iter(self._used))]
+            kept = set().union(*self._used.values())
+            self._results = {s: r for s, r in self._results.items() if s in kept}
+
+    def clear(self) -> None:
+        """Drop everything."""
+        with self._lock:
+            self._results, self._used = {}, {}
 
 
 def _files_exist(result: Result) -> bool:

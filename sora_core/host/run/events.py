@@ -5,9 +5,10 @@ A listener gets `(event, data)`, with ComfyUI's event names; it may be a progres
     execution_start {nodes}   execution_cached {nodes}   executing {node, title, type, index, total}
     progress {node, value, max, preview}   progress_text {node, text}   executed {node, output, seconds}
     execution_success {seconds}   execution_interrupted {node, executed}
-    execution_error {node, type, message}
+    execution_error {node, type, message}   picture {node, picture}
 
-Nodes are named by id. `preview` is a `latents.previews.Preview` or None, `output` what the node shows, as JSON.
+Nodes are named by id. `preview` is a `latents.previews.Preview` or None, `output` what the node shows, as JSON,
+`picture` a PIL image that is handed over in place of a file.
 """
 
 from __future__ import annotations

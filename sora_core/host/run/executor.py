@@ -86,19 +86,32 @@ class Executor:
             for stop in self._stops:
                 stop.set()
 
-    def run(self, plan: Plan, listener: AnyListener | None = None, stop: threading.Event | None = None) -> RunResult:
-        """Run `plan`. Raises NodeError when a node does, Interrupted after `interrupt()` or once `stop` is set."""
-        return run_coroutine(self.run_async(plan, listener, stop))
+    def run(
+        self,
+        plan: Plan,
+        listener: AnyListener | None = None,
+        stop: threading.Event | None = None,
+        owner: str | None = None,
+    ) -> RunResult:
+        """Run `plan`. Raises NodeError when a node does, Interrupted after `interrupt()` or once `stop` is set.
+
+        owner: whose results a later run re-uses though others have run graphs meanwhile.
+        """
+        return run_coroutine(self.run_async(plan, listener, stop, owner))
 
     async def run_async(
-        self, plan: Plan, listener: AnyListener | None = None, stop: threading.Event | None = None
+        self,
+        plan: Plan,
+        listener: AnyListener | None = None,
+        stop: threading.Event | None = None,
+        owner: str | None = None,
     ) -> RunResult:
         """Do what `run` does, in the event loop that is running. Nodes work in its thread, one after the other."""
         stop = stop or threading.Event()
         with self._lock:
             self._stops.append(stop)
         try:
-            return await _Run(plan, self.cache, stop, listener or (lambda event, data: None)).go()
+            return await _Run(plan, self.cache, stop, listener or (lambda event, data: None), owner).go()
         finally:
             with self._lock:
                 self._stops.remove(stop)
@@ -107,8 +120,10 @@ class Executor:
 class _Run:
     """The state of one run."""
 
-    def __init__(self, plan: Plan, cache: OutputCache | None, stop: threading.Event, tell: AnyListener) -> None:
-        self.plan, self.cache, self.stop, self.tell = plan, cache, stop, tell
+    def __init__(
+        self, plan: Plan, cache: OutputCache | None, stop: threading.Event, tell: AnyListener, owner: str | None
+    ) -> None:
+        self.plan, self.cache, self.stop, self.tell, self.owner = plan, cache, stop, tell, owner
         # Checking a preview that nobody shows would be work for nothing.
         self.previews = getattr(tell, "shows_previews", True)
         self.signatures = signatures(plan)
@@ -136,7 +151,7 @@ class _Run:
                 await self._pull(output)
         finally:
             if self.cache:
-                self.cache.keep_only({self.signatures[node_id] for node_id in self.results})
+                self.cache.keep_only({self.signatures[node_id] for node_id in self.results}, self.owner)
         self.result.seconds = time.perf_counter() - started
         self.tell("execution_success", {"seconds": self.result.seconds})
         return self.result
@@ -261,7 +276,10 @@ class _Run:
         def on_text(text: str) -> None:
             self.tell("progress_text", {"node": node_id, "text": text})
 
-        return Running(on_progress, self.stop.is_set, on_text, self.previews)
+        def on_picture(picture: Any) -> None:
+            self.tell("picture", {"node": node_id, "picture": picture})
+
+        return Running(on_progress, self.stop.is_set, on_text, self.previews, on_picture)
 
     @contextmanager
     def _named(self, planned: PlannedNode) -> Iterator[None]:

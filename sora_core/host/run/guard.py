@@ -26,6 +26,7 @@ from ...safety import gate
 from ...safety.frames import FrameChecker, FrameReport
 from ..api.video import VideoComponents, VideoFromComponents, VideoFromFile, VideoInput
 from ..desk.folders import current
+from ..graph.problems import blaming
 from ..graph.validate import Plan, PlannedNode
 from ..graph.workflow import Link
 from .cache import Result
@@ -36,7 +37,10 @@ def check_plan(plan: Plan) -> None:
     gate.prepare()
     with gate.noting([]):  # each node says again what it is warned of
         for planned in plan.nodes.values():
-            texts(plan, planned, {k: [v] for k, v in planned.inputs.items() if not isinstance(v, Link)})
+            said = {name: [value] for name, value in planned.inputs.items() if not isinstance(value, Link)}
+            prompts = [name for name in said if _is_prompt(planned, name)]
+            with blaming(planned.node.id, planned.node.type, prompts[0] if len(prompts) == 1 else None):
+                texts(plan, planned, said)
 
 
 def texts(plan: Plan, planned: PlannedNode, values: dict[str, list[Any]]) -> AbstractContextManager[None]:

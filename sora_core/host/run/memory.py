@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from ...errors import SoraError
 from ...media.sizes import check_pixels
 from ..desk.folders import current
+from ..graph.problems import blaming
 from ..graph.validate import Plan, PlannedNode
 from ..graph.workflow import Link
 
@@ -31,10 +32,11 @@ def check_memory(plan: Plan) -> None:
         found = _given(planned, known)
         if found is None:
             continue
-        try:
-            check_pixels(*found)
-        except SoraError as error:
-            raise SoraError(f"{planned.node.heading}: {error}") from error
+        with blaming(node_id, planned.node.type):
+            try:
+                check_pixels(*found)
+            except SoraError as error:
+                raise SoraError(f"{planned.node.heading}: {error}") from error
         known[Link(node_id, 0)] = found
 
 

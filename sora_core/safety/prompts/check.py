@@ -49,6 +49,10 @@ _CLOTHES = frozenset((
 # fmt: on
 
 
+class PromptBlocked(SoraError):  # noqa: N818 (says what happened to the prompt, as FramesBlocked does)
+    """The policy does not let this prompt through."""
+
+
 @dataclass(frozen=True)
 class PromptReport:
     """What a check found in one text. What is done about it is the policy's `prompt.action`."""
@@ -174,8 +178,8 @@ def _check_negative(negative: str, positive: str, policy: Policy) -> PromptRepor
 
 
 def require_allowed(reports: Iterable[PromptReport], action: str) -> list[str]:
-    """Return messages about what is not allowed. Raises SoraError with the first where the action is "block"."""
+    """Return messages about what is not allowed. Raises PromptBlocked with the first where the action is "block"."""
     messages = [report.message() for report in reports if not report.allowed]
     if messages and action == "block":
-        raise SoraError(messages[0])
+        raise PromptBlocked(messages[0])
     return messages

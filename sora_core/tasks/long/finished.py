@@ -1,8 +1,9 @@
 """Latents of finished long videos: what a render whose shots have changed in part finds again.
 
 They lie in one folder of the user's, for every way in, a file a render. A file is named by what made it: the settings
-that all shots share (model, size, sampler, noise levels, seed ...), then everything. The oldest go first, by number of
-bytes and by age; a render without them is made from nothing, as it always was.
+that all shots share (model, size, sampler, noise levels, seed ...), then everything. In it stands its kind, model and
+size alone, by which a locked shot is found. The oldest go first, by number of bytes and by age; a render without them
+is made from nothing, as it always was.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from torch import Tensor
 
 from ...errors import SoraError
 from ...files import user_cache, written_beside
-from .spans import Reuse, Span, keep
+from .spans import SOURCE, Reuse, Span, keep
 
 LIMIT = 512 * 2**20  # bytes of all renders: some hundred minutes of sora-mini, five of 832 x 480 pixels
 DAYS = 30  # that one is kept since it was last used
@@ -64,16 +65,43 @@ class Finished:
         _touch(used)
         return best[2]
 
+    def find_locked(
+        self, render: str, family: str, kind: str, spans: Sequence[Span], overlap: int, locked: Sequence[int]
+    ) -> Reuse | None:
+        """Find the newest render of a kind that has the locked spans, or most of them; None where none has one.
+
+        One of the same family leaves more, see `find`.
+        """
+        if self._path(render, family).exists():
+            return self.find(render, family, spans, overlap)
+        source = [number for number, span in enumerate(spans) if span.key == SOURCE]
+        best, count, where = None, 0, Path()
+        for path in sorted(self.folder.glob("*.safetensors"), key=_stamp, reverse=True):
+            earlier = read_reuse(path) if _about(path).get("kind") == kind else None
+            found = (
+                None if earlier is None else keep(earlier.latents, earlier.spans, spans, overlap, [*source, *locked])
+            )
+            has = 0 if found is None else sum(found.has(spans[number]) for number in locked)
+            if has > count:
+                best, count, where = found, has, path
+        if best is None:
+            return None
+        _touch(where)
+        of_family = where.name.startswith(f"{family[:24]}_")
+        return (self.find(render, family, spans, overlap) if of_family else None) or best
+
     def takes(self, total: int, shape: Sequence[int]) -> bool:
         """Say whether a render of `total` latents of `shape` `(C, h, w)` is small enough to be kept."""
         return 4 * total * math.prod(shape) <= LIMIT // 2
 
-    def add(self, render: str, family: str, spans: Sequence[Span], latents: Tensor, patched: bool) -> None:
+    def add(
+        self, render: str, family: str, spans: Sequence[Span], latents: Tensor, patched: bool, kind: str = ""
+    ) -> None:
         """Keep a finished render. What cannot be written is not. patched: it is from an earlier one."""
         everything = torch.ones(latents.shape[2], dtype=torch.bool)
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            write_reuse(self._path(render, family), Reuse(latents, everything, everything, tuple(spans)), patched)
+            write_reuse(self._path(render, family), Reuse(latents, everything, everything, tuple(spans)), patched, kind)
             self._clean()
         except (OSError, SoraError):
             return  # the video is there, and that is what was asked for
@@ -90,13 +118,14 @@ class Finished:
                 path.unlink(missing_ok=True)
 
 
-def write_reuse(path: Path, reuse: Reuse, patched: bool = True) -> None:
+def write_reuse(path: Path, reuse: Reuse, patched: bool = True, kind: str = "") -> None:
     """Write what is kept of a render. Raises SoraError for a full disk."""
     tensors = {"latents": reuse.latents, "kept": reuse.kept.byte(), "known": reuse.known.byte()}
     tensors = {name: value.cpu().contiguous() for name, value in tensors.items()}
     spans = json.dumps([asdict(span) for span in reuse.spans])
     with written_beside(path) as part:
-        save_file({k: v.clone() for k, v in tensors.items()}, part, {"spans": spans, "patched": str(int(patched))})
+        about = {"spans": spans, "patched": str(int(patched)), "kind": kind}
+        save_file({k: v.clone() for k, v in tensors.items()}, part, about)
 
 
 def read_reuse(path: Path) -> Reuse | None:
@@ -111,11 +140,15 @@ def read_reuse(path: Path) -> Reuse | None:
 
 
 def _patched(path: Path) -> bool:
+    return _about(path).get("patched") == "1"
+
+
+def _about(path: Path) -> dict[str, str]:
     try:
         with safe_open(path, "pt") as file:
-            return bool(file.metadata()["patched"] == "1")
-    except (OSError, SafetensorError, KeyError, TypeError):
-        return False
+            return file.metadata() or {}
+    except (OSError, SafetensorError):
+        return {}
 
 
 def _stamp(path: Path) -> int:

@@ -30,14 +30,14 @@ from .joins import Filling
 from .rolling import Roller, Segment, join, roll, segments_needed
 from .segments import SegmentFolder, digest, segments_beside
 from .source import Source, after_source
-from .spans import Reuse, Span
+from .spans import Reuse, Span, lost
 
 if TYPE_CHECKING:
     from ...provenance import Saving
 
 log = logging.getLogger(__name__)
 FINISH = "Finish that one, delete the folder, or choose another name."
-OF_SHOTS = ("contexts", "counts")  # settings that belong to single shots
+OF_SHOTS = ("contexts", "counts", "locked")  # settings that belong to single shots
 Decode = Callable[[Iterable[Tensor]], Iterable[Tensor]]  # see `render`
 
 
@@ -71,6 +71,9 @@ class Job:
     source: Source | None = None  # a video to go on from
     audio: dict[str, Any] | None = None  # the source's sound
     spans: tuple[Span, ...] = ()  # where its shots lie, for a render that keeps some of them
+    locked: tuple[
+        int, ...
+    ] = ()  # which of the spans stay as an earlier render has them, whatever seed or sampler follows
 
     @property
     def given(self) -> int:
@@ -89,6 +92,11 @@ class Job:
     def family(self) -> str:
         """Name what all shots share: what decides the result, but for the shots themselves."""
         return digest({**self._shared(), **{k: v for k, v in self.settings.items() if k not in OF_SHOTS}})
+
+    def kind(self) -> str:
+        """Name what a render needs to share so that latents of one fit into the other."""
+        shared = self._shared()
+        return digest({"model": self.settings.get("model"), **{k: shared[k] for k in ("shape", "fps", "source")}})
 
     def _shared(self) -> dict[str, Any]:
         roller, source = self.roller, self.source
@@ -150,6 +158,8 @@ def render(
             store.segments = len(filling.steps)
             if note is not None:
                 note(reuse.note())
+        if note is not None and (gone := lost(reuse, job.spans, job.locked)):
+            note(gone)
         if filling is None:
             _finish_segments(job, store, decode, progress)
             latents = store.latents(job.total)
@@ -163,7 +173,7 @@ def render(
         write_video(path, frames, job.fps, metadata=metadata, crf=crf, audio=job.audio, saving=saving)
         if kept is not None and kept.takes(job.total, job.roller.shape):
             made = torch.cat(list(store.latents(job.total)), 2) if filling is None else filling.latents
-            kept.add(fingerprint, job.family(), job.spans, made, filling is not None)
+            kept.add(fingerprint, job.family(), job.spans, made, filling is not None, job.kind())
     if not keep_segments:
         store.remove()
     return path
@@ -201,7 +211,11 @@ def _begin(job: Job, where: Path, fingerprint: str, kept: Finished | None) -> Re
         begun.unlink()  # left where a render was killed before it had a plan
     if kept is None:
         return None
-    found = kept.find(fingerprint, job.family(), job.spans, job.roller.rolling.overlap)
+    asked, overlap = (fingerprint, job.family()), job.roller.rolling.overlap
+    if job.locked:
+        found = kept.find_locked(*asked, job.kind(), job.spans, overlap, job.locked)
+    else:
+        found = kept.find(*asked, job.spans, overlap)
     if found is not None:
         ensure_writable(where)
         write_reuse(begun, found)

@@ -14,7 +14,7 @@ the latents before in mind when it reads the first of a shot.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -66,6 +66,10 @@ class Reuse:
             begin = end
         return found
 
+    def has(self, span: Span) -> bool:
+        """Say whether some of a shot is kept."""
+        return bool(self.kept[span.begin : span.end].any())
+
     def note(self) -> str:
         """Say in a sentence which shots are kept and what is made."""
         shots = [span for span in self.spans if span.key != SOURCE]
@@ -73,11 +77,11 @@ class Reuse:
         made = [i for i in range(1, len(shots) + 1) if i not in kept]
         gaps = self.gaps()
         joins = sum(self._joins(gap) for gap in gaps)
-        parts = [_named(made)] if made else []
+        parts = [named(made)] if made else []
         parts += [f"{joins} join{'s' * (joins != 1)}"] if joins else []
         # What becomes the first shot begins with a single frame, which it had not.
         parts += ["the video's start"] if gaps and not parts else []
-        text = f"{_named(kept).capitalize()} kept from the earlier render"
+        text = f"{named(kept).capitalize()} kept from the earlier render"
         return f"{text}; {' and '.join(parts)} made." if parts else f"{text}; nothing had to be made."
 
     def _joins(self, gap: Gap) -> int:
@@ -87,7 +91,7 @@ class Reuse:
         return sum(1 for pair in cuts if any(bool(self.kept[span.begin : span.end].any()) for span in pair))
 
 
-def _named(numbers: Sequence[int]) -> str:
+def named(numbers: Sequence[int]) -> str:
     """Write "shot 3", "shots 1, 2, 4", or of many "shots 1 to 9, 11"."""
     runs: list[list[int]] = []
     for number in numbers:
@@ -99,16 +103,27 @@ def _named(numbers: Sequence[int]) -> str:
     return f"shot{'s' * (len(numbers) != 1)} {', '.join(texts)}"
 
 
-def keep(latents: Tensor, earlier: Sequence[Span], now: Sequence[Span], overlap: int) -> Reuse | None:
+def lost(reuse: Reuse | None, spans: Sequence[Span], locked: Sequence[int]) -> str:
+    """Say which of the locked spans no earlier render has; "" where all are kept."""
+    shots = [span for span in spans if span.key != SOURCE]
+    gone = [shots.index(spans[i]) + 1 for i in locked if reuse is None or not reuse.has(spans[i])]
+    return f"To be kept, but in no earlier render that is still known: {named(gone)}. Made anew." if gone else ""
+
+
+def keep(
+    latents: Tensor, earlier: Sequence[Span], now: Sequence[Span], overlap: int, only: Sequence[int] | None = None
+) -> Reuse | None:
     """Find what of an earlier render `latents` `[1,C,n,h,w]` can be kept; None where that is too little.
 
     overlap: latents at a border that belong to the join. Too little is less than half of the shots: that is another
-    video, not the same one with some shots changed.
+    video, not the same one with some shots changed. only: the numbers of spans that may be kept, however few.
     """
+    if only is not None:
+        now = [span if i in only else replace(span, key=f"new {i}") for i, span in enumerate(now)]
     pairs = _same(earlier, now)
     shots = sum(1 for span in now if span.key != SOURCE)
     same = [new for _, new in pairs if new.key != SOURCE]
-    if not same or 2 * len(same) < shots:
+    if not same or (only is None and 2 * len(same) < shots):
         return None
     place = torch.full((now[-1].end,), -1)  # where each latent was
     for old, new in pairs:

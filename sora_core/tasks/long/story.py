@@ -58,7 +58,15 @@ class LongVideo:
 
     def spans(self) -> tuple[Span, ...]:
         """List where the source and the shots lie, each named by its prompt and how long it lasts."""
-        found = [Span(SOURCE, 0, self.given)] if self.given else []
+        return tuple(span for span, _ in self._laid_out())
+
+    def locked(self) -> tuple[int, ...]:
+        """Tell which spans are those of shots that are to be kept."""
+        return tuple(number for number, (_, keep) in enumerate(self._laid_out()) if keep)
+
+    def _laid_out(self) -> list[tuple[Span, bool]]:
+        """List the spans, and whether each is to be kept."""
+        found = [(Span(SOURCE, 0, self.given), False)] if self.given else []
         begin = self.given
         for number, (shot, count) in enumerate(zip(self.shots, self.counts, strict=True)):
             planned = begin + count - (self.given if number == 0 else 0)
@@ -68,9 +76,9 @@ class LongVideo:
                 # short, or that fills it, lasts as long as it does.
                 lasts = float(shot.seconds) if abs(end - planned) <= 1 else f"{end - begin} latents"
                 prompt = self.conditioning(begin, 1)
-                found.append(Span(digest({"prompt": prompt, "lasts": lasts}), begin, end))
+                found.append((Span(digest({"prompt": prompt, "lasts": lasts}), begin, end), shot.keep))
             begin = end
-        return tuple(found)
+        return found
 
     def roller(
         self, sample: SampleFn, sigmas: Tensor, shape: tuple[int, int, int], seed: int, rolling: Rolling

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextvars import copy_context
 from typing import TYPE_CHECKING
 
-from ...latents.previews import Preview
+from ..latents.previews import Preview
 
 if TYPE_CHECKING:
     from PIL import Image

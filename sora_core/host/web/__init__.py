@@ -1,0 +1,1 @@
+"""The embedded web server: the official frontend's page, its HTTP and WebSocket contract, and a queue that stays."""

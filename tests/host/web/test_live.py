@@ -1,0 +1,73 @@
+"""What happens to pages that are slow, gone or too many."""
+
+from __future__ import annotations
+
+import socket
+import time
+import uuid
+
+import pytest
+from host_support import api
+from studio_support import Client, serving
+
+from sora_core.host.web import live
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory):
+    with serving(tmp_path_factory.mktemp("live")) as made:
+        yield made
+
+
+@pytest.fixture()
+def client(studio):
+    return Client(studio.port, uuid.uuid4().hex)
+
+
+def test_who_is_too_far_behind_is_let_go_and_the_others_hear_on(studio, client, monkeypatch):
+    monkeypatch.setattr(live, "MOST_WAITING", 50)
+    with client.connect() as slow, client.connect() as page:
+        slow.raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        big = "x" * 200_000
+        for number in range(200):
+            studio.hub.call(studio.hub._begin, client.name)
+            studio.hub.tell("execution_start", {"prompt_id": str(number), "text": big})
+            page.until("execution_start", prompt_id=str(number))
+        end = time.monotonic() + 10
+        while len(studio.hub.clients) > 1 and time.monotonic() < end:
+            time.sleep(0.05)
+        assert [each.name for each in studio.hub.clients] == [client.name]
+    studio.hub.begin(None)
+
+
+def test_newer_progress_takes_the_place_of_older(studio):
+    one = live.Client("x", None, None)
+    one.put("a")
+    one.replace("progress", "1")
+    one.replace("preview", b"old")
+    one.replace("progress", "2")
+    one.replace("preview", b"new")
+    assert one.newest == {"progress": "2", "preview": b"new"}
+    one.put("executing")  # of the next node: a preview of the one before must not come after it
+    assert list(one.waiting) == ["a", "2", "executing"] and one.newest == {}
+
+
+def test_there_is_an_end_to_pages(studio, client, monkeypatch):
+    monkeypatch.setattr(live, "MOST_CLIENTS", 1)
+    with client.connect() as first, client.connect() as second:
+        assert (first.status, second.status) == (101, 503)
+
+
+def test_what_a_page_says_beyond_its_features_is_passed_over(client):
+    with client.connect() as page:
+        for odd in ([], 3, {"type": "feature_flags"}, {"type": "feature_flags", "data": [1]}, {"type": 7}):
+            page.say(odd)
+        page.say({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
+        told = page.until("feature_flags")
+        assert told[-1]["data"]["assets"] is False and told[-1]["data"]["extension"]["sora"]["requeue"]
+        prompt = api(n1=("TinyFilm", {"steps": 5}), n2=("TinyWrite", {"value": ["1", 0]}))
+        assert any(isinstance(m, bytes) and m[:4] == b"\0\0\0\4" for m in page.ended(client.queue(prompt)))
+
+
+def test_a_plain_request_for_the_socket_is_told_so(client):
+    assert client.get("/ws").status == 426 and client.ask("HEAD", "/ws").status == 426
