@@ -245,6 +245,7 @@ def feeding(kind: str) -> dict:
     inputs = {
         "SaveImage": {"images": ["image", 0], "filename_prefix": "x"},
         "PreviewImage": {"images": ["image", 0]},
+        "SaveImageWebsocket": {"images": ["image", 0]},
         "SoraSaveVideo": {"images": ["image", 0], "fps": 8.0, "filename_prefix": "x", "watermark": "off"},
         "SaveVideo": {"video": ["video", 0], "filename_prefix": "x", "format": "auto", "format.codec": "auto"},
         "SaveVideo of frames": {"video": ["made", 0], "filename_prefix": "x", "format": "auto", "format.codec": "auto"},
@@ -254,6 +255,7 @@ def feeding(kind: str) -> dict:
 
 
 OUTPUTS = ["SaveImage", "PreviewImage", "SoraSaveVideo", "SaveVideo", "SaveVideo of frames", "PreviewAny"]
+OUTPUTS += ["SaveImageWebsocket"]
 
 
 def test_every_output_node_is_among_those_tested(tmp_path, monkeypatch):
@@ -278,16 +280,23 @@ def test_every_output_node_is_checked(tmp_path, monkeypatch, kind, action):
     write_video(tmp_path / "input" / "sky.mp4", [pixels] * 20, 8)
     policy = policy_with(tmp_path, brightness_classifier(tmp_path / "bright.onnx"), action)
     host = Host(Folders(tmp_path / "input", tmp_path / "output", tmp_path / "temp"), policy=policy)
+    handed: list[Image.Image] = []
+
+    def listener(event: str, data: dict) -> None:
+        handed.extend([data["picture"]] if event == "picture" else [])
+
     if action == "block":
         with pytest.raises(SoraError, match="What the policy forbids is not allowed"):
-            host.run(feeding(kind))
+            host.run(feeding(kind), listener=listener)
+        assert not handed
         assert not pictures(tmp_path / "output") and not pictures(tmp_path / "temp")
         return
-    host.run(feeding(kind))
+    host.run(feeding(kind), listener=listener)
+    assert all(np.asarray(picture).max() <= 2 for picture in handed) and bool(handed) == (kind == "SaveImageWebsocket")
     for file in pictures(tmp_path / "output") + pictures(tmp_path / "temp"):
         shown = [np.asarray(Image.open(file).convert("RGB"))] if file.suffix == ".png" else list(iter_frames(file))
         assert max(int(frame.max()) for frame in shown) <= 2, file.name
-    assert kind == "PreviewAny" or pictures(tmp_path / "output") + pictures(tmp_path / "temp")
+    assert kind in ("PreviewAny", "SaveImageWebsocket") or pictures(tmp_path / "output") + pictures(tmp_path / "temp")
 
 
 def test_an_unlocked_policy_leaves_graphs_to_their_nodes(tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ from torch import Tensor
 from ...errors import expect
 from ...media.sizes import check_pixels
 from ...pipeline import progress
+from ...safety.gate import check_frames
 from ..api import io, ui
 from ..desk.folders import IMAGE_SUFFIXES, current
 from ..images import load_image
@@ -237,7 +238,7 @@ class SaveImageWebsocket(io.ComfyNode):
     def execute(cls, images: Tensor) -> io.NodeOutput:
         from PIL import Image
 
-        for image in images:
+        for image in check_frames(images):
             pixels = (image.detach().float().cpu().clamp(0, 1).numpy() * 255).round().astype("uint8")
             progress.hand_over(Image.fromarray(pixels))
         return io.NodeOutput()
