@@ -71,7 +71,7 @@ class Editor:
         self.errors: list[str] = []
         self.page = browser.new_page(viewport={"width": 1500, "height": 950})
         self.page.set_default_timeout(60_000)
-        self.page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
+        self.page.on("console", self._hear)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.url = url
         self._open()
@@ -82,6 +82,12 @@ class Editor:
         for _ in range(3):
             self.page.keyboard.press("Escape")
             self.page.wait_for_timeout(200)
+
+    def _hear(self, message: Any) -> None:
+        where = message.location.get("url", "")
+        # A file of an earlier job that is gone is no fault of the page.
+        if message.type == "error" and "/view?" not in where:
+            self.errors.append(f"{message.text} ({where})")
 
     def _open(self) -> None:
         self.page.goto(self.url)
