@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import itertools
 import json
 import os
@@ -39,7 +40,10 @@ SEEDS = itertools.count(1000)
 OWN = "ComfyApp graph accessed before initialization"
 LONG = 60.0  # seconds until what is waited for is taken for lost, on a busy machine
 
-browser_needed = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
+browser_needed = pytest.mark.skipif(
+    CHROMIUM is None or importlib.util.find_spec("playwright") is None,
+    reason="there is no Chromium on this machine, or no playwright to drive it",
+)
 
 
 class Studio:
