@@ -12,6 +12,7 @@ from .graph.scopes import NOTES
 from .packs import Pack, Registry
 
 APP = ".app"  # what the frontend puts before .json of a workflow that opens as a form
+STARTED = "Getting Started"  # the frontend shows this category to whoever comes for the first time
 FIRST = "text_to_video"  # the template that is shown first
 TEMPLATE_FOLDERS = ("example_workflows", "example", "examples", "workflow", "workflows")
 # Nodes that the frontend has of its own.
@@ -83,12 +84,17 @@ class Shelf:
                 leaves.append(Leaf(path.stem, path, pack.name, extra if isinstance(extra, dict) else {}))
         return leaves
 
-    def index(self) -> list[dict[str, Any]]:
+    def index(self, language: str = "en") -> list[dict[str, Any]]:
         """Write the list of templates as the frontend's dialog reads it: the graphs, ours first, then the forms."""
         leaves = self.templates.values()
         entries = [leaf.entry() for leaf in leaves]
         entries += [leaf.entry(APP) for leaf in leaves if leaf.about.get("linearMode")]
-        started = {"moduleName": "default", "title": "Getting Started", "type": "video", "isEssential": True}
+        words = self.translations().get(language, {}).get("templateWorkflows", {})
+        for entry in entries:
+            for name, key in (("title", "template"), ("description", "templateDescription")):
+                told = words.get(key, {}).get(STARTED, {})
+                entry[name] = told.get(entry["name"].replace(".", "_"), entry[name])
+        started = {"moduleName": "default", "title": STARTED, "type": "video", "isEssential": True}
         return [{**started, "templates": entries}] if entries else []
 
     def template(self, name: str) -> tuple[Leaf, dict[str, Any]] | None:

@@ -64,6 +64,15 @@ def test_a_template_opens_as_a_graph_and_as_a_form(shelf):
     assert shelf.template("text_to_video") and not shelf.template("nothing.app")
 
 
+def test_templates_have_names_in_other_languages(shelf):
+    shelf.packs["two"].folder.joinpath("locales", "zh", "main.json").write_text(
+        '{"templateWorkflows": {"template": {"Getting Started": {"hello_app": "你好"}}}}', encoding="utf-8"
+    )
+    (started,) = shelf.index("zh")
+    assert [template["title"] for template in started["templates"]] == ["Text to video", "Hello", "你好"]
+    assert shelf.index("xx") == shelf.index()
+
+
 def test_blueprints_have_a_name_that_lasts(shelf):
     ((key, leaf),) = shelf.blueprints.items()
     assert (leaf.name, key) == ("Whole Job", leaf.id) and len(key) == 64

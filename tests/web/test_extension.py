@@ -7,10 +7,10 @@ import os
 from pathlib import Path
 
 import pytest
-from browser_support import CHROMIUM, Studio, chromium
+from browser_support import Studio, browser_needed, chromium
 from studio_pages import Editor
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")]
+pytestmark = [pytest.mark.slow, browser_needed]
 SHOTS = "2s: a cat on a beach\n1s: a dog in a forest\n1s: a fish underwater"
 LINES = SHOTS.split("\n")
 LOAD = {"class_type": "SoraLoadModel", "inputs": {"model": "sora-mini"}}

@@ -1,4 +1,4 @@
-/** What the queue has to say: a run had nothing left to do, a node failed and why, the server's end interrupted a job. */
+/** What the queue has to say: a run had nothing to do, why a node failed, what the server's end interrupted. */
 
 import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";

@@ -164,6 +164,7 @@ class Studio:
             ("GET", "/workflow_templates", info.nothing),
             ("GET", "/workflow_templates/{pack}/{path}", files.template),
             ("GET", "/templates/index.json", files.templates),
+            ("GET", "/templates/index.{language:[A-Za-z-]+}.json", files.templates),
             ("GET", "/templates/index_logo.json", info.nothing),
             ("GET", "/templates/{path}", files.template),
             ("GET", "/node_replacements", info.nothing),

@@ -126,7 +126,8 @@ class Serving:
 
     async def templates(self, request: web.Request) -> web.StreamResponse:
         """List the templates."""
-        return web.json_response((await self.studio.shelf()).index())
+        language = request.match_info.get("language", "en")
+        return web.json_response((await self.studio.shelf()).index(language))
 
     async def template(self, request: web.Request) -> web.StreamResponse:
         """Answer with a template or its picture; it may be asked for by its pack."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from browser_support import Studio, browser_needed
+from browser_support import LONG, Studio, browser_needed
 
 pytestmark = [pytest.mark.slow, browser_needed]
 QUICK = {
@@ -78,13 +78,13 @@ def test_two_browsers_see_each_their_own_progress_and_one_queue(tab, another_tab
     for page in (tab, other):
         page.open()
         page.show("text_to_video", **QUICK)
-    tab.set("SoraSampler", "steps", 40)
+    tab.set("SoraSampler", "steps", 300)  # until the other one has looked
     mine = tab.run()
     theirs = other.run()
     count = "() => [...document.querySelectorAll('[data-testid=queue-overlay-toggle]')].map(e => e.textContent).join()"
     other.until(lambda: "2" in other.page.evaluate(count), "the shared queue")
     other.picture("shared_queue")
-    tab.ends(mine)
+    tab.hears("execution_success", mine, LONG * 3)
     other.ends(theirs)
     for page, own, foreign in ((tab, mine, theirs), (other, theirs, mine)):
         page.page.wait_for_timeout(200)
@@ -95,16 +95,15 @@ def test_two_browsers_see_each_their_own_progress_and_one_queue(tab, another_tab
 
 def test_a_closed_tab_stops_nothing_and_the_next_one_shows_it(tab, another_tab):
     tab.open()
-    tab.show("text_to_video", **QUICK)
-    tab.set("SoraSampler", "steps", 120)
+    tab.show("text_to_video", **{**ENDLESS, "SoraSampler__steps": 250})  # until the next tab is open
     job = tab.run()
-    tab.until(lambda: any(data["max"] == 120 for data in tab.told("progress", job)), "steps")
+    tab.until(lambda: any(data["max"] == 250 for data in tab.told("progress", job)), "steps")
     tab.close()
     again = another_tab(tab.studio).open()
     again.show("text_to_video")
     again.hears("progress_state", job)
     again.picture("next_tab")
-    again.ends(job)
+    again.hears("execution_success", job, LONG * 3)
     again.page.locator("video").first.wait_for()
     again.page.wait_for_timeout(500)
     again.picture("next_tab_done")

@@ -56,7 +56,15 @@ def test_the_form_of_a_workflow_runs(tab):
 
 
 def test_chinese_labels_and_a_help_page(tab):
-    tab.open({"Comfy.Locale": "zh"})
+    tab.studio.ask("/settings", {"Comfy.Locale": "zh"})
+    tab.load()
+    cards = tab.page.locator("[data-testid^=template-workflow-]")
+    cards.first.wait_for()
+    tab.page.wait_for_timeout(500)
+    tab.picture("chinese_templates")
+    assert "文生视频" in cards.first.inner_text()
+    tab.page.keyboard.press("Escape")
+    cards.first.wait_for(state="hidden")
     tab.show("text_to_video")
     titles = tab.page.evaluate("() => app.graph._nodes.map(node => node.getTitle())")
     labels = tab.page.evaluate(

@@ -34,6 +34,7 @@ def test_the_requests_of_its_start_are_all_answered(client):
         "/api/userdata/comfy.templates.json", "/api/object_info", "/api/jobs?status=in_progress,pending&limit=200",
         "/api/jobs?status=completed,failed,cancelled&limit=64&offset=0", "/api/node_replacements", "/api/embeddings",
         "/api/workflow_templates", "/templates/index.json", "/templates/index_logo.json", "/api/experiment/models",
+        "/templates/index.zh.json", "/templates/index.pt-BR.json",
         "/internal/folder_paths", "/scripts/app.js", "/extensions/core/widgetInputs.js",
     ):  # fmt: skip
         assert client.get(path).status == 200, path
