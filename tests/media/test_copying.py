@@ -32,8 +32,11 @@ class Told:
     def keep(self, frames):
         pass
 
-    def marked(self, frames):
+    def marked(self, frames, fps=None):
         return frames
+
+    def tags(self):
+        return {}
 
     def seal(self, path: Path, title: str) -> None:
         pass

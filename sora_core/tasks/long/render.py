@@ -156,20 +156,19 @@ def render(
         if reuse is not None:
             filling = Filling(reuse, job.roller, job.start())
             store.segments = len(filling.steps)
-            if note is not None:
-                note(reuse.note())
-        if note is not None and (gone := lost(reuse, job.spans, job.locked)):
-            note(gone)
+        if note is not None:
+            _tell_kept(reuse, job, note)
         if filling is None:
             _finish_segments(job, store, decode, progress)
             latents = store.latents(job.total)
         else:
             _finish_gaps(filling, store, decode, progress)
             latents = filling.pieces()
-        pieces = decode(latents)
-        frames = pieces if job.source is None else after_source(pieces, job.source)
-        if saving is not None and job.source is not None:
-            saving.keep(job.source.frames)
+        frames = decode(latents)
+        if job.source is not None:
+            frames = after_source(frames, job.source)
+            if saving is not None:
+                saving.keep(job.source.frames)
         write_video(path, frames, job.fps, metadata=metadata, crf=crf, audio=job.audio, saving=saving)
         if kept is not None and kept.takes(job.total, job.roller.shape):
             made = torch.cat(list(store.latents(job.total)), 2) if filling is None else filling.latents
@@ -177,6 +176,14 @@ def render(
     if not keep_segments:
         store.remove()
     return path
+
+
+def _tell_kept(reuse: Reuse | None, job: Job, note: Callable[[str], None]) -> None:
+    """Say which shots are kept from an earlier render, and which of the locked ones no render has."""
+    if reuse is not None:
+        note(reuse.note())
+    if gone := lost(reuse, job.spans, job.locked):
+        note(gone)
 
 
 @contextmanager
