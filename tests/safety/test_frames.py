@@ -250,12 +250,13 @@ def feeding(kind: str) -> dict:
         "SaveVideo": {"video": ["video", 0], "filename_prefix": "x", "format": "auto", "format.codec": "auto"},
         "SaveVideo of frames": {"video": ["made", 0], "filename_prefix": "x", "format": "auto", "format.codec": "auto"},
         "PreviewAny": {"source": ["image", 0]},
+        "SoraCompare": {"first": ["image", 0], "second": ["video", 0], "fps": 8.0},
     }[kind]
     return {**graph, "out": {"class_type": kind.split()[0], "inputs": inputs}}
 
 
 OUTPUTS = ["SaveImage", "PreviewImage", "SoraSaveVideo", "SaveVideo", "SaveVideo of frames", "PreviewAny"]
-OUTPUTS += ["SaveImageWebsocket"]
+OUTPUTS += ["SaveImageWebsocket", "SoraCompare"]
 
 
 def test_every_output_node_is_among_those_tested(tmp_path, monkeypatch):
