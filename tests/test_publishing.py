@@ -87,6 +87,7 @@ VIDEO_FILES = {
     "SoraSaveVideo",
     "SoraSaveVideo/credentials",
     "SoraCaption",
+    "SoraCompare",
     "SoraDetect",
 }
 NEEDED_BY = {

@@ -67,7 +67,9 @@ def test_what_no_node_reads_is_not_taken(studio, client, name):
 
 
 def test_a_large_file_is_refused_and_nothing_stays(studio, client, monkeypatch):
-    monkeypatch.setattr("sora_core.host.web.uploads.MOST_UPLOADED", 1 << 20)
+    from sora_core.host.web import uploads
+
+    monkeypatch.setattr(uploads, "MOST_UPLOADED", 1 << 20)
     assert client.upload("large.png", bytes(3 << 20)).status == 400
     assert client.upload("empty.png", b"").status == 400
     assert not list(studio.folders.input.glob("*large*")) and not list(studio.folders.of("temp").iterdir())

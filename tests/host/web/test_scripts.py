@@ -1,29 +1,22 @@
 """What ComfyUI's API examples do, from a process without this package's code: queue, listen, look, fetch.
 
-The examples themselves are GPL and not here; `SORA_API_EXAMPLES` may name their folder, and they are run too.
+The examples themselves are GPL and not here: `tests/benchmarks/api_examples.py FOLDER` runs them.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import os
-import re
-import subprocess
-import sys
 import urllib.error
 import urllib.parse
 import urllib.request
 import uuid
-from pathlib import Path
 
 import pytest
 from PIL import Image
 from studio_support import Process
 
 pytestmark = pytest.mark.slow
-
-EXAMPLES = os.environ.get("SORA_API_EXAMPLES")
 
 
 def graph(checkpoint: str, **save: object) -> dict:
@@ -94,21 +87,3 @@ def test_a_script_with_another_checkpoint_is_told_which_there_are(server):
     assert refused.value.code == 400
     told = json.loads(refused.value.read())
     assert list(told["node_errors"]) == ["4"] and "choose one of sora-mini" in told["error"]["details"]
-
-
-@pytest.mark.skipif(not EXAMPLES, reason="SORA_API_EXAMPLES names no folder")
-@pytest.mark.parametrize(
-    "name", ["basic_api_example.py", "websockets_api_example.py", "websockets_api_example_ws_images.py"]
-)
-def test_the_examples_run_with_our_checkpoint_filled_in(server, tmp_path, name):
-    text = (Path(EXAMPLES) / name).read_text()
-    text = text.replace("v1-5-pruned-emaonly.safetensors", "sora-mini").replace(
-        "127.0.0.1:8188", f"127.0.0.1:{server.port}"
-    )
-    script = tmp_path / name
-    script.write_text(
-        re.sub(r'"(height|width)": 512', r'"\1": 64', text) + "\nprint(len(globals().get('images', [])))\n"
-    )
-    made = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=300)
-    assert made.returncode == 0, made.stderr
-    assert name == "basic_api_example.py" or made.stdout.strip() == "1"
