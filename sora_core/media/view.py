@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,8 @@ FIRST_PACKETS = 64  # within which a first frame is looked for
 # FFmpeg's own decoders leave the transparency of these out.
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 PLAIN = (1, 0, 0, 1)
-NEWER_SIDES = 32  # kinds of data beside the pixels that are looked for beyond those which PyAV knows
+DISPLAY_MATRIX = 6  # of FFmpeg's AV_FRAME_DATA_*, the kinds of data beside the pixels
+MOST_SIDES = 64  # more kinds than there are
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def view_of(container: InputContainer, stream: VideoStream) -> View:
 def turn_of(frame: av.VideoFrame) -> tuple[int, int, int, int]:
     """Return the display matrix of a frame, see `View.turn`, to the nearest quarter turn."""
     for side in _sides(frame):
-        if side.type.name == "DISPLAYMATRIX" and side.buffer_size >= 36:
+        if side.buffer_size >= 36:
             a, b, _, c, d = struct.unpack("=5i", bytes(side)[:20])
             if abs(a) + abs(d) >= abs(b) + abs(c):
                 return (-1 if a < 0 else 1, 0, 0, -1 if d < 0 else 1)
@@ -93,41 +95,32 @@ def turn_of(frame: av.VideoFrame) -> tuple[int, int, int, int]:
     return PLAIN
 
 
-def _sides(frame: av.VideoFrame) -> list[Any]:
-    """List what is told beside the pixels of a frame.
+def _sides(frame: av.VideoFrame) -> Iterator[Any]:
+    """Yield the display matrix of a frame, as PyAV lists what is told beside the pixels.
 
-    PyAV lists none where there is a kind that it has no name for, such as the EXIF of a camera's JPEG or the eye of a
-    stereo film. FFmpeg's filters take those off, the others stay.
+    What else is there is taken off before, by FFmpeg's filters: PyAV lists nothing where there is a kind that it has no
+    name for, such as the EXIF of a camera's JPEG, and crashes where one has a name of its own, as a colour profile has.
     """
-    try:
-        return _listed(frame)
-    except ValueError:
-        pass
     import av
-    from av.sidedata.sidedata import Type
 
     graph = av.filter.Graph()
-    last = graph.add_buffer(
+    first = last = graph.add_buffer(
         width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base or Fraction(1, 1000)
     )
-    first = last
-    known = max(kind.value for kind in Type)
-    for kind in range(known + 1, known + 1 + NEWER_SIDES):
-        remover = graph.add("sidedata", f"mode=delete:type={kind}")
-        last.link_to(remover)
-        last = remover
+    for kind in range(MOST_SIDES):
+        if kind != DISPLAY_MATRIX:
+            remover = graph.add("sidedata", f"mode=delete:type={kind}")
+            last.link_to(remover)
+            last = remover
     end = graph.add("buffersink")
     last.link_to(end)
     try:
         graph.configure()
         first.push(frame)
-        return _listed(end.pull())
+        sides: Any = end.pull().side_data  # PyAV's types say that it lists names
+        yield from sides
     except (av.FFmpegError, ValueError):
-        return []
-
-
-def _listed(frame: Any) -> list[Any]:
-    return list(frame.side_data)
+        return
 
 
 def turned(pixels: np.ndarray, turn: tuple[int, int, int, int]) -> np.ndarray:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import struct
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from ffmpeg_oracle import ffmpeg, frames_by_ffmpeg
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 
 from sora_core.host.api.video import VideoFromFile
 from sora_core.media.clips import read_clip
@@ -181,3 +183,15 @@ def test_a_matrix_that_is_not_known_is_told(plain, tmp_path, code, name):
     clip = read_clip(path, sound=False)
     assert len(clip.frames) == 4
     assert any(name in note for note in clip.notes)
+
+
+def test_a_colour_profile_with_a_name(plain, tmp_path):
+    """PyAV frees the name of a profile twice, and takes the whole process along: so another one looks."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.new("RGB", (64, 48), (200, 40, 40)).save(tmp_path / "a.png", icc_profile=profile)
+    ffmpeg("-i", tmp_path / "a.png", "-c", "copy", tmp_path / "a.mov")
+    code = "import gc, sys; from sora_core.media.clips import read_clip; read_clip(sys.argv[1]); gc.collect()"
+    for name in ("a.png", "a.mov"):
+        for _ in range(2):
+            done = subprocess.run([sys.executable, "-c", code, tmp_path / name], capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
