@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import SoraError, expect
 from ..files import is_file
 from ..interrupt import check_interrupted
+from .gifs import with_times
 from .structure import codec_of, has_index
 
 if TYPE_CHECKING:
@@ -26,7 +28,8 @@ def open_video(path: str | Path) -> InputContainer:
     check_interrupted()
     expect(is_file(path), f"There is no video file {str(path)!r}: check the name.")
     try:
-        container = av.open(str(path))
+        timed = with_times(path)
+        container = av.open(str(path) if timed is None else io.BytesIO(timed))
     except (av.FFmpegError, OSError) as error:
         _expect_index(path, error)
         raise SoraError(
