@@ -10,7 +10,7 @@ from ..errors import SoraError, expect
 from ..files import is_file
 from ..interrupt import check_interrupted
 from .gifs import with_times
-from .structure import codec_of, has_index
+from .structure import codec_of, has_index, names_others
 
 if TYPE_CHECKING:
     from av import AudioStream, VideoStream
@@ -27,6 +27,8 @@ def open_video(path: str | Path) -> InputContainer:
     path = Path(path)
     check_interrupted()
     expect(is_file(path), f"There is no video file {str(path)!r}: check the name.")
+    # Before FFmpeg opens what it names.
+    expect(not names_others(path), f"{path.name} is a list of other files, not a video: use one of those.")
     try:
         timed = with_times(path)
         container = av.open(str(path) if timed is None else io.BytesIO(timed))
