@@ -31,7 +31,7 @@ def open_video(path: str | Path) -> InputContainer:
     expect(not names_others(path), f"{path.name} is a list of other files, not a video: use one of those.")
     try:
         timed = with_times(path)
-        container = av.open(str(path) if timed is None else io.BytesIO(timed))
+        container = av.open(str(path)) if timed is None else av.open(io.BytesIO(timed))
     except (av.FFmpegError, OSError) as error:
         _expect_index(path, error)
         raise SoraError(
