@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import SoraError, expect
 from ..files import is_file
@@ -31,7 +31,8 @@ def open_video(path: str | Path) -> InputContainer:
     expect(not names_others(path), f"{path.name} is a list of other files, not a video: use one of those.")
     try:
         timed = with_times(path)
-        container = av.open(str(path)) if timed is None else av.open(io.BytesIO(timed))
+        given: Any = str(path) if timed is None else io.BytesIO(timed)
+        container = av.open(given, "r")
     except (av.FFmpegError, OSError) as error:
         _expect_index(path, error)
         raise SoraError(
