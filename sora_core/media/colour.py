@@ -16,6 +16,18 @@ LINEAR, PQ, HLG = 8, 16, 18
 BT2020 = 9
 # Gamma curves that players show as they lie in the file: 1, 4 to 7 and 11 to 15. 0, 2 and 3 say nothing.
 SHOWN_AS_CODED = (0, 1, 2, 3, 4, 5, 6, 7, 11, 12, 13, 14, 15)
+# Matrices that FFmpeg's scaler refuses, and the one that comes nearest: 9 is BT.2020, 1 BT.709.
+MATRICES = {
+    8: ("YCgCo", 1),
+    10: ("BT.2020 with constant luminance", 9),
+    11: ("SMPTE ST 2085", 9),
+    12: ("a matrix derived from its primaries", 1),
+    13: ("a matrix derived from its primaries, with constant luminance", 1),
+    14: ("ICtCp", 9),
+    15: ("SMPTE ST 2128", 9),
+    16: ("YCgCo-Re", 1),
+    17: ("YCgCo-Ro", 1),
+}
 NAMES = {9: "a logarithm (100:1)", 10: "a logarithm (316:1)", 17: "SMPTE ST 428"}
 
 WHITE = 203.0  # cd/m2: HDR reference white, ITU-R BT.2408; 58% of PQ's signal, 75% of HLG's
@@ -33,6 +45,20 @@ def transfer_of(frame: av.VideoFrame) -> str:
     if code in SHOWN_AS_CODED or code in (LINEAR, PQ, HLG):
         return ""
     return NAMES.get(code, f"transfer function {code}")
+
+
+def matrix_of(frame: av.VideoFrame) -> str:
+    """Name the matrix of a frame's colours if it is one that is read as another, see `with_known_matrix`, else ""."""
+    return MATRICES.get(int(getattr(frame, "colorspace", 2)), ("", 0))[0]
+
+
+def with_known_matrix(frame: av.VideoFrame) -> av.VideoFrame:
+    """Return a frame whose matrix can be read: where its own cannot, it is said to be the nearest that can."""
+    code = int(getattr(frame, "colorspace", 2))
+    if code in MATRICES:
+        of_primaries = code in (12, 13) and int(getattr(frame, "color_primaries", 2)) == BT2020
+        frame.colorspace = BT2020 if of_primaries else MATRICES[code][1]
+    return frame
 
 
 def to_bt709(frame: av.VideoFrame, read: Callable[[str], np.ndarray]) -> np.ndarray | None:

@@ -23,6 +23,7 @@ OGG_END = 4  # flag of the last page of a track
 TS_PACKET, TS_SYNC = 188, 0x47
 # First boxes of mp4 and QuickTime files. Older ones of QuickTime have no `ftyp`.
 FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp", b"moof")
+MAX_LIST = 4096  # bytes, within which a list of files says that it is one
 MAX_INDEX = 16 << 20  # bytes of an index that are looked through for a name
 
 
@@ -30,6 +31,16 @@ def is_boxes(head: bytes) -> bool:
     """Tell whether a file that begins so is an mp4 or QuickTime file."""
     size = int.from_bytes(head[:4], "big")
     return len(head) >= 8 and head[4:8] in FIRST_BOXES and (size in (0, 1) or size >= 8)
+
+
+def names_others(path: Path) -> bool:
+    """Tell whether a file is a list of other files (HLS, DASH, IMF), which may lie anywhere on the machine."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(MAX_LIST)
+    except OSError:
+        return False
+    return head.startswith(b"#EXTM3U") or any(mark in head for mark in (b"<MPD", b"<CompositionPlaylist"))
 
 
 def cut_short(path: Path) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import SoraError, expect
 from ..files import is_file
 from ..interrupt import check_interrupted
-from .structure import codec_of, has_index
+from .gifs import with_times
+from .structure import codec_of, has_index, names_others
 
 if TYPE_CHECKING:
     from av import AudioStream, VideoStream
@@ -25,8 +27,12 @@ def open_video(path: str | Path) -> InputContainer:
     path = Path(path)
     check_interrupted()
     expect(is_file(path), f"There is no video file {str(path)!r}: check the name.")
+    # Before FFmpeg opens what it names.
+    expect(not names_others(path), f"{path.name} is a list of other files, not a video: use one of those.")
     try:
-        container = av.open(str(path))
+        timed = with_times(path)
+        given: Any = str(path) if timed is None else io.BytesIO(timed)
+        container = av.open(given, "r")
     except (av.FFmpegError, OSError) as error:
         _expect_index(path, error)
         raise SoraError(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .colour import to_bt709, transfer_of
+from .colour import matrix_of, to_bt709, transfer_of, with_known_matrix
 from .packets import Damage, decoded
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ FIRST_PACKETS = 64  # within which a first frame is looked for
 # FFmpeg's own decoders leave the transparency of these out.
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 PLAIN = (1, 0, 0, 1)
+DISPLAY_MATRIX = 6  # of FFmpeg's AV_FRAME_DATA_*, the kinds of data beside the pixels
+MOST_SIDES = 64  # more kinds than there are
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class View:
     # The display matrix (a, b, c, d), each -1, 0 or 1: a pixel at (x, y) is shown at (ax + cy, bx + dy).
     turn: tuple[int, int, int, int] = PLAIN
     transfer: str = ""  # name of the transfer function, if it is one that is not converted
+    matrix: str = ""  # name of the matrix of the colours, if it is read as another
     # Width and height of the first frame as it is coded. Where clips of several sizes were joined without encoding
     # them, all are shown in this one.
     coded: tuple[int, int] | None = None
@@ -53,9 +57,12 @@ class View:
 
     def notes(self, name: str) -> tuple[str, ...]:
         """Say what of the file `name` could not be shown as it is meant."""
-        if not self.transfer:
-            return ()
-        return (f"{name}: its brightness is coded as {self.transfer}, which is not converted; colours may be off.",)
+        told = (("brightness is", self.transfer), ("colours are", self.matrix))
+        return tuple(
+            f"{name}: its {what} coded as {way}, which is not converted; colours may be off."
+            for what, way in told
+            if way
+        )
 
 
 def view_of(container: InputContainer, stream: VideoStream) -> View:
@@ -66,26 +73,54 @@ def view_of(container: InputContainer, stream: VideoStream) -> View:
     aspect = Fraction(stream.sample_aspect_ratio or 1)
     if not Fraction(1, MAX_ASPECT) <= aspect <= MAX_ASPECT:
         aspect = Fraction(1)
-    turn, transfer, coded = PLAIN, "", None
+    turn, transfer, matrix, coded = PLAIN, "", "", None
     pixels = getattr(stream, "width", 0) * getattr(stream, "height", 0)  # no size without a decoder
     if 0 < pixels <= MAX_FIRST_PIXELS:
         # What is damaged is told of where frames are read.
         frame = next(decoded(container, stream, Damage(most=FIRST_PACKETS)), None)
         if frame is not None:
-            turn, transfer, coded = matrix_of(frame), transfer_of(frame), (frame.width, frame.height)
-    return View(aspect, turn, transfer, coded)
+            turn, coded = turn_of(frame), (frame.width, frame.height)
+            transfer, matrix = transfer_of(frame), matrix_of(frame)
+    return View(aspect, turn, transfer, matrix, coded)
 
 
-def matrix_of(frame: av.VideoFrame) -> tuple[int, int, int, int]:
+def turn_of(frame: av.VideoFrame) -> tuple[int, int, int, int]:
     """Return the display matrix of a frame, see `View.turn`, to the nearest quarter turn."""
-    sides: Any = frame.side_data  # PyAV's types say that it lists names
-    for side in sides:
-        if side.type.name == "DISPLAYMATRIX" and side.buffer_size >= 36:
+    for side in _sides(frame):
+        if side.buffer_size >= 36:
             a, b, _, c, d = struct.unpack("=5i", bytes(side)[:20])
             if abs(a) + abs(d) >= abs(b) + abs(c):
                 return (-1 if a < 0 else 1, 0, 0, -1 if d < 0 else 1)
             return (0, -1 if b < 0 else 1, -1 if c < 0 else 1, 0)
     return PLAIN
+
+
+def _sides(frame: av.VideoFrame) -> Iterator[Any]:
+    """Yield the display matrix of a frame, as PyAV lists what is told beside the pixels.
+
+    What else is there is taken off before, by FFmpeg's filters: PyAV lists nothing where there is a kind that it has no
+    name for, such as the EXIF of a camera's JPEG, and crashes where one has a name of its own, as a colour profile has.
+    """
+    import av
+
+    graph = av.filter.Graph()
+    first = last = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base or Fraction(1, 1000)
+    )
+    for kind in range(MOST_SIDES):
+        if kind != DISPLAY_MATRIX:
+            remover = graph.add("sidedata", f"mode=delete:type={kind}")
+            last.link_to(remover)
+            last = remover
+    end = graph.add("buffersink")
+    last.link_to(end)
+    try:
+        graph.configure()
+        first.push(frame)
+        sides: Any = end.pull().side_data  # PyAV's types say that it lists names
+        yield from sides
+    except (av.FFmpegError, ValueError):
+        return
 
 
 def turned(pixels: np.ndarray, turn: tuple[int, int, int, int]) -> np.ndarray:
@@ -103,6 +138,7 @@ def turned(pixels: np.ndarray, turn: tuple[int, int, int, int]) -> np.ndarray:
 
 def _converted(frame: av.VideoFrame, width: int, height: int) -> np.ndarray:
     """Return `[height,width,3]` uint8 in BT.709's colours over white."""
+    frame = with_known_matrix(frame)
 
     def read(layout: str) -> np.ndarray:
         if (width, height) == (frame.width, frame.height):

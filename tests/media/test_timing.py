@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from pathlib import Path
 
@@ -178,3 +179,20 @@ def test_gifs_of_any_delays_have_all_their_frames(tmp_path, delays):
     (tmp_path / "a.gif").write_bytes(data)
     assert len(read_clip(tmp_path / "a.gif").frames) == len(read_video(tmp_path / "a.gif")[0]) == 12
     assert len(list(iter_frames(tmp_path / "a.gif"))) == len(decoded(tmp_path / "a.gif")) == 12
+
+
+def test_a_gif_that_tells_no_times(tmp_path):
+    """As Pillow saves one that is given no duration: FFmpeg's newer reader takes all of it for one frame."""
+    shades = [Image.new("L", (64, 48), 30 * number) for number in range(6)]
+    path = tmp_path / "a.gif"
+    shades[0].save(path, save_all=True, append_images=shades[1:], disposal=0)
+    path.write_bytes(re.sub(rb"\x21\xf9\x04....\x00", b"", path.read_bytes(), flags=re.DOTALL))
+    clip = read_clip(path, multiple=2)
+    assert [round(float(frame.mean()) * 255) for frame in clip.frames] == [30 * number for number in range(6)]
+    assert (clip.fps, len(decoded(path)), len(list(iter_frames(path)))) == (10, 6, 6)
+    # One that is cut short gives what it has.
+    path.write_bytes(path.read_bytes()[:-200])
+    assert 4 <= len(list(iter_frames(path))) <= 6
+    # Times that are told stay.
+    shades[0].save(path, save_all=True, append_images=shades[1:], duration=[100, 100, 300, 100, 100, 100])
+    assert list(read_timing(path).stamps) == pytest.approx([0, 0.1, 0.2, 0.5, 0.6, 0.7])

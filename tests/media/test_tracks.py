@@ -56,3 +56,16 @@ def test_of_two_pictures_the_default_or_else_the_larger(tmp_path, default, width
     path = draw(tmp_path / "a.mkv", RED, "-map", "0:v", "-map", "1:v", "-c:v", "libx264", *flags, second=BLUE)
     assert probe(path).width == width and next(iter_frames(path)).shape[1] == width
     assert int(np.asarray(next(iter_frames(path))).mean((0, 1)).argmax()) == (0 if width == 64 else 2)
+
+
+def test_a_list_of_other_files_is_no_video(tmp_path):
+    """FFmpeg would read whatever file of the machine a playlist names, and what is shown is shown to others too."""
+    away, inside = tmp_path / "away", tmp_path / "input"
+    away.mkdir()
+    inside.mkdir()
+    draw(away / "private.ts", "testsrc2=s=64x48:r=8:d=1", "-c:v", "libx264")
+    playlist = inside / "a.m3u8"
+    head = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:3\n#EXTINF:1.0,\n"
+    playlist.write_text(f"{head}{away / 'private.ts'}\n#EXT-X-ENDLIST\n")
+    with pytest.raises(SoraError, match=r"a\.m3u8 is a list of other files"):
+        read_clip(playlist)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 import struct
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from ffmpeg_oracle import ffmpeg, frames_by_ffmpeg
+from PIL import Image, ImageCms, ImageOps
 
 from sora_core.host.api.video import VideoFromFile
 from sora_core.media.clips import read_clip
@@ -149,3 +152,46 @@ def test_a_transfer_that_is_not_known_is_told(plain, tmp_path):
     ffmpeg("-i", plain, "-c", "copy", "-bsf:v", "h264_metadata=transfer_characteristics=9", path)
     assert any("logarithm" in note for note in read_clip(path, sound=False).notes)
     assert np.array_equal(pixels(path), pixels(plain))
+
+
+@pytest.mark.parametrize("suffix", ["avi", "mov", "mkv"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_what_a_camera_tells_in_every_frame(tmp_path, suffix, orientation):
+    """FFmpeg gives EXIF beside the pixels, which PyAV has no name for; its orientation turns and mirrors."""
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = orientation, "a camera"
+    shown = np.zeros((48, 64, 3), np.uint8)
+    shown[:24, :32] = 220, 40, 40
+    shown[24:, 32:] = 40, 40, 220
+    for number in range(4):
+        picture = Image.fromarray(shown + np.uint8(number * 8))
+        picture.save(tmp_path / f"{number}.jpg", exif=exif, quality=95, subsampling=0)
+    path = tmp_path / f"a.{suffix}"
+    ffmpeg("-r", "8", "-i", tmp_path / "%d.jpg", "-c", "copy", path)
+    with Image.open(tmp_path / "0.jpg") as still:
+        upright = np.asarray(ImageOps.exif_transpose(still).convert("RGB")).astype(int)
+    frames = pixels(path)
+    assert len(frames) == 4
+    assert frames.shape[1:] == upright.shape
+    assert np.abs(frames[0] - upright).mean() <= NEAR
+
+
+@pytest.mark.parametrize(("code", "name"), [(8, "YCgCo"), (10, "constant luminance"), (14, "ICtCp"), (12, "primaries")])
+def test_a_matrix_that_is_not_known_is_told(plain, tmp_path, code, name):
+    path = tmp_path / "a.mp4"
+    ffmpeg("-i", plain, "-c", "copy", "-bsf:v", f"h264_metadata=matrix_coefficients={code}:colour_primaries=9", path)
+    clip = read_clip(path, sound=False)
+    assert len(clip.frames) == 4
+    assert any(name in note for note in clip.notes)
+
+
+def test_a_colour_profile_with_a_name(plain, tmp_path):
+    """PyAV frees the name of a profile twice, and takes the whole process along: so another one looks."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.new("RGB", (64, 48), (200, 40, 40)).save(tmp_path / "a.png", icc_profile=profile)
+    ffmpeg("-i", tmp_path / "a.png", "-c", "copy", tmp_path / "a.mov")
+    code = "import gc, sys; from sora_core.media.clips import read_clip; read_clip(sys.argv[1]); gc.collect()"
+    for name in ("a.png", "a.mov"):
+        for _ in range(2):
+            done = subprocess.run([sys.executable, "-c", code, tmp_path / name], capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr

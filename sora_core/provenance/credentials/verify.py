@@ -9,6 +9,7 @@ from typing import Any
 
 from ...errors import SoraError, expect
 from ...files import is_file
+from ...media.structure import names_others
 from ...words import printable
 from ..labels.laws import ASSERTION
 from ..labels.reading import lines, read_aigc
@@ -186,6 +187,7 @@ def _check_media(path: Path) -> None:
         return
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         pass
+    expect(not names_others(path), f"{path.name} is a list of other files: verify those.")
     try:
         with av.open(str(path)) as container:
             found = bool(container.streams.video or container.streams.audio)
