@@ -8,6 +8,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ...errors import SoraError
@@ -100,7 +101,7 @@ class Worker:
             # Kept before it is told: whoever hears of the end finds the results.
             data |= {"prompt_id": job.id, "timestamp": now()}
             job.messages.append([event, data])
-            if self._until_written(lambda job=job: self._finish(job)):
+            if self._until_written(partial(self._finish, job)):
                 watcher.ended(event, data)
 
     def _take(self) -> Job | None:
