@@ -111,7 +111,7 @@ def test_a_mask_goes_into_the_picture_that_it_was_painted_on(studio, client):
 def mask_of(client: Client, size: int = 3):
     file = io.BytesIO()
     Image.new("RGBA", (size, size), (0, 0, 0, 40)).save(file, "PNG")
-    client.upload("large.png", file.getvalue())
+    client.upload("large.png", file.getvalue(), overwrite="true")
     of = json.dumps({"filename": "large.png", "type": "input"})
     return client.upload("masked_large.png", file.getvalue(), "/upload/mask", original_ref=of)
 
