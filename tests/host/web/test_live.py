@@ -24,8 +24,9 @@ def client(studio):
     return Client(studio.port, uuid.uuid4().hex)
 
 
-def test_who_is_too_far_behind_is_let_go_and_the_others_hear_on(studio, client, monkeypatch):
-    monkeypatch.setattr(live, "MOST_WAITING", 50)
+@pytest.mark.parametrize(("limit", "most"), [("MOST_WAITING", 50), ("MOST_BYTES", 10_000_000)])
+def test_who_is_too_far_behind_is_let_go_and_the_others_hear_on(studio, client, monkeypatch, limit, most):
+    monkeypatch.setattr(live, limit, most)
     with client.connect() as slow, client.connect() as page:
         slow.raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         big = "x" * 200_000
@@ -50,6 +51,17 @@ def test_newer_progress_takes_the_place_of_older(studio):
     assert one.newest == {"progress": "2", "preview": b"new"}
     one.put("executing")  # of the next node: a preview of the one before must not come after it
     assert list(one.waiting) == ["a", "2", "executing"] and one.newest == {}
+
+
+def test_what_was_sent_counts_no_longer(studio, client):
+    with client.connect() as page:
+        studio.hub.call(studio.hub._begin, client.name)
+        studio.hub.update("progress", {"value": 1})
+        studio.hub.tell("execution_start", {"text": "x" * 1000})
+        page.until("execution_start")
+        (one,) = [each for each in studio.hub.clients if each.name == client.name]
+        assert one.size == 0 and not one.waiting
+    studio.hub.begin(None)
 
 
 def test_there_is_an_end_to_pages(studio, client, monkeypatch):
