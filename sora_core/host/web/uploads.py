@@ -19,8 +19,7 @@ from .live import MOST_UPLOADED
 if TYPE_CHECKING:
     from .app import Studio
 
-MOST_TEXT = 1 << 16  # bytes of a field that is no file
-MOST_FIELDS = 30
+MOST_TEXT, MOST_FIELDS = 1 << 16, 30  # bytes of a field that is no file; fields
 
 
 class Uploads:

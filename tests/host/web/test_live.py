@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
 import uuid
+from urllib.parse import urlsplit
 
 import pytest
 from host_support import api
 from studio_support import Client, serving
 
 from sora_core.host.web import live
+from sora_core.host.web.app import Settings, Studio, run
 
 
 @pytest.fixture(scope="module")
@@ -77,9 +80,39 @@ def test_what_a_page_says_beyond_its_features_is_passed_over(client):
         page.say({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
         told = page.until("feature_flags")
         assert told[-1]["data"]["assets"] is False and told[-1]["data"]["extension"]["sora"]["requeue"]
-        prompt = api(n1=("TinyFilm", {"steps": 5}), n2=("TinyWrite", {"value": ["1", 0]}))
+        prompt = api(n1=("TinyFilm", {"steps": 20}), n2=("TinyWrite", {"value": ["1", 0]}))
         assert any(isinstance(m, bytes) and m[:4] == b"\0\0\0\4" for m in page.ended(client.queue(prompt)))
 
 
 def test_a_plain_request_for_the_socket_is_told_so(client):
     assert client.get("/ws").status == 426 and client.ask("HEAD", "/ws").status == 426
+
+
+def test_who_is_not_let_in_is_shown_out_and_the_others_stay(tmp_path, monkeypatch):
+    monkeypatch.setattr("sora_core.host.web.security.PATIENCE", 0.2)
+    studio = Studio(Settings(tmp_path, address="0.0.0.0", port=0, page=False, packs=[]))
+
+    async def visit() -> list[bool]:
+        told, stopped = asyncio.get_running_loop().create_future(), asyncio.Event()
+        server = asyncio.create_task(run(studio, stopped, told.set_result))
+        port = urlsplit(await told).port
+        ask = f"GET /users HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+        known = f"{ask}Authorization: Bearer {studio.gate.token}\r\n\r\n"
+        ends, writers, closed = [], [], []
+        for said in ("", "GET / HT", f"{ask}\r\n", known, f"{known}{ask}"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(said.encode())
+            ends.append(reader)
+            writers.append(writer)  # which closes what it wrote to when it is forgotten
+        await asyncio.sleep(1)
+        for end in ends:
+            try:
+                await asyncio.wait_for(end.read(), 0.1)  # up to its end
+                closed.append(True)
+            except TimeoutError:
+                closed.append(False)
+        stopped.set()
+        await server
+        return closed
+
+    assert asyncio.run(visit()) == [True, True, True, False, False]
