@@ -205,7 +205,7 @@ async def run(studio: Studio, stopped: asyncio.Event, told: Callable[[str], None
             await site.start()
         except OSError as wrong:
             raise SoraError(
-                f"{settings.address}:{settings.port} cannot be used ({wrong.strerror}): choose another --port."
+                f"{settings.address}:{settings.port} cannot be used ({wrong.strerror}): choose another --port or address."
             ) from wrong
         told(address_of(studio, runner))
         with contextlib.suppress(asyncio.CancelledError):
@@ -218,6 +218,6 @@ async def run(studio: Studio, stopped: asyncio.Event, told: Callable[[str], None
 def address_of(studio: Studio, runner: web.AppRunner) -> str:
     """Return what to open in a browser on this machine."""
     port, host = runner.addresses[0][1], studio.settings.address
-    host = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+    host = "127.0.0.1" if host in ("", "0.0.0.0", "::") else host
     named = f"[{host}]" if ":" in host else host
     return f"http://{named}:{port}/" + (f"?token={studio.gate.token}" if studio.gate.token else "")

@@ -90,12 +90,14 @@ def test_a_plain_request_for_the_socket_is_told_so(client):
 
 def test_who_is_not_let_in_is_shown_out_and_the_others_stay(tmp_path, monkeypatch):
     monkeypatch.setattr("sora_core.host.web.security.PATIENCE", 0.2)
-    studio = Studio(Settings(tmp_path, address="0.0.0.0", port=0, page=False, packs=[]))
+    studio = Studio(Settings(tmp_path, address="", port=0, page=False, packs=[]))
 
     async def visit() -> list[bool]:
         told, stopped = asyncio.get_running_loop().create_future(), asyncio.Event()
         server = asyncio.create_task(run(studio, stopped, told.set_result))
-        port = urlsplit(await told).port
+        opened = urlsplit(await told)
+        port = opened.port
+        assert opened.hostname == "127.0.0.1"
         ask = f"GET /users HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
         known = f"{ask}Authorization: Bearer {studio.gate.token}\r\n\r\n"
         ends, writers, closed = [], [], []
