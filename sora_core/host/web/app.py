@@ -205,7 +205,7 @@ async def run(studio: Studio, stopped: asyncio.Event, told: Callable[[str], None
             await site.start()
         except OSError as wrong:
             raise SoraError(
-                f"{settings.address}:{settings.port} cannot be used ({wrong.strerror}): choose another --port or address."
+                f"{settings.address}:{settings.port} cannot be used ({wrong.strerror}): choose another --port."
             ) from wrong
         told(address_of(studio, runner))
         with contextlib.suppress(asyncio.CancelledError):
