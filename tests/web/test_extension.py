@@ -85,6 +85,16 @@ def board(editor):
     assert editor.errors == []
 
 
+def test_ids_and_texts_of_a_foreign_workflow_are_nothing_but_text(editor):
+    bad = "<img src=x onerror=window.got=1>"
+    about = {"pos": [0, 0], "size": [400, 400], "inputs": [], "outputs": [], "properties": {}, "title": bad}
+    node = {"id": f'a"] {bad}', "type": "SoraStoryboard", "widgets_values": [f"2s: {bad}\n1s: b"], **about}
+    editor.page.evaluate("graph => app.loadGraphData(graph)", {"version": 0.4, "nodes": [node], "links": []})
+    editor.page.wait_for_timeout(1000)
+    assert editor.page.locator(".sora-shot").count() == 2 and editor.page.evaluate("window.got") is None
+    assert editor.errors == []
+
+
 @pytest.fixture(scope="module")
 def run(editor, nodes2):
     """All parts after a run."""

@@ -135,7 +135,7 @@ export function addPanel(node, name, element, { height, width = 0, grows = false
   widget.serialize = false;
   // Where a step was undone, Nodes 2.0 goes on to show the panel of the node that was there before.
   const takePlace = () => {
-    const shown = document.querySelector(`[data-node-id="${node.id}"] [data-panel="${name}"]`);
+    const shown = document.querySelector(`[data-node-id="${CSS.escape(node.id)}"] [data-panel="${name}"]`);
     if (shown !== element) shown?.replaceWith(element);
   };
   follow(node, "onConfigure", () => setTimeout(takePlace));

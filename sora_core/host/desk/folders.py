@@ -175,7 +175,9 @@ def safe_join(root: Path, name: str) -> Path:
 
 
 # Names of devices, which Windows opens wherever they are said to lie.
-_DEVICE = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
+_DEVICE = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[\d¹²³]) *([.:].*)?")
+# A drive, or a stream behind a file; on Windows every colon makes one.
+_DRIVE = re.compile(":" if os.name == "nt" else r"^[A-Za-z]:|:\$")
 
 
 def contained(root: Path, name: str) -> Path:
@@ -184,7 +186,7 @@ def contained(root: Path, name: str) -> Path:
     Raises SoraError, which does not say where the folder is, for what could lead out of it on any system.
     """
     parts = name.replace("\\", "/").split("/")
-    odd = any(not part.strip(". ") or re.match(r"[A-Za-z]:", part) or _DEVICE.fullmatch(part) for part in parts)
+    odd = any(not part.strip(". ") or _DRIVE.search(part) or _DEVICE.fullmatch(part) for part in parts)
     long = len(name) > 1000 or any(len(os.fsencode(part)) > 255 for part in parts) if not controls(name) else True
     if odd or long or not parts[0]:
         raise SoraError("This is not the name of a file here: use a path within the folder, without '..'.")

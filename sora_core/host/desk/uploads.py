@@ -5,6 +5,7 @@ from __future__ import annotations
 import filecmp
 import itertools
 import os
+import shutil
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,10 +16,27 @@ from ...files import PHONE_PICTURE_TYPES, PICTURES, SOUNDS, VIDEOS, claim, ensur
 TAKEN = (*PICTURES, *VIDEOS, *SOUNDS, *PHONE_PICTURE_TYPES)
 
 
-async def take_in(pieces: AsyncIterator[bytes], target: Path, most: int, overwrite: bool = False) -> Path:
-    """Write `pieces` to `target`, or beside it where another file has that name. The same file again stays one.
+async def take_in(pieces: AsyncIterator[bytes], folder: Path, most: int) -> Path:
+    """Write `pieces` to a new hidden file in `folder`, and return where it is.
 
-    Returns where it is. Raises SoraError for a kind of file that no node reads, and for one of more than `most` bytes.
+    Raises SoraError for nothing, and for more than `most` bytes.
+    """
+    ensure_writable(folder)
+    whole = folder / f".{uuid.uuid4().hex}"
+    with written_beside(whole) as part, open(part, "wb") as file:
+        size = 0
+        async for piece in pieces:
+            size += len(piece)
+            expect(size <= most, f"The file is larger than {most >> 20} MB: send a smaller one.")
+            file.write(piece)
+        expect(size > 0, "The file is empty: choose another.")
+    return whole
+
+
+def put(received: Path, target: Path, overwrite: bool = False) -> Path:
+    """Copy a file to `target`, or beside it where another file has that name. The same file again stays one.
+
+    Returns where it is. Raises SoraError for a kind of file that no node reads.
     """
     check_kind(target)
     ensure_writable(target.parent)
@@ -27,13 +45,7 @@ async def take_in(pieces: AsyncIterator[bytes], target: Path, most: int, overwri
     chosen = target
     try:
         with written_beside(whole) as part:
-            size = 0
-            with open(part, "wb") as file:
-                async for piece in pieces:
-                    size += len(piece)
-                    expect(size <= most, f"The file is larger than {most >> 20} MB: send a smaller one.")
-                    file.write(piece)
-            expect(size > 0, "The file is empty: choose another.")
+            shutil.copyfile(received, part)
         chosen = target if overwrite else free_name(target, whole)
         os.replace(whole, chosen)
     finally:

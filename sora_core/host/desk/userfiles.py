@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import SoraError, expect
-from ...files import ensure_writable, written_beside
+from ...files import ensure_writable, write_error, written_beside
 from .folders import contained
 
 SETTINGS = "comfy.settings.json"
@@ -29,16 +29,23 @@ class UserFiles:
 
     def settings(self) -> dict[str, Any]:
         """Read all settings."""
+        return USUAL | self._kept()
+
+    def _kept(self) -> dict[str, Any]:
         try:
             kept = json.loads((self.root / SETTINGS).read_text("utf-8"))
         except (OSError, ValueError, RecursionError):
-            kept = {}
-        return USUAL | (kept if isinstance(kept, dict) else {})
+            return {}
+        return kept if isinstance(kept, dict) else {}
 
     def keep(self, changed: dict[str, Any]) -> None:
         """Change some settings."""
+        path = self.root / SETTINGS
+        if not self._kept() and path.is_file() and path.stat().st_size > 2:
+            # Damaged, or mistyped by hand: what its owner can still read must not be written over.
+            path.replace(path.with_suffix(".broken.json"))
         text = json.dumps(self.settings() | changed, indent=2)
-        self.put(self.root / SETTINGS, lambda part: part.write_text(text, encoding="utf-8"))
+        self.put(path, lambda part: part.write_text(text, encoding="utf-8"))
 
     def path(self, name: str) -> Path:
         """Return the path of a file or folder. Raises SoraError for one that is elsewhere, or hidden."""
@@ -58,13 +65,24 @@ class UserFiles:
             if not path.name.startswith(".") and path.is_file()
         }
 
+    def rename(self, source: Path, path: Path) -> None:
+        """Give a file another name, in one step: a crash leaves it under one of the two."""
+        self._ready(path)
+        try:
+            source.replace(path)
+        except OSError as error:
+            raise write_error(path, error) from error
+
     def put(self, path: Path, write: Callable[[Path], Any]) -> None:
         """Put a file there, whole or not at all: `write` gets the path to write it to."""
+        self._ready(path)
+        with written_beside(path) as part:
+            write(part)
+
+    def _ready(self, path: Path) -> None:
         if path.is_dir():
             raise SoraError(f"{path.name!r} is a folder: give the file another name.")
         ensure_writable(path.parent)
-        with written_beside(path) as part:
-            write(part)
 
 
 def info(path: Path, name: str) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-import warnings
 from pathlib import Path
+from typing import Any
 
 from ...errors import SoraError
 from ...files import PICTURES
@@ -24,16 +24,15 @@ def rendition(path: Path, preview: str | None, channel: str | None) -> tuple[byt
     kind, _, quality = (preview or "png").partition(";")
     kind = kind if kind in ("webp", "jpeg") and channel != "a" else "webp" if preview else "png"
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as picture:
-                if getattr(picture, "is_animated", False) and preview:
-                    return None  # it would stand still
-                if channel == "a":
-                    alpha = picture.convert("RGBA").getchannel("A")
-                    made = Image.merge("RGBA", [Image.new("L", picture.size)] * 3 + [alpha])
-                else:
-                    made = picture.convert("RGB" if channel == "rgb" or kind == "jpeg" else "RGBA")
+        with Image.open(path) as picture:
+            _check_size(picture)
+            if getattr(picture, "is_animated", False) and preview:
+                return None  # it would stand still
+            if channel == "a":
+                alpha = picture.convert("RGBA").getchannel("A")
+                made = Image.merge("RGBA", [Image.new("L", picture.size)] * 3 + [alpha])
+            else:
+                made = picture.convert("RGB" if channel == "rgb" or kind == "jpeg" else "RGBA")
         file = io.BytesIO()
         made.save(file, kind.upper(), quality=min(100, int(quality)) if quality.isdecimal() else 90)
     except Exception as wrong:  # whatever a broken file does to Pillow
@@ -48,6 +47,8 @@ def masked(original: Path, mask: Path, target: Path) -> None:
 
     try:
         with Image.open(original) as picture, Image.open(mask) as painted:
+            _check_size(picture)
+            _check_size(painted)
             info = PngInfo()
             for key, text in getattr(picture, "text", {}).items():
                 info.add_text(key, text)
@@ -56,3 +57,11 @@ def masked(original: Path, mask: Path, target: Path) -> None:
         made.save(target, "PNG", pnginfo=info, compress_level=4)
     except Exception as wrong:  # whatever a broken file does to Pillow
         raise SoraError(f"{original.name} and its mask cannot be read as pictures: paint the mask anew.") from wrong
+
+
+def _check_size(picture: Any) -> None:
+    """Refuse what Pillow only warns of: a small file whose pixels take gigabytes."""
+    from PIL import Image
+
+    if Image.MAX_IMAGE_PIXELS and picture.width * picture.height > Image.MAX_IMAGE_PIXELS:
+        raise ValueError("too many pixels")

@@ -290,7 +290,7 @@ class _Run:
         except (Interrupted, KeyboardInterrupt):
             self._interrupted(node.id)
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             failed = NodeError(planned, error)
             self.tell("execution_error", {"node": node.id, "type": node.type, "message": str(failed)})
             raise failed from error

@@ -6,6 +6,7 @@ A job is `pending`, then `running` once, then `completed`, `failed`, `cancelled`
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 import threading
@@ -15,10 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...errors import SoraError
+from ...errors import SoraError, expect
 from ...files import ensure_writable
 
-KEPT = 2000  # finished jobs; older ones go, their files stay
+KEPT = 2000  # finished jobs; those that ended before go, their files stay
+VERSION = 1  # of the table; a file from before it was written down has 0
 OPEN = ("pending", "running")
 LOST = ("failed", "cancelled", "interrupted")  # what may be queued again
 _TABLE = """
@@ -78,23 +80,33 @@ class Store:
         Raises SoraError where another server has it open: two would run each other's jobs.
         """
         ensure_writable(path.parent)
-        self._lock = threading.RLock()
+        self.path, self._lock = path, threading.RLock()
         try:
-            self._db = sqlite3.connect(path, timeout=0.5, check_same_thread=False, isolation_level=None)
-            self._db.row_factory = sqlite3.Row
-            # Held until this process ends, however it ends.
-            self._db.execute("pragma locking_mode = exclusive")
-            self._db.execute("pragma journal_mode = wal")
-            self._db.execute("pragma synchronous = normal")
-            self._db.executescript(_TABLE)
-            with self._db:
-                self._db.execute("update jobs set state = 'interrupted', ended = ? where state = 'running'", (now(),))
+            with contextlib.ExitStack() as undo:
+                self._db = sqlite3.connect(path, timeout=0.5, check_same_thread=False, isolation_level=None)
+                undo.callback(self._db.close)
+                self._prepare()
+                undo.pop_all()
         except sqlite3.Error as error:
             if "locked" in str(error):
                 text = f"Another server uses {path.parent}: stop it, or give this one a --base-directory of its own."
             else:
                 text = f"The queue {path} cannot be read ({error}): move it away, and a new one is made."
             raise SoraError(text) from error
+
+    def _prepare(self) -> None:
+        self._db.row_factory = sqlite3.Row
+        # Held until this process ends, however it ends.
+        self._db.execute("pragma locking_mode = exclusive")
+        self._db.execute("pragma journal_mode = wal")
+        self._db.execute("pragma synchronous = normal")
+        made_by = self._db.execute("pragma user_version").fetchone()[0]
+        expect(made_by <= VERSION, f"The queue {self.path} is of a newer version: update this one, or move it away.")
+        # Found out now, and not in the middle of a queue.
+        damage = self._db.execute("pragma quick_check(1)").fetchone()[0]
+        expect(damage == "ok", f"The queue {self.path} is damaged ({damage}): move it away, and a new one is made.")
+        self._db.executescript(f"{_TABLE} pragma user_version = {VERSION};")
+        self._db.execute("update jobs set state = 'interrupted', ended = ? where state = 'running'", (now(),))
 
     def close(self) -> None:
         """Give the file up."""
@@ -107,10 +119,15 @@ class Store:
             top = self._one("select coalesce(max(abs(number)), 0) from jobs")[0] + 1
             job.number, job.created = (-top if front else top) if number is None else number, now()
             row = [json.dumps(value) for value in (job.prompt, job.extra, job.targets)]
-            made = self._db.execute(
+            made = self._do(
                 "insert or ignore into jobs (id, number, client, state, created, workflow, prompt, extra, targets)"
                 " values (?, ?, ?, 'pending', ?, ?, ?, ?, ?)",
-                (job.id, job.number, job.client, job.created, job.workflow, *row),
+                job.id,
+                job.number,
+                job.client,
+                job.created,
+                job.workflow,
+                *row,
             )
             return job if made.rowcount else None
 
@@ -120,37 +137,39 @@ class Store:
             found = self._one("select * from jobs where state = 'pending' order by number, created, rowid limit 1")
             if found is None:
                 return None
-            self._db.execute("update jobs set state = 'running', started = ? where id = ?", (now(), found["id"]))
+            self._do("update jobs set state = 'running', started = ? where id = ?", now(), found["id"])
             return self.get(found["id"])
 
     def finish(self, job: Job) -> None:
-        """Keep how a job ended."""
+        """Keep how a job ended. Raises SoraError where that cannot be written."""
         job.ended = now()
         with self._lock:
-            self._db.execute(
-                "update jobs set state = ?, ended = ?, outputs = ?, messages = ?, error = ? where id = ?",
-                (
-                    job.state,
-                    job.ended,
-                    json.dumps(job.outputs, default=str),
-                    json.dumps(job.messages, default=str),
-                    json.dumps(job.error) if job.error else None,
-                    job.id,
-                ),
+            # Its row becomes the last: those of finished jobs lie in the order of their ends, whatever the clock says.
+            self._do(
+                "update jobs set rowid = (select max(rowid) + 1 from jobs), state = ?, ended = ?, outputs = ?,"
+                " messages = ?, error = ? where id = ?",
+                job.state,
+                job.ended,
+                json.dumps(job.outputs, default=str),
+                json.dumps(job.messages, default=str),
+                json.dumps(job.error) if job.error else None,
+                job.id,
             )
-            self._db.execute(
+            self._do(
                 "delete from jobs where state not in ('pending', 'running') and rowid not in (select rowid from jobs"
-                f" where state not in ('pending', 'running') order by created desc, rowid desc limit {KEPT})"
+                f" where state not in ('pending', 'running') order by rowid desc limit {KEPT})"
             )
 
     def again(self, job_id: str, client: str | None) -> Job | None:
         """Put a job that came to nothing back into the queue, under its id. Returns None for any other."""
         with self._lock:
             top = self._one("select coalesce(max(abs(number)), 0) from jobs")[0] + 1
-            changed = self._db.execute(
+            changed = self._do(
                 "update jobs set state = 'pending', number = ?, client = coalesce(?, client), started = null,"
                 f" ended = null, outputs = '{{}}', messages = '[]', error = null where id = ? and state in {LOST}",
-                (top, client, job_id),
+                top,
+                client,
+                job_id,
             )
             return self.get(job_id) if changed.rowcount else None
 
@@ -158,9 +177,9 @@ class Store:
         """Forget the jobs of some states: all, or those of these ids. Returns how many."""
         with self._lock:
             if ids is None:
-                return self._db.execute(f"delete from jobs where state in ({_marks(states)})", states).rowcount
+                return self._do(f"delete from jobs where state in ({_marks(states)})", *states).rowcount
             statement = f"delete from jobs where id = ? and state in ({_marks(states)})"
-            return sum(self._db.execute(statement, (job_id, *states)).rowcount for job_id in ids)
+            return sum(self._do(statement, job_id, *states).rowcount for job_id in ids)
 
     def get(self, job_id: str) -> Job | None:
         """Find a job."""
@@ -180,7 +199,7 @@ class Store:
     def _listed(self, columns: str, states: tuple[str, ...], order: str, limit: int, offset: int) -> list[Job]:
         statement = f"select {columns} from jobs where state in ({_marks(states)}) order by {order} limit ? offset ?"
         with self._lock:
-            rows = self._db.execute(statement, (*states, limit, offset)).fetchall()
+            rows = self._do(statement, *states, limit, offset).fetchall()
         return [job for row in rows if (job := _job(row)) is not None]
 
     def count(self, states: tuple[str, ...]) -> int:
@@ -189,7 +208,13 @@ class Store:
 
     def _one(self, statement: str, *values: Any) -> Any:
         with self._lock:
-            return self._db.execute(statement, values).fetchone()
+            return self._do(statement, *values).fetchone()
+
+    def _do(self, statement: str, *values: Any) -> sqlite3.Cursor:
+        try:
+            return self._db.execute(statement, values)
+        except sqlite3.Error as error:
+            raise SoraError(f"The queue {self.path} cannot be used ({error}): is there space on its disk?") from error
 
 
 def _marks(values: tuple[str, ...]) -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import threading
+import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ...errors import SoraError
@@ -15,6 +19,9 @@ from .store import Job, Store, now
 
 if TYPE_CHECKING:
     from ..host import Host
+
+log = logging.getLogger(__name__)
+AGAIN = 1.0  # seconds until what could not be written is tried again
 
 
 class Watcher(Listener, Protocol):
@@ -75,31 +82,54 @@ class Worker:
             self._thread.join(patience)
         with self._lock:
             if self.current is not None:
-                self.current.state = "interrupted"
-                self.store.finish(self.current)
+                if self.current.state == "running":
+                    self.current.state = "interrupted"
+                with contextlib.suppress(SoraError):  # then the next start marks it
+                    self.store.finish(self.current)
                 self.current = None
 
     # -- the worker's own thread -----------------------------------------------------------------------------
     def _work(self) -> None:
         while not self._closing:
             self._wake.clear()
-            with self._lock:
-                self.current = job = None if self._closing else self.store.take()
-                self._stop = threading.Event()
+            job = self._until_written(self._take)
             if job is None:
                 self._wake.wait()
                 continue
             watcher = self.watch(job)
             event, data = self._run(job, watcher)
-            with self._lock:
-                if self.current is None:
-                    return  # marked as interrupted meanwhile
-                # Kept before it is told: whoever hears of the end finds the results.
-                data |= {"prompt_id": job.id, "timestamp": now()}
-                job.messages.append([event, data])
-                self.store.finish(job)
-                self.current = None
-            watcher.ended(event, data)
+            # Kept before it is told: whoever hears of the end finds the results.
+            data |= {"prompt_id": job.id, "timestamp": now()}
+            job.messages.append([event, data])
+            if self._until_written(partial(self._finish, job)):
+                watcher.ended(event, data)
+
+    def _take(self) -> Job | None:
+        self.current = None if self._closing else self.store.take()
+        self._stop = threading.Event()
+        return self.current
+
+    def _finish(self, job: Job) -> bool:
+        if self.current is None:
+            return False  # marked as interrupted meanwhile
+        self.store.finish(job)
+        self.current = None
+        return True
+
+    def _until_written(self, act: Callable[[], Any]) -> Any:
+        """Do what writes to the queue; where that fails, as on a full disk, again until it works."""
+        told = ""
+        while True:
+            try:
+                with self._lock:
+                    return act()
+            except SoraError as wrong:
+                if self._closing:
+                    return None
+                if told != str(wrong):
+                    told = str(wrong)
+                    log.error("%s The jobs go on once it can be written.", told)
+            time.sleep(AGAIN)
 
     def _run(self, job: Job, watcher: Watcher) -> tuple[str, dict[str, Any]]:
         """Run a job and say how it ended; returns the event to tell."""
@@ -115,21 +145,21 @@ class Worker:
         except Interrupted:
             job.state = "interrupted" if self._closing else "cancelled"
             return "execution_interrupted", {"executed": list(job.outputs)}
-        except Exception as wrong:
+        except BaseException as wrong:  # a node may ask Python to end: that ends its job
             job.state = "failed"
             job.error = self._failure(job, wrong)
             return "execution_error", job.error
         finally:
             watcher.close()
 
-    def _failure(self, job: Job, wrong: Exception) -> dict[str, Any]:
+    def _failure(self, job: Job, wrong: BaseException) -> dict[str, Any]:
         """Describe why a run failed; a traceback is there only for a fault."""
         where = wrong.problems[0] if isinstance(wrong, WorkflowError) else wrong
         cause = wrong.__cause__ or wrong
         lines = [] if isinstance(cause, SoraError) else traceback.format_exception(cause)
         return failure(
             job.id,
-            self.words(str(wrong)),
+            self.words(str(wrong) or type(wrong).__name__),
             type(cause).__name__,
             node_id=getattr(where, "node_id", None) or "",
             node_type=getattr(where, "node_type", None) or "",

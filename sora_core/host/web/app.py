@@ -198,6 +198,7 @@ async def run(studio: Studio, stopped: asyncio.Event, told: Callable[[str], None
     runner = web.AppRunner(studio.app, access_log=None, shutdown_timeout=0.3)
     await runner.setup()
     settings = studio.settings
+    watch = asyncio.create_task(studio.gate.show_out(lambda: runner.server.connections if runner.server else []))
     try:
         site = web.TCPSite(runner, settings.address, settings.port, reuse_address=None)
         try:
@@ -210,13 +211,13 @@ async def run(studio: Studio, stopped: asyncio.Event, told: Callable[[str], None
         with contextlib.suppress(asyncio.CancelledError):
             await stopped.wait()
     finally:
+        watch.cancel()
         await runner.cleanup()
 
 
 def address_of(studio: Studio, runner: web.AppRunner) -> str:
     """Return what to open in a browser on this machine."""
     port, host = runner.addresses[0][1], studio.settings.address
-    if host in ("0.0.0.0", "::"):
-        host = "127.0.0.1"
+    host = "127.0.0.1" if host in ("", "0.0.0.0", "::") else host
     named = f"[{host}]" if ":" in host else host
     return f"http://{named}:{port}/" + (f"?token={studio.gate.token}" if studio.gate.token else "")

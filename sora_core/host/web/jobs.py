@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import time
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -157,7 +158,7 @@ class Telling:
         total = self.nodes.get(node_id, {}).get("max", 1)
         self.nodes[node_id] = self._entry(node_id, "finished", total, total)
         if output is not None:
-            self.job.outputs[node_id] = output
+            self.job.outputs[node_id] = output = json.loads(wire.dump(output))  # before it can spoil the history
             told = {"node": node_id, "display_node": node_id, "output": output, "prompt_id": self.job.id}
             self.hub.tell("executed", told)
         self._state()

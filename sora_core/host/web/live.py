@@ -16,7 +16,7 @@ from .wire import as_name, dump
 
 MOST_CLIENTS = 250
 MOST_UPLOADED = 1 << 30  # bytes of one file
-MOST_WAITING = 5000  # messages; who is that far behind comes again and is told what runs
+MOST_WAITING, MOST_BYTES = 5000, 512 << 20  # messages; who is that far behind comes again and is told what runs
 FEATURES = {
     "supports_preview_metadata": True,
     "supports_progress_text_metadata": True,
@@ -34,18 +34,19 @@ class Client:
     def __init__(self, name: str, socket: web.WebSocketResponse, transport: asyncio.Transport | None) -> None:
         self.name, self.socket, self.transport = name, socket, transport
         self.features: dict[str, Any] = {}
-        self.waiting: deque[str | bytes] = deque()
+        self.waiting, self.size = deque[str | bytes](), 0
         self.newest: dict[str, str | bytes] = {}  # what is worth sending only until there is a newer one, by kind
         self.wake = asyncio.Event()
 
     def put(self, message: str | bytes) -> None:
         """Send a message that must not be missed, after the newest of the others."""
         self.newest.pop("preview", None)
-        self.waiting.extend(self.newest.values())
+        added = [*self.newest.values(), message]
+        self.waiting += added
+        self.size += sum(map(len, added))
         self.newest.clear()
-        self.waiting.append(message)
         self.wake.set()
-        if len(self.waiting) > MOST_WAITING and self.transport is not None:
+        if (len(self.waiting) > MOST_WAITING or self.size > MOST_BYTES) and self.transport is not None:
             self.transport.abort()  # who does not read does not answer a farewell either
 
     def replace(self, kind: str, message: str | bytes) -> None:
@@ -59,6 +60,7 @@ class Client:
             while not self.socket.closed:
                 if self.waiting:
                     message = self.waiting.popleft()
+                    self.size -= len(message)
                 elif self.newest:
                     message = self.newest.pop(next(iter(self.newest)))
                 else:

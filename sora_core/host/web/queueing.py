@@ -68,9 +68,9 @@ class Queueing:
             job = self.store.get(request.match_info["id"])
             find = lambda: [job] if job is not None and job.state in DONE else []
         elif offset < 0:
-            find = lambda: self.store.listed(DONE, "created desc, rowid desc", most)[::-1]
+            find = lambda: self.store.listed(DONE, "rowid desc", most)[::-1]
         else:
-            find = lambda: self.store.listed(DONE, "created, rowid", most, offset)
+            find = lambda: self.store.listed(DONE, "rowid", most, offset)
         return await _told(lambda: {job.id: wire.history_entry(job) for job in find()})
 
     async def post_history(self, request: web.Request) -> web.Response:

@@ -7,6 +7,7 @@ us, and who comes over the network needs the token of the address.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import ipaddress
 import json
@@ -26,6 +27,7 @@ from .wire import error
 log = logging.getLogger(__name__)
 
 MOST_JSON = 64 << 20  # bytes of a body that is read whole
+PATIENCE = 10.0  # seconds with who has not been let in
 _CSP = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; "
@@ -53,6 +55,7 @@ class Gate:
         machine = socket.gethostname().lower()
         self.names = {"localhost", address.lower(), *((machine, f"{machine}.local") if self.remote else ())}
         self.places = places
+        self.let_in: set[Any] = set()  # connections
 
     def hide(self, told: Any) -> Any:
         """Return a text, or JSON, as a visitor may read it."""
@@ -64,6 +67,7 @@ class Gate:
         try:
             self._check(request)
             signed = self._signed_in(request)
+            self.let_in.add(request.protocol)
             answer = await handler(request) if signed is None else signed
         except web.HTTPException as stop:
             answer = stop
@@ -76,6 +80,16 @@ class Gate:
         if isinstance(answer, web.HTTPException):
             raise answer
         return answer
+
+    async def show_out(self, connections: Callable[[], list[Any]]) -> None:
+        """Close connections over which nobody was let in for a while: each is an open file, which jobs need too."""
+        before: set[Any] = set()
+        while True:
+            await asyncio.sleep(PATIENCE)
+            for stranger in before & set(connections()) - self.let_in:
+                stranger.force_close()
+            before = set(connections())
+            self.let_in &= before
 
     def _answer(self, wrong: Exception) -> web.Response:
         told = str(wrong) if isinstance(wrong, SoraError) else words_for_input(wrong)

@@ -172,8 +172,7 @@ class Serving:
         if made is not None:
             return web.Response(body=made[0], content_type=made[1], headers={"Cache-Control": AFRESH})
         answer = self._file(path)
-        if path.suffix.lower() not in MEDIA:
-            answer.content_type = "application/octet-stream"  # else it could run as a page of ours
+        answer.content_type = MEDIA.get(path.suffix.lower(), "application/octet-stream")  # or it could run as our page
         how = "inline" if path.suffix.lower() in MEDIA else "attachment"
         answer.headers["Content-Disposition"] = f"{how}; filename*=UTF-8''{quote(path.name)}"
         return answer

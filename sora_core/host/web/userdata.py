@@ -67,7 +67,7 @@ class UserData:
         _there(source)
         if request.query.get("overwrite") != "true":
             _free(path)
-        self.files.put(path, source.rename)
+        self.files.rename(source, path)
         return self._told(request, path)
 
     async def delete(self, request: web.Request) -> web.Response:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 import uuid
 
 import pytest
 from PIL import Image
 from studio_support import Client, serving
+
+from sora_core.host.desk.views import masked
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +110,60 @@ def test_a_mask_goes_into_the_picture_that_it_was_painted_on(studio, client):
         assert client.upload("m.png", mask.getvalue(), "/upload/mask", original_ref=odd).status in (400, 404)
 
 
+def mask_of(client: Client, size: int = 3):
+    file = io.BytesIO()
+    Image.new("RGBA", (size, size), (0, 0, 0, 40)).save(file, "PNG")
+    client.upload("large.png", file.getvalue(), overwrite="true")
+    of = json.dumps({"filename": "large.png", "type": "input"})
+    return client.upload("masked_large.png", file.getvalue(), "/upload/mask", original_ref=of)
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_mask_on_more_pixels_than_memory_should_hold_is_refused(client, monkeypatch):
+    # Pillow itself refuses only twice as many.
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 60)
+    refused = mask_of(client, 9)
+    assert refused.status == 400 and "cannot be read as pictures" in refused.json["error"]["message"]
+    assert client.get("/view?filename=large.png&type=input&preview=webp").status == 400
+    assert mask_of(client, 7).status == 200
+
+
+def test_pages_are_answered_while_a_picture_is_being_masked(client, monkeypatch):
+    began, go_on = threading.Event(), threading.Event()
+
+    def slow(*files: object) -> None:
+        began.set()
+        go_on.wait(20)
+        masked(*files)
+
+    monkeypatch.setattr("sora_core.host.web.uploads.masked", slow)
+    made = []
+    sending = threading.Thread(target=lambda: made.append(mask_of(client)))
+    sending.start()
+    assert began.wait(20)
+    asking = threading.Thread(target=lambda: made.append(client.get("/users")))
+    asking.start()
+    asking.join(5)
+    answered = len(made)
+    go_on.set()
+    sending.join(20)
+    asking.join(20)
+    assert answered == 1 and {answer.status for answer in made} == {200}
+
+
+def test_a_form_without_an_end_is_cut_off(client):
+    fields = {f"field{number}": "x" for number in range(40)}
+    refused = client.upload("many.png", picture(), **fields)
+    assert refused.status == 400 and "fields" in refused.json["error"]["message"]
+
+
+def test_a_field_called_name_does_not_name_the_file(client):
+    edge, about = b"--edge\r\nContent-Disposition: form-data; name=", b'"image"; filename="called.png"\r\n\r\n'
+    body = edge + about + picture("red") + b"\r\n" + edge + b'"name"\r\n\r\nother.svg\r\n--edge--\r\n'
+    taken = client.post("/upload/image", body, Content_Type="multipart/form-data; boundary=edge")
+    assert taken.status == 200 and taken.json["name"] == "called.png"
+
+
 # -- the user's files ----------------------------------------------------------------------------------------
 def test_workflows_are_saved_renamed_and_removed(client):
     path = "/userdata/workflows%2Fmine.json"
@@ -139,3 +196,27 @@ def test_settings_are_kept_and_the_tutorial_is_never_done(client):
     kept = client.get("/settings").json
     assert kept["Comfy.Locale"] == "zh" and kept["a.b"] == [1, None] and "Comfy.TutorialCompleted" not in kept
     assert client.get("/settings/Comfy.Locale").json == "zh" and client.get("/settings/none").json is None
+
+
+@pytest.mark.parametrize("text", ['{"a.b": 1,}', "[1, 2]", "\0\0\0\0"])
+def test_settings_that_cannot_be_read_are_not_written_over(studio, client, text):
+    folder = studio.settings.base / "user" / "default"
+    client.post("/settings/a.b", 1)
+    (folder / "comfy.settings.json").write_text(text)
+    assert client.post("/settings/c.d", 2).status == 200
+    assert (folder / "comfy.settings.broken.json").read_text() == text
+    assert client.get("/settings/c.d").json == 2
+
+
+def test_a_workflow_that_cannot_be_renamed_is_still_there(studio, client, monkeypatch):
+    client.post("/userdata/workflows%2Ffirst.json", b"{}")
+
+    def refused(*files: object, **options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("os.replace", refused)
+        assert client.post("/userdata/workflows%2Ffirst.json/move/workflows%2Fsecond.json").status == 400
+    assert client.get("/userdata/workflows%2Ffirst.json").body == b"{}"
+    assert [name for name in client.get("/userdata?dir=workflows").json if name == "second.json"] == []
+    client.ask("DELETE", "/userdata/workflows%2Ffirst.json")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
 import uuid
+from urllib.parse import urlsplit
 
 import pytest
 from host_support import api
 from studio_support import Client, serving
 
 from sora_core.host.web import live
+from sora_core.host.web.app import Settings, Studio, run
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +27,9 @@ def client(studio):
     return Client(studio.port, uuid.uuid4().hex)
 
 
-def test_who_is_too_far_behind_is_let_go_and_the_others_hear_on(studio, client, monkeypatch):
-    monkeypatch.setattr(live, "MOST_WAITING", 50)
+@pytest.mark.parametrize(("limit", "most"), [("MOST_WAITING", 50), ("MOST_BYTES", 10_000_000)])
+def test_who_is_too_far_behind_is_let_go_and_the_others_hear_on(studio, client, monkeypatch, limit, most):
+    monkeypatch.setattr(live, limit, most)
     with client.connect() as slow, client.connect() as page:
         slow.raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         big = "x" * 200_000
@@ -52,6 +56,17 @@ def test_newer_progress_takes_the_place_of_older(studio):
     assert list(one.waiting) == ["a", "2", "executing"] and one.newest == {}
 
 
+def test_what_was_sent_counts_no_longer(studio, client):
+    with client.connect() as page:
+        studio.hub.call(studio.hub._begin, client.name)
+        studio.hub.update("progress", {"value": 1})
+        studio.hub.tell("execution_start", {"text": "x" * 1000})
+        page.until("execution_start")
+        (one,) = [each for each in studio.hub.clients if each.name == client.name]
+        assert one.size == 0 and not one.waiting
+    studio.hub.begin(None)
+
+
 def test_there_is_an_end_to_pages(studio, client, monkeypatch):
     monkeypatch.setattr(live, "MOST_CLIENTS", 1)
     with client.connect() as first, client.connect() as second:
@@ -65,9 +80,41 @@ def test_what_a_page_says_beyond_its_features_is_passed_over(client):
         page.say({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
         told = page.until("feature_flags")
         assert told[-1]["data"]["assets"] is False and told[-1]["data"]["extension"]["sora"]["requeue"]
-        prompt = api(n1=("TinyFilm", {"steps": 5}), n2=("TinyWrite", {"value": ["1", 0]}))
+        prompt = api(n1=("TinyFilm", {"steps": 20}), n2=("TinyWrite", {"value": ["1", 0]}))
         assert any(isinstance(m, bytes) and m[:4] == b"\0\0\0\4" for m in page.ended(client.queue(prompt)))
 
 
 def test_a_plain_request_for_the_socket_is_told_so(client):
     assert client.get("/ws").status == 426 and client.ask("HEAD", "/ws").status == 426
+
+
+def test_who_is_not_let_in_is_shown_out_and_the_others_stay(tmp_path, monkeypatch):
+    monkeypatch.setattr("sora_core.host.web.security.PATIENCE", 0.2)
+    studio = Studio(Settings(tmp_path, address="", port=0, page=False, packs=[]))
+
+    async def visit() -> list[bool]:
+        told, stopped = asyncio.get_running_loop().create_future(), asyncio.Event()
+        server = asyncio.create_task(run(studio, stopped, told.set_result))
+        opened = urlsplit(await told)
+        port = opened.port
+        assert opened.hostname == "127.0.0.1"
+        ask = f"GET /users HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+        known = f"{ask}Authorization: Bearer {studio.gate.token}\r\n\r\n"
+        ends, writers, closed = [], [], []
+        for said in ("", "GET / HT", f"{ask}\r\n", known, f"{known}{ask}"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(said.encode())
+            ends.append(reader)
+            writers.append(writer)  # which closes what it wrote to when it is forgotten
+        await asyncio.sleep(1)
+        for end in ends:
+            try:
+                await asyncio.wait_for(end.read(), 0.1)  # up to its end
+                closed.append(True)
+            except TimeoutError:
+                closed.append(False)
+        stopped.set()
+        await server
+        return closed
+
+    assert asyncio.run(visit()) == [True, True, True, False, False]

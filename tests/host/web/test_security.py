@@ -12,7 +12,8 @@ from host_support import api
 from PIL import Image
 from studio_support import Client, serving
 
-from sora_core.host.desk.folders import Folders
+from sora_core.errors import SoraError
+from sora_core.host.desk.folders import Folders, contained
 from sora_core.host.desk.places import Places
 from sora_core.host.web.security import Gate, is_loopback
 
@@ -159,7 +160,8 @@ LEADING_OUT = [
     "%2Fetc%2Fpasswd", "link.txt", "linked/secret.txt", "C:/Windows/win.ini", "C:%5CWindows%5Cwin.ini", "c:secret.txt",
     "%5C%5Cserver%5Cshare%5Cfile", "secret.txt%00.png", "red.png%00", "CON", "nul.png", "%2e%2e/secret.txt",
     "..%c0%afsecret.txt", "a%0ab", "x" * 300, "a/" * 600, "./../secret.txt", "~/secret.txt", "file:///etc/passwd",
-    "%E2%80%AEgnp.exe", ".", "",
+    "%E2%80%AEgnp.exe", ".", "", "red.png::$DATA", "red.png:hidden:$DATA", "conin$", "CONOUT$.png", "com%C2%B9.png",
+    "lpt%C2%B3", "nul%20.png", "con:x",
 ]  # fmt: skip
 
 
@@ -206,6 +208,15 @@ def test_nothing_is_written_outside(studio, client, name):
     )
     assert set(after) <= set(before)
     assert (studio.settings.base.parent / "secret.txt").read_text() == SECRET
+
+
+@pytest.mark.parametrize("name", ["a.png::$DATA", "a:b:$DATA", "conin$", "CONOUT$.txt", "com¹.png", "LPT³", "nul .png"])
+def test_names_that_windows_takes_for_something_else_are_refused(tmp_path, name):
+    for path in (name, f"folder/{name}"):
+        with pytest.raises(SoraError, match="not the name of a file"):
+            contained(tmp_path, path)
+    # Names of output files, where somebody's prefix was a time of day.
+    assert contained(tmp_path, "12:30_00001_.png").name == "12:30_00001_.png"
 
 
 # -- what is served ------------------------------------------------------------------------------------------
