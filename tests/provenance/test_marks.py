@@ -46,6 +46,16 @@ def test_what_is_written_into_frames_is_no_more_the_users():
     given = from_file(clip(6))
     given[2] += 0.1
     assert not own_frames(given).any()
+    # Such writes are not counted by torch, and a node that knows nothing of origins gives out what it wrote into.
+    for write in (lambda t: np.copyto(t.numpy(), clip(6, seed=9)), lambda t: t.data.copy_(clip(6, seed=9))):
+        given = from_file(clip(6))
+        write(given)
+        assert not own_frames(given).any()
+        hand_on([given], [out := given.clone()])
+        assert not own_frames(out).any() and not digests_of(given)
+    given = from_file(clip(6))
+    given.data = clip(7)
+    assert not own_frames(given).any() and not digests_of(given)
     carried = passed_on(clip(6), digests_of(from_file(clip(6))))
     carried[2] += 0.1
     assert own_frames(carried).tolist() == [True, True, False, True, True, True]
