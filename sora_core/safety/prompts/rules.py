@@ -52,6 +52,7 @@ def _set(names: str) -> frozenset[str]:
 
 _HARMLESS = _set("medical play stage remember not art food kitchen")
 _PRONOUNS = _set("he she they his her 他 她 他们 她们 人")
+_BESIDE = _set("beside besides behind near around above below between")
 _PEOPLE = _set("person victim minor group prey demonym office")
 RULES = (
     Rule("violence", "gore", unless=_HARMLESS),
@@ -94,7 +95,8 @@ def by_word(units: list[Unit], scores: dict[str, float], words: Evidence) -> Non
                 continue  # a film's shot
             near = [k for k in range(max(i - REACH, 0), min(i + REACH + 1, len(units))) if number[k] == number[i]]
             company = [k for k in near if -rule.before <= k - i <= rule.after and _keeps(units[k], rule.second)]
-            company = [k for k in company if k != i]
+            # What burns beside somebody does nothing to them.
+            company = [k for k in company if k != i and units[k - 1].text not in _BESIDE]
             found = [units[k] for k in sorted(company, key=lambda k: abs(k - i))[:1]]
             if rule.second and not found:
                 continue
