@@ -91,6 +91,7 @@ class History:
     sources: tuple[Path, ...] = ()  # the user's files that went in
     # What was asked for. No repr, so that no log holds it; it is written only when that is wanted.
     prompts: tuple[str, ...] = field(default=(), repr=False)
+    kept: bool = False  # whether frames of the sources may be in it as they were; known when it is saved
 
 
 def read_graph(
