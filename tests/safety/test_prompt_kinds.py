@@ -45,6 +45,8 @@ DAILY = [
     "A priest lifts the chalice, this is my blood, morning mass in a stone church",
     "Iron shackles in a glass case, a candle burns beside them",
     "A bonfire burns behind him while his wife reads",
+    "A cat kills a mouse and lays it on the doormat",
+    "A hawk kills a pigeon on a city roof",
     "护士给献血者抽血，试管里是深红色的血",
     "奶奶在院子里杀鸡准备年夜饭，农民杀猪过年",
     "毛血旺端上桌，红油翻滚",
@@ -61,6 +63,7 @@ def test_ordinary_captions_pass(text):
 @pytest.mark.parametrize(
     "text",
     [
+        "a dog kills a man in the street", "a tiger kills him", "a man kills a dog", "a cat killed with a hammer",
         "riot police beat a protester to death", "a man beats his wife beside her child",
         "fake blood? no, real blood gushing from a stabbed woman", "杀鸡给猴看，砍下男人的头", "抽血后他用刀刺死护士",
     ],

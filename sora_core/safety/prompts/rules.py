@@ -93,6 +93,8 @@ def by_word(units: list[Unit], scores: dict[str, float], words: Evidence) -> Non
         for rule in _RULES_OF.get(unit.classes, ()) or _rules_of(unit.classes):
             if "everyday" in unit.classes and not rule.second or "film" in unit.classes:
                 continue  # a film's shot
+            if rule.category == "violence" and _hunts(units, i):
+                continue
             near = [k for k in range(max(i - REACH, 0), min(i + REACH + 1, len(units))) if number[k] == number[i]]
             company = [k for k in near if -rule.before <= k - i <= rule.after and _keeps(units[k], rule.second)]
             # What burns beside somebody does nothing to them.
@@ -104,6 +106,14 @@ def by_word(units: list[Unit], scores: dict[str, float], words: Evidence) -> Non
             if any(not units[k].classes.isdisjoint(rule.unless) for k in light):
                 continue
             raise_to(WORD_SCORE, rule.category, [unit, *found], scores, words)
+
+
+def _hunts(units: list[Unit], i: int) -> bool:
+    """Return whether an animal does what stands at `i`, and to nobody: "a hawk kills a pigeon"."""
+    doer, verb = units[i - 1] if i else None, units[i].text.split()[0]
+    if doer is None or "animal" not in doer.classes or units[i].gap or not verb.endswith("s"):
+        return False
+    return all(unit.classes.isdisjoint(_PEOPLE) for unit in units[i + 1 : i + 6])
 
 
 def _keeps(unit: Unit, classes: frozenset[str]) -> bool:
