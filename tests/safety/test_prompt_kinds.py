@@ -261,6 +261,12 @@ def test_time_grows_with_the_length(word):
     assert took(long[:40_000]) < 30 * took(short) + 0.02
 
 
+def test_time_does_not_grow_with_pairs_of_words():
+    """Each of them stands near others, and not near all."""
+    took("nude child " * 200)
+    assert took("nude child " * 3600) < 30 * took("nude child " * 200) + 0.02
+
+
 def test_sixty_words_take_less_than_five_milliseconds():
     text = " ".join((" ".join(text for text in ORDINARY if text.isascii())).split()[:60])
     took(text)

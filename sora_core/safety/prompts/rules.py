@@ -151,9 +151,9 @@ def by_name(units: list[Unit], scores: dict[str, float], words: Evidence, fact: 
 def minors(units: list[Unit], scores: dict[str, float], words: Evidence) -> None:
     """Raise the score where somebody under age is near anything sexual: no context or style makes that harmless."""
     young = [i for i, unit in enumerate(units) if "minor" in unit.classes]
-    bare = [i for i, unit in enumerate(units) if _bare(unit)] if young else []
+    bare = {i for i, unit in enumerate(units) if _bare(unit)} if young else set()
     for i in young:
-        near = [k for k in bare if abs(k - i) <= _MINOR_REACH]
+        near = [k for k in range(i - _MINOR_REACH, i + _MINOR_REACH + 1) if k in bare]
         if near:
             scores["sexual"] = max(scores["sexual"], MINOR_SCORE)
             words["sexual"] += [(SURE, units[i]), *((SURE - 1, units[k]) for k in near)]
