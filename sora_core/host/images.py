@@ -12,7 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from ..errors import expect
 from ..files import written_beside
-from ..media.origin import from_file
+from ..media.origin import from_file, taken
 from ..media.stills import read_layers
 from ..safety.gate import check_frames
 from .desk.desk import metadata_of
@@ -36,6 +36,10 @@ def save_pngs(
     given, images = images, check_frames(images)
     saving = saving_of(hidden) if kind == "output" else None
     if saving is not None:
+        if images.shape[-1] == 1 and (saving.mark is not None or saving.labels.visible):
+            # What marks and labels are drawn into has colours.
+            given = taken(given.expand(-1, -1, -1, 3), (given, None))
+            images = images.expand(-1, -1, -1, 3)
         saving.keep(given)
     saved = []
     for image in images:

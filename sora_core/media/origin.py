@@ -19,6 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..safety.unchanged import content_sum
+
 _ATTRIBUTE = "sora_origin"  # of a tensor
 _OWN_FILE = "sora_own_file"  # of a VIDEO
 Digests = frozenset[bytes]
@@ -31,20 +33,20 @@ class _Origin:
 
     own: Tensor | None  # bool [T], which frames are a user's; None where `digests` say it
     digests: Digests | None  # of a user's frames, which those of the tensor may be among; None: not taken yet
-    writes: int  # into the tensor, as torch had counted them: a tensor that was written into carries nothing
+    content: int = 0  # `content_sum` of the tensor: one that was written into carries nothing
 
 
 def from_file(frames: Tensor, own: Tensor | None = None) -> Tensor:
     """Note `frames` `[T,H,W,C]` as a user's own, or those of `own` (bool `[T]`); returns the same tensor."""
     own = torch.ones(len(frames), dtype=torch.bool) if own is None else own
-    _put(frames, _Origin(own, None, 0))
+    _put(frames, _Origin(own, None))
     return frames
 
 
 def passed_on(frames: Tensor, digests: Digests) -> Tensor:
     """Note that of `frames` those with one of `digests` are a user's own; returns the same tensor."""
     if digests:
-        _put(frames, _Origin(None, digests, 0))
+        _put(frames, _Origin(None, digests))
     return frames
 
 
@@ -125,17 +127,13 @@ def _is_pictures(value: Any) -> bool:
 
 
 def _put(frames: Tensor, origin: _Origin) -> None:
-    if frames.is_inference():
-        # Nobody counts the writes into such a tensor: so its content has to say what it is, from now on.
-        setattr(frames, _ATTRIBUTE, origin)
-        origin.digests, origin.own = digests_of(frames), None
-    else:
-        origin.writes = frames._version
+    if origin.own is not None:
+        origin.content = content_sum(frames)
     setattr(frames, _ATTRIBUTE, origin)
 
 
 def _origin(frames: Any) -> _Origin | None:
     origin = getattr(frames, _ATTRIBUTE, None)
-    if origin is None or frames.is_inference() or origin.own is None:
+    if origin is None or origin.own is None:
         return origin  # what its content says holds whatever was written
-    return origin if origin.writes == frames._version else None
+    return origin if origin.content == content_sum(frames) else None

@@ -159,7 +159,7 @@ class Saving:
             sign(
                 path,
                 part,
-                self.history,
+                replace(self.history, kept=bool(self.own)),
                 self.signer,
                 title=title,
                 mark=mark,

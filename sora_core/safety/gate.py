@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 from ..errors import expect
 from .policy import Policy, in_force, policy_in_force
 from .policy import enforced_policy as enforced
+from .unchanged import content_sum
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -212,19 +213,20 @@ class _Passed:
     """Tensors that have passed, for as long as they live and nobody writes into them."""
 
     def __init__(self) -> None:
-        # By id: the tensor, the number of writes into it that torch had counted, and who let it pass.
+        # By id: the tensor, what it held, and who let it pass.
         self.known: dict[int, tuple[weakref.ref, int, FrameChecker]] = {}
 
     def holds(self, frames: Any, checker: FrameChecker) -> bool:
-        found = self.known.get(id(frames))
-        return found is not None and found[1:] == (frames._version, checker) and found[0]() is frames
+        known, held, by = self.known.get(id(frames), (None, 0, None))
+        same = known is not None and known() is frames
+        return same and by is checker and held == content_sum(frames)
 
     def add(self, frames: Any, checker: FrameChecker) -> None:
-        """Remember a tensor. Arrays are not remembered: nobody counts the writes into them."""
-        if hasattr(frames, "_version"):
+        """Remember a tensor. Arrays are not remembered."""
+        if hasattr(frames, "detach"):
             number, known = id(frames), self.known
             gone = weakref.ref(frames, lambda _: known.pop(number, None))
-            known[number] = gone, frames._version, checker
+            known[number] = gone, content_sum(frames), checker
 
 
 _passed = _Passed()

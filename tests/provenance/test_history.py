@@ -11,7 +11,7 @@ from sora_core.errors import SoraError
 from sora_core.host.host import Host
 from sora_core.media.video import probe
 from sora_core.provenance import History, Model, plan
-from sora_core.provenance.credentials.history import read_graph
+from sora_core.provenance.credentials.history import only_files, read_graph
 from sora_core.provenance.credentials.verify import verify
 
 pytest.importorskip("c2pa")
@@ -35,6 +35,30 @@ def test_the_graph_tells_models_sources_and_edits(tmp_path):
     assert not untouched.generated and plan(untouched).mark is None
     graph["2"]["inputs"]["file"] = ["6", 0]  # a loop is no reason to hang
     assert read_graph(graph, "6", lambda name: None, files.get).generated
+
+
+@pytest.mark.parametrize(
+    ("kind", "inputs", "made"),
+    [
+        ("ImageBlur", {"image": ["1", 0], "seed": 3}, False),
+        ("ImageComment", {"image": ["1", 0], "prompt": " ", "prompt_in_credentials": "policy"}, False),
+        ("PartnerImageToVideo", {"start_frame": ["1", 0], "prompt": "it runs", "model_name": "theirs-2"}, True),
+        ("PartnerImageToVideo", {"start_frame": ["1", 0], "negative_prompt": ["1", 1]}, True),
+        ("UNETLoader", {"unet_name": "elsewhere.safetensors"}, True),
+        ("LoadLatent", {"latent": "kept.latent"}, True),
+        ("ImageBatch", {"image1": ["1", 0], "image2": ["put there while it ran", 0]}, True),
+    ],
+)
+def test_what_the_graph_does_not_show_counts_as_made(tmp_path, kind, inputs, made):
+    graph = {
+        "1": {"class_type": "LoadImage", "inputs": {"image": "cat.png"}},
+        "2": {"class_type": kind, "inputs": inputs},
+        "3": {"class_type": "SoraSaveVideo", "inputs": {"images": ["1", 0], "more": ["2", 0]}},
+    }
+    found = read_graph(graph, "3", lambda name: tmp_path / name, lambda name: None)
+    assert found.generated == made and found.sources
+    assert (plan(found).mark is not None) == made
+    assert not only_files(graph, "3", "more")
 
 
 def test_extending_a_signed_video_in_a_graph(tmp_path, monkeypatch):

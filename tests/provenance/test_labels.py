@@ -15,6 +15,9 @@ from PIL import Image
 from provenance_support import clip
 
 from sora_core.errors import SoraError
+from sora_core.host.desk.folders import Folders
+from sora_core.host.host import Host
+from sora_core.host.images import save_pngs
 from sora_core.media.video import iter_frames
 from sora_core.media.write import remux, write_video
 from sora_core.provenance import History, plan
@@ -313,3 +316,19 @@ def test_policies_that_cannot_be_are_refused(policy, lines, words):
 def test_laws_can_be_taken_together_and_say_so():
     notes = list(Labels(("cn", "eu", "ca"), "x").notes())
     assert len(notes) == 3 and Labels().assertion() is None and not list(Labels().notes())
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("lines", ['label = "eu"', 'label = "cn"\nvisible_label = true'])
+def test_no_picture_goes_without_however_many_channels_it_has(policy, tmp_path, lines, channels):
+    policy(lines)
+    host = Host(Folders(tmp_path / "input", tmp_path / "output", tmp_path / "temp"))
+    picture = rich(1)[..., :1].expand(-1, -1, -1, channels)
+    with host.active():
+        ((name, folder),) = save_pngs(picture, "a", "output")
+    path = tmp_path / "output" / folder / name
+    assert any("carrying" in action for action in verify(path).manifest.actions)
+    with Image.open(path) as found:
+        assert len(found.getbands()) == max(3, channels)
+        changed = np.abs(np.asarray(found)[..., 0] / 255 - picture[0, ..., 0].numpy()) > 0.3
+    assert changed.any() == ("visible_label" in lines)

@@ -46,6 +46,16 @@ def test_what_is_written_into_frames_is_no_more_the_users():
     given = from_file(clip(6))
     given[2] += 0.1
     assert not own_frames(given).any()
+    # Such writes are not counted by torch, and a node that knows nothing of origins gives out what it wrote into.
+    for write in (lambda t: np.copyto(t.numpy(), clip(6, seed=9)), lambda t: t.data.copy_(clip(6, seed=9))):
+        given = from_file(clip(6))
+        write(given)
+        assert not own_frames(given).any()
+        hand_on([given], [out := given.clone()])
+        assert not own_frames(out).any() and not digests_of(given)
+    given = from_file(clip(6))
+    given.data = clip(7)
+    assert not own_frames(given).any() and not digests_of(given)
     carried = passed_on(clip(6), digests_of(from_file(clip(6))))
     carried[2] += 0.1
     assert own_frames(carried).tolist() == [True, True, False, True, True, True]
@@ -279,6 +289,22 @@ def test_a_long_video_marks_what_was_made_before_it_and_leaves_a_users_file(host
     frames = list(iter_frames(file))
     given = {"made": 9, "file": 5}[source]
     assert detect(frames[:given]).found == (source == "made") and detect(frames[given:]).found and stated(file)
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_a_file_is_made_as_a_whole_only_if_none_of_it_is_the_users(host, joined):
+    """A remix leaves nothing of its input, and may stand beside what it was made of."""
+    graph = graph_of(
+        file=("LoadVideo", {"file": "own.mp4"}),
+        own=("GetVideoComponents", {"video": ["file", 0]}),
+        remix=("SoraRemix", {"video": ["file", 0], "vae": ["load", 2], **TO_PICK}),
+        both=("ImageBatch", {"image1": ["decode", 0], "image2": ["own", 0]}),
+        out=("SoraSaveVideo", {"images": ["both" if joined else "decode", 0], "fps": 8.0, "filename_prefix": "out"}),
+    )
+    graph["sample"]["inputs"] |= {"latent": ["remix", 0], "denoise": 0.8}
+    (file,) = host.run(graph).files
+    said = " ".join(verify(file).manifest.actions)
+    assert ("partly made by AI" in said) == joined and "made by AI" in said
 
 
 def test_what_was_saved_with_its_mark_is_not_marked_twice(host):

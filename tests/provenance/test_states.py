@@ -187,11 +187,32 @@ def test_credentials_that_are_elsewhere_are_said_and_not_fetched(tmp_path):
 
 
 # -- time stamps ---------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("answer", [404, b"", b"hello", REFUSED, "nobody", "late"])
+def said_to_all(answer: bytes) -> str:
+    """Serve these bytes, which need be no HTTP; returns the address."""
+    import socket
+    import threading
+
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            asked, _ = listener.accept()
+            with asked:
+                asked.recv(1 << 16)
+                asked.sendall(answer)
+
+    threading.Thread(target=serve, daemon=True).start()
+    return f"http://127.0.0.1:{listener.getsockname()[1]}/"
+
+
+@pytest.mark.parametrize("answer", [404, b"", b"hello", REFUSED, "nobody", "late", "nonsense", "no address"])
 def test_a_broken_time_stamp_is_said_and_the_file_is_signed_without(tmp_path, monkeypatch, answer):
     monkeypatch.setattr(stamp, "PATIENCE", 0.3)
     with authority(tmp_path, 404 if isinstance(answer, str) else answer) as address:
         address = "http://127.0.0.1:9/" if answer == "nobody" else address
+        address = "http://127.0.0.1:port/" if answer == "no address" else address
+        if answer == "nonsense":
+            address = said_to_all(b"nonsense\r\n\r\n")
         if answer == "late":  # it takes connections and never answers
             import socket
 

@@ -110,11 +110,16 @@ def test_writers_keep_to_a_locked_policy_without_a_host(tmp_path):
         assert write_video(file, DARK, 8) == 2
 
 
-def test_a_tensor_that_has_passed_passes_until_it_is_written_into(tmp_path):
-    frames = DARK.clone()
-    with in_force(policy_with(tmp_path, brightness_classifier(tmp_path / "bright.onnx"))):
+@pytest.mark.parametrize("inference", [False, True])
+@pytest.mark.parametrize("written", [lambda t: t, lambda t: t.data, lambda t: t.numpy()])
+def test_a_tensor_that_has_passed_passes_until_it_is_written_into(tmp_path, written, inference):
+    with (
+        in_force(policy_with(tmp_path, brightness_classifier(tmp_path / "bright.onnx"))),
+        torch.inference_mode(inference),  # as in ComfyUI
+    ):
+        frames = DARK.clone()
         assert gate.check_frames(frames) is frames and gate.check_frames(frames) is frames
-        frames[1] = 0.9
+        written(frames)[1] = 0.9
         with pytest.raises(FramesBlocked, match="frame 1"):
             gate.check_frames(frames)
 

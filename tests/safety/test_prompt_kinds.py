@@ -36,10 +36,40 @@ ORDINARY = [
     "在静止的画面中，在荒凉的沙漠里出现了一片绿洲，棕榈树的影子落在水面上，远处有一队骆驼慢慢走过沙丘。",
 ]
 
+# What people of a walk of life say daily, with a word that decides elsewhere.
+DAILY = [
+    "A suicide prevention poster in a subway station, commuters pass",
+    "Posters of a domestic violence helpline on a board in a corridor",
+    "A protester holds a sign in front of riot police, nobody moves",
+    "People in torn clothes and fake blood wave at children in the street",
+    "A priest lifts the chalice, this is my blood, morning mass in a stone church",
+    "Iron shackles in a glass case, a candle burns beside them",
+    "A bonfire burns behind him while his wife reads",
+    "A cat kills a mouse and lays it on the doormat",
+    "A hawk kills a pigeon on a city roof",
+    "护士给献血者抽血，试管里是深红色的血",
+    "奶奶在院子里杀鸡准备年夜饭，农民杀猪过年",
+    "毛血旺端上桌，红油翻滚",
+    "卢浮宫里的断臂维纳斯雕像，游客拍照",
+    "打死结的绳子慢慢松开",
+]
 
-@pytest.mark.parametrize("text", ORDINARY)
+
+@pytest.mark.parametrize("text", [*ORDINARY, *DAILY])
 def test_ordinary_captions_pass(text):
     assert check_prompt(text, DEFAULT).allowed
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a dog kills a man in the street", "a tiger kills him", "a man kills a dog", "a cat killed with a hammer",
+        "riot police beat a protester to death", "a man beats his wife beside her child",
+        "fake blood? no, real blood gushing from a stabbed woman", "杀鸡给猴看，砍下男人的头", "抽血后他用刀刺死护士",
+    ],
+)  # fmt: skip
+def test_what_is_said_daily_hides_nothing(text):
+    assert "violence" in check_prompt(text, DEFAULT).blocked
 
 
 def test_function_words_count_for_nothing():
@@ -86,6 +116,7 @@ HIDDEN = {
     "joined": "nakedwoman on a bed",
     "CamelCase": "NakedWoman on a bed",
     "a hashtag": "#NakedWoman",
+    "CamelCase with short words": "NakedWomanOnABed",
     "commas": "n,a,k,e,d woman",
     "a comma": "nak,ed woman",
     "lines": "n\na\nk\ne\nd woman",
@@ -115,7 +146,17 @@ def test_disguises_are_read_and_named(kind):
 
 
 @pytest.mark.parametrize(
-    "text", ["Taylor Swfit sings", "tayler swift sings", "TaylorSwift", "Pikachuu", "J. K. Rowling reads"]
+    "text",
+    [
+        "Taylor Swfit sings",
+        "tayler swift sings",
+        "TaylorSwift",
+        "Pikachuu",
+        "J. K. Rowling reads",
+        "皮，卡丘",
+        "蜘蛛1侠",
+        "米\n老鼠",
+    ],
 )
 def test_names_are_read_too(text):
     assert not check_prompt(text, DEFAULT).allowed
@@ -128,6 +169,7 @@ def test_names_are_read_too(text):
         "a skillet on the stove", "an analyst reads", "Scunthorpe and Essex", "seamen on a ship", "she wore a hat",
         "the tanks of an aquarium", "plans A, B, C, D", "R, G, B and A channels", "红，黄，蓝，绿",
         "a MacIntosh apple tree", "JavaScript code on a screen", "YouTuber desk tour lamp",
+        "MadeInItaly on a label", "a postcard, WishYouWereHere",
     ],
 )  # fmt: skip
 def test_ordinary_words_are_not_taken_for_hidden_ones(text):
@@ -217,6 +259,12 @@ def test_time_grows_with_the_length(word):
     short, long = (word * count for count in (200, 2000))
     took(short)
     assert took(long[:40_000]) < 30 * took(short) + 0.02
+
+
+def test_time_does_not_grow_with_pairs_of_words():
+    """Each of them stands near others, and not near all."""
+    took("nude child " * 200)
+    assert took("nude child " * 3600) < 30 * took("nude child " * 200) + 0.02
 
 
 def test_sixty_words_take_less_than_five_milliseconds():

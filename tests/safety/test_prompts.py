@@ -212,6 +212,9 @@ class Service(BaseHTTPRequestHandler):
     def do_POST(self):
         Service.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
         code, body = Service.answer
+        if not code:  # no answer of HTTP
+            self.wfile.write(body)
+            return
         self.send_response(code)
         self.send_header("Location", "http://localhost:1/elsewhere")
         self.end_headers()
@@ -258,6 +261,11 @@ def test_a_moderation_service(service):
         answer({"sexual": "high"}),
         answer({"sexual": float("nan")}),
         answer({}),
+        (200, b"[" * 100_000),
+        (0, b"nonsense\r\n\r\n"),
+        (0, b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{}"),
+        (0, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
+        (0, b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 300 + b"\r\n"),
     ],
 )
 def test_a_service_that_fails_stops_the_work(service, bad):
@@ -266,9 +274,10 @@ def test_a_service_that_fails_stops_the_work(service, bad):
         check_prompt("a cat", with_classifier(service))
 
 
-def test_no_service_no_work():
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9", "http://127.0.0.1:port", "http://[::1", "http://no host"])
+def test_no_service_no_work(address):
     with pytest.raises(SoraError, match="cannot run"):
-        check_prompt("a cat", with_classifier("http://127.0.0.1:9"))
+        check_prompt("a cat", with_classifier(address))
 
 
 @pytest.mark.slow

@@ -55,6 +55,7 @@ ARRANGERS = (
     "RepeatImageBatch",
     "Video Slice",
 )
+_UNSEEN = ""  # the kind of a node of which the graph says nothing
 PREVIEW = " [temp]"  # the end of a name of the folder of previews, which show what was made
 
 
@@ -90,6 +91,7 @@ class History:
     sources: tuple[Path, ...] = ()  # the user's files that went in
     # What was asked for. No repr, so that no log holds it; it is written only when that is wanted.
     prompts: tuple[str, ...] = field(default=(), repr=False)
+    kept: bool = False  # whether frames of the sources may be in it as they were; known when it is saved
 
 
 def read_graph(
@@ -116,20 +118,22 @@ def read_graph(
                 if path is not None:
                     sources[path] = None
             elif name in MODEL_INPUTS and (kind == "SoraLoadModel" or value.lower().endswith(WEIGHTS)):
-                model = find_model(value)
+                model, generated = find_model(value), True  # a model that is loaded is there to make
                 if model is not None:
                     models[model.name] = model
         # A long video that is made from words alone edits nothing.
         if kind in EDITS and (kind != "SoraLongVideo" or _is_link(inputs.get("video"))):
             edits.append(kind)
         # Sampler nodes of ComfyUI and of other packs have the word in their names; a "...SamplerSelect" only names one.
-        if kind == "SoraLongVideo" or ("Sampler" in kind and not kind.endswith("Select")):
+        if kind in ("SoraLongVideo", "LoadLatent") or ("Sampler" in kind and not kind.endswith("Select")):
             generated = True
+        # Nodes that have a service make the picture name no model of this machine; but they are told what to make.
+        generated = generated or kind == _UNSEEN or any(map(_is_prompt, inputs.items()))
         prompts += [text for name, text in values.items() if name in ("text", "shots", "prompt") and text.strip()]
     return History(
         models=tuple(models.values()),
-        # With nothing of the user's in it, it was made, by whatever node; and a model that is loaded is there to make.
-        generated=generated or bool(models) or not sources,
+        # With nothing of the user's in it, it was made, by whatever node.
+        generated=generated or not sources,
         edits=tuple(dict.fromkeys(edits)),
         sources=tuple(sources),
         prompts=tuple(dict.fromkeys(prompts)),
@@ -158,14 +162,25 @@ def _is_link(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and len(value) == 2 and isinstance(value[1], int)
 
 
+def _is_prompt(given: tuple[str, Any]) -> bool:
+    """Say whether an input, name and value, tells a node what to make."""
+    name, value = given
+    asked = name == "prompt" or name.endswith("_prompt")
+    return asked and (_is_link(value) or (isinstance(value, str) and bool(value.strip())))
+
+
 def _upstream(prompt: Mapping[str, Any], node: str) -> Iterator[tuple[str, dict]]:
-    """Yield type and inputs of `node` and of all that it depends on, each once, sources first."""
+    """Yield type and inputs of `node` and of all that it depends on, each once, sources first.
+
+    What is linked and not in the graph is _UNSEEN: nodes that another one put there while it ran.
+    """
     seen: set[str] = set()
     stack = [(node, False)]
     while stack:
         name, done = stack.pop()
         entry = prompt.get(name)
         if not isinstance(entry, Mapping):
+            yield _UNSEEN, {}
             continue
         inputs = dict(entry.get("inputs") or {})
         if done:

@@ -82,7 +82,7 @@ def actions(history: History, *, mark: int | None = None, include_prompt: bool =
         made.setdefault("parameters", {})[OURS + "prompts"] = list(history.prompts)
     parent = _parent(history)
     when = datetime.now(UTC).isoformat(timespec="seconds")
-    all_new = not history.sources or any(edit in ALL_NEW for edit in history.edits)
+    all_new = not history.sources or (not history.kept and any(edit in ALL_NEW for edit in history.edits))
     kind = {"digitalSourceType": MADE if all_new else PARTLY} if history.generated else {}
     steps: list[dict[str, Any]] = []
     if parent is None:

@@ -7,6 +7,7 @@ answers at all, since the library would wait for ever, and whether the stamp tha
 from __future__ import annotations
 
 import hashlib
+import http.client
 import urllib.request
 from typing import Any
 
@@ -28,8 +29,8 @@ def ask(address: str) -> None:
     try:
         with urllib.request.urlopen(urllib.request.Request(address, query, kind), timeout=PATIENCE) as answer:
             answer.read(1 << 20)
-    except (OSError, ValueError) as error:
-        raise StampError(f"{address} gave no time stamp ({error}).") from error
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise StampError(f"{address} gave no time stamp ({' '.join(str(error).split())}).") from error
 
 
 def check_stamp(store: dict[str, Any]) -> None:

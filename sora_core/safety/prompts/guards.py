@@ -8,6 +8,7 @@ They fail closed: what cannot be asked, or answers something else, raises SoraEr
 
 from __future__ import annotations
 
+import http.client
 import json
 import math
 import os
@@ -161,15 +162,17 @@ class ModerationService:
         headers = {"Content-Type": "application/json"}
         if key := os.environ.get(KEY_VARIABLE):
             headers["Authorization"] = f"Bearer {key}"
-        request = urllib.request.Request(self.address, json.dumps(body).encode(), headers)
         try:
+            request = urllib.request.Request(self.address, json.dumps(body).encode(), headers)
             with self.opener.open(request, timeout=TIMEOUT) as answer:
                 result = json.loads(answer.read(_MOST_BYTES))["results"][0]
         except urllib.error.HTTPError as error:
             raise self._stop(f"it answers {error.code} {error.reason}") from error
+        except http.client.HTTPException as error:  # no answer of HTTP, or an address that is none
+            raise self._stop(" ".join(str(error).split()) or "it answers nothing") from error
         except OSError as error:
             raise self._stop(f"{getattr(error, 'reason', error)}") from error
-        except (ValueError, KeyError, IndexError, TypeError) as error:
+        except (ValueError, KeyError, IndexError, TypeError, RecursionError) as error:
             raise self._stop("its answer is not one of a moderation service") from error
         return self._read(result)
 

@@ -197,7 +197,10 @@ def _speller(forms: dict[tuple[str, ...], set[str]]) -> Speller:
     sure = {word for word, names in single.items() if not names.isdisjoint(SURE) and names.isdisjoint(_NOT_SURE)}
     names = {word for word, found in single.items() if not found.isdisjoint(("name likeness", "name ip"))}
     han = {"".join(form) for form, found in forms.items() if not form[0].isascii() and not found.isdisjoint(SURE)}
-    han |= {"".join(form) for form, found in forms.items() if not form[0].isascii() and "name likeness" in found}
+    written = {form: found for form, found in forms.items() if not form[0].isascii()}
+    han |= {"".join(form) for form, found in written.items() if "name likeness" in found}
+    # Two characters with a sign between them are two things of a list.
+    han |= {"".join(form) for form, found in written.items() if "name ip" in found and len(form) > 2}
     return Speller(known, risky, sure, names, han)
 
 

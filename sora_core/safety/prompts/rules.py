@@ -52,6 +52,7 @@ def _set(names: str) -> frozenset[str]:
 
 _HARMLESS = _set("medical play stage remember not art food kitchen")
 _PRONOUNS = _set("he she they his her 他 她 他们 她们 人")
+_BESIDE = _set("beside besides behind near around above below between")
 _PEOPLE = _set("person victim minor group prey demonym office")
 RULES = (
     Rule("violence", "gore", unless=_HARMLESS),
@@ -92,9 +93,12 @@ def by_word(units: list[Unit], scores: dict[str, float], words: Evidence) -> Non
         for rule in _RULES_OF.get(unit.classes, ()) or _rules_of(unit.classes):
             if "everyday" in unit.classes and not rule.second or "film" in unit.classes:
                 continue  # a film's shot
+            if rule.category == "violence" and _hunts(units, i):
+                continue
             near = [k for k in range(max(i - REACH, 0), min(i + REACH + 1, len(units))) if number[k] == number[i]]
             company = [k for k in near if -rule.before <= k - i <= rule.after and _keeps(units[k], rule.second)]
-            company = [k for k in company if k != i]
+            # What burns beside somebody does nothing to them.
+            company = [k for k in company if k != i and units[k - 1].text not in _BESIDE]
             found = [units[k] for k in sorted(company, key=lambda k: abs(k - i))[:1]]
             if rule.second and not found:
                 continue
@@ -102,6 +106,14 @@ def by_word(units: list[Unit], scores: dict[str, float], words: Evidence) -> Non
             if any(not units[k].classes.isdisjoint(rule.unless) for k in light):
                 continue
             raise_to(WORD_SCORE, rule.category, [unit, *found], scores, words)
+
+
+def _hunts(units: list[Unit], i: int) -> bool:
+    """Return whether an animal does what stands at `i`, and to nobody: "a hawk kills a pigeon"."""
+    doer, verb = units[i - 1] if i else None, units[i].text.split()[0]
+    if doer is None or "animal" not in doer.classes or units[i].gap or not verb.endswith("s"):
+        return False
+    return all(unit.classes.isdisjoint(_PEOPLE) for unit in units[i + 1 : i + 6])
 
 
 def _keeps(unit: Unit, classes: frozenset[str]) -> bool:
@@ -139,9 +151,9 @@ def by_name(units: list[Unit], scores: dict[str, float], words: Evidence, fact: 
 def minors(units: list[Unit], scores: dict[str, float], words: Evidence) -> None:
     """Raise the score where somebody under age is near anything sexual: no context or style makes that harmless."""
     young = [i for i, unit in enumerate(units) if "minor" in unit.classes]
-    bare = [i for i, unit in enumerate(units) if _bare(unit)] if young else []
+    bare = {i for i, unit in enumerate(units) if _bare(unit)} if young else set()
     for i in young:
-        near = [k for k in bare if abs(k - i) <= _MINOR_REACH]
+        near = [k for k in range(i - _MINOR_REACH, i + _MINOR_REACH + 1) if k in bare]
         if near:
             scores["sexual"] = max(scores["sexual"], MINOR_SCORE)
             words["sexual"] += [(SURE, units[i]), *((SURE - 1, units[k]) for k in near)]

@@ -282,13 +282,18 @@ class Speller:
         return costs[-1], words[::-1]
 
 
+_SHORT = frozenset(("a", "an", "at", "by", "in", "is", "my", "of", "on", "to"))  # words within a word in CamelCase
+
+
 def _humps(written: list[str]) -> list[str] | None:
     """Split a word in CamelCase: `NakedWoman`. None for one that is not."""
     word = "".join(written)
     if not word.isascii() or not word.isalpha() or word.isupper() or word[1:].islower():
         return None
     humps = re.findall("[A-Z]?[a-z]+|[A-Z]+(?![a-z])", word)
-    return [hump.lower() for hump in humps] if len(humps) > 1 and min(map(len, humps)) > 2 else None
+    made = [hump.lower() for hump in humps]
+    long = sum(len(hump) > 2 for hump in made)
+    return made if long > 1 and all(len(hump) > 2 or hump in _SHORT for hump in made) else None
 
 
 def _begin_alike(parts: list[str], meant: str) -> bool:
