@@ -39,7 +39,23 @@ def decoded(path: Path, shown: str = "") -> list[np.ndarray]:
     chain = f"{shown if shown != WHITE else ''}{',' * (shown not in ('', WHITE))}format={form}"
     wide, high = _size(path, chain)
     flags = ["-sws_flags", "bicubic+accurate_rnd+full_chroma_int"]
-    command = ["-i", str(path), "-map", "0:v:0", *flags, "-vf", chain, "-vsync", "passthrough", "-f", "rawvideo", "-"]
+    # In one thread: with several, ffmpeg itself gives wrong frames of Theora at times.
+    command = [
+        "-threads",
+        "1",
+        "-i",
+        str(path),
+        "-map",
+        "0:v:0",
+        *flags,
+        "-vf",
+        chain,
+        "-vsync",
+        "passthrough",
+        "-f",
+        "rawvideo",
+        "-",
+    ]
     data = np.frombuffer(ffmpeg(*command), np.uint8)
     frames = data.reshape(-1, high, wide, len(form) if shown == WHITE else 3)
     if shown == WHITE:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -18,12 +19,14 @@ from sora_core.media.clips import read_clip
 from sora_core.media.sound import gains_of, read_audio
 from sora_core.media.video import iter_frames, probe, read_video
 from sora_core.media.write import remux, write_video
+from sora_core.safety.gate import noting
 
 MOST_OFF = 3  # of 255, a pixel of a kept frame, on average over the frame
 MOST_LATE = 0.010  # seconds, of sound against picture
 MOST_LOUD = 0.5  # dB
 SECONDS = 1.0
 TONE = 0.3  # amplitude of the sound
+LOWER = re.compile(r"mixed to stereo ([\d.]+) dB lower")
 FLASH = 0.5  # seconds after which the picture flashes and the sound begins
 
 H264, MPEG4 = ["libx264", "-preset", "ultrafast", "-g", "12"], ["mpeg4", "-g", "12", "-q:v", "2"]
@@ -339,14 +342,15 @@ def _judge_sound(variant: Variant, path: Path, name: str, audio: dict | None, ga
 def _judge_saved(variant: Variant, path: Path) -> list[str]:
     """Save the file anew, copied where it is H.264, and have ffmpeg read that."""
     theirs, saved = decoded(path, variant.shown), path.with_suffix(".saved.mp4")
-    if probe(path).codec == "h264":
-        remux(path, saved, {})
-        gain = 1.0
-        shown = variant.shown
-    else:
-        clip = read_clip(path, multiple=2)
-        write_video(saved, clip.frames, clip.fps, crf=4, audio=clip.audio)
-        shown = ""
+    notes: list[str] = []
+    with noting(notes):
+        if probe(path).codec == "h264":
+            remux(path, saved, {})
+            shown = variant.shown
+        else:
+            clip = read_clip(path, multiple=2)
+            write_video(saved, clip.frames, clip.fps, crf=4, audio=clip.audio)
+            shown = ""
     ours = decoded(saved, shown)
     wrong = []
     if variant.spoilt.startswith(GUESSED):
@@ -362,7 +366,8 @@ def _judge_saved(variant: Variant, path: Path) -> list[str]:
         gain = 1.0
         if kept is not None and left != channels:
             gain = sum(pair[0] for pair in gains_of(channels))  # all speakers play the same
-            gain = min(gain, 1 / TONE)  # and no louder than a file can hold
+            # Where it would be louder than a file can hold, all of it is lower by what the note says.
+            gain /= 10 ** (sum(float(db) for note in notes for db in LOWER.findall(note)) / 20)
         wrong += _judge_sound(variant, path, "saved", kept, gain)
         if kept is not None:
             heard, before = _heard_at(saved), _heard_at(path)
