@@ -136,7 +136,9 @@ def test_pages_are_answered_while_a_picture_is_being_masked(client, monkeypatch)
         go_on.wait(20)
         masked(*files)
 
-    monkeypatch.setattr("sora_core.host.web.uploads.masked", slow)
+    from sora_core.host.web import uploads
+
+    monkeypatch.setattr(uploads, "masked", slow)
     made = []
     sending = threading.Thread(target=lambda: made.append(mask_of(client)))
     sending.start()

@@ -89,7 +89,9 @@ def test_a_plain_request_for_the_socket_is_told_so(client):
 
 
 def test_who_is_not_let_in_is_shown_out_and_the_others_stay(tmp_path, monkeypatch):
-    monkeypatch.setattr("sora_core.host.web.security.PATIENCE", 0.2)
+    from sora_core.host.web import security
+
+    monkeypatch.setattr(security, "PATIENCE", 0.2)
     studio = Studio(Settings(tmp_path, address="", port=0, page=False, packs=[]))
 
     async def visit() -> list[bool]:
