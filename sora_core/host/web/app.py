@@ -217,7 +217,7 @@ async def run(studio: Studio, stopped: asyncio.Event, told: Callable[[str], None
 
 def address_of(studio: Studio, runner: web.AppRunner) -> str:
     """Return what to open in a browser on this machine."""
-    port, host = runner.addresses[0][1], studio.settings.address
-    host = "127.0.0.1" if host in ("", "0.0.0.0", "::") else host
+    port, host = min(runner.addresses, key=len)[1], studio.settings.address  # of both kinds IPv4's, which is shorter
+    host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     named = f"[{host}]" if ":" in host else host
     return f"http://{named}:{port}/" + (f"?token={studio.gate.token}" if studio.gate.token else "")

@@ -120,3 +120,25 @@ def test_who_is_not_let_in_is_shown_out_and_the_others_stay(tmp_path, monkeypatc
         return closed
 
     assert asyncio.run(visit()) == [True, True, True, False, False]
+
+
+@pytest.mark.parametrize("address", ["", "0.0.0.0", "::", "::1", "localhost", "127.0.0.1"])
+def test_the_address_that_is_told_can_be_opened(tmp_path, address):
+    """At all addresses a port of 0 becomes one port for each kind of address."""
+    if ":" in address:
+        try:
+            socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+        except OSError:
+            pytest.skip("this machine knows no IPv6")
+    studio = Studio(Settings(tmp_path, address=address, port=0, page=False, packs=[]))
+
+    async def visit() -> None:
+        told, stopped = asyncio.get_running_loop().create_future(), asyncio.Event()
+        server = asyncio.create_task(run(studio, stopped, told.set_result))
+        opened = urlsplit(await told)
+        _, writer = await asyncio.open_connection(opened.hostname, opened.port)
+        writer.close()
+        stopped.set()
+        await server
+
+    asyncio.run(visit())
