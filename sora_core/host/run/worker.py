@@ -49,10 +49,13 @@ class Worker:
         self._thread: threading.Thread | None = None
 
     def start(self, host: Host) -> None:
-        """Begin to work."""
-        self.host = host
-        self._thread = threading.Thread(target=self._work, name="sora-worker", daemon=True)
-        self._thread.start()
+        """Begin to work, unless it was closed while nodes were loaded."""
+        with self._lock:
+            if self._closing:
+                return
+            self.host = host
+            self._thread = threading.Thread(target=self._work, name="sora-worker", daemon=True)
+            self._thread.start()
 
     def wake(self) -> None:
         """Look whether there is a new job."""
@@ -75,7 +78,8 @@ class Worker:
 
     def close(self, patience: float = 1.0) -> None:
         """Stop. What runs is marked as interrupted, in `patience` seconds at the latest."""
-        self._closing = True
+        with self._lock:
+            self._closing = True
         self._wake.set()
         self.interrupt()
         if self._thread is not None:
