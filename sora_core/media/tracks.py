@@ -11,6 +11,7 @@ from ..files import is_file
 from ..interrupt import check_interrupted
 from .gifs import with_times
 from .structure import codec_of, has_index, names_others
+from .webps import as_video
 
 if TYPE_CHECKING:
     from av import AudioStream, VideoStream
@@ -30,8 +31,8 @@ def open_video(path: str | Path) -> InputContainer:
     # Before FFmpeg opens what it names.
     expect(not names_others(path), f"{path.name} is a list of other files, not a video: use one of those.")
     try:
-        timed = with_times(path)
-        given: Any = str(path) if timed is None else io.BytesIO(timed)
+        mended = with_times(path) or as_video(path)
+        given: Any = str(path) if mended is None else io.BytesIO(mended)
         container = av.open(given, "r")
     except (av.FFmpegError, OSError) as error:
         _expect_index(path, error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import signal
 import subprocess
 import sys
 import tomllib
@@ -102,3 +103,12 @@ def test_names_that_are_too_long_are_refused_in_words(words, tmp_path, monkeypat
     assert main(words) == 1
     said = capsys.readouterr().err
     assert "fault of the program" not in said and ("There is no" in said or "(26" in said), said
+
+
+def test_ctrl_c_while_a_command_is_imported(monkeypatch, capsys):
+    def imported(name, package=None):
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("sora_core.cli.main.importlib.import_module", imported)
+    assert main(["check", "a cat"]) == 130
+    assert capsys.readouterr().err == "\nStopped.\n"

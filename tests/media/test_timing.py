@@ -19,7 +19,7 @@ from sora_core.host.desk.folders import Folders, using
 from sora_core.media.clips import read_clip
 from sora_core.media.sizes import frame_bytes
 from sora_core.media.timing import read_timing
-from sora_core.media.video import iter_frames, probe, read_video
+from sora_core.media.video import iter_frames, probe, read_video, timed_frames
 
 # Frame i has the brightness 16 + 8 * i, far enough from its neighbours to be known after any codec.
 SHADES = "color=gray:s=64x48:r={rate}:d={seconds},geq=lum=16+8*mod(N\\,25):cb=128:cr=128"
@@ -196,3 +196,29 @@ def test_a_gif_that_tells_no_times(tmp_path):
     # Times that are told stay.
     shades[0].save(path, save_all=True, append_images=shades[1:], duration=[100, 100, 300, 100, 100, 100])
     assert list(read_timing(path).stamps) == pytest.approx([0, 0.1, 0.2, 0.5, 0.6, 0.7])
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+def test_an_animated_webp_is_a_video(tmp_path, alpha):
+    """As ComfyUI's Save Animated WEBP writes it. FFmpeg's reader of WebP knows single pictures only."""
+    shades = [Image.new("RGBA", (64, 48), (30 * number, 80, 120, 255)) for number in range(6)]
+    if alpha:
+        shades[3].putalpha(0)
+    path = tmp_path / "a.webp"
+    shades[0].save(path, save_all=True, append_images=shades[1:], duration=[100, 100, 300, 100, 0, 100], lossless=True)
+    frames = list(iter_frames(path))
+    assert [frame[0, 0, 0] for frame in frames] == [0, 30, 60, 255 if alpha else 90, 120, 150]
+    assert [time for time, _ in timed_frames(path)] == pytest.approx([0, 0.1, 0.2, 0.5, 0.6, 0.7])
+    assert probe(path).width == 64
+
+
+def test_a_still_or_damaged_webp(tmp_path):
+    Image.new("RGB", (64, 48), "red").save(tmp_path / "still.webp")
+    assert len(list(iter_frames(tmp_path / "still.webp"))) == 1
+    noise = [Image.effect_noise((64, 48), 90) for _ in range(5)]
+    noise[0].save(tmp_path / "a.webp", save_all=True, append_images=noise[1:], duration=50)
+    data = (tmp_path / "a.webp").read_bytes()
+    for size in (21, 40, len(data) // 2, len(data) - 30):
+        (tmp_path / "cut.webp").write_bytes(data[:size])
+        with pytest.raises(SoraError, match=r"cut\.webp is (damaged|cut short)"):
+            list(iter_frames(tmp_path / "cut.webp"))
