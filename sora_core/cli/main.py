@@ -31,14 +31,19 @@ COMMANDS = {
     "verify": "say who signed a file, how it was made, and what was changed since",
     "detect": "say whether a video was made here: by its credentials, its watermark, its looks",
     "key": "make a key of your own for the watermark",
-    "train": "train a model (vae, dit, latents, observer, prompts, detector)",
+    "train": "train a model, a LoRA or a check (`sora train --help` lists the stages)",
 }
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the `sora` command with `argv`; returns the exit code."""
     with console():
-        return _main(argv)
+        try:
+            with _signals_at_once():  # what a command imports takes long enough for a Ctrl-C, too
+                return _main(argv)
+        except KeyboardInterrupt as stop:
+            print("\nStopped.", file=sys.stderr)
+            return 128 + (stop.number if isinstance(stop, _Stopped) else signal.SIGINT)
 
 
 def _main(argv: list[str] | None) -> int:
@@ -59,8 +64,7 @@ def _main(argv: list[str] | None) -> int:
     else:
         args = _parser(called, module).parse_args(argv)
         debug = args.debug
-    with _signals_at_once():
-        return _run(module, args, debug)
+    return _run(module, args, debug)
 
 
 def _run(module: ModuleType, args: argparse.Namespace, debug: bool) -> int:
@@ -71,9 +75,6 @@ def _run(module: ModuleType, args: argparse.Namespace, debug: bool) -> int:
         code = module.run(args) or 0
         sys.stdout.flush()  # here it can be told that nobody could hear it
         return code
-    except KeyboardInterrupt as stop:
-        print("\nStopped.", file=sys.stderr)
-        return 128 + (stop.number if isinstance(stop, _Stopped) else signal.SIGINT)
     except BrokenPipeError:
         # The reader of our output went away (`sora run ... | head`).
         silence(sys.stdout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import resource
 import signal
 import subprocess
@@ -109,6 +110,6 @@ def test_ctrl_c_while_a_command_is_imported(monkeypatch, capsys):
     def imported(name, package=None):
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr("sora_core.cli.main.importlib.import_module", imported)
+    monkeypatch.setattr(importlib, "import_module", imported)
     assert main(["check", "a cat"]) == 130
     assert capsys.readouterr().err == "\nStopped.\n"
