@@ -64,6 +64,17 @@ VIDEOS, PICTURES, SOUNDS = tuple(VIDEO_TYPES), tuple(PICTURE_TYPES), tuple(SOUND
 COMMON_PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 # What phones make. ComfyUI may read them; Pillow only where it was built so.
 PHONE_PICTURE_TYPES = {".avif": "image/avif", ".heic": "image/heic"}
+# Not Python's own table: Windows changes that by its registry.
+PAGE_TYPES = {
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".json": "application/json",
+    ".md": "text/markdown",
+    ".svg": "image/svg+xml",
+    ".woff2": "font/woff2",
+    ".wasm": "application/wasm",
+}
 
 
 def user_cache() -> Path:

@@ -18,6 +18,7 @@ from aiohttp import web
 from ...errors import SoraError
 from ...safety.policy import Policy
 from ..desk.folders import Folders
+from ..desk.page import frontend
 from ..desk.places import Places
 from ..run.store import OPEN, Store
 from ..run.worker import Worker
@@ -27,7 +28,7 @@ from .jobs import Telling
 from .live import Hub
 from .queueing import Queueing
 from .security import MOST_JSON, Gate
-from .serving import Serving, frontend
+from .serving import Serving
 from .uploads import Uploads
 from .userdata import UserData
 

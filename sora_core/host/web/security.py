@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from ...errors import SoraError, words_for_input
+from ..desk.page import page_rules
 from ..desk.places import Places
 from .wire import error
 
@@ -28,18 +29,13 @@ log = logging.getLogger(__name__)
 
 MOST_JSON = 64 << 20  # bytes of a body that is read whole
 PATIENCE = 10.0  # seconds with who has not been let in
-_CSP = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; "
-    "connect-src 'self' data: blob:; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
-)
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "SAMEORIGIN",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
-    "Content-Security-Policy": _CSP,
+    "Content-Security-Policy": page_rules(),
 }
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -76,7 +72,7 @@ class Gate:
         except Exception as wrong:
             answer = self._answer(wrong)
         if not answer.prepared:
-            answer.headers.update(HEADERS)
+            answer.headers.update({**HEADERS, **answer.headers})
         if isinstance(answer, web.HTTPException):
             raise answer
         return answer

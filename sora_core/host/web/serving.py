@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import gzip
 import hashlib
-import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from aiohttp import web
 
-from ...errors import SoraError
-from ...files import PHONE_PICTURE_TYPES, PICTURE_TYPES, SOUND_TYPES, VIDEO_TYPES
+from ...files import PAGE_TYPES, PHONE_PICTURE_TYPES, PICTURE_TYPES, SOUND_TYPES, VIDEO_TYPES
 from ..desk.folders import contained
+from ..desk.page import page_rules
 from ..desk.views import rendition
 from .wire import dump
 
@@ -22,29 +21,9 @@ if TYPE_CHECKING:
     from .app import Studio
 
 MEDIA = {**VIDEO_TYPES, **PICTURE_TYPES, **SOUND_TYPES, **PHONE_PICTURE_TYPES}
-# Not Python's own table: Windows changes that by its registry.
-PAGES = {
-    ".html": "text/html",
-    ".js": "text/javascript",
-    ".css": "text/css",
-    ".json": "application/json",
-    ".md": "text/markdown",
-    ".svg": "image/svg+xml",
-    ".woff2": "font/woff2",
-    ".wasm": "application/wasm",
-}
 FOREVER = "public, max-age=31536000, immutable"  # the name changes with what is in it
 AFRESH = "no-cache"  # kept, and asked for again each time
 _PACKED = 1 << 14  # bytes from which on a text is worth packing for the network
-
-
-def frontend() -> Path:
-    """Find the official frontend's files. Raises SoraError where it is not installed."""
-    spec = importlib.util.find_spec("comfyui_frontend_package")
-    folder = Path(spec.origin).parent / "static" if spec and spec.origin else None
-    if folder is None or not (folder / "index.html").is_file():
-        raise SoraError("The page needs the package comfyui-frontend-package: pip install comfyui-frontend-package")
-    return folder
 
 
 class Serving:
@@ -53,6 +32,7 @@ class Serving:
     def __init__(self, studio: Studio, page: Path | None) -> None:
         """Serve for `studio`. page: the frontend's files, None for a server without a page."""
         self.studio, self.page = studio, page
+        self.rules = page_rules(page and page / "index.html")
         self.packed: dict[Path, bytes] = {}
         self.info = b""
 
@@ -60,7 +40,9 @@ class Serving:
         """Answer `/`."""
         if self.page is None:
             return web.Response(text="This is sora serve: it has no page. `sora studio` has one.\n")
-        return self._file(self.page / "index.html", "no-store")
+        answer = self._file(self.page / "index.html", "no-store")
+        answer.headers["Content-Security-Policy"] = self.rules
+        return answer
 
     async def static(self, request: web.Request) -> web.StreamResponse:
         """Answer with a file of the frontend."""
@@ -77,7 +59,7 @@ class Serving:
         if path not in self.packed:
             self.packed[path] = await asyncio.to_thread(lambda: gzip.compress(path.read_bytes(), 6))
         headers = {"Cache-Control": cache, "Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
-        return web.Response(body=self.packed[path], content_type=PAGES[path.suffix], headers=headers)
+        return web.Response(body=self.packed[path], content_type=PAGE_TYPES[path.suffix], headers=headers)
 
     def _existing(self, root: Path, name: str) -> Path:
         path = contained(root, name)
@@ -86,7 +68,7 @@ class Serving:
         return path
 
     def _file(self, path: Path, cache: str = AFRESH) -> web.FileResponse:
-        kind = PAGES.get(path.suffix.lower()) or MEDIA.get(path.suffix.lower()) or "application/octet-stream"
+        kind = PAGE_TYPES.get(path.suffix.lower()) or MEDIA.get(path.suffix.lower()) or "application/octet-stream"
         return web.FileResponse(path, headers={"Cache-Control": cache, "Content-Type": kind})
 
     # -- what packs bring ------------------------------------------------------------------------------------

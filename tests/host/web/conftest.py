@@ -39,6 +39,12 @@ def shared_context(browser):
     context.add_init_script(
         "if (!sessionStorage.getItem('a test')) { localStorage.clear(); sessionStorage.setItem('a test', '1'); }"
     )
+    # Libraries of the frontend look whether they may evaluate text, and go on without.
+    context.add_init_script(
+        "addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI, sourceFile }) => {"
+        " if (blockedURI === 'eval') return;"
+        " (window.refused ??= []).push(`${violatedDirective} ${blockedURI} ${sourceFile}`); })"
+    )
     yield context
     context.close()
 
@@ -48,7 +54,9 @@ def tab(studio, shared_context, tmp_path):
     """A fresh tab on the shared server."""
     tab = Tab(shared_context, studio, browser_support.pictures(tmp_path))
     yield tab
+    refused = [] if tab.page.is_closed() else tab.page.evaluate("() => window.refused ?? []")
     tab.close()
+    assert not refused, "the page asks for more than its Content-Security-Policy allows"
 
 
 @pytest.fixture()

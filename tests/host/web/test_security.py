@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import uuid
 from pathlib import Path
 
@@ -97,6 +98,8 @@ def test_every_answer_says_that_it_is_not_to_be_guessed_at_or_framed(client, pat
         "frame-ancestors 'self'" in headers["Content-Security-Policy"]
         and "connect-src 'self'" in headers["Content-Security-Policy"]
     )
+    scripts = re.search(r"script-src ([^;]*)", headers["Content-Security-Policy"])[1]
+    assert "'unsafe-inline'" not in scripts and "'unsafe-eval'" not in scripts
     assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
 
 
