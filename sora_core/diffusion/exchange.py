@@ -40,7 +40,7 @@ def check_sharing(network: Any) -> None:
     """Raise SoraError for a network that knows nothing of sharing."""
     expect(
         hasattr(network, "share"),
-        "This model cannot share the tokens of a clip among processes: start 2 for its two prompts (--split 2x1), or one.",
+        "This model cannot share the tokens of a clip: start 2 processes for its two prompts (--split 2x1), or one.",
     )
 
 

@@ -44,6 +44,7 @@ TIMEOUT = (
 )
 IDLE = timedelta(days=30)  # a process waits for its next call as long as process 0 has other things to do
 JOINING = timedelta(minutes=5)  # until all have started
+PARTING = 2.0  # seconds that process 0 has to say why it ends
 _REASON = "sora/ended"  # where a process leaves word of why it ended
 Made = TypeVar("Made")
 
@@ -196,7 +197,7 @@ def _loaded_by_all(load: Callable[[], Pipeline], joined: Joined) -> Pipeline:
         expect(not why, f"Process {number} of {len(told)} could not load the model: {why}")
         expect(
             other == told[0][0],
-            f"Process {number} of {len(told)} has loaded another model than process 0: give all the same file and LoRAs.",
+            f"Process {number} of {len(told)} has loaded another model than process 0: give all the same files.",
         )
     assert pipe is not None
     return pipe
@@ -215,11 +216,13 @@ def _serve(team: Team, model: DiffusionModel, store: dist.Store) -> None:
     try:
         with _signals_end_it():
             serve(team, model.dit, model.low_noise)
-    except LostError:
-        raise SystemExit(1) from None
     except Exception as error:
-        with contextlib.suppress(RuntimeError):
-            store.set(_REASON, f"Process {team.rank} of {team.layout.world} failed: {_words(error)}")
+        if not isinstance(error, LostError):
+            with contextlib.suppress(RuntimeError):
+                store.set(_REASON, f"Process {team.rank} of {team.layout.world} failed: {_words(error)}")
+        _leave()
+        # Process 0 hears of it now, and should have its say: who started all ends all when the first one ends.
+        time.sleep(PARTING)
         raise SystemExit(1) from None
 
 
