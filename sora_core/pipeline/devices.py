@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import copy
 import os
 import signal
 import threading
@@ -171,7 +172,9 @@ def share(
         return None
     try:
         with team.leading():
-            return make(Pipeline(pipe.bundle, SharedEngine(team, model, pipe.engine.wrappers)))
+            shared = copy.copy(pipe)
+            shared.engine = SharedEngine(team, model, pipe.engine.wrappers)
+            return make(shared)
     except LostError as error:
         error.args = (f"{_reason(joined.store)}{error}",)
         raise
