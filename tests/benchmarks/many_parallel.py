@@ -21,9 +21,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import _paths  # noqa: F401 (for its effect on sys.path)
+import torch
 
 PROMPT = "a cat moving right on a beach"
 SHOTS = "1s: a cat on a beach\n1s: a dog in a forest"
