@@ -15,7 +15,7 @@ import signal
 import sys
 import tempfile
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import expect
@@ -97,6 +97,17 @@ def follow(args: argparse.Namespace, load: Callable[[], Pipeline]) -> int:
     return run_shared(args, load, lambda pipe: 0)
 
 
+@contextlib.contextmanager
+def _without_log() -> Iterator[None]:
+    """Log nothing within the block: the launcher tells of each process that ends, at length, by loggers of its own."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
 def launch(processes: int, argv: Sequence[str]) -> int:
     """Run the command `argv` in several processes; returns the exit code. The first one says what there is to say."""
     import torch
@@ -110,8 +121,7 @@ def launch(processes: int, argv: Sequence[str]) -> int:
     else:
         # Each would take all cores.
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, _without_log():
         config = LaunchConfig(
             min_nodes=1,
             max_nodes=1,

@@ -89,10 +89,10 @@ class Ulysses:
             mask = cut(mask.to(torch.uint8), -2, 1).bool()
         return Tokens(cut(tokens.patches, 1), cut(tokens.where, 0), cut(tokens.rope, 0), times, mask)
 
-    def attend(self, attention: Attend, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Attend from this process's tokens to those of all."""
+    def attend(self, attention: Attend, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        """Attend from this process's tokens to those of all; mask: of all tokens."""
         if self._tokens is None:
-            return attention(q, k, v)
+            return attention(q, k, v, mask)
         batch, each, heads, dim = q.shape
         per = -(-heads // self.size)
         qkv = F.pad(torch.stack((q, k, v)), (0, 0, 0, per * self.size - heads))
@@ -103,7 +103,7 @@ class Ulysses:
         real = max(0, min(per, heads - self.index * per))
         out = q.new_zeros(batch, each * self.size, per, dim)
         if real:
-            done = attention(q[:, :, :real], k[:, :, :real], v[:, :, :real])
+            done = attention(q[:, :, :real], k[:, :, :real], v[:, :, :real], mask)
             out[:, : self._tokens, :real] = done.unflatten(2, (real, dim))
         back = self._exchange(out.unflatten(1, (self.size, each)).movedim(1, 0))
         return back.permute(1, 2, 0, 3, 4).flatten(2, 3)[:, :, :heads].flatten(2)

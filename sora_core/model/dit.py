@@ -138,7 +138,7 @@ class Attention(nn.Module):
         if rope is not None:
             q, k = apply_rope(q, rope), apply_rope(k, rope)
         if self._shard is not None:
-            return self.o(self._shard.attend(attention, q, k, v))
+            return self.o(self._shard.attend(attention, q, k, v, mask))
         return self.o(attention(q, k, v, mask))
 
 

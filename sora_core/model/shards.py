@@ -10,8 +10,9 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
-# Queries `[B,N,heads,head_dim]`, keys and values alike, to `[B,N,heads*head_dim]`.
-Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+# Queries `[B,N,heads,head_dim]`, keys and values alike, and a mask as `dit.attention` takes it, to
+# `[B,N,heads*head_dim]`.
+Attend = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
 
 
 class Tokens(NamedTuple):
@@ -30,8 +31,11 @@ class Shard(Protocol):
     def part(self, tokens: Tokens) -> Tokens:
         """Return the tokens of this process; until `whole`, the blocks run on them alone."""
 
-    def attend(self, attention: Attend, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Attend from this process's tokens to those of all, by `attention`; in shape as that is."""
+    def attend(self, attention: Attend, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        """Attend from this process's tokens to those of all, by `attention`, in shape as that is.
+
+        mask: of all tokens.
+        """
 
     def whole(self, *made: Tensor) -> list[Tensor]:
         """Return the tokens of all processes, `[B,N,...]`, for each of what this one has made of its own."""
