@@ -5,11 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import expect
+from . import devices
 from .expand import add_language_model, expanded
 from .options import add_lora, add_policy, count, positive, seed, size
+
+if TYPE_CHECKING:
+    from ..pipeline import Pipeline
 
 FAST = "sora-mini-4step"  # the LoRA of --fast
 
@@ -47,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-credentials", action="store_true", help="write no Content Credentials (C2PA)")
     parser.add_argument("--no-watermark", action="store_true", help="put no invisible mark into the frames")
     parser.add_argument("--include-prompt", action="store_true", help="tell the prompt in the Content Credentials")
+    devices.add_devices(parser)
     add_language_model(parser)
     add_policy(parser)
 
@@ -61,12 +66,17 @@ def run(args: argparse.Namespace) -> int:
     from ..pipeline.engine import EMPTY_PROMPT
     from ..words import controls, short
 
+    if devices.follows():
+        return devices.follow(args, lambda: _load(args))
+    devices.check(args)
     out: Path = args.output
     expect(bool(args.prompt.strip()), EMPTY_PROMPT)
     ensure_mp4(out)
     bad = controls(out.name)
     expect(not bad, f"The file name {short(out.name)} holds a control character ({bad[:1]!r}): remove it.")
     ensure_writable(out.parent)
+    if not devices.started() and (args.devices or 1) > 1:
+        return devices.launch(args.devices, args.argv)
 
     from ..safety import gate
     from ..safety.policy import configured_policy
@@ -84,8 +94,6 @@ def _generate(args: argparse.Namespace, said: list[str]) -> int:
 
     said: what is to be told besides.
     """
-    from ..loading.lora import parse_lora
-    from ..pipeline import load
     from ..provenance import History, plan
     from ..safety import gate
 
@@ -101,17 +109,29 @@ def _generate(args: argparse.Namespace, said: list[str]) -> int:
     if args.size:
         options["width"], options["height"] = args.size
         planned.labels.check_size(*args.size)
+
+    def make(pipe: Pipeline) -> int:
+        with _StepBar() as bar:
+            video = pipe.generate(prompt, progress=bar, **options)
+        with gate.noting(said):
+            video.save(args.output, **saving)
+        for note in dict.fromkeys([*said, *video.notes]):
+            print(note, file=sys.stderr)
+        print(args.output)
+        return 0
+
+    return devices.run_shared(args, lambda: _load(args), make)
+
+
+def _load(args: argparse.Namespace) -> Pipeline:
+    """Load the model that is asked for, with its LoRAs."""
+    from ..loading.lora import parse_lora
+    from ..pipeline import load
+
     pipe = load(args.model) if args.model else load()
     for given in [*args.lora, *([FAST] if args.fast else [])]:
         pipe = pipe.with_lora(*parse_lora(given))
-    with _StepBar() as bar:
-        video = pipe.generate(prompt, progress=bar, **options)
-    with gate.noting(said):
-        video.save(args.output, **saving)
-    for note in dict.fromkeys([*said, *video.notes]):
-        print(note, file=sys.stderr)
-    print(args.output)
-    return 0
+    return pipe
 
 
 class _StepBar:

@@ -62,7 +62,7 @@ def _main(argv: list[str] | None) -> int:
         args = argparse.Namespace(arguments=argv[argv.index(called) + 1 :])
         debug = "--debug" in args.arguments
     else:
-        args = _parser(called, module).parse_args(argv)
+        args = _parser(called, module).parse_args(argv, argparse.Namespace(argv=argv))
         debug = args.debug
     return _run(module, args, debug)
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from ..errors import SoraError
 from .patch import COORDINATES, Grid, check_divisible, coordinate_tokens, grid_coordinates, patchify
 from .rope import apply_rope, grid_table, rope_table
+from .shards import Shard, Tokens
 
 # Cross-attention keys and values `[B,L,heads,head_dim]` of one block, which do not change over the steps of a run.
 TextKeys = tuple[Tensor, Tensor]
@@ -110,6 +111,9 @@ class RMSNorm(nn.Module):
 class Attention(nn.Module):
     """Self-attention, or cross-attention to keys and values that are given."""
 
+    # Set by `DiT.share`. Private, so that a model has one fingerprint however many devices share it.
+    _shard: Shard | None = None
+
     def __init__(self, cfg: DiTConfig, ops: Layers = nn) -> None:
         super().__init__()
         self.num_heads = cfg.num_heads
@@ -133,6 +137,8 @@ class Attention(nn.Module):
         k, v = keys if keys is not None else self.keys(x)
         if rope is not None:
             q, k = apply_rope(q, rope), apply_rope(k, rope)
+        if self._shard is not None:
+            return self.o(self._shard.attend(attention, q, k, v, mask))
         return self.o(attention(q, k, v, mask))
 
 
@@ -267,6 +273,14 @@ class DiT(nn.Module):
         return (e, e6) if index is None else (e[index], e6[index])
 
     # -- forward ---------------------------------------------------------------------------------------------
+    _shard: Shard | None = None
+
+    def share(self, shard: Shard | None) -> None:
+        """Run `forward` on this process's tokens alone, which `shard` exchanges with others; None: on all tokens."""
+        self._shard = shard
+        for block in self.blocks:
+            cast(Block, block).self_attn._shard = shard
+
     def embed(self, tokens: Tensor, coordinates: Tensor) -> Tensor:
         """Embed patches `[B,N,C*pt*ph*pw]` as tokens `[B,N,dim]`.
 
@@ -356,8 +370,7 @@ class DiT(nn.Module):
         if x.ndim != 5 or x.shape[1] != cfg.in_dim:
             raise SoraError(f"The latent has shape {list(x.shape)}; this model denoises [B,{cfg.in_dim},T,H,W].")
         grid = check_divisible(x.shape, cfg.patch_size)
-        where = grid_coordinates(grid, cfg.patch_size, x.device)
-        tokens = self.embed(patchify(x, cfg.patch_size), where)
+        patches, where = patchify(x, cfg.patch_size), grid_coordinates(grid, cfg.patch_size, x.device)
         if text is None:
             if context is None:
                 raise SoraError("The model was given no text: pass context, or text from text_keys.")
@@ -366,7 +379,12 @@ class DiT(nn.Module):
         mask = text_mask
         if mask is not None:
             mask = mask[:, None] if mask.ndim == 3 else mask[None, None]
-        out, features = self.run(tokens, self.groups(t, *tokens.shape[:2]), rope, text, text_mask=mask, taps=taps)
+        times = self.groups(t, *patches.shape[:2])
+        if self._shard is not None:
+            patches, where, rope, times, mask = self._shard.part(Tokens(patches, where, rope, times, mask))
+        out, features = self.run(self.embed(patches, where), times, rope, text, text_mask=mask, taps=taps)
+        if self._shard is not None:
+            out, *features = self._shard.whole(out, *features)
         gt, gh, gw = grid
         pt, ph, pw = cfg.patch_size
         v = out.view(-1, gt, gh, gw, pt, ph, pw, cfg.out_dim).permute(0, 7, 1, 4, 2, 5, 3, 6)

@@ -49,6 +49,8 @@ class Engine(Protocol):
     Methods raise SoraError for what a user can put right. Long ones tell progress and can be stopped.
     """
 
+    apart: bool  # whether other processes sample, so that this one can decode meanwhile
+
     def load_model(self, path: Path, dtype: str, lora: Path | None = None, lora_strength: float = 1.0) -> Loaded:
         """Load a checkpoint. dtype: "auto", "fp32", "bf16" or "fp16". lora: one to merge into the weights."""
 

@@ -86,6 +86,7 @@ class LongPlan:
             saving=saving,
             finished=usual_folder() if reuse else None,
             note=self.notes.append,
+            ahead=self.engine.apart,
         )
 
     @torch.no_grad()

@@ -90,6 +90,12 @@ class OwnEngine:
         """Make an engine. wrappers: of the model call in every run (a step cache, say), the outermost first."""
         self.wrappers = tuple(wrappers)
 
+    apart = False  # see `Engine`
+
+    def around(self, model: DiffusionModel) -> tuple[Wrapper, ...]:
+        """Return the wrappers of a run's model calls, the outermost first."""
+        return self.wrappers
+
     def load_model(self, path: Path, dtype: str, lora: Path | None = None, lora_strength: float = 1.0) -> Loaded:
         """Load a checkpoint, on the GPU where there is one; "auto" is bf16 there and fp32 on a CPU."""
         device = usual_device()
@@ -263,7 +269,7 @@ class OwnEngine:
                 add_noise=add_noise,
                 noise=noise,
                 callback=callback,
-                wrappers=self.wrappers,
+                wrappers=self.around(model),
             )
         made = model.space.mark(made)
         return made, {**made, **{key: value.to(made["samples"].device) for key, value in last.items()}}

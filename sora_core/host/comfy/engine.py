@@ -49,6 +49,8 @@ from .vae import make_vae
 class ComfyEngine:
     """ComfyUI's way to load, encode, sample and decode: our model and any video model of its own."""
 
+    apart = False
+
     def load_model(self, path: Path, dtype: str, lora: Path | None = None, lora_strength: float = 1.0) -> Loaded:
         """Load a checkpoint as native MODEL, CLIP and VAE; "auto" lets ComfyUI choose the precision."""
         kind = checkpoint.PRECISIONS.get(dtype)

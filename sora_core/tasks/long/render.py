@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,10 +25,11 @@ from ...files import ensure_mp4, ensure_writable
 from ...media.origin import digests_of, passed_on
 from ...media.write import SAVED_CRF, write_video
 from ...safety.gate import check_pieces
+from .ahead import made_ahead
 from .finished import Finished, read_reuse, write_reuse
 from .joins import Filling
 from .rolling import Roller, Segment, join, roll, segments_needed
-from .segments import SegmentFolder, digest, segments_beside
+from .segments import SegmentFolder, digest, pieces_of, segments_beside
 from .source import Source, after_source
 from .spans import Reuse, Span, lost
 
@@ -129,13 +130,15 @@ def render(
     saving: Saving | None = None,
     finished: Path | None = None,
     note: Callable[[str], None] | None = None,
+    ahead: bool = False,
 ) -> Path:
     """Make a long video in segments and write it as the mp4 `path`; go on where an earlier call stopped.
 
     decode: latents `[1,C,n,h,w]` in pieces -> frames `[t,H,W,3]` in pieces, as one stream. folder: (fingerprint) ->
     where the segments go; by default beside `path`. progress: called after every segment; what it raises stops the
     render, and the finished segments stay. saving: the watermark and the credentials. finished: the folder of finished
-    renders, see `finished`; shots that one of them has are kept from it, and `note` is called with what was.
+    renders, see `finished`; shots that one of them has are kept from it, and `note` is called with what was. ahead:
+    sample the next segment while one is decoded, for an engine that samples elsewhere; the file is the same.
 
     Raises SoraError for a folder of another render, a full disk, and whatever sampling raises; before any segment is
     made, for a name that is no mp4's and a place that cannot be written to.
@@ -151,14 +154,17 @@ def render(
     where = folder(fingerprint) if folder else segments_beside(path)
     reuse = _begin(job, where, fingerprint, kept)
     store = SegmentFolder(where, fingerprint, job.segments)
-    with _leftovers(store, int(reuse is None and job.source is not None)):
+    with _leftovers(store, int(reuse is None and job.source is not None)), ExitStack() as until_written:
         filling = None
         if reuse is not None:
             filling = Filling(reuse, job.roller, job.start())
             store.segments = len(filling.steps)
         if note is not None:
             _tell_kept(reuse, job, note)
-        if filling is None:
+        if filling is None and ahead:
+            segments = until_written.enter_context(_segments_ahead(job, store, decode, progress))
+            latents = pieces_of(segments, job.segments, job.total)
+        elif filling is None:
             _finish_segments(job, store, decode, progress)
             latents = store.latents(job.total)
         else:
@@ -233,17 +239,47 @@ def _finish_segments(
     job: Job, store: SegmentFolder, decode: Decode, progress: Callable[[Progress], None] | None
 ) -> None:
     """Make the segments that are not in the folder yet."""
+    done, report = _begin_segments(job, store, progress)
+    for index, segment in enumerate(_missing(job, store, done), done):
+        _write(store, index, segment, decode)
+        report(index)
+
+
+@contextmanager
+def _segments_ahead(
+    job: Job, store: SegmentFolder, decode: Decode, progress: Callable[[Progress], None] | None
+) -> Iterator[Iterator[Segment]]:
+    """Give all segments as they are finished; within the block, those to come are made in a thread of its own."""
+    done, report = _begin_segments(job, store, progress)
+
+    def finished(made: Iterator[Segment]) -> Iterator[Segment]:
+        for index in range(done):
+            yield store.take(index)
+        for index, segment in enumerate(made, done):
+            _write(store, index, segment, decode)
+            report(index)
+            yield segment
+
+    with made_ahead(lambda: _missing(job, store, done)) as made:
+        yield finished(made)
+
+
+def _begin_segments(job: Job, store: SegmentFolder, progress: Callable[[Progress], None] | None) -> tuple[int, _Clock]:
+    """Count the segments that are there, of which a source is one, and tell of them."""
     done = store.finished()
     report = _Clock(job.segments, done, progress)
-    start = store.read(done - 1) if done else None
-    if start is None and (start := job.start()) is not None:
+    if done == 0 and (start := job.start()) is not None:
         store.write(0, start)
         done = 1
         report(0)
-    if done < job.segments:
-        for index, segment in enumerate(roll(job.roller, job.total, start, max(done - 1, 0)), done):
-            _write(store, index, segment, decode)
-            report(index)
+    return done, report
+
+
+def _missing(job: Job, store: SegmentFolder, done: int) -> Iterator[Segment]:
+    """Make the segments after the first `done` ones."""
+    if done >= job.segments:
+        return iter(())
+    return roll(job.roller, job.total, store.take(done - 1) if done else None, max(done - 1, 0))
 
 
 def _finish_gaps(

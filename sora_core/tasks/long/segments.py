@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -95,21 +95,30 @@ class SegmentFolder:
 
         Raises SoraError when a file has disappeared.
         """
-        left = total
-        for index in range(self.segments):
-            segment = self.read(index)
-            if segment is None:
-                raise SoraError(f"{self.path(index).name} has disappeared. Start the render again.")
-            # A tail is made again with the next segment; the last one's is final.
-            last = index == self.segments - 1
-            part = torch.cat((segment.final, segment.tail), 2) if last else segment.final
-            if left > 0 and part.shape[2]:
-                yield part[:, :, :left]
-            left -= part.shape[2]
+        return pieces_of((self.take(index) for index in range(self.segments)), self.segments, total)
+
+    def take(self, index: int) -> Segment:
+        """Read segment `index`. Raises SoraError when its file has disappeared."""
+        segment = self.read(index)
+        if segment is None:
+            raise SoraError(f"{self.path(index).name} has disappeared. Start the render again.")
+        return segment
 
     def remove(self) -> None:
         """Delete the folder, once the video is written."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def pieces_of(segments: Iterable[Segment], count: int, total: int) -> Iterator[Tensor]:
+    """Yield the latents of a video, `total` in all, as its `count` segments come."""
+    left = total
+    for index, segment in enumerate(segments):
+        # A tail is made again with the next segment; the last one's is final.
+        last = index == count - 1
+        part = torch.cat((segment.final, segment.tail), 2) if last else segment.final
+        if left > 0 and part.shape[2]:
+            yield part[:, :, :left]
+        left -= part.shape[2]
 
 
 def _read_plan(path: Path) -> dict[str, Any] | None:
