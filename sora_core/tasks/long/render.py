@@ -137,8 +137,7 @@ def render(
     decode: latents `[1,C,n,h,w]` in pieces -> frames `[t,H,W,3]` in pieces, as one stream. folder: (fingerprint) ->
     where the segments go; by default beside `path`. progress: called after every segment; what it raises stops the
     render, and the finished segments stay. saving: the watermark and the credentials. finished: the folder of finished
-    renders, see `finished`; shots that one of them has are kept from it, and `note` is called with what was. ahead:
-    sample a segment while the one before is decoded, for an engine that samples elsewhere.
+    renders, see `finished`; shots that one has are kept from it, and `note` is called with what was. ahead: `_latents`.
 
     Raises SoraError for a folder of another render, a full disk, and whatever sampling raises; before any segment is
     made, for a name that is no mp4's and a place that cannot be written to.
