@@ -1,6 +1,6 @@
 """One clip over several processes: equal latents, bytes exchanged, and decoding beside sampling.
 
-    python tests/benchmarks/many_parallel.py [--json] [--short]
+    python tests/benchmarks/many_parallel.py [--json] [--short] [--only latents,long,paper]
 
 Processes are started by torch's own launcher (gloo, one thread each) on this machine. `latents` compares text to video,
 an extension and a storyboard with one process, on sora-mini and on a transformer of Wan 2.1 1.3B's shape with few
@@ -187,6 +187,8 @@ def work(job: dict[str, Any]) -> None:
 # -- what compares ---------------------------------------------------------------------------------------------
 def start(processes: int, jobs: list[dict[str, Any]], folder: Path) -> None:
     """Do jobs in so many processes; one is this one."""
+    if not jobs:
+        return
     if processes == 1:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
@@ -279,44 +281,47 @@ SPLITS = {2: [(1, 2), (2, 1)], 3: [(1, 3)], 4: [(2, 2)]}
 SHORT = {2: [(1, 2), (2, 1)]}
 
 
-def run(short: bool = False) -> dict[str, Any]:
-    """Compare all, in a shorter form on small models; returns figures by name."""
+def run(short: bool = False, only: tuple[str, ...] = ("latents", "long", "paper")) -> dict[str, Any]:
+    """Compare all, or some of it, in a shorter form on small models; returns figures by name."""
     steps = {"mini": 3, "wan": 2} if short else {"mini": 25, "wan": 8}
     worlds = SHORT if short else SPLITS
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
 
-        def jobs(splits: list[tuple[int, int]], apart: bool) -> list[dict[str, Any]]:
+        def jobs(splits: list[tuple[int, int]], video: str = "") -> list[dict[str, Any]]:
             clips = [
                 {"kind": "clips", "model": m, "steps": n, "splits": splits, "out": name, "short": short}
                 for m, n in steps.items()
             ]
-            video = {"kind": "long", "short": short, "out": str(folder / "apart.mp4"), "apart": True}
-            return [*clips, video] if apart else clips
+            long = {"kind": "long", "short": short, "out": str(folder / f"{video}.mp4"), "apart": video == "apart"}
+            return [*(clips if "latents" in only else []), *([long] if video and "long" in only else [])]
 
-        alone = {"kind": "long", "short": short, "out": str(folder / "one.mp4"), "apart": False}
-        start(1, [*jobs([(1, 1)], False), alone], folder)
+        start(1, jobs([(1, 1)], "one"), folder)
         for world, splits in worlds.items():
-            start(world, jobs(splits, world == 2), folder)
+            start(world, jobs(splits, "apart" if world == 2 else ""), folder)
         every = [split for splits in worlds.values() for split in splits]
-        return {
-            "latents": {model: compare(model, short, n, every, folder) for model, n in steps.items()},
-            "long": compare_long(folder),
-            "paper": paper(),
-        }
+        found: dict[str, Any] = {}
+        if "latents" in only:
+            found["latents"] = {model: compare(model, short, n, every, folder) for model, n in steps.items()}
+        if "long" in only:
+            found["long"] = compare_long(folder)
+        if "paper" in only:
+            found["paper"] = paper()
+        return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print as JSON")
     parser.add_argument("--short", action="store_true", help="small models, few steps")
+    parser.add_argument("--only", default="latents,long,paper", help="parts, separated by commas")
     parser.add_argument("--jobs", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.jobs is not None:
         for job in json.loads(args.jobs.read_text()):
             work(job)
         return
-    found = run(args.short)
+    found = run(args.short, tuple(args.only.split(",")))
     print(json.dumps(found, indent=None if args.json else 1))
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from tiny_flow import TinyFlow
 
-from sora_core.diffusion.exchange import check_heads, exchanged
+from sora_core.diffusion.exchange import LostError, check_heads, exchanged, talk
 from sora_core.diffusion.parallel import Layout, check_shared, told_of
 from sora_core.errors import SoraError
 from sora_core.model.dit import DiT, DiTConfig
@@ -68,6 +68,29 @@ def test_models_that_cannot_be_shared_are_refused():
         check_shared(Layout(sequence=2), TinyFlow())
     with pytest.raises(SoraError, match="the last one"):
         told_of(lambda x, sigma, prompts: [])
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("[pair.cc:553] Connection closed by peer", "has ended"),
+        ("Timed out waiting 5000ms for recv", "does not answer"),
+    ],
+)
+def test_a_process_that_is_gone_or_silent_is_told_of(words, told):
+    def call():
+        raise RuntimeError(words)
+
+    with pytest.raises(LostError, match=told):
+        talk(call)
+
+
+def test_memory_that_runs_out_is_not_taken_for_a_process_that_is_gone():
+    def call():
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    with pytest.raises(RuntimeError, match="allocate"):
+        talk(call)
 
 
 def test_a_shared_model_has_the_fingerprint_that_it_has_alone():

@@ -137,8 +137,7 @@ def render(
     decode: latents `[1,C,n,h,w]` in pieces -> frames `[t,H,W,3]` in pieces, as one stream. folder: (fingerprint) ->
     where the segments go; by default beside `path`. progress: called after every segment; what it raises stops the
     render, and the finished segments stay. saving: the watermark and the credentials. finished: the folder of finished
-    renders, see `finished`; shots that one of them has are kept from it, and `note` is called with what was. ahead:
-    sample the next segment while one is decoded, for an engine that samples elsewhere; the file is the same.
+    renders, see `finished`; shots that one has are kept from it, and `note` is called with what was. ahead: `_latents`.
 
     Raises SoraError for a folder of another render, a full disk, and whatever sampling raises; before any segment is
     made, for a name that is no mp4's and a place that cannot be written to.
@@ -161,12 +160,8 @@ def render(
             store.segments = len(filling.steps)
         if note is not None:
             _tell_kept(reuse, job, note)
-        if filling is None and ahead:
-            segments = until_written.enter_context(_segments_ahead(job, store, decode, progress))
-            latents = pieces_of(segments, job.segments, job.total)
-        elif filling is None:
-            _finish_segments(job, store, decode, progress)
-            latents = store.latents(job.total)
+        if filling is None:
+            latents = until_written.enter_context(_latents(job, store, decode, progress, ahead))
         else:
             _finish_gaps(filling, store, decode, progress)
             latents = filling.pieces()
@@ -246,10 +241,17 @@ def _finish_segments(
 
 
 @contextmanager
-def _segments_ahead(
-    job: Job, store: SegmentFolder, decode: Decode, progress: Callable[[Progress], None] | None
-) -> Iterator[Iterator[Segment]]:
-    """Give all segments as they are finished; within the block, those to come are made in a thread of its own."""
+def _latents(
+    job: Job, store: SegmentFolder, decode: Decode, progress: Callable[[Progress], None] | None, ahead: bool
+) -> Iterator[Iterator[Tensor]]:
+    """Give the video's latents in pieces, once all segments are made.
+
+    ahead: give them as segments are finished; within the block, those to come are made in a thread of its own.
+    """
+    if not ahead:
+        _finish_segments(job, store, decode, progress)
+        yield store.latents(job.total)
+        return
     done, report = _begin_segments(job, store, progress)
 
     def finished(made: Iterator[Segment]) -> Iterator[Segment]:
@@ -261,7 +263,7 @@ def _segments_ahead(
             yield segment
 
     with made_ahead(lambda: _missing(job, store, done)) as made:
-        yield finished(made)
+        yield pieces_of(finished(made), job.segments, job.total)
 
 
 def _begin_segments(job: Job, store: SegmentFolder, progress: Callable[[Progress], None] | None) -> tuple[int, _Clock]:
