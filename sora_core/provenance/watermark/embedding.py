@@ -106,14 +106,13 @@ def detect(
     *,
     false_positive_rate: float = FALSE_POSITIVE_RATE,
     known: Sequence[int] | None = None,
-    stated: Sequence[int] = (),
 ) -> WatermarkReport:
     """Look for the mark of `key` in `frames`.
 
     frames: `[T,H,W,3]`, or any iterable of `[H,W,3]` frames; uint8 or float 0..1. Memory does not grow with their
         number.
     known: payloads of marks of before that are looked for by name, and found where others are not; None for those of
-        the package's models. stated: the same for numbers of clips.
+        the package's models.
     false_positive_rate: `found` means that the p-value is not above it, which bounds the rate of false positives.
 
     Raises SoraError when there are no frames, or they are smaller than 32 pixels a side.
@@ -122,4 +121,4 @@ def detect(
     for frame in frames:
         summed.add(frame)
     named = known_payloads() if known is None else known
-    return read(summed, key, false_positive_rate=false_positive_rate, known=named, stated=stated)
+    return read(summed, key, false_positive_rate=false_positive_rate, known=named)

@@ -20,7 +20,7 @@ from .clipcode import BITS, NUMBERS, clip_code
 from .places import ANGLES, BOXED, SCALES, STRETCHES, UNMOVED, ZOOMS, Place, log_p
 from .projecting import Reader, turned
 from .summing import Accumulator
-from .tie import NOT_SHOWN, Seen, Ties, judge
+from .tie import HOLDS, NOT_SHOWN, OTHER, Seen, Ties, judge
 
 FALSE_POSITIVE_RATE = 1e-6
 LISTED_IN_ALL = 48  # alignments that are decoded, of all
@@ -32,8 +32,7 @@ MOST_READ = 256  # frames in which a mark is looked for that was just put there
 OF_MODELS = 0.2  # marks of before, that name a model
 SHARE_OF_KNOWN = 0.1  # of that, the payloads that are looked for by name; the rest all others, who have none to spare
 OF_NUMBERS = 0.2  # the number of a clip alone
-OF_TIED = 0.5  # the number and its tie
-OF_STATED = 0.1  # a number that the credentials state
+OF_TIED = 0.5  # the number and its tie; what is left is kept for what may come
 
 
 @dataclass(frozen=True)
@@ -83,14 +82,14 @@ class _Search:
     """Looks for the mark in all places, cheap and likely ones first."""
 
     def __init__(
-        self, summed: Accumulator, key: bytes | str | None, known: Sequence[int] = (), stated: Sequence[int] = ()
+        self, summed: Accumulator, key: bytes | str | None, known: Sequence[int] = (), only: int | None = None
     ) -> None:
         carrier, self.code = carrier_of(key_bytes(key)), clip_code(key_bytes(key))
         picture, box = summed.picture(), summed.box()
         self.reader = Reader(picture, carrier)
         self.inner = None if box is None else Reader(np.ascontiguousarray(picture[box]), carrier)
         self.known = {payload: self.reader.pattern(payload) for payload in known}
-        self.stated = tuple(stated)
+        self.only = only
         self.ties = Ties(summed, self.code)
         # Payloads that are looked for by name are few, so that less is asked of them.
         self.few = len(known) / (OF_MODELS * SHARE_OF_KNOWN)
@@ -110,18 +109,23 @@ class _Search:
         clips: which of the places are tried for the number of a clip, None for all.
         """
         values = np.stack([reader.moved(waves, place.shift) for place, waves in listed])
+        if self.only is None:
+            self.try_models(reader, [place for place, _ in listed], values)
+        chosen = range(len(listed)) if clips is None else clips
+        if chosen:
+            self.try_clips([listed[i][0] for i in chosen], values[list(chosen)])
+        return self.best
+
+    def try_models(self, reader: Reader, places: list[Place], values: np.ndarray) -> None:
+        """Look for a mark of before, that names a model, at places, whose projections are `[N,2n]`."""
         payloads = ecc.decode(reader.soft(values))
         tried = [(self.many, payloads, reader.scores(values, payloads))]
         for payload in self.known:
             same = np.full(len(values), payload)
             tried.append((self.few, same, reader.scores(values, same)))
         for count, given, scores in tried:
-            for (place, _), value, payload, score in zip(listed, values, given, scores, strict=True):
+            for place, value, payload, score in zip(places, values, given, scores, strict=True):
                 self.keep(_Found(log_p(float(score), place, count), int(payload), float(score), place, value))
-        chosen = range(len(listed)) if clips is None else clips
-        if chosen:
-            self.try_clips([listed[i][0] for i in chosen], values[list(chosen)])
-        return self.best
 
     def try_clips(self, places: list[Place], values: np.ndarray) -> None:
         """Look for the number of a clip at places, whose projections are `[N,2n]`; the likeliest are looked at."""
@@ -132,15 +136,15 @@ class _Search:
             [log_p((s.max() + p) / n, place, 1) for s, p, n, place in zip(scores, pilots, plain, places, strict=True)]
         )
         for i in np.argsort(bests, kind="stable")[:LOOKED_AT]:
-            numbers = np.argpartition(scores[i], -NUMBERS_LOOKED_AT)[-NUMBERS_LOOKED_AT:]
             seen = self.ties.seen(places[i])
             both = math.sqrt(plain[i] ** 2 + seen.spread)
-            for number in dict.fromkeys((*numbers.tolist(), *self.stated)):
+            # One that is looked for by name is a single one, so that less is asked of it.
+            numbers, count = ([self.only], 1) if self.only is not None else (_highest(scores[i]), NUMBERS)
+            for number in numbers:
                 score = float(scores[i, number] + pilots[i])
-                all_in_all = (score + seen.score(code.tie_signs(number))) / both
-                named = [(all_in_all, len(self.stated) / OF_STATED)] if number in self.stated else []
-                for given, count in ((score / plain[i], NUMBERS / OF_NUMBERS), (all_in_all, NUMBERS / OF_TIED), *named):
-                    bound = log_p(given, places[i], count)
+                with_tie = (score + seen.score(code.tie_signs(number))) / both
+                for given, part in ((score / plain[i], OF_NUMBERS), (with_tie, OF_TIED)):
+                    bound = log_p(given, places[i], count / part)
                     self.keep(_Found(bound, number, given, places[i], values[i], seen, True))
 
     def at_rest(self) -> _Found:
@@ -190,17 +194,20 @@ class _Search:
         return best
 
 
+def _highest(scores: np.ndarray) -> list[int]:
+    return [int(number) for number in np.argpartition(scores, -NUMBERS_LOOKED_AT)[-NUMBERS_LOOKED_AT:]]
+
+
 def read(
     summed: Accumulator,
     key: bytes | str | None = None,
     *,
     false_positive_rate: float = FALSE_POSITIVE_RATE,
     known: Sequence[int] = (),
-    stated: Sequence[int] = (),
 ) -> WatermarkReport:
     """Look for the mark of `key` in frames that were summed up already, as `embedding.detect`."""
     expect(summed.frames > 0, "There are no frames to look for a watermark in.")
-    search = _Search(summed, key, known, stated)
+    search = _Search(summed, key, known)
     # Most videos are not moved: other places are searched only where the mark is not found at rest.
     return _look(search, summed, false_positive_rate, (search.at_rest, search.stretched, search.moved, search.turned))
 
@@ -210,12 +217,14 @@ def read_at_rest(
     key: bytes | str | None = None,
     *,
     false_positive_rate: float = FALSE_POSITIVE_RATE,
-    known: Sequence[int] = (),
-    stated: Sequence[int] = (),
+    only: int | None = None,
 ) -> WatermarkReport:
-    """Look for the mark as `read` does, but only where it is in a file that nobody cut: in a hundredth of the time."""
+    """Look for the mark as `read` does, but only where it is in a file that nobody cut: in a hundredth of the time.
+
+    only: the one number of a clip that is looked for, None for all marks.
+    """
     expect(summed.frames > 0, "There are no frames to look for a watermark in.")
-    search = _Search(summed, key, known, stated)
+    search = _Search(summed, key, only=only)
     return _look(search, summed, false_positive_rate, (search.at_rest,))
 
 
@@ -228,11 +237,7 @@ def _look(search: _Search, summed: Accumulator, rate: float, looks: Sequence[Cal
             break
     place, tie, chance = best.place, NOT_SHOWN, 1.0
     if best.clip and best.seen is not None and found:
-        code = search.code
-        signs = np.concatenate((np.ones(len(code.pilot)), code.number_signs(best.payload)))
-        given = (best.values * code.signs)[np.concatenate((code.pilot, code.coded))]
-        strength = float((given * signs).mean())
-        tie, chance = judge(best.seen, best.seen.score(code.tie_signs(best.payload)), strength, place)
+        tie, chance = judge(best.seen, search.code, best.payload, place)
     return WatermarkReport(
         found=found,
         payload=best.payload if found else None,
@@ -253,24 +258,23 @@ def _look(search: _Search, summed: Accumulator, rate: float, looks: Sequence[Cal
 
 
 def read_back(frames: Iterable[Any], key: bytes | str | None, number: int | None = None) -> WatermarkReport | None:
-    """Read the mark of a clip that was just saved, or copied: unmoved, of `number` (None for any), and tied to it.
+    """Read the mark of a file that was just saved, of a clip with `number`; or any mark, of a file that was copied.
 
-    It stops at the first frames that show it, of MOST_READ at most; None where none do. Raises SoraError as
-    `Accumulator.add`.
+    It stops at the first frames that show it, of MOST_READ at most. Returns None where none do, and for a mark that is
+    of other pictures. Raises SoraError as `Accumulator.add`.
     """
     summed = Accumulator()
     for frame in itertools.islice(frames, MOST_READ):
         summed.add(frame)
         # A mark that is there shows in few frames; the more there are, the more seldom it is asked.
-        if summed.frames.bit_count() == 1 and (report := _is_there(summed, key, number)):
-            return report
-    return _is_there(summed, key, number) if summed.frames else None
-
-
-def _is_there(summed: Accumulator, key: bytes | str | None, number: int | None) -> WatermarkReport | None:
-    report = read_at_rest(summed, key)
-    there = report.found and report.kind == "clip" and report.payload == (report.payload if number is None else number)
-    return report if there and report.tie == "holds" else None
+        if summed.frames.bit_count() == 1:
+            report = read_at_rest(summed, key, only=number)
+            if report.found and (report.tie == HOLDS or report.kind == "model"):
+                return report
+    if not summed.frames:
+        return None
+    report = read_at_rest(summed, key, only=number)
+    return report if report.found and report.tie != OTHER else None
 
 
 def _confidence(search: _Search, best: _Found) -> tuple[float, ...]:

@@ -32,7 +32,8 @@ class Seen:
     """What pictures give for a tie at one place."""
 
     weights: np.ndarray  # [16,16,10], what each sign of the key would add to the score
-    certain: float  # the sum of a tie's signs, as far as the looks are certain
+    values: np.ndarray  # [scenes,2n], projections times the key's signs
+    certain: np.ndarray  # [scenes], how many of the tie's signs the looks settle, times the scene's share of the frames
 
     @property
     def spread(self) -> float:
@@ -56,24 +57,28 @@ class Ties:
     def seen(self, place: Place) -> Seen:
         """Look at the scenes at a place."""
         inner = self.box if place != UNMOVED else None
-        weights, certain = np.zeros((REGIONS, LOOKS, TIED)), 0.0
+        weights, values, certain = np.zeros((REGIONS, LOOKS, TIED)), [], []
         for picture, scene, share in zip(self._pictures, self._scenes, self._shares, strict=True):
             given = picture if inner is None else np.ascontiguousarray(picture[inner])
             given = turned(given, -place.angle) if place.angle else given
             reader = Reader(given, self.code.carrier)
             waves = reader.project(place.scale, place.mirrored, place.stretch, centred=bool(place.angle))
-            tied = (reader.moved(waves, place.shift) * self.code.signs)[self.code.tied]
+            values.append(reader.moved(waves, place.shift) * self.code.signs)
             looks = likely_looks(contrasts_at(scene.luma, place, inner))
             # Scenes of one clip share the key's signs, so that they are added up before anything is squared.
-            weights += share * looks[:, :, None] * tied[:, None]
-            certain += share * TIED * float((looks**2).sum())
-        return Seen(weights, certain)
+            weights += share * looks[:, :, None] * values[-1][self.code.tied][:, None]
+            certain.append(share * TIED * float((looks**2).sum()))
+        return Seen(weights, np.stack(values), np.asarray(certain))
 
 
-def judge(seen: Seen, score: float, strength: float, place: Place) -> tuple[str, float]:
-    """Judge a tie by its score and the strength of its number's waves; returns that, and its p-value's bound."""
+def judge(seen: Seen, code: ClipCode, number: int, place: Place) -> tuple[str, float]:
+    """Judge the tie of a number at a place; returns that, and the bound on its p-value."""
     deviation = math.sqrt(max(seen.spread, 1e-24))
-    found, expected = score / deviation, strength * seen.certain / deviation
+    found = seen.score(code.tie_signs(number)) / deviation
+    # Each scene's own waves of the number say how strong its tie would be: few frames show little of either.
+    signs = np.concatenate((np.ones(len(code.pilot)), code.number_signs(number)))
+    strengths = (seen.values[:, np.concatenate((code.pilot, code.coded))] * signs).mean(1)
+    expected = float((strengths * seen.certain).sum()) / deviation
     chance = math.exp(-(max(found, 0.0) ** 2) / 2)
     if chance <= CHANCE and found >= ENOUGH * expected:
         return HOLDS, chance
