@@ -74,8 +74,7 @@ class _Found(NamedTuple):
     score: float
     place: Place
     values: np.ndarray  # [2n], the projections there
-    seen: Seen | None = None  # the tie there, of the number of a clip
-    clip: bool = False
+    seen: Seen | None = None  # the tie there, of the number of a clip; None for a mark of before
 
 
 class _Search:
@@ -145,7 +144,7 @@ class _Search:
                 with_tie = (score + seen.score(code.tie_signs(number))) / both
                 for given, part in ((score / plain[i], OF_NUMBERS), (with_tie, OF_TIED)):
                     bound = log_p(given, places[i], count / part)
-                    self.keep(_Found(bound, number, given, places[i], values[i], seen, True))
+                    self.keep(_Found(bound, number, given, places[i], values[i], seen))
 
     def at_rest(self) -> _Found:
         """Look where most marks are: not moved, or not moved between black bars."""
@@ -229,15 +228,16 @@ def read_at_rest(
 
 
 def _look(search: _Search, summed: Accumulator, rate: float, looks: Sequence[Callable[[], _Found]]) -> WatermarkReport:
-    found = False
+    found, tie, chance = False, NOT_SHOWN, 1.0
     for look in looks:
         best = look()
-        found = best.log_p <= math.log(rate)
-        if found:
+        found = bool(best.log_p <= math.log(rate))
+        seen = best.seen if found else None
+        tie, chance = (NOT_SHOWN, 1.0) if seen is None else judge(seen, search.code, best.payload, best.place)
+        # A picture that was turned a little shows its mark unmoved too, weaker and with little of its tie.
+        if found and (tie == HOLDS or best.seen is None):
             break
-    place, tie, chance = best.place, NOT_SHOWN, 1.0
-    if best.clip and best.seen is not None and found:
-        tie, chance = judge(best.seen, search.code, best.payload, place)
+    place = best.place
     return WatermarkReport(
         found=found,
         payload=best.payload if found else None,
@@ -251,7 +251,7 @@ def _look(search: _Search, summed: Accumulator, rate: float, looks: Sequence[Cal
         stretch=place.stretch,
         angle=place.angle,
         boxed=place.boxed,
-        kind="clip" if best.clip or not found else "model",
+        kind="clip" if best.seen is not None or not found else "model",
         tie=tie,
         tie_p=chance,
     )
@@ -280,9 +280,9 @@ def read_back(frames: Iterable[Any], key: bytes | str | None, number: int | None
 def _confidence(search: _Search, best: _Found) -> tuple[float, ...]:
     """Return the probability of each bit: how much worse is the best payload that has it the other way (max-log)."""
     values, payload, score, reader = best.values, best.payload, best.score, search.reader
-    count = BITS if best.clip else ecc.BITS
+    count = BITS if best.seen is not None else ecc.BITS
     bits = np.asarray([payload >> (count - 1 - i) & 1 for i in range(count)])
-    if best.clip:
+    if best.seen is not None:
         code = search.code
         scores = code.numbers(values[None])[0].reshape((2,) * BITS)
         others = np.asarray([np.take(scores, 1 - bit, axis).max() for axis, bit in enumerate(bits)])

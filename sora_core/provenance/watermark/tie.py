@@ -22,7 +22,7 @@ from .summing import Accumulator
 # A tie that is there by chance passes for one that holds at most one time in a thousand.
 CHANCE = 1e-3
 ENOUGH = 0.5  # of what the number's strength lets expect
-MISSED = 4.0  # standard deviations below that, from which the pictures are others
+MISSED = 5.0  # standard deviations below that, from which the pictures are others
 
 HOLDS, OTHER, NOT_SHOWN = "holds", "other pictures", "not shown"
 
