@@ -6,10 +6,10 @@ need not make them. Every clip is marked twice: as marks were before (32 bits th
 in all clips of a model and key), and as they are now (a number of the clip, tied to its pictures).
 
 survives: clips whose mark is found at a false-positive rate of 1e-6. before named: the same for a payload that is
-looked for by name, as those of the package's own models were. tie: clips whose tie holds then, and those of which it is said,
-wrongly, that the mark is of other pictures. copied: a mark that was taken from clips and put onto another; counted is
-where it passes for a mark of those pictures: found, and not said to be of others. unmarked: clips that have no mark, as
-they are and after H.264 at crf 28.
+looked for by name, as those of the package's own models were. tie: clips whose tie holds then, and those of which it is
+said, wrongly, that the mark is of other pictures. copied: a mark that was taken from clips and put onto another;
+counted is where it passes for a mark of those pictures: found, and not said to be of others. unmarked: clips that have
+no mark, as they are and after H.264 at crf 28.
 """
 
 from __future__ import annotations
