@@ -20,6 +20,7 @@ from sora_core.provenance.credentials.sign import read_store, sign
 from sora_core.provenance.credentials.verify import verify
 from sora_core.provenance.detector.detect import detect_file
 from sora_core.provenance.watermark.embedding import detect, embed
+from sora_core.training.world import PRESETS, World
 
 pytest.importorskip("c2pa")
 
@@ -64,9 +65,11 @@ def test_a_disagreement_is_told_and_changes_no_verdict(tmp_path):
 
 
 def test_a_mark_that_was_moved_to_other_pictures_is_told(tmp_path):
-    frames, others = still(), still(seed=9)
-    stolen = (embed(frames) - frames).mean(0)
-    report = verify(forged(tmp_path / "a.mp4", others + stolen, Stated(name=detect(embed(frames)).name)))
+    drawn = [World(PRESETS["full"]).sample(seed, height=128, width=128, frames=3).frames for seed in (60, 63)]
+    frames, others = (torch.from_numpy(each.copy()).float() / 255 for each in drawn)
+    marked = embed(frames)
+    moved = (others + (marked - frames).mean(0)).clamp(0, 1)
+    report = verify(forged(tmp_path / "a.mp4", moved, Stated(name=detect(marked).name)))
     assert "it is of other pictures: copied or cut from another clip" in report.mark and report.mark.startswith("! ")
 
 
