@@ -36,7 +36,7 @@ def save_pngs(
     given, images = images, check_frames(images)
     saving = saving_of(hidden) if kind == "output" else None
     if saving is not None:
-        if images.shape[-1] == 1 and (saving.mark is not None or saving.labels.visible):
+        if images.shape[-1] == 1 and (saving.mark or saving.labels.visible):
             # What marks and labels are drawn into has colours.
             given = taken(given.expand(-1, -1, -1, 3), (given, None))
             images = images.expand(-1, -1, -1, 3)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -22,12 +22,16 @@ from ..files import written_beside
 from ..media.origin import NONE, Digests, digest, digests_of
 from ..safety import gate
 from ..safety.policy import load_policy, policy_in_force
+from .credentials.binding import Stated, runs_of
 from .credentials.history import History
 from .credentials.keys import Signer, config_folder, load_signer, user_pair
 from .credentials.sign import check_signer, library, sign
 from .credentials.stamp import StampError
 from .labels.laws import Labels, labels_of, new_identifier
 from .watermark.secret import about_key, watermark_key
+
+if TYPE_CHECKING:
+    from .watermark.reading import WatermarkReport
 
 
 @dataclass
@@ -37,7 +41,7 @@ class Saving:
     history: History = field(default_factory=History)
     signer: Signer | None = None  # None for no credentials
     required: bool = False  # whether a file without credentials is worse than none
-    mark: int | None = None  # payload of the watermark, 32 bits; None for no watermark
+    mark: bool = False  # whether what was made gets a watermark
     include_prompt: bool = False
     time_stamp: str = ""  # address of a time stamp authority, "" for none
     notes: list[str] = field(default_factory=list)  # what a person should know, one sentence each
@@ -50,6 +54,7 @@ class Saving:
     settled: bool = field(default=False, init=False)  # whether the file that was sealed needs no further mark
     _marked: list[bool] = field(default_factory=list, init=False)  # of each frame of the file: whether it got the mark
     _size: tuple[int, int] = field(default=(0, 0), init=False)  # of the marked frames: height and width
+    _number: int | None = field(default=None, init=False)  # of the clip that was marked
 
     def keep(self, frames: Any) -> None:
         """Leave those of `frames` unmarked that are known to be a user's own (`media.origin`), wherever they come."""
@@ -64,14 +69,14 @@ class Saving:
         yield from self.labels.shown(self._with_mark(frames), fps)
 
     def _with_mark(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
-        self._marked = []
-        if self.mark is None:
+        self._marked, self._number = [], None
+        if not self.mark:
             yield from frames
             return
         from .watermark.carrier import SMALLEST_SIDE
         from .watermark.embedding import Embedder
 
-        embed = Embedder(self.mark, watermark_key())
+        embed = Embedder(watermark_key())
         for piece in frames:
             if min(piece.shape[1:3]) < SMALLEST_SIDE:
                 self._lacks_mark(f"frames of less than {SMALLEST_SIDE} pixels a side cannot carry it")
@@ -84,7 +89,9 @@ class Saving:
                 own = bool(self.own) and digest(frame) in self.own
                 self._marked.append(not own)
                 self._size = frame.shape[0], frame.shape[1]
-                yield (frame if own else embed(frame))[None]
+                made = frame if own else embed(frame)
+                self._number = embed.number
+                yield made[None]
 
     def tags(self) -> dict[str, str]:
         """Return the tags that labels put into a video."""
@@ -97,26 +104,24 @@ class Saving:
 
     def is_marked(self, path: Path) -> bool:
         """Tell whether the video `path` needs no mark, or has it in all its frames, as far as they can be read."""
-        return self.mark is None or self._read_back(path, None)
+        return not self.mark or self._read_back(path, None) is not None
 
-    def _read_back(self, path: Path, marked: list[bool] | None) -> bool:
-        """Tell whether the mark can be read in the file `path`. marked: which of its frames have it, None for all."""
-        if self.mark is None:
-            return False
-        from ..files import PICTURES
-        from ..media.stills import read_still
-        from ..media.video import iter_frames
-        from .watermark.reading import shows
+    def _read_back(self, path: Path, marked: list[bool] | None) -> WatermarkReport | None:
+        """Read the mark in the file `path`, None for none. marked: which of its frames have it, None for all."""
+        if not self.mark:
+            return None
+        from .watermark.files import frames_of
+        from .watermark.reading import read_back
 
-        frames: Iterable[Any] = read_still(path) if path.suffix.lower() in PICTURES else iter_frames(path)
+        frames = frames_of(path)
         if marked is not None:
             height, width = self._size
             # What was added to make a side even would move the mark.
             frames = (frame[:height, :width] for frame in itertools.compress(frames, marked))
         try:
-            return shows(frames, watermark_key(), self.mark)
+            return read_back(frames, watermark_key(), None if marked is None else self._number)
         except SoraError:
-            return False  # too small for any; and what cannot be read at all is for others to say
+            return None  # too small for any; and what cannot be read at all is for others to say
 
     def seal(self, path: Path, title: str) -> None:
         """Put the credentials into the finished file `path`, in place and atomically.
@@ -128,8 +133,8 @@ class Saving:
         here, known = any(self._marked), bool(self._marked)
         if known and not here:
             self._unsay(self.marked_note)  # all frames are a user's own
-        mark = self.mark if self._read_back(path, self._marked if here else None) else None
-        self.settled = not self.history.generated or mark is not None or (self.mark is not None and known and not here)
+        mark = self._read_back(path, self._marked if here else None)
+        self.settled = not self.history.generated or mark is not None or (self.mark and known and not here)
         if mark is None and here:
             self._lacks_mark("it cannot be read in the file: its frames are too few, too plain or too compressed")
             self._unsay(self.marked_note)
@@ -137,22 +142,23 @@ class Saving:
                 "The watermark cannot be read in the file, so its credentials state none: its frames are too few, too "
                 "plain or too strongly compressed."
             )
+        stated = None if mark is None else Stated(mark.kind, mark.name, runs_of(self._marked) if here else "")
         try:
-            self._sign(path, title, mark, self.time_stamp)
+            self._sign(path, title, stated, self.time_stamp)
         except StampError as error:
             # Nobody loses a signature because an authority is down. That there is no stamp can be seen in the file.
             self._lacks(f"No time stamp: {error}")
-            self._try(path, title, mark)
+            self._try(path, title, stated)
         except SoraError as error:
             self._unsigned(error)
 
-    def _try(self, path: Path, title: str, mark: int | None) -> None:
+    def _try(self, path: Path, title: str, mark: Stated | None) -> None:
         try:
             self._sign(path, title, mark, "")
         except SoraError as error:
             self._unsigned(error)
 
-    def _sign(self, path: Path, title: str, mark: int | None, time_stamp: str) -> None:
+    def _sign(self, path: Path, title: str, mark: Stated | None, time_stamp: str) -> None:
         if self.signer is None:
             return
         with written_beside(path) as part:
@@ -229,9 +235,7 @@ def plan(
         _choose_signer(saving)
     # What no model made has no business with a mark that says so.
     if chosen.watermark and history.generated:
-        from .watermark.payloads import payload
-
-        saving.mark = payload(history)
+        saving.mark = True
         saving.marked_note = about_key() or ""
         saving.notes += [saving.marked_note] if saving.marked_note else []
     saving.notes += labels.notes(stamped=bool(chosen.time_stamp))

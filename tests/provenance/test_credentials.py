@@ -43,7 +43,7 @@ def test_a_saved_video_tells_how_it_was_made_and_not_the_prompt(tmp_path):
     first, mark = report.manifest.actions
     digest = hashlib.sha256(b"weights").hexdigest()
     assert first.startswith("created: made by AI") and f"model mini, sha256 {digest}" in first
-    assert mark == f"watermarked.unbound: carrying {digest[:8]}"
+    assert mark == f"watermarked.bound: carrying {report.manifest.mark.name}"
     assert SECRET.encode() not in path.read_bytes()
     told = save(tmp_path / "b.mp4", History(prompts=(SECRET,)), include_prompt=True)
     assert SECRET in str(verify(told)) and "not trusted" in str(verify(told))

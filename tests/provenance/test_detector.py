@@ -9,6 +9,7 @@ import torch
 pytest.importorskip("cv2")
 
 from nodes_support import tiny_parts
+from old_marks import embed_old
 from provenance_support import issue
 
 from sora_core.cli import main
@@ -16,6 +17,7 @@ from sora_core.errors import SoraError
 from sora_core.loading import checkpoint
 from sora_core.media.write import write_video
 from sora_core.provenance import History, plan
+from sora_core.provenance.credentials.binding import Stated
 from sora_core.provenance.credentials.keys import CERTIFICATE, KEY
 from sora_core.provenance.detector.classifier import load_classifier
 from sora_core.provenance.detector.detect import Claim, detect_file, detect_frames
@@ -52,16 +54,17 @@ def test_the_embedded_classifier_tells_the_decoder_from_the_truth(truths, painte
 
 def test_the_watermark_speaks_before_the_classifier_and_proves_nothing(truths):
     frames = torch.from_numpy(truths[0].copy()).float() / 255
-    plain, marked = detect_frames(frames), detect_frames(embed(frames, 77))
+    plain, marked = detect_frames(frames), detect_frames(embed(frames, None, 77))
     assert plain.evidence == "classifier" and not plain.made_here and plain.probability == plain.classifier
     assert marked.evidence == "watermark" and marked.watermark.payload == 77
-    assert marked.probability > 1 - 1e-6 and "0000004d" in marked.text()
+    assert marked.probability > 1 - 1e-6 and "clip 004d" in marked.text()
     assert len(marked.frames) == 5
-    # Anybody can write a mark of the public key, and who has a clip of a secret one can copy its mark.
-    secret = detect_frames(embed(frames, 77, "mine"), key="mine")
+    # Anybody can write a mark of the public key, and who has an old clip of a secret one can copy its mark.
+    secret, old = embed(frames, "mine", 77), embed_old(frames, 77, "mine")
     for found, words in (
         (marked, "This key is public: anybody can write its mark"),
-        (secret, "or copied it from a clip"),
+        (detect_frames(secret, key="mine"), "Who wrote it had the key, for these pictures"),
+        (detect_frames(old, key="mine"), "or copied it from a clip"),
     ):
         assert found.verdict == "signs" and not found.made_here and words in found.text()
         assert found.text().startswith("Not proven, but there are signs that it was made here: the watermark")
@@ -73,10 +76,10 @@ PROVEN = ("trusted", "own")
 @pytest.mark.parametrize("state", ["none", "elsewhere", "intact", "expired", "tampered", "broken"])
 def test_no_credentials_but_proven_ones_change_the_verdict(truths, state):
     frames = torch.from_numpy(truths[0].copy()).float() / 255
-    for given in (frames, embed(frames, 77)):
+    for given in (frames, embed(frames)):
         alone = detect_frames(given)
         for ours in (True, False):
-            claimed = detect_frames(given, claim=Claim(("a line",), state, ours))
+            claimed = detect_frames(given, claim=Claim(("a line",), state, ours, mark=Stated(name="beef")))
             assert (claimed.verdict, claimed.evidence) == (alone.verdict, alone.evidence)
             assert claimed.probability == alone.probability and not claimed.made_here
             assert "Made here" not in claimed.text()
@@ -114,7 +117,7 @@ def test_a_forged_signature_proves_nothing_and_ones_own_does(truths, tmp_path, m
 
 def test_a_saved_file_is_examined_with_json_and_plot(truths, tmp_path, capsys):
     path, plot = tmp_path / "clip.mp4", tmp_path / "plot.png"
-    write_video(path, embed(torch.from_numpy(truths[1].copy()).float() / 255, 0xABCD, "k"), 8)
+    write_video(path, embed(torch.from_numpy(truths[1].copy()).float() / 255, "k", 0xABCD), 8)
     assert main(["detect", str(path), "--json", "--plot", str(plot), "--key", "k"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["evidence"] == "watermark" and found["watermark"]["payload"] == 0xABCD

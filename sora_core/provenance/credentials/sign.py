@@ -21,13 +21,13 @@ from ...about import GENERATOR, VERSION
 from ...errors import SoraError
 from ...files import PHONE_PICTURE_TYPES, PICTURE_TYPES, SOUND_TYPES, SOUNDS, VIDEO_TYPES
 from ...words import printable
+from .binding import OURS, Stated
 from .history import ALL_NEW, EDITS, History
 from .keys import Signer
 from .stamp import StampError, ask, check_stamp
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 MADE, PARTLY = SOURCE_TYPE + "trainedAlgorithmicMedia", SOURCE_TYPE + "compositeWithTrainedAlgorithmicMedia"
-OURS = "org.sora-nodes."
 # In these c2pa knows no place for a manifest, so that they go in as files of no known kind.
 NO_MANIFEST = (".webm", ".mkv", ".bmp", ".ogg", ".aac", ".opus")
 INGREDIENT_FORMATS = {
@@ -64,12 +64,12 @@ def read_store(path: Path, kind: str | None, settings: dict[str, Any]) -> dict[s
         return json.loads(reader.json())
 
 
-def actions(history: History, *, mark: int | None = None, include_prompt: bool = False) -> list[dict[str, Any]]:
+def actions(history: History, *, mark: Stated | None = None, include_prompt: bool = False) -> list[dict[str, Any]]:
     """Return the C2PA actions of a history, first to last. Ingredient number n is called "n".
 
     One video or picture that went in is opened and edited; several are placed into something new.
 
-    mark: the watermark's payload; None where there is no mark.
+    mark: the watermark, as it was read back; None where there is none.
     """
     made: dict[str, Any] = {}
     if history.generated and history.models:
@@ -104,7 +104,7 @@ def actions(history: History, *, mark: int | None = None, include_prompt: bool =
     for text in words if history.generated or parent is not None else []:
         steps.append({"action": "c2pa.edited", "description": text, **kind, **made})
     if mark is not None:
-        steps.append({"action": "c2pa.watermarked.unbound", "parameters": {OURS + "watermark": f"{mark:08x}"}})
+        steps.append(mark.action())
     return steps
 
 
@@ -134,7 +134,7 @@ def sign(
     signer: Signer,
     *,
     title: str,
-    mark: int | None = None,
+    mark: Stated | None = None,
     include_prompt: bool = False,
     labels: Mapping[str, Any] | None = None,
     time_stamp: str = "",
@@ -143,9 +143,9 @@ def sign(
 
     The file is streamed: memory holds what is hashed at a time, twice the file and at most half a gigabyte.
 
-    title: the name of the file, for whoever reads the credentials. mark: the watermark's payload. time_stamp: address
-    of an authority that says when it was signed, "" for none. labels: what is said of the labels that laws ask for,
-    as an assertion.
+    title: the name of the file, for whoever reads the credentials. mark: the watermark, as it was read back.
+    time_stamp: address of an authority that says when it was signed, "" for none. labels: what is said of the labels
+    that laws ask for, as an assertion.
 
     Raises StampError when that authority gives no stamp that holds, SoraError when the certificate is not one that C2PA
     allows, and for a full disk.
@@ -210,7 +210,7 @@ def _sign(
     history: History,
     title: str,
     signer: Signer,
-    mark: int | None,
+    mark: Stated | None,
     include_prompt: bool,
     labels: Mapping[str, Any] | None = None,
     time_stamp: str = "",
@@ -225,6 +225,7 @@ def _sign(
         "assertions": [
             {"label": "c2pa.actions.v2", "created": True, "data": {"actions": steps}},
             *([{**labels, "created": True}] if labels else []),
+            *([mark.assertion()] if mark is not None and mark.bound else []),
         ],
     }
     try:

@@ -13,9 +13,11 @@ from ...media.structure import names_others
 from ...words import printable
 from ..labels.laws import ASSERTION
 from ..labels.reading import lines, read_aigc
+from .binding import OURS, Stated, compare
+from .binding import stated as read_mark
 from .checks import CERTIFICATE, CHANGED, OTHER, UNTRUSTED, kind_of, one_line, problem, stores, unreadable
 from .keys import known_chain
-from .sign import INGREDIENT_FORMATS, OURS, SETTINGS, SOURCE_TYPE, library, read_store
+from .sign import INGREDIENT_FORMATS, SETTINGS, SOURCE_TYPE, library, read_store
 
 HEADS = {
     "intact": "not changed since it was signed",
@@ -47,6 +49,7 @@ class Manifest:
     ingredients: tuple[Manifest, ...] = ()  # what went in
     generated: bool = False  # whether it says that a model made it, or a part of it
     labels: dict[str, Any] | None = None  # what it states of the labels that laws ask for (`labels.laws`)
+    mark: Stated | None = None  # what its soft binding states, None for none
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class Report:
     manifest: Manifest | None = None
     stamped: str | None = None  # when it was signed by a time stamp, and whether that is trusted
     labels: tuple[str, ...] = ()  # that laws ask for, a line each: in the credentials or not
+    mark: str = ""  # what became of comparing the stated mark with the file's, "! " before it where they disagree
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
@@ -82,6 +86,8 @@ class Report:
             yield from _tell(self.manifest, "  ")
         for label in self.labels:
             yield f"  label: {label}"
+        if self.mark:
+            yield f"  {self.mark}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as JSON can hold it."""
@@ -102,10 +108,11 @@ def _tell(manifest: Manifest, indent: str) -> Iterator[str]:
         yield from _tell(part, indent + "  ")
 
 
-def verify(path: str | Path, trust: str | Path | None = None) -> Report:
+def verify(path: str | Path, trust: str | Path | None = None, *, marks: bool = True) -> Report:
     """Read and check the Content Credentials of a picture, video or sound, and read its labels.
 
-    trust: PEM file of the certificates whose signatures are trusted; none are otherwise.
+    trust: PEM file of the certificates whose signatures are trusted; none are otherwise. marks: whether a mark that is
+    stated is looked for in the frames, with the user's key.
 
     Nothing is looked up over the network. Raises SoraError for a file that is not there or is none of these.
     """
@@ -114,8 +121,11 @@ def verify(path: str | Path, trust: str | Path | None = None) -> Report:
     report = _verified(path, trust)
     stated = None if report.manifest is None else report.manifest.labels
     intact = report.state in ("intact", "expired")
+    bound = None if report.manifest is None else report.manifest.mark
     return replace(
-        report, labels=tuple(lines(read_aigc(path), stated, intact=intact, stamped=report.stamped is not None))
+        report,
+        labels=tuple(lines(read_aigc(path), stated, intact=intact, stamped=report.stamped is not None)),
+        mark=compare(path, bound) if marks and bound is not None else "",
     )
 
 
@@ -292,6 +302,7 @@ def _manifest(
         tuple(parts),
         generated,
         stated[0] if stated and isinstance(stated[0], dict) else None,
+        read_mark(data.get("assertions") or [], actions),
     )
 
 

@@ -2,10 +2,11 @@
 
 Credentials prove it if their signer is trusted, or has this machine's own key: nobody else can sign so. All else can be
 forged. Anybody can write credentials that nobody vouches for, and they count for nothing, either way. The watermark has
-a p-value that is a bound, so that it is hardly ever there by chance; but with the public key anybody can write it, and
-one of a secret key can be copied from a clip that has it. The classifier recognises how a decoder paints, with error
-rates that tests/benchmarks/safety.py measures; its probability is meant for even numbers of clips that are ours and are
-not. So there are three verdicts, and no forgery makes, or undoes, the first.
+a p-value that is a bound, so that it is hardly ever there by chance; but with the public key anybody can write it. One
+of a secret key that was copied from another clip is not tied to the pictures: where that is seen, it counts for
+nothing, and where it cannot be seen, because they were cut or spoilt, that is said. The classifier recognises how a
+decoder paints, with error rates that tests/benchmarks/safety.py measures; its probability is meant for even numbers of
+clips that are ours and are not. So there are three verdicts, and no forgery makes, or undoes, the first.
 """
 
 from __future__ import annotations
@@ -20,8 +21,11 @@ import numpy as np
 from ...about import GENERATOR
 from ...errors import SoraError, expect
 from ...files import PICTURES, is_file
+from ..credentials.binding import Stated
 from ..watermark.payloads import known_payloads
-from ..watermark.reading import FALSE_POSITIVE_RATE, Accumulator, WatermarkReport, read
+from ..watermark.reading import FALSE_POSITIVE_RATE, WatermarkReport, read
+from ..watermark.summing import Accumulator
+from ..watermark.tie import HOLDS, OTHER
 from . import traces
 from .classifier import WEIGHTS, load_classifier
 
@@ -55,6 +59,7 @@ class Claim:
     trusted: bool = False  # whether their signer is trusted
     own: bool = False  # whether this machine's own key signed them
     notes: tuple[str, ...] = ()
+    mark: Stated | None = None  # the mark that their soft binding states
 
     def evidence(self) -> Evidence:
         """Say what it is worth."""
@@ -108,8 +113,9 @@ class Detection:
             placed += ", between black bars" if mark.boxed else ""
             placed += f", stretched by {mark.stretch:.2f} across" if mark.stretch != 1 else ""
             placed += f", turned by {abs(mark.angle):.1f} degrees" if mark.angle else ""
+            carries = f"clip {mark.name}" if mark.kind == "clip" else f"payload {mark.name}, of before"
             lines.append(
-                f"Watermark: payload {mark.payload:08x}, p <= {mark.p_value:.1e}{placed}; least certain bit "
+                f"Watermark: {carries}, p <= {mark.p_value:.1e}{placed}; least certain bit "
                 f"{min(mark.bit_confidence):.4f}. {seen.text}"
             )
         else:
@@ -146,10 +152,10 @@ def detect_frames(
     notes = claim.notes
     if len(rows) == 1:
         notes = (*notes, "One frame only: the classifier is less sure than its figures say.")
-    witnesses = claim.evidence(), _of_mark(mark, key), _of_look(guess)
+    witnesses = claim.evidence(), _of_mark(mark, key, claim.mark), _of_look(guess)
     if witnesses[0].proves:
         evidence, probability = "credentials", 1.0
-    elif mark.found:
+    elif witnesses[1].speaks:
         evidence, probability = "watermark", 1 - mark.p_value
     else:
         evidence, probability = "classifier", guess
@@ -181,15 +187,39 @@ def _read_mark(summed: Accumulator, key: bytes | str | None) -> tuple[WatermarkR
     return (public, None) if public.found and not mark.found else (mark, key)
 
 
-def _of_mark(mark: WatermarkReport, key: bytes | str | None) -> Evidence:
-    """Say what a mark is worth."""
+def _of_mark(mark: WatermarkReport, key: bytes | str | None, stated: Stated | None) -> Evidence:
+    """Say what a mark is worth. stated: what credentials state, which anybody may have written: told, and no more."""
+    told = _compared(mark, stated)
     if not mark.found:
-        return Evidence("watermark", False, False, "It can be lost: that proves nothing.")
+        return Evidence("watermark", False, False, f"It can be lost: that proves nothing.{told}")
+    if mark.kind == "clip" and mark.tie == OTHER:
+        text = "It is the mark of other pictures: copied or cut from another clip. It counts for nothing."
+        return Evidence("watermark", False, False, text + told)
     if key is None:
         text = "This key is public: anybody can write its mark. It is a sign, and proves nothing."
+    elif mark.kind == "model":
+        text = "Who wrote it had the key, or copied it from a clip that has it. It is a sign, and proves nothing."
+    elif mark.tie == HOLDS:
+        text = "Who wrote it had the key, for these pictures or such as look alike. It is a sign, and proves nothing."
     else:
         text = "Who wrote it had the key, or copied it from a clip that has it. It is a sign, and proves nothing."
-    return Evidence("watermark", True, False, text)
+    if mark.kind == "clip":
+        shown = f"holds (p <= {mark.tie_p:.1e})" if mark.tie == HOLDS else "is not shown, as they were cut or spoilt"
+        text = f"Its tie to these pictures {shown}. {text}"
+    return Evidence("watermark", True, False, text + told)
+
+
+def _compared(mark: WatermarkReport, stated: Stated | None) -> str:
+    """Say whether a mark is the one that the credentials state."""
+    if stated is None:
+        return ""
+    if stated.problem:
+        return f" Of the credentials, {stated.problem}."
+    if not mark.found:
+        return f" The credentials state {stated.name}."
+    if mark.kind == "clip" and mark.name == stated.name:
+        return " The credentials state the same."
+    return f" The credentials state {stated.name}, another one: they are not of this clip, or it was made of others."
 
 
 def _of_look(guess: float) -> Evidence:
@@ -222,7 +252,7 @@ def _claim(path: Path, trust: str | Path | None) -> Claim:
     from ..credentials.verify import signed_here, verify
 
     try:
-        report = verify(path, trust)
+        report = verify(path, trust, marks=False)
     except SoraError as error:  # the library that reads them is missing, or the file is of a kind that has none
         return Claim(notes=(f"Credentials were not checked: {error}",))
     lines = tuple(line.strip() for line in report.lines())[1:]
@@ -236,4 +266,4 @@ def _claim(path: Path, trust: str | Path | None) -> Claim:
         and manifest.generated
     )
     own = ours and report.state == "intact" and signed_here(path)
-    return Claim(lines, report.state, ours, report.trusted, own)
+    return Claim(lines, report.state, ours, report.trusted, own, mark=None if manifest is None else manifest.mark)

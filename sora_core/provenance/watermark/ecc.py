@@ -9,6 +9,8 @@ algorithms for tailbiting codes", IEEE Trans. Commun. 51(10), 2003).
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 BITS = 32
@@ -36,6 +38,7 @@ _STATE = np.arange(STATES)
 _BEFORE = np.stack((_STATE >> 1, _STATE >> 1 | STATES >> 1))
 
 
+@lru_cache(1024)  # what is looked for by name is asked for at each place
 def encode(payload: int) -> np.ndarray:
     """Encode a payload of 32 bits, most significant first, as signs `[128]` (+1, -1)."""
     bits = [payload >> (BITS - 1 - i) & 1 for i in range(BITS)]
@@ -46,7 +49,9 @@ def encode(payload: int) -> np.ndarray:
     for bit in bits:
         register = (register << 1 | bit) & (2 * STATES - 1)
         signs.append(OUTPUTS[register])
-    return np.concatenate(signs)
+    made = np.concatenate(signs)
+    made.flags.writeable = False  # it is shared
+    return made
 
 
 def decode(soft: np.ndarray, force: np.ndarray | None = None) -> np.ndarray:

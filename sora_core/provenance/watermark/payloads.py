@@ -1,4 +1,4 @@
-"""What the mark's 32 bits say: which model made the video."""
+"""What the 32 bits of marks of before say: which model made the video."""
 
 from __future__ import annotations
 
