@@ -29,6 +29,7 @@ def test_the_graph_tells_models_sources_and_edits(tmp_path):
         "8": {"class_type": "SaveVideo", "inputs": {"video": ["2", 0]}},
     }
     files = {"mini": Model("mini")}
+    (tmp_path / "cat.mp4").write_bytes(b"a clip")
     found = read_graph(graph, "6", lambda name: tmp_path / name, files.get)
     assert found == History((Model("mini"),), True, ("SoraExtend",), (tmp_path / "cat.mp4",), (SECRET,))
     untouched = read_graph(graph, "8", lambda name: tmp_path / name, files.get)
@@ -58,7 +59,7 @@ def test_what_the_graph_does_not_show_counts_as_made(tmp_path, kind, inputs, mad
     found = read_graph(graph, "3", lambda name: tmp_path / name, lambda name: None)
     assert found.generated == made and found.sources
     assert (plan(found).mark is not None) == made
-    assert not only_files(graph, "3", "more")
+    assert not only_files(graph, "3", "more", lambda name: tmp_path / name)
 
 
 def test_extending_a_signed_video_in_a_graph(tmp_path, monkeypatch):

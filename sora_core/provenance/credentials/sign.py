@@ -99,7 +99,7 @@ def actions(history: History, *, mark: int | None = None, include_prompt: bool =
     ]
     words = [EDITS[edit] for edit in history.edits]
     if history.sources and not words:  # some other node's work
-        words = ["changed by a model" if history.generated else "encoded again"]
+        words = ["changed by a model" if history.generated and not history.inherited else "encoded again"]
     # Of several sources that were only put together, "created" and "placed" say all there is.
     for text in words if history.generated or parent is not None else []:
         steps.append({"action": "c2pa.edited", "description": text, **kind, **made})
