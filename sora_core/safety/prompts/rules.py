@@ -66,6 +66,7 @@ _BROAD = _set(
 ) | {"elderly people", "homeless people", "ethnic group", "native american", "disabled people", "people of color"}
 # Of whose shape or looks is spoken as of anybody's.
 _SHAPED = (_BROAD - _set("asian mexican indian chinese latino hispanic african")) | {"disabled person"}
+_THINGS = _set("remember not animal food object nature film medical")
 _LOATHING = _set(
     "hate hates hated hating despise despises despised despising mock mocks mocked mocking ridicule ridicules "
     "ridiculed humiliate humiliates humiliated insult insults insulted insulting persecute persecuted enslave "
@@ -104,8 +105,8 @@ RULES = (
     Rule("hate", "dehuman", _set("group"), 1, 0, _set("remember not nature play"), but=_BROAD),
     Rule("hate", "dehuman", _set("demonym group"), 1, 0, _set("remember not"), only=_SCUM),
     Rule("hate", "hateact", _set("group demonym"), 0, 3, _set("remember not food"), only=_LOATHING),
-    Rule("hate", "shape", _set("group"), 0, 2, _set("remember not animal food object nature film medical"), but=_SHAPED),
-    Rule("hate", "shape", _set("group"), 1, 0, _set("remember not animal food object nature film medical"), but=_BROAD),
+    Rule("hate", "shape", _set("group"), 0, 2, _THINGS, but=_SHAPED),
+    Rule("hate", "shape", _set("group"), 1, 0, _THINGS, but=_BROAD),
     Rule("hate", "deride", _set("group"), 0, 3, _set("remember not play animal")),
     Rule("hate", "shun", _set("group demonym"), 4, 4, _set("remember food animal")),
     Rule("ip", "reserved", unless=_set("not fiction")),
@@ -141,9 +142,9 @@ def by_word(units: list[Unit], scores: dict[str, float], words: Evidence) -> Non
 
 _DEEDS = frozenset(("gore", "grave", "slay", "assault", "harm", "cruelty", "killer"))
 _CATCH = _set(
-    "prawn prawns shrimp shrimps lobster lobsters crab crabs squid fish cod salmon tuna trout mackerel sardine sardines "
-    "anchovy anchovies oyster oysters clam clams mussel mussels dandelion dandelions flower flowers weed weeds tulip "
-    "tulips rose roses 虾 龙虾 螃蟹 鱼 花"
+    "prawn prawns shrimp shrimps lobster lobsters crab crabs squid fish cod salmon tuna trout mackerel sardine "
+    "sardines anchovy anchovies oyster oysters clam clams mussel mussels dandelion dandelions flower flowers weed "
+    "weeds tulip tulips rose roses 虾 龙虾 螃蟹 鱼 花"
 )
 
 
