@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from nodes_support import make_host, text_to_video
-from PIL import Image
 from provenance_support import clip
 
 from sora_core.host.host import Host
@@ -22,7 +21,6 @@ from sora_core.media.stills import read_still
 from sora_core.media.video import iter_frames
 from sora_core.media.write import write_video
 from sora_core.provenance import History, plan
-from sora_core.provenance.credentials.history import only_files
 from sora_core.provenance.credentials.verify import verify
 from sora_core.provenance.watermark.embedding import detect
 from sora_core.safety.policy import in_force, load_policy
@@ -373,31 +371,3 @@ def test_what_was_saved_before_is_no_file_of_the_users(host, kept):
         assert (detect(iter_frames(again)).found, stated(again)) == (here, here), name
         assert verify(again).manifest.ingredients and "changed by a model" not in str(verify(again))
     assert own_frames(read_clip(file).frames).any() == (kept == "nothing")
-
-
-@pytest.mark.parametrize("kind", ["LoadImage", "Reader"])
-def test_what_comes_of_files_alone_is_known_by_the_graph(tmp_path, kind):
-    """As in ComfyUI, whose own nodes do not say where frames come from."""
-    graph = {
-        "1": {"class_type": kind, "inputs": {"image": "cat.png"}},
-        "2": {"class_type": "ImageScale", "inputs": {"image": ["1", 0], "width": ["3", 0]}},
-        "3": {"class_type": "PrimitiveInt", "inputs": {"value": 64}},
-        "4": {"class_type": "KSampler", "inputs": {"latent_image": ["1", 0]}},
-        "5": {"class_type": "ImageBatch", "inputs": {"image1": ["2", 0], "image2": ["4", 0]}},
-        "6": {"class_type": "SoraImageToVideo", "inputs": {"image": ["2", 0], "last_image": ["5", 0], "frame": 3}},
-    }
-    Image.new("RGB", (8, 8)).save(tmp_path / "cat.png")
-
-    def known(name: str, of: dict | None = graph) -> bool:
-        return only_files(of, "6", name, lambda name: tmp_path / name.partition(" [")[0])
-
-    assert known("image") == (kind == "LoadImage")
-    assert not any(known(name) for name in ("last_image", "frame", "nothing")) and not known("image", None)
-    assert not only_files(graph, "6", "image", lambda name: None)  # a file that is not there is nobody's
-    for folder in ("temp", "output"):
-        graph["1"]["inputs"]["image"] = f"cat.png [{folder}]"
-        assert not known("image")
-    graph["1"]["inputs"]["image"] = "cat.png"
-    with (tmp_path / "cat.png").open("ab") as file:
-        file.write(b"trainedAlgorithmicMedia")
-    assert not known("image")
