@@ -113,6 +113,23 @@ def is_file(path: Path) -> bool:
     return exists(path) and path.is_file()
 
 
+def read_regular(path: Path, most: int) -> tuple[bytes, os.stat_result]:
+    """Return all of the file `path` and what it is, both of the one file that was opened: a name may be given another.
+
+    Raises OSError for what cannot be read, is no plain file (a pipe would keep who reads it waiting), or has more than
+    `most` bytes.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with open(descriptor, "rb") as file:
+        about = os.fstat(descriptor)
+        if not stat.S_ISREG(about.st_mode):
+            raise OSError(errno.EINVAL, "it is no file", str(path))
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise OSError(errno.EFBIG, f"it has more than {most} bytes", str(path))
+    return data, about
+
+
 def ensure_mp4(path: Path) -> None:
     """Raise SoraError unless `path` names an mp4, which is what videos are written as, and is no folder."""
     try:

@@ -23,6 +23,7 @@ ALL = [ROOT / "__init__.py", *CORE, *NODES, *TESTS]
 FLOORS = (
     ("errors",),
     ("files", "words", "memory", "interrupt", "about"),
+    ("calls",),
     ("safety",),
     ("model", "language"),
     ("loading", "latents", "media"),
@@ -168,6 +169,17 @@ def test_only_the_host_knows_comfyui_and_the_web():
         for found in imports(path)
         if found.name.split(".")[0] in outside
     ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_only_calls_goes_over_the_network():
+    """One place sets limits to what a server may answer. `sora studio` serves, and calls nobody."""
+    wrong = []
+    for path in [*CORE, *NODES]:
+        ways = ("urllib.request", "http.client", "requests", "httpx", "ftplib", "smtplib")
+        found = [each for each in imports(path) if each.name.startswith(ways)]
+        if room_of(path) != "calls" and path.name != "stamp.py":  # which asks what proxies are set
+            wrong += [f"{where(path, each.line)}: {each.name}" for each in found]
     assert not wrong, "\n".join(wrong)
 
 

@@ -12,7 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from ..errors import expect
 from ..files import written_beside
-from ..media.origin import from_file, taken
+from ..media.origin import read_from, taken
 from ..media.stills import read_layers
 from ..safety.gate import check_frames
 from .desk.desk import metadata_of
@@ -68,8 +68,9 @@ def load_image(path: Path, own: bool = True) -> tuple[torch.Tensor, torch.Tensor
     """Read a picture as `[T,H,W,3]` float 0..1 and its mask `[T,H,W]`, 1 where it is transparent.
 
     T is 1, or the frames of a picture that moves. A picture that knows no transparency gets empty masks of 64x64, as in
-    ComfyUI. own: whether the file is a user's. Raises SoraError for files that are no picture, or too large a one.
+    ComfyUI. own: whether it may be a user's, if it says nothing else. Raises SoraError for what is no picture, or too
+    large a one.
     """
     colours, opacity = read_layers(path)
     mask = torch.zeros(colours.shape[0], 64, 64) if opacity is None else opacity.neg_().add_(1)
-    return from_file(colours) if own else colours, mask
+    return read_from(colours, path) if own else colours, mask

@@ -6,17 +6,14 @@ passes (`expand.keeps`): what drops or changes something of the prompt is not us
 
 from __future__ import annotations
 
-import http.client
 import json
 import math
 import os
 import re
-import time
-import urllib.error
-import urllib.request
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..calls import CallError, post
 from ..errors import SoraError, expect
 from ..safety.gate import check_address
 from .expand import MOST, Expansion, expand, keeps, result
@@ -25,7 +22,6 @@ from .reading import read
 
 # A key goes to the address that its owner named beside it, and to no other: a workflow may come from anybody.
 ADDRESS, KEY = "SORA_LANGUAGE_MODEL", "SORA_LANGUAGE_MODEL_KEY"
-_MOST_BYTES = 1 << 20
 _EXAMPLE = (
     "a cat walks left on a beach",
     "An orange cat walking left on a sandy beach in the daytime. The camera is static. Blue sea, a palm tree and "
@@ -95,54 +91,34 @@ def endpoint(address: str) -> str:
     return address + ("" if address.endswith("/v1") else "/v1") + "/chat/completions"
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Follows no redirect: a key must not go to somewhere else."""
-
-    def redirect_request(self, *_: Any) -> None:
-        return None
-
-
 def _post(url: str, body: dict[str, Any], seconds: float, direct: bool) -> bytes:
     """Post `body` as JSON, `direct` past any proxy, and read the reply.
 
     Raises SoraError where that fails or takes longer than `seconds`.
     """
-    handlers = [_NoRedirect(), *([urllib.request.ProxyHandler({})] if direct else [])]
     headers = {"Content-Type": "application/json"}
     named = os.environ.get(ADDRESS, "").strip()
     if os.environ.get(KEY) and named and endpoint(named) == url:
         headers["Authorization"] = f"Bearer {os.environ[KEY]}"
-    request = urllib.request.Request(url, json.dumps(body).encode(), headers)
-    end = time.monotonic() + seconds
     try:
-        with urllib.request.build_opener(*handlers).open(request, timeout=seconds) as reply:
-            data = b""
-            # The socket's own limit is for one read; a server that drips would outlast it.
-            while chunk := reply.read1(65536):
-                data += chunk
-                if time.monotonic() > end:
-                    raise TimeoutError
-                expect(len(data) <= _MOST_BYTES, f"{url} answers with more than a megabyte: it is no language model.")
-            return data
-    except urllib.error.HTTPError as error:
-        detail = error.read(300).decode("utf-8", "replace").strip().replace("\n", " ")
-        advice = {
-            401: f"Put its key into {KEY} and its address into {ADDRESS}.",
-            404: "Check the address, and the model's name.",
-        }.get(error.code, "See the server's own log.")
-        answer = f"The language model at {url} answers {error.code} {error.reason}: {detail}"
-        raise SoraError(f"{answer}\n{advice}") from None
-    except TimeoutError:
+        answer = post(url, json.dumps(body).encode(), headers, seconds=seconds, direct=direct)
+    except CallError as error:
+        if error.late:
+            raise SoraError(
+                f"The language model at {url} did not answer within {seconds:g} s. Give it more time or use a smaller "
+                "one."
+            ) from None
         raise SoraError(
-            f"The language model at {url} did not answer within {seconds:g} s. Give it more time or use a smaller one."
+            f"The language model at {url} cannot be reached ({error}). Start the server, or check the address."
         ) from None
-    except (OSError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", error)
-        if isinstance(reason, TimeoutError):
-            raise SoraError(f"The language model at {url} cannot be reached within {seconds:g} s.") from None
-        raise SoraError(
-            f"The language model at {url} cannot be reached ({reason}). Start the server, or check the address."
-        ) from None
+    if answer.good:
+        return answer.body
+    detail = answer.body[:300].decode("utf-8", "replace").strip().replace("\n", " ")
+    advice = {
+        401: f"Put its key into {KEY} and its address into {ADDRESS}.",
+        404: "Check the address, and the model's name.",
+    }.get(answer.status, "See the server's own log.")
+    raise SoraError(f"The language model at {url} answers {answer.status} {answer.reason}: {detail}\n{advice}")
 
 
 def _answer(data: bytes, url: str) -> str:
@@ -151,7 +127,7 @@ def _answer(data: bytes, url: str) -> str:
         text = json.loads(data)["choices"][0]["message"]["content"]
         expect(isinstance(text, str), "")
         return text
-    except (ValueError, LookupError, TypeError, SoraError):
+    except (ValueError, LookupError, TypeError, RecursionError, SoraError):
         raise SoraError(
             f"{url} answers, but not as an OpenAI-compatible chat does: {data[:80]!r}. Check the address."
         ) from None

@@ -16,7 +16,7 @@ from torch import Tensor
 from ..errors import expect
 from ..interrupt import check_interrupted
 from .frames import MULTIPLE, fit_frames, fitted_size, resample
-from .origin import from_file
+from .origin import read_from
 from .sizes import MAX_BYTES, check_rate, check_source, frame_bytes
 from .sound import read_audio
 from .timing import Timing, read_timing
@@ -80,7 +80,7 @@ def read_clip(
     height, width = frames[0].shape[:2]
     if (width, height) != (info.width, info.height):
         notes.append(f"{path.name}: {info.width}x{info.height} to {width}x{height}.")
-    return Clip(from_file(torch.stack(frames)), rate, read_audio(path) if sound else None, tuple(notes))
+    return Clip(read_from(torch.stack(frames), path), rate, read_audio(path) if sound else None, tuple(notes))
 
 
 def _check_length(name: str, info: VideoInfo, seconds: float) -> None:

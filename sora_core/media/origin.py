@@ -14,12 +14,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..safety.unchanged import content_sum
+from .signs import sign_of
 
 _ATTRIBUTE = "sora_origin"  # of a tensor
 _OWN_FILE = "sora_own_file"  # of a VIDEO
@@ -41,6 +43,11 @@ def from_file(frames: Tensor, own: Tensor | None = None) -> Tensor:
     own = torch.ones(len(frames), dtype=torch.bool) if own is None else own
     _put(frames, _Origin(own, None))
     return frames
+
+
+def read_from(frames: Tensor, path: str | Path) -> Tensor:
+    """Note `frames` `[T,H,W,C]`, read from the file `path`, as a user's own unless the file says that it was made."""
+    return made(frames) if sign_of(path) else from_file(frames)
 
 
 def passed_on(frames: Tensor, digests: Digests) -> Tensor:
@@ -106,7 +113,7 @@ def own_video(video: Any, own: bool = True) -> Any:
 
 
 def is_own_video(video: Any) -> bool:
-    """Tell whether a VIDEO shows a user's file, and not one that the graph wrote without a mark."""
+    """Tell whether a VIDEO shows a user's file, and not one that was made and has no mark."""
     return bool(getattr(video, _OWN_FILE, False))
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..errors import expect
 from ..media.clips import MAX_SECONDS, Clip, read_clip
 from ..media.frames import fit_frames, resample_frames
-from ..media.origin import from_file, is_own_video, made, taken
+from ..media.origin import from_file, is_own_video, made, read_from, taken
 from ..media.sizes import MAX_BYTES, frame_bytes
 from ..media.stills import read_still
 from ..media.video import probe
@@ -53,8 +53,8 @@ def take_clip(
     path = whole_file(source)
     if path is not None:
         clip = read_clip(path, fps=fps, size=size, multiple=multiple)
-        if not is_own_video(source):
-            made(clip.frames)  # the file is one that the graph wrote
+        # Whoever made the VIDEO knows best: the graph may have written the file.
+        (from_file if is_own_video(source) else made)(clip.frames)
         return clip
     return _fitted(_from_socket(source, fps), multiple, fps, size)
 
@@ -100,7 +100,7 @@ def take_still(source: Picture, multiple: int, size: Size | None = None) -> Tens
 def open_still(source: Picture) -> Tensor:
     """Read a picture as it is, `[1,H,W,C]`: of several the first. Raises SoraError for what is no picture."""
     if isinstance(source, (str, Path)):
-        return from_file(read_still(source)[:1])
+        return read_from(read_still(source)[:1], source)
     kind = type(source).__name__
     expect(isinstance(source, Tensor), f"A picture is a path or a tensor [H,W,3], not {kind}.")
     return source[None] if source.ndim == 3 else taken(source[:1], (source, torch.tensor([0])))

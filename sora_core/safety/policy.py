@@ -23,13 +23,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..errors import SoraError, expect
-from ..files import is_file
+from ..files import is_file, read_regular
 from ..words import closest
 from . import machine
 from .laws import check_labels, read_laws
 
 ENVIRONMENT = "SORA_POLICY"
 POLICIES = Path(__file__).parent / "policies"
+_MOST_BYTES = 1 << 20
 
 PROMPT_CATEGORIES = ("violence", "sexual", "hate", "likeness", "ip")
 FRAME_CATEGORIES = ("nsfw", "likeness", "violence", "hate")
@@ -96,6 +97,7 @@ class Policy:
     provenance: ProvenancePolicy = ProvenancePolicy()
     network: NetworkPolicy = NetworkPolicy()
     source: Path | None = None  # the file
+    identity: tuple[int, int] = field(default=(0, 0), compare=False, repr=False)  # its device and number there
 
     def may_override(self, key: str) -> bool:
         """Return whether a user may change `key` ("frames.action", "frames.thresholds.nsfw")."""
@@ -152,9 +154,17 @@ def load_policy(path: str | Path | None = None) -> Policy:
     """
     file = _find(path if path is not None else "default")
     try:
-        folder = file.resolve(strict=True).parent
-        given = tomllib.loads(file.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError, RuntimeError) as error:  # no UTF-8, no TOML, too deep, links in a loop
+        text, about = read_regular(file, _MOST_BYTES)
+        real = file.resolve(strict=True)
+        expect(os.path.samestat(about, real.stat()), "another file took its place meanwhile")
+        given = tomllib.loads(text.decode("utf-8"))
+    except (
+        OSError,
+        ValueError,
+        RecursionError,
+        RuntimeError,
+        SoraError,
+    ) as error:  # no UTF-8, no TOML, too deep, links in a loop
         raise SoraError(f"The policy {str(file)!r} cannot be read as TOML ({error}).") from error
     # What a file leaves out is as in the default; the default itself stands on the bare classes.
     base = Policy() if file == POLICIES / "default.toml" else load_policy()
@@ -165,10 +175,11 @@ def load_policy(path: str | Path | None = None) -> Policy:
         locked=_typed(top.get("locked", False), bool, "locked"),
         overridable=_overridable(top.get("overridable", [])),
         source=file,
+        identity=(about.st_dev, about.st_ino),
     )
     for section in SECTIONS:
         table = _typed(top.get(section, {}), dict, section)
-        place = _Place(folder, policy.locked)
+        place = _Place(real.parent, policy.locked)
         policy = replace(policy, **{section: _section(section, table, getattr(base, section), place)})
     return _checked(policy)
 
@@ -184,13 +195,17 @@ def configured_policy(path: str | Path | None = None) -> Policy | None:
     Raises SoraError for a policy that cannot be read, and for a `path` that would replace a locked one.
     """
     places = [machine.find(machine_folder()), os.environ.get(ENVIRONMENT) or None, path]
-    found = [(file, load_policy(file)) for file in map(_find, (place for place in places if place is not None))]
-    for (strong_file, strong), (weak_file, _) in zip(found, found[1:], strict=False):
+    found: Policy | None = None
+    for policy in (load_policy(place) for place in places if place is not None):
+        if found is None or not found.locked:
+            found = policy
+            continue
+        # The one that was read first stays in force, whatever the other name leads to by now.
         expect(
-            not strong.locked or weak_file.resolve() == strong_file.resolve(),
-            f"The policy {strong.name!r} ({strong_file}) is locked: {weak_file} cannot replace it.",
+            policy.identity == found.identity,
+            f"The policy {found.name!r} ({found.source}) is locked: {policy.source} cannot replace it.",
         )
-    return found[-1][1] if found else None
+    return found
 
 
 @dataclass(frozen=True)

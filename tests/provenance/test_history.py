@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from nodes_support import TINY, make_host, save_tiny, text_to_video
+from PIL import Image
 from provenance_support import SECRET, clip
 
 import sora_core
@@ -29,6 +30,7 @@ def test_the_graph_tells_models_sources_and_edits(tmp_path):
         "8": {"class_type": "SaveVideo", "inputs": {"video": ["2", 0]}},
     }
     files = {"mini": Model("mini")}
+    (tmp_path / "cat.mp4").write_bytes(b"a clip")
     found = read_graph(graph, "6", lambda name: tmp_path / name, files.get)
     assert found == History((Model("mini"),), True, ("SoraExtend",), (tmp_path / "cat.mp4",), (SECRET,))
     untouched = read_graph(graph, "8", lambda name: tmp_path / name, files.get)
@@ -58,7 +60,7 @@ def test_what_the_graph_does_not_show_counts_as_made(tmp_path, kind, inputs, mad
     found = read_graph(graph, "3", lambda name: tmp_path / name, lambda name: None)
     assert found.generated == made and found.sources
     assert (plan(found).mark is not None) == made
-    assert not only_files(graph, "3", "more")
+    assert not only_files(graph, "3", "more", lambda name: tmp_path / name)
 
 
 def test_extending_a_signed_video_in_a_graph(tmp_path, monkeypatch):
@@ -123,3 +125,31 @@ def test_saving_streams(tmp_path):
     for number, _ in enumerate(plan(History()).marked(frames())):
         order.append(("marked", number))
     assert order == [(what, n) for n in range(3) for what in ("asked", "marked")]
+
+
+@pytest.mark.parametrize("kind", ["LoadImage", "Reader"])
+def test_what_comes_of_files_alone_is_known_by_the_graph(tmp_path, kind):
+    """As in ComfyUI, whose own nodes do not say where frames come from."""
+    graph = {
+        "1": {"class_type": kind, "inputs": {"image": "cat.png"}},
+        "2": {"class_type": "ImageScale", "inputs": {"image": ["1", 0], "width": ["3", 0]}},
+        "3": {"class_type": "PrimitiveInt", "inputs": {"value": 64}},
+        "4": {"class_type": "KSampler", "inputs": {"latent_image": ["1", 0]}},
+        "5": {"class_type": "ImageBatch", "inputs": {"image1": ["2", 0], "image2": ["4", 0]}},
+        "6": {"class_type": "SoraImageToVideo", "inputs": {"image": ["2", 0], "last_image": ["5", 0], "frame": 3}},
+    }
+    Image.new("RGB", (8, 8)).save(tmp_path / "cat.png")
+
+    def known(name: str, of: dict | None = graph) -> bool:
+        return only_files(of, "6", name, lambda name: tmp_path / name.partition(" [")[0])
+
+    assert known("image") == (kind == "LoadImage")
+    assert not any(known(name) for name in ("last_image", "frame", "nothing")) and not known("image", None)
+    assert not only_files(graph, "6", "image", lambda name: None)  # a file that is not there is nobody's
+    for folder in ("temp", "output"):
+        graph["1"]["inputs"]["image"] = f"cat.png [{folder}]"
+        assert not known("image")
+    graph["1"]["inputs"]["image"] = "cat.png"
+    with (tmp_path / "cat.png").open("ab") as file:
+        file.write(b"trainedAlgorithmicMedia")
+    assert not known("image")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -104,3 +106,18 @@ def test_the_policy_decides(tmp_path, monkeypatch):
             plan(History(), credentials=False)
     off = plan(History(), credentials=False, watermark=False)
     assert off.signer is None and off.mark is None and not off.notes
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links and pipes")
+def test_a_certificate_that_is_away_is_not_replaced_by_the_machines_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    for name in ("certificate.pem", "key.pem"):
+        keys.config_folder().mkdir(exist_ok=True)
+        (keys.config_folder() / name).symlink_to(tmp_path / "stick" / name)
+    with pytest.raises(SoraError, match="no certificate file"):
+        plan(History())
+    os.mkfifo(tmp_path / "pipe.pem")
+    monkeypatch.setenv(keys.CERTIFICATE, str(tmp_path / "pipe.pem"))
+    monkeypatch.setenv(keys.KEY, str(tmp_path / "pipe.pem"))
+    with pytest.raises(SoraError, match="cannot be read.*it is no file"):
+        plan(History())

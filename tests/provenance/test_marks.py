@@ -13,13 +13,14 @@ from nodes_support import make_host, text_to_video
 from provenance_support import clip
 
 from sora_core.host.host import Host
+from sora_core.media.clips import read_clip
 from sora_core.media.frames import fit_frames, resample_frames
 from sora_core.media.origin import digests_of, from_file, hand_on, made, own_frames, passed_on, taken
+from sora_core.media.signs import sign_of
 from sora_core.media.stills import read_still
 from sora_core.media.video import iter_frames
 from sora_core.media.write import write_video
 from sora_core.provenance import History, plan
-from sora_core.provenance.credentials.history import only_files
 from sora_core.provenance.credentials.verify import verify
 from sora_core.provenance.watermark.embedding import detect
 from sora_core.safety.policy import in_force, load_policy
@@ -351,18 +352,22 @@ def test_a_preview_is_no_file_of_the_users(host):
     assert detect(read_still(file)).found and stated(file)
 
 
-@pytest.mark.parametrize("kind", ["LoadImage", "Reader"])
-def test_what_comes_of_files_alone_is_known_by_the_graph(kind):
-    """As in ComfyUI, whose own nodes do not say where frames come from."""
-    graph = {
-        "1": {"class_type": kind, "inputs": {"image": "cat.png"}},
-        "2": {"class_type": "ImageScale", "inputs": {"image": ["1", 0], "width": ["3", 0]}},
-        "3": {"class_type": "PrimitiveInt", "inputs": {"value": 64}},
-        "4": {"class_type": "KSampler", "inputs": {"latent_image": ["1", 0]}},
-        "5": {"class_type": "ImageBatch", "inputs": {"image1": ["2", 0], "image2": ["4", 0]}},
-        "6": {"class_type": "SoraImageToVideo", "inputs": {"image": ["2", 0], "last_image": ["5", 0], "frame": 3}},
-    }
-    assert only_files(graph, "6", "image") == (kind == "LoadImage")
-    assert not any(only_files(graph, "6", name) for name in ("last_image", "frame", "nothing"))
-    graph["1"]["inputs"]["image"] = "cat.png [temp]"
-    assert not only_files(graph, "6", "image") and not only_files(None, "6", "image")
+@pytest.mark.parametrize("kept", ["credentials", "workflow", "nothing"])
+def test_what_was_saved_before_is_no_file_of_the_users(host, kept):
+    """By what the file says, wherever it lies now, or by where it lies: in graphs and in Python."""
+    out = {"images": ["decode", 0], "fps": 8.0, "filename_prefix": "first", "watermark": "off", "crf": 0.0}
+    out |= {"credentials": "on" if kept == "credentials" else "off", "keep_workflow": kept == "workflow"}
+    first = graph_of(out=("SoraSaveVideo", out))
+    (file,) = host.run(first).files
+    assert bool(sign_of(file)) == (kept != "nothing")
+    (Path.cwd() / "input" / "again.mp4").write_bytes(file.read_bytes())
+    for name, here in (("again.mp4", kept != "nothing"), (f"{file.name} [output]", True)):
+        graph = {
+            "1": {"class_type": "LoadVideo", "inputs": {"file": name}},
+            "2": {"class_type": "GetVideoComponents", "inputs": {"video": ["1", 0]}},
+            "3": {"class_type": "SoraSaveVideo", "inputs": {"images": ["2", 0], "fps": 8.0, "filename_prefix": "x"}},
+        }
+        (again,) = host.run(graph).files
+        assert (detect(iter_frames(again)).found, stated(again)) == (here, here), name
+        assert verify(again).manifest.ingredients and "changed by a model" not in str(verify(again))
+    assert own_frames(read_clip(file).frames).any() == (kept == "nothing")

@@ -15,7 +15,7 @@ from safety_support import constant_classifier
 from sora_core.cli import main
 from sora_core.errors import SoraError
 from sora_core.language.language_model import reword
-from sora_core.safety import gate, machine
+from sora_core.safety import gate, machine, policy
 from sora_core.safety.frames import FramesBlocked
 from sora_core.safety.policy import configured_policy, load_policy, policy_in_force
 from sora_core.safety.prompts import check_prompt
@@ -121,6 +121,63 @@ def test_a_folder_without_a_policy_stops_nothing(place, weak):
     assert policy_in_force() is None and configured_policy(weak).name == "weak"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="links")
+def test_a_name_that_leads_elsewhere_by_now_replaces_nothing(place, weak, tmp_path, monkeypatch):
+    """Who turns the name of his file to the machine's before the two are compared is not taken for it."""
+    (place / "policy.toml").write_text(LOCKED)
+    name = tmp_path / "name.toml"
+    name.symlink_to(weak)
+    load = policy.load_policy
+
+    def load_and_turn(path=None):
+        found = load(path)
+        if path == name:
+            name.unlink()
+            name.symlink_to(place / "policy.toml")
+        return found
+
+    monkeypatch.setattr(policy, "load_policy", load_and_turn)
+    with pytest.raises(SoraError, match="'ours'.*is locked"):
+        configured_policy(name)
+    assert configured_policy(name).locked  # by now it is a name of the same
+    (tmp_path / "hard.toml").hardlink_to(place / "policy.toml")
+    assert configured_policy(tmp_path / "hard.toml").source == place / "policy.toml"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links")
+def test_another_file_in_a_policys_place_is_noticed(tmp_path, monkeypatch):
+    path = tmp_path / "p.toml"
+    path.write_text(LOCKED)
+    read = policy.read_regular
+
+    def read_and_replace(file, most):
+        found = read(file, most)
+        (tmp_path / "new.toml").write_text("")
+        (tmp_path / "new.toml").replace(file)
+        return found
+
+    monkeypatch.setattr(policy, "read_regular", read_and_replace)
+    with pytest.raises(SoraError, match="took its place"):
+        load_policy(path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes")
+def test_no_pipe_and_no_giant_is_waited_for(place, tmp_path, monkeypatch, capsys):
+    pipe_, giant = tmp_path / "pipe.toml", tmp_path / "giant.toml"
+    os.mkfifo(pipe_)
+    giant.write_bytes(b"#" * (2 << 20))
+    for path, words in ((pipe_, "There is no policy"), (giant, "more than 1048576 bytes")):
+        with pytest.raises(SoraError, match=words):
+            configured_policy(path)
+        monkeypatch.setenv("SORA_POLICY", str(path))
+        assert main(["check", "a cat"]) == 1 and words in capsys.readouterr().err
+        monkeypatch.delenv("SORA_POLICY")
+    # It became a pipe after somebody looked.
+    monkeypatch.setattr(policy, "is_file", lambda path: True)
+    with pytest.raises(SoraError, match="cannot be read.*it is no file"):
+        load_policy(pipe_)
+
+
 # -- what a policy names ---------------------------------------------------------------------------------------------
 @pytest.mark.skipif(sys.platform == "win32", reason="links")
 def test_what_a_policy_names_lies_beside_the_real_file(place, tmp_path):
@@ -139,6 +196,44 @@ def test_a_locked_policy_names_nothing_in_a_users_home(tmp_path, monkeypatch, te
     (tmp_path / "p.toml").write_text("locked = true\n" + text)
     with pytest.raises(SoraError, match="home of whoever"):
         load_policy(tmp_path / "p.toml")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links and rights")
+def test_no_protected_face_is_passed_over(tmp_path):
+    """Links are followed, and a folder that cannot be looked into stops the work: its people would go unprotected."""
+    from sora_core.safety.frames.faces import pictures_in
+
+    faces, others = tmp_path / "faces", tmp_path / "others"
+    for folder in (faces / "a", others):
+        folder.mkdir(parents=True)
+        (folder / f"{folder.name}.png").touch()
+    (faces / "linked").symlink_to(others)
+    (others / "round").symlink_to(faces)
+    assert {path.name for path in pictures_in(faces)} == {"a.png", "others.png"}
+    (faces / "loop").symlink_to(faces / "loop")
+    assert len(pictures_in(faces)) == 2
+    tmp_path.chmod(0o755)
+    (faces / "a").chmod(0)
+    child = os.fork()
+    if not child:
+        try:
+            os.chdir(tmp_path)  # the way to which may be closed to others
+            os.setuid(NOBODY) if os.geteuid() == 0 else None
+            pictures_in("faces")
+        except SoraError as error:
+            os._exit(0 if "cannot be looked into" in str(error) else 2)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    (faces / "a").chmod(0o700)
+
+
+def test_a_card_that_is_there_and_cannot_be_read_stops_the_work(tmp_path):
+    from sora_core.safety.frames.classifiers import read_card
+
+    (tmp_path / "x.toml").mkdir()
+    with pytest.raises(SoraError, match="cannot be read"):
+        read_card(tmp_path / "x.toml")
 
 
 def test_no_variable_moves_the_machines_folder(tmp_path, monkeypatch):

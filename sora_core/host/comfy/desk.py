@@ -8,6 +8,8 @@ from typing import Any
 import folder_paths
 from comfy.cli_args import args
 
+from ...errors import SoraError
+from ...files import is_file
 from ...loading.checkpoint import embedded_models
 from ...loading.lora import embedded_loras
 from ...provenance.credentials.history import only_files
@@ -61,7 +63,16 @@ class ComfyDesk:
 
     def shows_files(self, hidden: Any, name: str) -> bool:
         """Tell whether only nodes that read, cut, scale or join lie between a user's files and the input `name`."""
-        return only_files(getattr(hidden, "prompt", None), getattr(hidden, "unique_id", None), name)
+        prompt, node = getattr(hidden, "prompt", None), getattr(hidden, "unique_id", None)
+        return only_files(prompt, node, name, self._find_input)
+
+    def _find_input(self, name: str) -> Path | None:
+        """Find the file that a loader's widget names, None where there is none in ComfyUI's folders."""
+        try:
+            path = self.folders().resolve(name)
+        except SoraError:
+            return None
+        return path if is_file(path) else None
 
     def show_text(self, node_id: str | None, text: str) -> None:
         """Show `text` on a node while it runs."""

@@ -43,7 +43,7 @@ class LoadImage(ReadsInput):
 
     @classmethod
     def execute(cls, image: str) -> io.NodeOutput:
-        return io.NodeOutput(*load_image(current().existing(image), own=not current().is_temp(image)))
+        return io.NodeOutput(*load_image(current().existing(image), own=not current().is_made(image)))
 
 
 class SaveImage(WritesOutput):

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from ...media.origin import own_video
+from ...media.signs import sign_of
 from ..api import io, ui
 from ..api.video import VideoComponents, VideoFromComponents, VideoFromFile, VideoInput
 from ..desk.folders import VIDEO_SUFFIXES, current
@@ -37,7 +38,8 @@ class LoadVideo(ReadsInput):
 
     @classmethod
     def execute(cls, file: str) -> io.NodeOutput:
-        video = own_video(VideoFromFile(current().existing(file)), not current().is_temp(file))
+        path = current().existing(file)
+        video = own_video(VideoFromFile(path), not current().is_made(file) and not sign_of(path))
         video.get_dimensions()  # A damaged file should fail here, where its name is, not at a later node.
         return io.NodeOutput(video)
 

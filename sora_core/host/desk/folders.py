@@ -86,10 +86,15 @@ class Folders:
             raise SoraError(f"There is no file {name!r} in the {kind} folder: {hint}")
         return path
 
-    def is_temp(self, name: str) -> bool:
-        """Tell whether `name` is a file of the temp folder: a preview, which no user brought."""
-        temp = Path(self.temp).resolve()
-        return temp in self.resolve(name).parents
+    def is_made(self, name: str) -> bool:
+        """Tell whether `name` is a file of the output or temp folder: saved or shown by graphs, brought by no user."""
+        folders = {Path(folder).resolve() for folder in (self.output, self.temp)}
+        # Of a folder within another the inner one counts.
+        nearest = next((each for each in self.resolve(name).parents if each in {*folders, self._input()}), None)
+        return nearest in folders - {self._input()}
+
+    def _input(self) -> Path:
+        return Path(self.input).resolve()
 
     def check_input(self, name: str | None) -> None:
         """Raise SoraError when there is no such input; None, a linked name, passes.

@@ -16,6 +16,7 @@ from typing import Any
 
 from ...errors import SoraError
 from ...files import PHONE_PICTURE_TYPES, PICTURES, SOUNDS, VIDEOS, user_cache, written_beside
+from ...media.signs import sign_of
 
 SOURCES = (*VIDEOS, *PICTURES, *PHONE_PICTURE_TYPES, *SOUNDS)
 WEIGHTS = (".safetensors", ".sft", ".gguf", ".ckpt", ".pt", ".pth", ".bin")
@@ -37,7 +38,7 @@ ALL_NEW = ("SoraRemix",)
 
 # ComfyUI's own nodes that read a file, and those that cut, scale, join or hand on what they are given: nothing is made
 # by them. What comes through any other node is no more known to be a user's.
-READERS = ("LoadImage", "LoadImageOutput", "LoadVideo")
+READERS = ("LoadImage", "LoadVideo")
 ARRANGERS = (
     "BatchImagesNode",
     "CreateVideo",
@@ -56,7 +57,9 @@ ARRANGERS = (
     "Video Slice",
 )
 _UNSEEN = ""  # the kind of a node of which the graph says nothing
-PREVIEW = " [temp]"  # the end of a name of the folder of previews, which show what was made
+# The ends of names in the folders of what graphs showed and saved.
+MADE_FOLDERS = (" [temp]", " [output]")
+OUTPUT_READERS = ("LoadImageOutput",)  # whose names are of the folder of what was saved
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,7 @@ class History:
     sources: tuple[Path, ...] = ()  # the user's files that went in
     # What was asked for. No repr, so that no log holds it; it is written only when that is wanted.
     prompts: tuple[str, ...] = field(default=(), repr=False)
+    inherited: bool = False  # whether it is only the sources that a model made
     kept: bool = False  # whether frames of the sources may be in it as they were; known when it is saved
 
 
@@ -107,16 +111,16 @@ def read_graph(
     """
     models: dict[str, Model] = {}
     sources: dict[Path, None] = {}
+    inherited = False  # what was made before is made, whatever this graph does with it
     edits, prompts, generated = [], [], False
     for kind, inputs in _upstream(prompt or {}, str(node)):
         values = {name: value for name, value in inputs.items() if isinstance(value, str)}
-        # A preview shows what was made, and nobody marked it.
-        generated = generated or any(value.endswith(PREVIEW) for value in values.values())
         for name, value in values.items():
             if value.lower().partition(" [")[0].endswith(SOURCES):  # "cat.mp4 [output]" is a file of another folder
                 path = find_input(value)
                 if path is not None:
                     sources[path] = None
+                inherited = inherited or value.endswith(MADE_FOLDERS) or kind in OUTPUT_READERS or _says_made(path)
             elif name in MODEL_INPUTS and (kind == "SoraLoadModel" or value.lower().endswith(WEIGHTS)):
                 model, generated = find_model(value), True  # a model that is loaded is there to make
                 if model is not None:
@@ -133,28 +137,50 @@ def read_graph(
     return History(
         models=tuple(models.values()),
         # With nothing of the user's in it, it was made, by whatever node.
-        generated=generated or not sources,
+        generated=generated or inherited or not sources,
+        inherited=inherited and not generated and bool(sources),
         edits=tuple(dict.fromkeys(edits)),
         sources=tuple(sources),
         prompts=tuple(dict.fromkeys(prompts)),
     )
 
 
-def only_files(prompt: Mapping[str, Any] | None, node: str | None, name: str) -> bool:
+def only_files(
+    prompt: Mapping[str, Any] | None, node: str | None, name: str, find_input: Callable[[str], Path | None]
+) -> bool:
     """Tell whether all that comes in as input `name` of a node was read from a user's files, by the graph alone.
 
-    Previews are no such files. A graph that is not known, or a node of any other kind on the way, is a no.
+    What graphs showed or saved is no such file, nor is one that says that it was made (`media.signs`). A graph that is
+    not known, or a node of any other kind on the way, is a no. find_input: as for `read_graph`.
     """
     value = ((prompt or {}).get(str(node)) or {}).get("inputs", {}).get(name)
     if not _is_link(value):
         return False
     listed = list(_upstream(prompt or {}, str(value[0])))
     return bool(listed) and all(
-        (kind in READERS and not any(str(given).endswith(PREVIEW) for given in inputs.values()))
+        (kind in READERS and _reads_users_files(inputs, find_input))
         or kind in ARRANGERS
         or kind.startswith("Primitive")
         for kind, inputs in listed
     )
+
+
+def _reads_users_files(inputs: Mapping[str, Any], find_input: Callable[[str], Path | None]) -> bool:
+    """Tell whether the files that a loader's widgets name are there, in the folder of inputs, and say nothing else."""
+    names = [value for value in inputs.values() if isinstance(value, str)]
+    files = [value for value in names if value.lower().partition(" [")[0].endswith(SOURCES)]
+    if any(value.endswith(MADE_FOLDERS) for value in files):
+        return False
+    found = [find_input(value) for value in files]
+    return bool(found) and all(path is not None and not _says_made(path) for path in found)
+
+
+def _says_made(path: Path | None) -> bool:
+    """Tell whether a file says that it was made. One that cannot be read will stop the work elsewhere."""
+    try:
+        return path is not None and bool(sign_of(path))
+    except OSError:
+        return False
 
 
 def _is_link(value: Any) -> bool:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import SoraError, expect
-from ...files import ensure_writable, written_beside
+from ...files import ensure_writable, read_regular, written_beside
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -33,6 +33,7 @@ CERTIFICATE, KEY = "SORA_C2PA_CERTIFICATE", "SORA_C2PA_KEY"
 SELF_MADE = "Sora Nodes, self-made on this machine"
 # Without a time stamp from an authority, a signature counts only as long as its certificate is valid.
 SELF_MADE_YEARS = 20
+_MOST_BYTES = 1 << 20  # of a certificate or key file
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def load_signer() -> Signer:
     if given is not None:
         return read_signer(*given)
     pair = config_folder() / "self-made.pem"
-    if not pair.exists():
+    if not os.path.lexists(pair):  # a link whose target is away is a pair that cannot be read
         make_pair(pair)
     try:
         return read_signer(pair, pair, self_made=True)
@@ -82,7 +83,7 @@ def known_chain() -> tuple[str, str] | None:
     if not path.is_file():
         return None
     try:
-        leaf, *above = x509.load_pem_x509_certificates(_read(path, "certificate"))
+        leaf, *above = x509.load_pem_x509_certificates(_read(path, "certificate")[0])
     except ValueError:
         return None
     return str(leaf.serial_number), "".join(each.public_bytes(Encoding.PEM).decode() for each in above)
@@ -99,7 +100,8 @@ def user_pair() -> tuple[Path, Path] | None:
         expect(not lacking, f"{' '.join(lacking)} is not set: name both files, the certificate's and its key's.")
         return Path(named[CERTIFICATE]), Path(named[KEY])
     certificate, key = config_folder() / "certificate.pem", config_folder() / "key.pem"
-    return (certificate, key) if certificate.exists() or key.exists() else None
+    # A link whose target is away counts: whoever set it up counts on it.
+    return (certificate, key) if any(map(os.path.lexists, (certificate, key))) else None
 
 
 def read_signer(certificate: Path, key: Path, *, self_made: bool = False) -> Signer:
@@ -109,12 +111,14 @@ def read_signer(certificate: Path, key: Path, *, self_made: bool = False) -> Sig
     from cryptography.hazmat.primitives import serialization
     from cryptography.x509.oid import ExtensionOID, NameOID
 
+    # Each is read once, and its rights are those of what was read.
+    (chain_text, _), (key_text, about_key) = _read(certificate, "certificate"), _read(key, "key")
     try:
-        chain = x509.load_pem_x509_certificates(_read(certificate, "certificate"))
+        chain = x509.load_pem_x509_certificates(chain_text)
     except ValueError as error:
         raise SoraError(f"{certificate} holds no certificate in PEM format ({error}).") from error
     try:
-        private = serialization.load_pem_private_key(_key_block(_read(key, "key")), None)
+        private = serialization.load_pem_private_key(_key_block(key_text), None)
     except TypeError as error:
         raise SoraError(f"The key {key} is locked with a password: give one that is not.") from error
     except (ValueError, UnsupportedAlgorithm) as error:
@@ -147,7 +151,7 @@ def read_signer(certificate: Path, key: Path, *, self_made: bool = False) -> Sig
         algorithm,
         str(names[0].value) if names else leaf.subject.rfc4514_string(),
         self_made,
-        key if is_exposed(key) else None,
+        key if _is_open(about_key) else None,
     )
 
 
@@ -228,17 +232,23 @@ def write_secret(path: Path, data: bytes) -> None:
             file.write(data)
 
 
-def _read(path: Path, what: str) -> bytes:
-    expect(path.is_file(), f"There is no {what} file {str(path)!r}: check the name.")
+def _read(path: Path, what: str) -> tuple[bytes, os.stat_result]:
+    """Return what a file holds, and its rights. Raises SoraError for what is no file that can be read."""
     try:
-        return path.read_bytes()
+        return read_regular(path, _MOST_BYTES)
+    except FileNotFoundError as error:
+        raise SoraError(f"There is no {what} file {str(path)!r}: check the name.") from error
     except OSError as error:
         raise SoraError(f"The {what} file {path} cannot be read ({error.strerror}): check its rights.") from error
 
 
 def is_exposed(key: Path) -> bool:
     """Tell whether others than its owner can read a key's file. Windows has other rights, which are not looked at."""
-    return sys.platform != "win32" and bool(key.stat().st_mode & 0o077)
+    return _is_open(key.stat())
+
+
+def _is_open(about: os.stat_result) -> bool:
+    return sys.platform != "win32" and bool(about.st_mode & 0o077)
 
 
 def _key_block(pem: bytes) -> bytes:

@@ -24,7 +24,7 @@ from ...words import printable
 from .binding import OURS, Stated
 from .history import ALL_NEW, EDITS, History
 from .keys import Signer
-from .stamp import StampError, ask, check_stamp
+from .stamp import StampError, check_stamp, relay
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 MADE, PARTLY = SOURCE_TYPE + "trainedAlgorithmicMedia", SOURCE_TYPE + "compositeWithTrainedAlgorithmicMedia"
@@ -99,7 +99,7 @@ def actions(history: History, *, mark: Stated | None = None, include_prompt: boo
     ]
     words = [EDITS[edit] for edit in history.edits]
     if history.sources and not words:  # some other node's work
-        words = ["changed by a model" if history.generated else "encoded again"]
+        words = ["changed by a model" if history.generated and not history.inherited else "encoded again"]
     # Of several sources that were only put together, "created" and "placed" say all there is.
     for text in words if history.generated or parent is not None else []:
         steps.append({"action": "c2pa.edited", "description": text, **kind, **made})
@@ -150,8 +150,6 @@ def sign(
     Raises StampError when that authority gives no stamp that holds, SoraError when the certificate is not one that C2PA
     allows, and for a full disk.
     """
-    if time_stamp:
-        ask(time_stamp)
     made: _Told | None = None
     try:
         with source.open("rb") as given, target.open("w+b") as file:
@@ -228,16 +226,19 @@ def _sign(
             *([mark.assertion()] if mark is not None and mark.bound else []),
         ],
     }
+    asked = None
     try:
         context = c2pa.Context.from_dict(SETTINGS)
         builder = c2pa.Builder(manifest, context)
         for number, path in enumerate(history.sources):
             _add_ingredient(c2pa, builder, path, number, "parentOf" if number == parent else "componentOf")
-        info = c2pa.C2paSignerInfo(signer.algorithm, signer.certificates, signer.key, time_stamp or None)
-        builder.sign(c2pa.Signer.from_info(info), kind, source, target)
+        with relay(time_stamp) as asked:
+            info = c2pa.C2paSignerInfo(signer.algorithm, signer.certificates, signer.key, asked.address or None)
+            builder.sign(c2pa.Signer.from_info(info), kind, source, target)
     except c2pa.C2paError as error:
         if time_stamp:
-            raise StampError(f"{time_stamp} gave no time stamp ({error}).") from error
+            why = (asked and asked.failed) or error
+            raise StampError(f"{time_stamp} gave no time stamp ({why}).") from error
         raise SoraError(
             f"Content Credentials could not be signed with the certificate of {signer.name!r} ({error}): use one that "
             "C2PA allows, or none."

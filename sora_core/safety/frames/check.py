@@ -233,6 +233,9 @@ def checker_for(policy: Policy) -> FrameChecker:
 
 def _stamps(policy: FramePolicy) -> list[tuple[str, int]]:
     """List the files that the policy names, with the time of their last change."""
+    from .faces import files_below
+
     places = [Path(p) for p in (policy.faces, policy.face_model, *policy.classifiers.values()) if p]
-    files = [f for p in places for f in (sorted(p.rglob("*")) if p.is_dir() else [p]) if f.is_file()]
+    cards = [p.with_suffix(".toml") for p in places if p.suffix == ".onnx"]
+    files = [f for p in (*places, *cards) for f in (sorted(files_below(p)) if p.is_dir() else [p]) if f.is_file()]
     return [(str(f), f.stat().st_mtime_ns) for f in files]

@@ -15,6 +15,7 @@ A user's ONNX file takes `[N,3,H,W]` or `[N,H,W,3]` RGB and gives `[N,1]` (a pro
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import tomllib
 from collections.abc import Callable
@@ -103,8 +104,8 @@ class Card:
 
 
 def read_card(path: Path) -> Card:
-    """Read the card in a TOML file; an empty one where there is no file. Raises SoraError for a file that is none."""
-    if not path.is_file():
+    """Read the card in a TOML file; an empty one where there is none. Raises SoraError for one that cannot be read."""
+    if not os.path.lexists(path):
         return Card()
     try:
         given = tomllib.loads(path.read_text("utf-8"))

@@ -9,6 +9,7 @@ ArcFace's convention, can take SFace's place; its threshold is then the user's t
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -117,10 +118,26 @@ class Protected:
 def pictures_in(folder: str | Path) -> list[Path]:
     """List the pictures below `folder`, sorted. Raises SoraError when there are none."""
     root = Path(folder)
-    expect(root.is_dir(), f"The folder of protected faces, {root}, is not there: make it, or change the policy.")
-    found = sorted(p for p in root.rglob("*") if p.suffix.lower() in PICTURES and not p.name.startswith("."))
+    expect(os.path.isdir(root), f"The folder of protected faces, {root}, is not there: make it, or change the policy.")
+    found = sorted(p for p in files_below(root) if p.suffix.lower() in PICTURES and not p.name.startswith("."))
     expect(bool(found), f"The folder of protected faces, {root}, holds no picture ({', '.join(PICTURES)}).")
     return found
+
+
+def files_below(root: Path) -> Iterator[Path]:
+    """Yield all files below a folder, through links too. Raises SoraError for a folder that cannot be looked into."""
+
+    def stop(error: OSError) -> None:
+        raise SoraError(
+            f"The folder of protected faces, {error.filename}, cannot be looked into ({error.strerror}): its people "
+            "would go unprotected. Change its rights, or remove it."
+        ) from error
+
+    seen: set[str] = set()
+    for folder, folders, files in os.walk(root, onerror=stop, followlinks=True):
+        seen.add(os.path.realpath(folder))
+        folders[:] = [name for name in folders if os.path.realpath(os.path.join(folder, name)) not in seen]
+        yield from (Path(folder, name) for name in files)
 
 
 def read_protected(folder: str | Path, reader: FaceReader) -> Protected:

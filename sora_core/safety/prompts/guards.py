@@ -8,25 +8,22 @@ They fail closed: what cannot be asked, or answers something else, raises SoraEr
 
 from __future__ import annotations
 
-import http.client
 import json
 import math
 import os
-import urllib.error
-import urllib.request
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
+from ...calls import CallError, post
 from ...errors import SoraError, expect
 from ..policy import PROMPT_CATEGORIES
 from .classifier import Judgement, builtin
 
 KEY_VARIABLE = "SORA_MODERATION_KEY"
 MODEL_VARIABLE = "SORA_MODERATION_MODEL"
-TIMEOUT = 20.0  # seconds
-_MOST_BYTES = 1 << 20
+TIMEOUT = 20.0  # seconds, for the whole exchange
 
 # What guard models call our categories: the first part of a label that holds one of these words decides.
 _LABELS = {
@@ -149,7 +146,7 @@ class ModerationService:
     def __init__(self, address: str, model: str = "", locked: bool = False) -> None:
         """`model`: its name there; `locked`: variables of the user's name neither another model nor a proxy."""
         self.model = model or ("" if locked else os.environ.get(MODEL_VARIABLE, ""))
-        self.opener = _direct if locked else _opener
+        self.locked = locked
         address = address.rstrip("/")
         self.address = address if address.endswith("/moderations") else f"{address.removesuffix('/v1')}/v1/moderations"
         self.name = address
@@ -163,15 +160,13 @@ class ModerationService:
         if key := os.environ.get(KEY_VARIABLE):
             headers["Authorization"] = f"Bearer {key}"
         try:
-            request = urllib.request.Request(self.address, json.dumps(body).encode(), headers)
-            with self.opener.open(request, timeout=TIMEOUT) as answer:
-                result = json.loads(answer.read(_MOST_BYTES))["results"][0]
-        except urllib.error.HTTPError as error:
-            raise self._stop(f"it answers {error.code} {error.reason}") from error
-        except http.client.HTTPException as error:  # no answer of HTTP, or an address that is none
-            raise self._stop(" ".join(str(error).split()) or "it answers nothing") from error
-        except OSError as error:
-            raise self._stop(f"{getattr(error, 'reason', error)}") from error
+            answer = post(self.address, json.dumps(body).encode(), headers, seconds=TIMEOUT, direct=self.locked)
+        except CallError as error:
+            raise self._stop(str(error)) from error
+        if not answer.good:
+            raise self._stop(f"it answers {answer.status} {answer.reason}")
+        try:
+            result = json.loads(answer.body)["results"][0]
         except (ValueError, KeyError, IndexError, TypeError, RecursionError) as error:
             raise self._stop("its answer is not one of a moderation service") from error
         return self._read(result)
@@ -205,17 +200,6 @@ class ModerationService:
             f"The check of prompts cannot run: the moderation service {self.address} failed ({why}).\n"
             "Nothing is made unchecked: start the service, or change prompt.classifier in the policy."
         )
-
-
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows no redirect: it could carry prompt and key to another place."""
-
-    def redirect_request(self, *_: Any) -> None:
-        return None
-
-
-_opener = urllib.request.build_opener(_NoRedirects)
-_direct = urllib.request.build_opener(_NoRedirects, urllib.request.ProxyHandler({}))
 
 
 def _worst(pairs: Iterable[tuple[str | None, float]]) -> dict[str, float]:

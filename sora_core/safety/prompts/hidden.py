@@ -79,4 +79,4 @@ class Hidden:
     def between(self, word: str) -> str | None:
         """Find the word that decides whose letters have the same sign between them all (`nxaxkxexd`)."""
         inner = word[::2]
-        return inner if len(inner) >= 4 and len(set(word[1::2])) == 1 and inner in self.sure else None
+        return inner if len(inner) >= 4 and len(set(word[1::2])) == 1 and inner in self.cut else None

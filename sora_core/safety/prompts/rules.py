@@ -7,7 +7,7 @@ nurse, a game, a museum): then the model decides.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .features import REACH, sentences
 from .lexicon import Unit
@@ -44,6 +44,8 @@ class Rule:
     before: int = 0  # how far the company may stand before and after it, in words of any kind
     after: int = 0
     unless: frozenset[str] = frozenset()  # classes that may not stand near
+    only: frozenset[str] = frozenset()  # which words of the first class; empty: all
+    but: frozenset[str] = frozenset()  # words that are no such company
 
 
 def _set(names: str) -> frozenset[str]:
@@ -53,7 +55,27 @@ def _set(names: str) -> frozenset[str]:
 _HARMLESS = _set("medical play stage remember not art food kitchen")
 _PRONOUNS = _set("he she they his her 他 她 他们 她们 人")
 _BESIDE = _set("beside besides behind near around above below between")
+_ALIVE = _set("part vital death gore blood")
 _PEOPLE = _set("person victim minor group prey demonym office")
+# Places where people are: they put no deed in another light, as what is cooked there does.
+_PLACES = _set("market markets restaurant restaurants cafe cafes table tables 市场 餐厅 咖啡馆 桌子")
+# Groups that are everybody's words, or adjectives of a place that animals and dishes have too.
+_BROAD = _set(
+    "african asian mexican indian chinese latino hispanic women disabled minority minorities tribe mosque mosques "
+    "synagogue synagogues christian christians feminist feminists buddhist 女性 女人 老人 非洲 亚洲"
+) | {"elderly people", "homeless people", "ethnic group", "native american", "disabled people", "people of color"}
+# Of whose shape or looks is spoken as of anybody's.
+_SHAPED = (_BROAD - _set("asian mexican indian chinese latino hispanic african")) | {"disabled person"}
+_THINGS = _set("remember not animal food object nature film medical")
+_LOATHING = _set(
+    "hate hates hated hating despise despises despised despising mock mocks mocked mocking ridicule ridicules "
+    "ridiculed humiliate humiliates humiliated insult insults insulted insulting persecute persecuted enslave "
+    "enslaves enslaved deport deports deported deporting exterminate eradicate subjugate expel expels"
+)
+_SCUM = _set(
+    "scammer scammers rapist rapists terrorist terrorists vermin scum parasite parasites filth swine savages "
+    "subhuman subhumans criminals thieves invaders"
+)
 RULES = (
     Rule("violence", "gore", unless=_HARMLESS),
     Rule("violence", "grave", unless=_set("medical play stage remember not art sport object")),
@@ -79,7 +101,14 @@ RULES = (
     Rule("hate", "vermin", _set("group"), 5, 3, _set("remember not nature")),
     Rule("hate", "belittle", _set("group"), 0, 2, _set("remember not object food nature")),
     Rule("hate", "belittle", _set("demonym"), 0, 1, _set("remember not object food nature animal")),
-    Rule("hate", "servitude", _set("group demonym"), 3, 2, _set("remember not film object")),
+    Rule("hate", "servitude", _set("group demonym"), 6, 2, _set("remember not film object")),
+    Rule("hate", "dehuman", _set("group"), 1, 0, _set("remember not nature play"), but=_BROAD),
+    Rule("hate", "dehuman", _set("demonym group"), 1, 0, _set("remember not"), only=_SCUM),
+    Rule("hate", "hateact", _set("group demonym"), 0, 3, _set("remember not food"), only=_LOATHING),
+    Rule("hate", "shape", _set("group"), 0, 2, _THINGS, but=_SHAPED),
+    Rule("hate", "shape", _set("group"), 1, 0, _THINGS, but=_BROAD),
+    Rule("hate", "deride", _set("group"), 0, 3, _set("remember not play animal")),
+    Rule("hate", "shun", _set("group demonym"), 4, 4, _set("remember food animal")),
     Rule("ip", "reserved", unless=_set("not fiction")),
 )  # fmt: skip
 
@@ -96,16 +125,50 @@ def by_word(units: list[Unit], scores: dict[str, float], words: Evidence) -> Non
             if rule.category == "violence" and _hunts(units, i):
                 continue
             near = [k for k in range(max(i - REACH, 0), min(i + REACH + 1, len(units))) if number[k] == number[i]]
+            if rule.only and unit.text not in rule.only:
+                continue
             company = [k for k in near if -rule.before <= k - i <= rule.after and _keeps(units[k], rule.second)]
+            company = [k for k in company if units[k].text not in rule.but]
             # What burns beside somebody does nothing to them.
             company = [k for k in company if k != i and units[k - 1].text not in _BESIDE]
             found = [units[k] for k in sorted(company, key=lambda k: abs(k - i))[:1]]
             if rule.second and not found:
                 continue
             light = [k for k in near if k != i and units[k] not in found and (not found or abs(k - i) <= _NEAR_LIGHT)]
-            if any(not units[k].classes.isdisjoint(rule.unless) for k in light):
+            if any(units[k].text not in _PLACES and not units[k].classes.isdisjoint(rule.unless) for k in light):
                 continue
             raise_to(WORD_SCORE, rule.category, [unit, *found], scores, words)
+
+
+_DEEDS = frozenset(("gore", "grave", "slay", "assault", "harm", "cruelty", "killer"))
+_CATCH = _set(
+    "prawn prawns shrimp shrimps lobster lobsters crab crabs squid fish cod salmon tuna trout mackerel sardine "
+    "sardines anchovy anchovies oyster oysters clam clams mussel mussels dandelion dandelions flower flowers weed "
+    "weeds tulip tulips rose roses 虾 龙虾 螃蟹 鱼 花"
+)
+
+
+_LITTLE = _set("in on at with and for of to into over before behind then while under from as by beside 在 和")
+
+
+def in_the_kitchen(units: list[Unit]) -> list[Unit]:
+    """Take for calm what is done to food, seafood or a flower, and to nobody: "a cook beheads a prawn"."""
+    found = list(units)
+    for i, unit in enumerate(units):
+        if unit.classes.isdisjoint(_DEEDS) or "person" in unit.classes:
+            continue
+        end = next((k for k in range(i + 1, min(i + 4, len(units))) if units[k].gap), min(i + 4, len(units)))
+        done_to = [k for k in range(i + 1, end) if units[k].text in _CATCH or "food" in units[k].classes]
+        # "The fish seller" is no fish: what is done to something goes on with a little word, or not at all.
+        after = units[done_to[-1] + 1] if done_to and done_to[-1] + 1 < len(units) else None
+        if not done_to or after is not None and not after.gap and after.text not in _LITTLE:
+            continue
+        # Whoever stands between, or comes after in the sentence, may be the one it is done to.
+        rest = units[i + 1 : i + 1 + REACH]
+        rest = rest[: next((n for n, each in enumerate(rest) if each.gap == 2), len(rest))]
+        if all(each.classes.isdisjoint(_PEOPLE | _ALIVE) or each.text in _CATCH for each in rest):
+            found[i] = replace(unit, classes=frozenset(("calm",)))
+    return found
 
 
 def _hunts(units: list[Unit], i: int) -> bool:

@@ -240,6 +240,8 @@ class Speller:
             parts = [piece[0] for piece in pieces[i : i + n]]
             # Known words with spaces or commas between them are read as they stand, though they may make a risky one.
             plain = all(part in self.known or part.isdigit() for part in parts)
+            # But nobody sets a comma without a space between two of which one is a syllable: "nu,de".
+            plain = plain and not (far and " " not in between and min(map(len, parts)) <= 2)
             if word in self.risky and (not (spaced or far) or len(word) > 3 and not plain):
                 if not far or word in self.hidden.cut:
                     return n, word
