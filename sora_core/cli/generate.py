@@ -29,6 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sampler", metavar="NAME", help="for example euler, dpmpp_2m, uni_pc")
     parser.add_argument("--scheduler", metavar="NAME", help="for example simple, sgm_uniform, beta")
     parser.add_argument("--cfg", type=float, help="guidance: how closely to follow the prompt")
+    parser.add_argument(
+        "--cache", type=float, metavar="TOLERANCE", help="leave out steps that change little: 0 (none) to 1, e.g. 0.5"
+    )
+    parser.add_argument(
+        "--gate", type=float, metavar="TOLERANCE", help="the same for guidance, whose steps cost half then: 0 to 1, e.g. 0.5"
+    )
     parser.add_argument("--shift", type=positive, help="shift of the noise schedule")
     parser.add_argument(
         "--model", metavar="NAME_OR_FILE", help="a model that comes with the package, or a checkpoint file"
@@ -52,7 +58,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 # Options that go to `generate` as they are, when given: the model knows the best defaults.
-PASSED_ON = ("negative", "seconds", "frames", "fps", "seed", "steps", "sampler", "scheduler", "cfg", "shift")
+PASSED_ON = (
+    "negative",
+    "seconds",
+    "frames",
+    "fps",
+    "seed",
+    "steps",
+    "sampler",
+    "scheduler",
+    "cfg",
+    "shift",
+    "cache",
+    "gate",
+)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -104,6 +104,10 @@ class OwnEngine:
         check_experts(*sides)
         return high.with_low_noise(low, boundary_of(boundary, sides[0]))
 
+    def with_caching(self, model: DiffusionModel, cache: float, gate: float = 0.0) -> DiffusionModel:
+        """Patch a MODEL to leave model calls out where little changes, see `diffusion.caches`."""
+        return model.with_caching(cache, gate)
+
     def encode_text(self, clip: ClipSocket, text: str) -> tuple[Conditioning, list[str]]:
         """Encode a prompt, and list the words of it that the model does not know."""
         return clip.encode(text), clip.unknown_words(text)
@@ -156,7 +160,9 @@ class OwnEngine:
     def fingerprint(self, model: DiffusionModel) -> str:
         """Name what a MODEL computes: its weights, LoRAs among them, its shift, and what stands around its calls."""
         low = [] if model.low_noise is None else [model.low_noise, model.boundary]
-        return fingerprint([model.space.name, model.dit, model.shift, self.wrappers, *low])
+        # Named only where there are some, so that renders of before can go on.
+        caches = [model.wrappers] if model.wrappers else []
+        return fingerprint([model.space.name, model.dit, model.shift, self.wrappers, *low, *caches])
 
     def sampler_names(self) -> list[str]:
         """List ComfyUI's names of samplers that have another here."""
