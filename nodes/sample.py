@@ -165,7 +165,7 @@ class SoraStepCache(io.ComfyNode):
                 io.Model.Input("model", tooltip="A video model. Connect LoRAs and other patches before this node."),
                 io.Float.Input(
                     "cache",
-                    default=0.5,
+                    default=0.6,
                     min=0.0,
                     max=1.0,
                     step=0.05,
@@ -182,9 +182,7 @@ class SoraStepCache(io.ComfyNode):
                     tooltip="How much may be lost to save calls for the negative prompt. 0 makes all of them.",
                 ),
             ],
-            outputs=[
-                io.Model.Output(display_name="model", tooltip="The patched model, for any sampler.")
-            ],
+            outputs=[io.Model.Output(display_name="model", tooltip="The patched model, for any sampler.")],
         )
 
     @classmethod

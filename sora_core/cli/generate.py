@@ -30,10 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scheduler", metavar="NAME", help="for example simple, sgm_uniform, beta")
     parser.add_argument("--cfg", type=float, help="guidance: how closely to follow the prompt")
     parser.add_argument(
-        "--cache", type=float, metavar="TOLERANCE", help="leave out steps that change little: 0 (none) to 1, e.g. 0.5"
+        "--cache", type=float, metavar="TOLERANCE", help="leave out steps that change little: 0 (none) to 1, e.g. 0.6"
     )
     parser.add_argument(
-        "--gate", type=float, metavar="TOLERANCE", help="the same for guidance, whose steps cost half then: 0 to 1, e.g. 0.5"
+        "--gate",
+        type=float,
+        metavar="TOLERANCE",
+        help="the same for guidance, whose steps cost half then: 0 to 1, e.g. 0.5",
     )
     parser.add_argument("--shift", type=positive, help="shift of the noise schedule")
     parser.add_argument(

@@ -39,9 +39,11 @@ class _GateRun:
     def __init__(self, velocity: Velocity, tolerance: float) -> None:
         self.inner, generate = velocity, generated(velocity)
         self.track = gate_track(tolerance, lambda: generate)
+        self.whole = True  # whether all prompts were asked in the last call
 
     def __call__(self, x: Tensor, sigma: Tensor, prompts: Sequence[Prompt]) -> list[Tensor]:
         """Predict the velocity `[B,C,T,H,W]` of `x` at `sigma` `[B]` for each of `prompts`."""
+        self.whole = True
         if len(prompts) < 2:
             self.track.forget()
             return self.inner(x, sigma, prompts)
@@ -50,6 +52,7 @@ class _GateRun:
         wide = sigma.view(-1, *[1] * (x.ndim - 1))
         # Differences of estimates, sigma times those of velocities: they go on smoothly where sigma falls to 0.
         told = self.track.expected(level, keys)
+        self.whole = told is None
         if told is not None:
             (first,) = self.inner(x, sigma, prompts[:1])
             return [first, *(first - told / wide)]

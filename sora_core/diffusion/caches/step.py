@@ -51,7 +51,7 @@ class _StepRun:
             return list((x - told) / wide)
         made = self.inner(x, sigma, prompts)
         estimates = torch.stack([x - wide * v for v in made])
-        self.track.learn(level, estimates, estimates[0])
+        self.track.learn(level, estimates, estimates[0], getattr(self.inner, "whole", True))
         return made
 
 

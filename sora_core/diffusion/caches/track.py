@@ -45,7 +45,7 @@ class Track:
         """Begin anew."""
         self.keys: Keys = ()
         self.known: list[tuple[float, Tensor]] = []  # (sigma, value) of the last calls that were made
-        self.error: tuple[float, float] | None = None  # how far the last was missed, and over which way
+        self.error: tuple[float, float] | None = None  # how far the last was missed, and over how much of sigma
         self.trust = 0.0  # in the line, 0..1
         self.left_out, self.spent = 0, 0.0
         self.level = math.inf  # sigma of the last call, made or not
@@ -64,20 +64,26 @@ class Track:
         if again or self.error is None or self.left_out >= self.most:
             return None
         missed, over = self.error
-        cost = missed * max(1.0, _way(self.known[-1][0], level) / over) * (1 + LONG * step**2)
+        cost = missed * max(1.0, (self.known[-1][0] - level) / over) * (1 + LONG * step**2)
         if not math.hypot(self.spent, cost) < self.tolerance:
             return None
         self.left_out, self.spent = self.left_out + 1, math.hypot(self.spent, cost)
         return self._line(level, self.trust)
 
-    def learn(self, level: float, value: Tensor, whole: Tensor) -> None:
-        """Take the value of a call that was made at sigma `level`. whole: of whose spread errors are a part."""
+    def learn(self, level: float, value: Tensor, whole: Tensor, sure: bool = True) -> None:
+        """Take the value of a call that was made at sigma `level`. whole: of whose spread errors are a part.
+
+        sure: all of it was computed. What another cache told in part errs less than what was asked, and so makes
+        nothing seem surer than it was.
+        """
         known = [(at, was) for at, was in self.known if not math.isclose(at, level, rel_tol=SAME)]
         if known and len(known) == len(self.known):
             missed = self._taken(self.counted(value - self._line(level, self.trust))).square().mean().sqrt()
             spread = self._taken(whole).std(correction=0).clamp_min(1e-12)
-            self.error = float(missed / spread), max(_way(known[-1][0], level), SAME)
-            if len(known) == 2:
+            error = float(missed / spread), max(known[-1][0] - level, SAME)
+            if sure or self.error is None or error[0] > self.error[0]:
+                self.error = error
+            if sure and len(known) == 2:
                 # How much of the line would have been right, by least squares.
                 last = known[-1][1]
                 bent, turn = (self._taken(self.counted(v - last)).flatten() for v in (value, self._line(level, 1.0)))

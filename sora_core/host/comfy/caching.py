@@ -92,7 +92,7 @@ def _calls(executor: Any, model: Any, conds: list, x: Tensor, timestep: Tensor, 
         made = _gated(executor, memory.gate, level, keys, given, (model, conds, x, timestep, options))
         if memory.step is not None:
             estimates = torch.stack([made[number] for number in given])
-            memory.step.learn(level, estimates, estimates[0])
+            memory.step.learn(level, estimates, estimates[0], memory.gate is None or not memory.gate.left_out)
         return made
     out = [torch.zeros_like(x) for _ in conds]
     for number, estimate in zip(given, told, strict=True):
