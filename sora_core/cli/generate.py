@@ -10,8 +10,11 @@ from typing import Any
 from ..errors import expect
 from .expand import add_language_model, expanded
 from .options import add_lora, add_policy, count, positive, seed, size
+from .start import ahead, uncollected
 
 FAST = "sora-mini-4step"  # the LoRA of --fast
+# What writes and signs a file, wanted only when there is a video.
+SAVING = ("av", "sora_core.media.write", "sora_core.provenance.watermark.embedding", "sora_core.media.saved")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,6 +83,9 @@ PASSED_ON = (
 def run(args: argparse.Namespace) -> int:
     """Check what can be checked at once, then make the video under the policy."""
     from ..files import ensure_mp4, ensure_writable
+
+    with uncollected():
+        from ..pipeline import pipeline  # noqa: F401 (all of what takes long)
     from ..pipeline.engine import EMPTY_PROMPT
     from ..words import controls, short
 
@@ -126,6 +132,7 @@ def _generate(args: argparse.Namespace, said: list[str]) -> int:
     pipe = load(args.model) if args.model else load()
     for given in [*args.lora, *([FAST] if args.fast else [])]:
         pipe = pipe.with_lora(*parse_lora(given))
+    ahead(SAVING)
     with _StepBar() as bar:
         video = pipe.generate(prompt, progress=bar, **options)
     with gate.noting(said):

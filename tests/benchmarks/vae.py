@@ -106,10 +106,16 @@ def main() -> None:
         if args.short
         else [(k, d) for k in ("decode", "encode") for d in ("float32", "bfloat16")]
     )
-    rows = [compare(trees, args.rounds, *kind, *size) for kind in kinds for size in sizes]
+    rows = []
+    for kind in kinds:
+        for size in sizes:
+            rows.append(compare(trees, args.rounds, *kind, *size))
+            print(rows[-1], file=sys.stderr, flush=True)
     if not args.short:
-        for frames in (33, 129):
-            rows.append({"what": "decode", "frames": frames, "megabytes": memory(ROOT, "decode", frames, 256, 384)})
+        rows += [
+            {"what": "decode", "frames": frames, "megabytes": memory(ROOT, "decode", frames, 256, 384)}
+            for frames in (33, 129)
+        ]
     if args.json:
         print(json.dumps(rows, indent=2))
         return
