@@ -1,6 +1,6 @@
 """Time and memory of the VAE, and both over those of another checkout.
 
-    python tests/benchmarks/vae.py [--base FOLDER] [--rounds 7] [--short] [--json]
+    python tests/benchmarks/vae.py [--base FOLDER] [--rounds 7] [--only decode,encode,memory] [--short] [--json]
 
 Two processes, one of each checkout, take turns at the same clip; the ratio is that of the medians. Memory is the most
 that a process takes beyond what it took with its weights loaded, for streams of 33 and of 129 frames.
@@ -96,22 +96,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--base", type=Path, help="another checkout, to compare with")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--only", default="decode,encode,memory", help="parts of it, separated by commas")
     parser.add_argument("--short", action="store_true", help="one small clip, decoded")
     parser.add_argument("--json", action="store_true", help="print JSON only")
     args = parser.parse_args()
     trees = [ROOT, *([args.base.resolve()] if args.base else [])]
     sizes = [(17, 128, 128)] if args.short else [(17, 128, 128), (17, 256, 384)]
-    kinds = (
-        [("decode", "float32")]
-        if args.short
-        else [(k, d) for k in ("decode", "encode") for d in ("float32", "bfloat16")]
-    )
+    only = {"decode"} if args.short else set(args.only.split(","))
+    types = ("float32",) if args.short else ("float32", "bfloat16")
+    kinds = [(kind, dtype) for kind in ("decode", "encode") if kind in only for dtype in types]
     rows = []
     for kind in kinds:
         for size in sizes:
             rows.append(compare(trees, args.rounds, *kind, *size))
             print(rows[-1], file=sys.stderr, flush=True)
-    if not args.short:
+    if "memory" in only:
         rows += [
             {"what": "decode", "frames": frames, "megabytes": memory(ROOT, "decode", frames, 256, 384)}
             for frames in (33, 129)
