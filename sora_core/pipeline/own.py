@@ -100,6 +100,10 @@ class OwnEngine:
         """Make one MODEL of two experts: `high` for noise from `boundary` up, `low` below it."""
         for name, model in (("high_noise", high), ("low_noise", low)):
             expect(model.low_noise is None, f"{name}: {model.name} is two experts already. Use one of them.")
+        expect(
+            high.wrappers == low.wrappers,
+            "Sora Step Cache stands before one expert alone: connect it behind Sora Experts, for both.",
+        )
         sides = [Expert(model.space, model.space.vae, model.text_dim) for model in (high, low)]
         check_experts(*sides)
         return high.with_low_noise(low, boundary_of(boundary, sides[0]))

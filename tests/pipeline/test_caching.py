@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from pipeline_support import tiny_pipeline
 
 import sora_core
 from sora_core.errors import SoraError
@@ -78,7 +79,15 @@ def test_it_composes_with_edits_storyboards_and_long_videos(counted, tmp_path):
 
 
 def test_a_dial_out_of_range_is_refused_before_any_work():
-    pipe = sora_core.load()
+    pipe = tiny_pipeline()
     for settings in ({"cache": 1.5}, {"gate": -0.1}):
         with pytest.raises(SoraError, match=r"(cache|gate) is .* Use 0 \(off"):
             pipe.generate(PROMPT, **settings)
+
+
+def test_a_cache_of_one_expert_alone_is_refused():
+    pipe = tiny_pipeline()
+    high, low = pipe.model, pipe.model.with_caching(0.5)
+    with pytest.raises(SoraError, match="behind Sora Experts"):
+        pipe.engine.join_experts(high, low, 0.5)
+    assert pipe.engine.join_experts(low, low, 0.5).wrappers == low.wrappers

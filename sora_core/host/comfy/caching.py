@@ -119,7 +119,8 @@ def _gated(executor: Any, gate: Track | None, level: float, keys: Keys, given: l
 
 def _generated(cond: list, x: Tensor) -> Tensor | None:
     """Find what is generated, where a condition of a model of ours says so: bool `[B,1,T,H,W]`."""
-    mask = getattr(cond[0].get("model_conds", {}).get("denoise_mask"), "cond", None)
+    first = cond[0] if cond else {}
+    mask = getattr(first.get("model_conds", {}).get("denoise_mask"), "cond", None)
     if not isinstance(mask, Tensor) or mask.ndim != x.ndim or mask.shape[2:] != x.shape[2:]:
         return None
     generate = mask[:, :1].to(x.device) > 0.5
