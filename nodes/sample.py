@@ -151,4 +151,43 @@ class SoraScheduler(io.ComfyNode):
         return io.NodeOutput(engine().make_sigmas(model, scheduler, steps, denoise))
 
 
-NODES = [SoraSampler, SoraSamplerSelect, SoraScheduler]
+class SoraStepCache(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            "SoraStepCache",
+            display_name="Sora Step Cache",
+            category="Sora/sample",
+            description="Saves time: leaves out model calls where little changes. Works in every sampler; the video "
+            "differs a little from the one without it.",
+            search_aliases=["easycache", "teacache", "first block cache", "speed up", "skip steps", "cfg cache"],
+            inputs=[
+                io.Model.Input("model", tooltip="A video model. Connect LoRAs and other patches before this node."),
+                io.Float.Input(
+                    "cache",
+                    default=0.6,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    round=0.001,
+                    tooltip="How much may be lost to save steps. 0 makes every step, 1 the fewest.",
+                ),
+                io.Float.Input(
+                    "gate",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    round=0.001,
+                    tooltip="How much may be lost to save calls for the negative prompt. 0 makes all of them.",
+                ),
+            ],
+            outputs=[io.Model.Output(display_name="model", tooltip="The patched model, for any sampler.")],
+        )
+
+    @classmethod
+    def execute(cls, model: Any, cache: float, gate: float) -> io.NodeOutput:
+        return io.NodeOutput(engine().with_caching(model, cache, gate))
+
+
+NODES = [SoraSampler, SoraSamplerSelect, SoraScheduler, SoraStepCache]

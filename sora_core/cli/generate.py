@@ -11,11 +11,14 @@ from ..errors import expect
 from . import devices
 from .expand import add_language_model, expanded
 from .options import add_lora, add_policy, count, positive, seed, size
+from .start import ahead, uncollected
 
 if TYPE_CHECKING:
     from ..pipeline import Pipeline
 
 FAST = "sora-mini-4step"  # the LoRA of --fast
+# What writes and signs a file, wanted only when there is a video.
+SAVING = ("av", "sora_core.media.write", "sora_core.provenance.watermark.embedding", "sora_core.media.saved")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +36,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sampler", metavar="NAME", help="for example euler, dpmpp_2m, uni_pc")
     parser.add_argument("--scheduler", metavar="NAME", help="for example simple, sgm_uniform, beta")
     parser.add_argument("--cfg", type=float, help="guidance: how closely to follow the prompt")
+    parser.add_argument(
+        "--cache", type=float, metavar="TOLERANCE", help="leave out steps that change little: 0 (none) to 1, e.g. 0.6"
+    )
+    parser.add_argument(
+        "--gate",
+        type=float,
+        metavar="TOLERANCE",
+        help="the same for guidance, whose steps cost half then: 0 to 1, e.g. 0.5",
+    )
     parser.add_argument("--shift", type=positive, help="shift of the noise schedule")
     parser.add_argument(
         "--model", metavar="NAME_OR_FILE", help="a model that comes with the package, or a checkpoint file"
@@ -57,12 +69,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 # Options that go to `generate` as they are, when given: the model knows the best defaults.
-PASSED_ON = ("negative", "seconds", "frames", "fps", "seed", "steps", "sampler", "scheduler", "cfg", "shift")
+PASSED_ON = (
+    "negative",
+    "seconds",
+    "frames",
+    "fps",
+    "seed",
+    "steps",
+    "sampler",
+    "scheduler",
+    "cfg",
+    "shift",
+    "cache",
+    "gate",
+)
 
 
 def run(args: argparse.Namespace) -> int:
     """Check what can be checked at once, then make the video under the policy."""
     from ..files import ensure_mp4, ensure_writable
+
+    with uncollected():
+        from ..pipeline import pipeline  # noqa: F401 (all of what takes long)
     from ..pipeline.engine import EMPTY_PROMPT
     from ..words import controls, short
 
@@ -111,6 +139,7 @@ def _generate(args: argparse.Namespace, said: list[str]) -> int:
         planned.labels.check_size(*args.size)
 
     def make(pipe: Pipeline) -> int:
+        ahead(SAVING)
         with _StepBar() as bar:
             video = pipe.generate(prompt, progress=bar, **options)
         with gate.noting(said):

@@ -135,10 +135,22 @@ class ExpertsVelocity:
         """Take the calls of both, on the device that the high-noise expert samples on, see `device_of`."""
         self.calls = {"high": high, "low": low}
         self.turns, self.device = turns, device_of(high.dit)
+        self.kept = high.kept
+        self._announced: tuple[Tensor, Turn] | None = None
+
+    def announce(self, x: Tensor, sigma: Tensor) -> Turn:
+        """Take the turn of a call that may then be left out, as caches do, and return whose it is.
+
+        All calls are told of, so that turns do not depend on what is left out. The same `x` again is the same call.
+        """
+        if self._announced is None or self._announced[0] is not x:
+            self._announced = x, self.turns.take(float(sigma.flatten()[0]))
+        return self._announced[1]
 
     def __call__(self, x: Tensor, sigma: Tensor, prompts: Sequence[Prompt]) -> list[Tensor]:
         """Predict the velocity `[B,C,T,H,W]` of `x` at `sigma` `[B]` for each of `prompts`."""
-        turn = self.turns.take(float(sigma.flatten()[0]))
+        turn = self.announce(x, sigma)
+        self._announced = None
         mine, other = self.calls[turn], self.calls["low" if turn == "high" else "high"]
         if mine.dit is not other.dit:
             offload(other.dit)

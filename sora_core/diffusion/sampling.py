@@ -12,6 +12,7 @@ from torch import Tensor
 from ..errors import SoraError, expect
 from ..latents.space import SORA, LatentSpace, check_channels, check_finite, check_rank
 from . import MAX_SEED
+from .caches import caching
 from .denoiser import Watched, make_denoiser
 from .experts import Turns, device_of, place
 from .prompts import Conditioning, read_conditioning
@@ -40,6 +41,8 @@ class DiffusionModel:
         # The network that takes over from `dit` below a sigma, see `experts`.
         self.low_noise: Network | None = None
         self.boundary = 0.0
+        # Around each model call, below those that a run is given, see `with_caching`.
+        self.wrappers: tuple[Wrapper, ...] = ()
 
     def clone(self) -> DiffusionModel:
         """Copy the model but for its weights: changing the copy's settings leaves this one alone."""
@@ -50,6 +53,15 @@ class DiffusionModel:
         expect(shift > 0, f"shift is {shift}. Use a number above 0 (1 is no shift).")
         other = self.clone()
         other.shift = float(shift)
+        return other
+
+    def with_caching(self, cache: float, gate: float = 0.0) -> DiffusionModel:
+        """Clone the model with a step cache and a gate of guidance, see `caches`, in place of those that it has.
+
+        Raises SoraError unless both are from 0 (off) to 1.
+        """
+        other = self.clone()
+        other.wrappers = caching(cache, gate)
         return other
 
     def percent_to_sigma(self, percent: float) -> float:
@@ -215,7 +227,7 @@ def sample(
         None if mask is None else clean,
         cfg_rescale=cfg_rescale,
         shift=model.shift,
-        wrappers=wrappers,
+        wrappers=(*wrappers, *model.wrappers),
         low_noise=model.turns(sigmas, name),
     )
     watched = Watched(denoiser, sigmas, name)

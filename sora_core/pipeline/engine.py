@@ -61,6 +61,13 @@ class Engine(Protocol):
         belong together.
         """
 
+    def with_caching(self, model: Any, cache: float, gate: float = 0.0) -> Any:
+        """Patch a MODEL to leave model calls out where little changes, see `diffusion.caches`.
+
+        cache, gate: the tolerance of its step cache and of its gate of guidance, 0 (off) to 1. They take the place of
+        those that it has. Raises SoraError for one out of range, and for a model or host that has none of it.
+        """
+
     def encode_text(self, clip: Any, text: str) -> tuple[Conditioning, list[str]]:
         """Encode a prompt, and list the words of it that the encoder does not know (none if it cannot say).
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,6 +128,7 @@ def plan_long(
     Raises SoraError for a model that cannot keep parts of a video, and for sizes, durations and rates out of range.
     """
     rolling = rolling or Rolling()
+    loaded = replace(loaded, model=how.patched(engine, loaded.model))
     space = engine.latent_space(model=loaded.model)
     expect(space.masks != "none", f"{space.name} cannot keep parts of a video, which long videos need.")
     codec, source = codec_of(engine, loaded.vae, rolling.window), None

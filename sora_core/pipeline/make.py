@@ -12,6 +12,7 @@ from typing import Any, TypedDict, overload
 import torch
 from torch import Tensor
 
+from ..diffusion.caches import check_caching
 from ..diffusion.guidance import check_guidance
 from ..diffusion.sampling import check_seed
 from ..errors import expect
@@ -41,6 +42,13 @@ class Sampling:
     denoise: float = 1.0  # fraction of the schedule that is run, counted from its end
     interval: tuple[float, float] = (0.0, 1.0)  # the part of the run in which guidance is on
     options: Mapping[str, Any] = field(default_factory=dict)  # the sampler's own
+    # Tolerances by which model calls, and those of the negative prompt, are left out, see `diffusion.caches`; 0 is off
+    cache: float = 0.0
+    gate: float = 0.0
+
+    def patched(self, engine: Engine, model: Any) -> Any:
+        """Return the MODEL with the caches of these settings; with those that it has where there are none."""
+        return engine.with_caching(model, self.cache, self.gate) if self.cache or self.gate else model
 
 
 class SamplingSettings(TypedDict, total=False):
@@ -54,6 +62,8 @@ class SamplingSettings(TypedDict, total=False):
     cfg: float | None  # guidance, 1 is none; None: the model's own
     interval: tuple[float, float]  # the part of the run, 0..1, in which guidance is on
     options: Mapping[str, Any] | None  # the sampler's own
+    cache: float  # how much may be lost to save model calls, 0 (nothing) to 1, see `diffusion.caches.StepCache`
+    gate: float  # the same of calls for the negative prompt, see `diffusion.caches.GuidanceGate`
 
 
 class CallSettings(SamplingSettings, total=False):
@@ -162,6 +172,7 @@ def sample_latent(
     model sees of what is kept, and which shots are. reuse: keep shots of a storyboard that an earlier call has made,
     see the module `reuse`.
     """
+    model = how.patched(engine, model)
     run = engine.make_sampler(how.sampler, how.options) if sampler is None else sampler
     if sigmas is None:
         # KSampler gives some samplers a schedule of their own; one that is handed in runs on the scheduler's.
@@ -205,6 +216,7 @@ def check_sampling(engine: Engine, model: Any, how: Sampling) -> None:
     """Raise SoraError for settings that cannot be sampled with, before any work is done for them."""
     check_seed(how.seed)
     check_guidance(how.cfg, how.interval)
+    check_caching(how.cache, how.gate)
     engine.make_sampler(how.sampler, how.options)
     engine.make_sigmas(model, how.scheduler, how.steps, how.denoise, how.sampler)
 

@@ -106,9 +106,17 @@ class OwnEngine:
         """Make one MODEL of two experts: `high` for noise from `boundary` up, `low` below it."""
         for name, model in (("high_noise", high), ("low_noise", low)):
             expect(model.low_noise is None, f"{name}: {model.name} is two experts already. Use one of them.")
+        expect(
+            high.wrappers == low.wrappers,
+            "Sora Step Cache stands before one expert alone: connect it behind Sora Experts, for both.",
+        )
         sides = [Expert(model.space, model.space.vae, model.text_dim) for model in (high, low)]
         check_experts(*sides)
         return high.with_low_noise(low, boundary_of(boundary, sides[0]))
+
+    def with_caching(self, model: DiffusionModel, cache: float, gate: float = 0.0) -> DiffusionModel:
+        """Patch a MODEL to leave model calls out where little changes, see `diffusion.caches`."""
+        return model.with_caching(cache, gate)
 
     def encode_text(self, clip: ClipSocket, text: str) -> tuple[Conditioning, list[str]]:
         """Encode a prompt, and list the words of it that the model does not know."""
@@ -162,7 +170,9 @@ class OwnEngine:
     def fingerprint(self, model: DiffusionModel) -> str:
         """Name what a MODEL computes: its weights, LoRAs among them, its shift, and what stands around its calls."""
         low = [] if model.low_noise is None else [model.low_noise, model.boundary]
-        return fingerprint([model.space.name, model.dit, model.shift, self.wrappers, *low])
+        # Named only where there are some, so that renders of before can go on.
+        caches = [model.wrappers] if model.wrappers else []
+        return fingerprint([model.space.name, model.dit, model.shift, self.wrappers, *low, *caches])
 
     def sampler_names(self) -> list[str]:
         """List ComfyUI's names of samplers that have another here."""

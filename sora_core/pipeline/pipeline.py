@@ -59,6 +59,8 @@ class Pipeline(LoadedModel):
     scheduler: "simple" where it is not given.
     interval: the part of the run, 0..1, in which guidance is on.
     options: the sampler's own.
+    cache, gate: how much may be lost to save model calls, and those of the negative prompt: 0 (nothing) to 1, see
+        `sora_core.diffusion.caches`.
     progress: `progress(step, steps)` is called after every step; what it raises stops the run.
 
     `(word:1.3)` in a prompt stresses a word. Where a storyboard or a long video differs in some shots from one that was

@@ -20,6 +20,8 @@ from sora_core.cli import main
         (["a", "-o", "a\x1b[2J.mp4"], "holds a control character"),
         (["a", "-o", "file/a.mp4"], "not a folder"),
         (["a", "-o", "a.mp4", "--model", "none.safetensors"], "none.safetensors"),
+        (["a", "-o", "a.mp4", "--cache", "2"], "cache is 2.0"),
+        (["a", "-o", "a.mp4", "--gate", "nan"], "gate is nan"),
     ],
 )
 def test_what_generate_refuses(words, expected, capsys, tmp_path, monkeypatch):

@@ -29,6 +29,10 @@ def help_graphs() -> dict[str, dict]:
     given = {**text["sample"][1], "custom_sampler": ("select", 0), "custom_sigmas": ("levels", 0)}
     custom["sample"] = ("SoraSampler", given)
     made["custom_sampling"] = custom
+    saving = {name: text[name] for name in ("load", "positive", "negative", "edit")}
+    saving["cache"] = ("SoraStepCache", {"model": ("load", 0)})
+    saving["sample"] = ("SoraSampler", {**text["sample"][1], "model": ("cache", 0), "sampler": "euler"})
+    made["step_cache"] = saving
     told = {name: text[name] for name in ("load", "positive", "negative")}
     told["still"] = ("LoadImage", {"image": "sora_still.png"})
     told["edit"] = ("SoraImageToVideo", {"image": ("still", 0), "vae": ("load", 2)})

@@ -49,6 +49,7 @@ PICTURES = {
     "SoraUnpatchify": "patches",
     "SoraSamplerSelect": "custom_sampling",
     "SoraScheduler": "custom_sampling",
+    "SoraStepCache": "step_cache",
     "SoraVAEEncode": "encode",
     "SoraExpandPrompt": "words",
     "SoraCaption": "examine",

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from sora_core.errors import SoraError
+from sora_core.model.vae import causal
 from sora_core.model.vae.mini import FeatureCache, VAEConfig, VideoVAE
 
 
@@ -87,3 +88,32 @@ def test_wrong_videos_are_refused(vae, shape, words):
 def test_a_stream_that_ends_within_a_group_is_refused(vae, video):
     with pytest.raises(SoraError, match="2 frames after"):
         list(vae.stream_encode(video[:, :, :7].split(3, 2)))
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_large_frames_are_convolved_without_copies_and_alike(vae, video, batch, monkeypatch):
+    z = vae.encode(video).repeat(batch, 1, 1, 1, 1)
+    at_once = vae.decode(z)
+    monkeypatch.setattr(causal, "LARGE", 0)
+    taken = []
+    real = causal.TemporalConv._by_taps
+    monkeypatch.setattr(causal.TemporalConv, "_by_taps", lambda self, *given: taken.append(1) or real(self, *given))
+    whole = vae.decode(z)
+    assert taken and torch.allclose(whole, at_once, atol=1e-5)
+    for size in (1, 2, 5):
+        parts = list(vae.stream_decode(z, chunk=size))
+        assert torch.allclose(torch.cat(parts, 2), whole, atol=1e-4)
+    # Where gradients are asked for nothing is computed in place.
+    taken.clear()
+    z.requires_grad_(True)
+    vae.decode(z).sum().backward()
+    assert not taken and z.grad.abs().max() > 0
+
+
+def test_a_norm_with_silu_is_both_of_them(vae):
+    norm = vae.decoder.norm
+    x = torch.randn(1, 16, 2, 4, 4)
+    given = x.clone()
+    assert torch.equal(norm.silu(x), torch.nn.functional.silu(norm(x))) and torch.equal(x, given)
+    half = norm.silu(x.bfloat16())
+    assert half.dtype == torch.bfloat16 and (half.float() - norm.silu(x)).abs().max() < 0.05

@@ -55,6 +55,13 @@ def process_conds(model, noise, conds, device, latent_image=None, denoise_mask=N
     }
 
 
+def calc_cond_batch(model, conds, x, timestep, model_options):
+    options = model_options["transformer_options"]
+    return [
+        x * 0 if cond is None else model.apply_model(x, timestep, cond[0]["model_conds"], options) for cond in conds
+    ]
+
+
 class KSAMPLER:
     def __init__(self, sampler_function, extra_options=None, inpaint_options=None):
         self.sampler_function, self.extra_options = sampler_function, extra_options or {}
@@ -111,9 +118,10 @@ class CFGGuider:
         return self.wrapped(self.predict_noise, "predict_noise").execute(x, timestep, model_options, seed)
 
     def predict_noise(self, x, timestep, model_options=None, seed=None):
-        conds = [self.conds[name][0]["model_conds"] for name in ("positive", "negative")]
-        options = model_options["transformer_options"]
-        positive, negative = (self.inner_model.apply_model(x, timestep, c, options) for c in conds)
+        conds = [self.conds["positive"], self.conds["negative"] if self.cfg != 1 else None]
+        wrappers = get_all_wrappers("calc_cond_batch", model_options, True)
+        run = Executor(calc_cond_batch, None, wrappers)
+        positive, negative = run.execute(self.inner_model, conds, x, timestep, model_options)
         return negative + self.cfg * (positive - negative)
 
     def sample(self, noise, latent, sampler, sigmas, denoise_mask=None, callback=None, disable_pbar=False, seed=None):
@@ -148,6 +156,7 @@ SAMPLING = {
             OUTER_SAMPLE="outer_sample",
             SAMPLER_SAMPLE="sampler_sample",
             PREDICT_NOISE="predict_noise",
+            CALC_COND_BATCH="calc_cond_batch",
         ),
         "WrapperExecutor": SimpleNamespace(new_class_executor=Executor),
         "get_all_wrappers": get_all_wrappers,

@@ -37,6 +37,7 @@ from ...tasks.families import ModelKind
 from ...tasks.shots import Streams, fit_prompts, join_shots
 from ..previews import PreviewLoop
 from . import sampler as sampling
+from .caching import with_caching
 from .clip import make_clip
 from .experts import join
 from .families import check_text, model_kind, model_space, sampled, shots_form, streams_of, vae_space
@@ -66,6 +67,10 @@ class ComfyEngine:
     def join_experts(self, high: Any, low: Any, boundary: float = 0.0) -> Any:
         """Make one MODEL of two experts, for any sampler of ComfyUI's."""
         return join(high, low, boundary)
+
+    def with_caching(self, model: Any, cache: float, gate: float = 0.0) -> Any:
+        """Patch any video MODEL that is a rectified flow, by wrappers of ComfyUI's model call."""
+        return with_caching(model, cache, gate)
 
     def encode_text(self, clip: Any, text: str) -> tuple[Conditioning, list[str]]:
         """Encode a prompt as CLIPTextEncode does, and list the words that our model does not know."""

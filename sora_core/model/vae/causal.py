@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+LARGE = 1 << 18  # values of one frame from which a convolution in time does without copies
+
 
 class FeatureCache:
     """What a VAE remembers of the chunks before: the last two input frames of every temporal convolution."""
@@ -48,16 +50,41 @@ class TemporalConv(nn.Module):
         past = cache.frames.get(id(self)) if cache is not None else None
         if past is None:
             past = x[:, :, :1].expand(-1, -1, 2, -1, -1)
-        x = torch.cat((past, x), 2)
         if cache is not None:
-            cache.frames[id(self)] = x[:, :, -2:].clone()
-        t = x.shape[2] - 2
-        # Three matrix products on shifted views: a 3x1x1 convolution has no spatial reach, and the plain
-        # product runs several times faster than conv3d on a CPU.
-        x = rearrange(x, "b c t h w -> b t h w c")
-        taps = torch.cat([x[:, i : i + t] for i in range(3)], -1)
-        w = rearrange(self.weight, "o i k -> o (k i)").to(x.dtype)
-        return rearrange(F.linear(taps, w, self.bias.to(x.dtype)), "b t h w c -> b c t h w")
+            cache.frames[id(self)] = (x if x.shape[2] > 1 else torch.cat((past, x), 2))[:, :, -2:].clone()
+        # Matrix products on shifted views: a 3x1x1 convolution has no spatial reach, and the plain product runs several
+        # times faster than conv3d on a CPU.
+        past, y = (rearrange(part, "b c t h w -> b t h w c") for part in (past, x))
+        # By the size of a frame and not of a chunk: a stream computes as a whole clip does.
+        many = y[0, 0].numel() >= LARGE and y.device.type == "cpu" and not _tracked(x, self.weight)
+        made = self._by_taps(y, past) if many else self._at_once(y, past)
+        return rearrange(made, "b t h w c -> b c t h w")
+
+    def _at_once(self, y: Tensor, past: Tensor) -> Tensor:
+        """Convolve `[B,T,h,w,C]` behind two frames in one product, of copies side by side."""
+        t = y.shape[1]
+        y = torch.cat((past, y), 1)
+        taps = torch.cat([y[:, i : i + t] for i in range(3)], -1)
+        w = rearrange(self.weight, "o i k -> o (k i)").to(y.dtype)
+        return F.linear(taps, w, self.bias.to(y.dtype))
+
+    def _by_taps(self, y: Tensor, past: Tensor) -> Tensor:
+        """Do so in a product for each frame of the past, added in place: large frames are slow to copy."""
+        t, weight = y.shape[1], self.weight.to(y.dtype)
+        out = F.linear(y, weight[:, :, 2], self.bias.to(y.dtype))
+        for clip, before, made in zip(y, past, out, strict=True):
+            for back in (1, 2):
+                w = weight[:, :, 2 - back].t()
+                for source, first in ((before[2 - back :], 0), (clip[: max(t - back, 0)], back)):
+                    count = min(len(source), t - first)
+                    if count > 0:
+                        made[first : first + count].flatten(0, 2).addmm_(source[:count].flatten(0, 2), w)
+        return out
+
+
+def _tracked(*tensors: Tensor) -> bool:
+    """Tell whether gradients will be asked for, so that nothing may be computed in place."""
+    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
 
 
 class ChannelNorm(nn.Module):
@@ -69,8 +96,18 @@ class ChannelNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise `[B,C,T,h,w]`; computed in float32, returned in the precision of `x`."""
-        scale = x.float().pow(2).mean(1, keepdim=True).add(1e-6).rsqrt()
-        return (x.float() * scale * self.gain.view(-1, 1, 1, 1)).to(x.dtype)
+        return (x * self._scale(x) * self.gain.view(-1, 1, 1, 1)).to(x.dtype)
+
+    def silu(self, x: Tensor) -> Tensor:
+        """Normalise `[B,C,T,h,w]` and take SiLU of it, in as few passes over memory as there can be."""
+        if _tracked(x, self.gain):
+            return F.silu(self(x))
+        y = (x * self._scale(x)).mul_(self.gain.view(-1, 1, 1, 1))
+        return F.silu(y.to(x.dtype), inplace=True)
+
+    def _scale(self, x: Tensor) -> Tensor:
+        norm = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=torch.float32)
+        return norm.square().div(x.shape[1]).add(1e-6).rsqrt()
 
 
 class ResBlock(nn.Module):
@@ -85,8 +122,8 @@ class ResBlock(nn.Module):
 
     def forward(self, x: Tensor, cache: FeatureCache | None = None) -> Tensor:
         """Run the block on `[B,C,T,h,w]`; the cache is that of the convolution in time."""
-        h = self.conv1(F.silu(self.norm1(x)))
-        return x + self.conv2(F.silu(self.norm2(h)), cache)
+        h = self.conv2(self.norm2.silu(self.conv1(self.norm1.silu(x))), cache)
+        return x + h if _tracked(x, h) else h.add_(x)
 
 
 class Pointwise(nn.Module):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
@@ -68,4 +67,4 @@ class Corrector(nn.Module):
         x = x + self.latent_stem(torch.cat((latent, moved, gradient.to(latent.dtype)), 1))
         for block in self.blocks1:
             x = block(x, cache)
-        return self.head(F.silu(self.norm(x))) - self.gain.view(1, -1, 1, 1, 1) * gradient
+        return self.head(self.norm.silu(x)) - self.gain.view(1, -1, 1, 1, 1) * gradient

@@ -16,7 +16,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
@@ -76,7 +75,7 @@ class Encoder(nn.Module):
         x = self.down(rearrange(x, "b c t (h p) (w q) -> b (c p q) t h w", p=2, q=2))
         for block in self.blocks1:
             x = block(x, cache)
-        return self.head(F.silu(self.norm(x)))
+        return self.head(self.norm.silu(x))
 
 
 class Decoder(nn.Module):
@@ -101,7 +100,7 @@ class Decoder(nn.Module):
         x = rearrange(self.up(x), "b (c p q) t h w -> b c t (h p) (w q)", p=2, q=2)
         for block in self.blocks0:
             x = block(x, cache)
-        return self.head(F.silu(self.norm(x)))
+        return self.head(self.norm.silu(x))
 
 
 class VideoVAE(nn.Module):

@@ -6,7 +6,6 @@ A sign stands in a square of 100 units, y downwards. A stroke is a line through 
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image, ImageDraw
 from torch import Tensor
 
 TEXT = "AI生成"
@@ -52,6 +51,7 @@ def width_of(height: int, text: str = TEXT) -> int:
 def draw(height: int, pen: float = PEN, text: str = TEXT) -> Tensor:
     """Draw `text` with signs of `height` pixels; returns how much of each pixel is covered, `[height,width]`, 0..1."""
     import torch
+    from PIL import Image, ImageDraw
 
     scale = height * OVERSAMPLING / 100
     picture = Image.new("L", (width_of(height, text) * OVERSAMPLING, height * OVERSAMPLING))
