@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from .lexicon import load_lexicon
 
@@ -52,17 +53,21 @@ _DOES: tuple[tuple[str, str], ...] = (
         r"(?: (?:to|on|up|towards?)\b)?",
         "zoom in",
     ),
-    (r"{t}(?:(?:over )?(?:to|towards?) )?(?:the )?(left|right)(?:wards?|ward)?(?: side| hand side)?\b", "pan"),
+    (
+        r"{t}(?:(?:over )?(?:to|towards?) )?(?:the )?(left|right)(?:wards?|ward)?(?: side|"
+        r" hand side)?\b",
+        "pan",
+    ),
     (
         r"{t}(upwards?|up|skywards?|down|downwards?)\b|(rises?|rising|ascends?|ascending|climbs?|climbing|lifts?|"
         r"lifting|lowers?|lowering|descends?|descending|sinks?|sinking|drops?|dropping)\b",
         "tilt",
     ),
     (
-        r"(?:is |are |stays? |staying |remains? |remaining |holds? |holding |keeps? |keeping |stands? |standing |sits? |"
-        r"held |kept )?(?:perfectly |completely |quite )?(?:static|still|steady|fixed|locked(?: off| down)?|motionless|"
-        r"unmoving|immobile|stationary|in place|put|at rest)\b|(?:does not|doesn t|doesn'?t|never|do not|is not|isn'?t) "
-        r"(?:move|moves|moving)(?: at all)?\b|rests?\b",
+        r"(?:is |are |stays? |staying |remains? |remaining |holds? |holding |keeps? |keeping |stands? |standing |"
+        r"sits? |held |kept )?(?:perfectly |completely |quite )?(?:static|still|steady|fixed|locked(?: off| down)?|"
+        r"motionless|unmoving|immobile|stationary|in place|put|at rest)\b|"
+        r"(?:does not|doesn t|doesn'?t|never|do not|is not|isn'?t) (?:move|moves|moving)(?: at all)?\b|rests?\b",
         "static",
     ),
 )
@@ -80,13 +85,30 @@ _RULES = [
     for pattern, concept in _DOES
 ]
 # Without anybody who holds the camera.
+_BEGIN = (
+    r"(?:^|(?<=[,.;:(] )|(?<=\n)|(?<=\bin |\bas ))(?:an? |the )?"
+    r"(?P<gap>(?:very |extreme |slow |quick |slowly |big )*)"
+)
 _ALONE: tuple[tuple[re.Pattern[str], str], ...] = tuple(
-    (re.compile(rf"(?:^|(?<=[,.;:(] )|(?<=\n)|(?<=\bin |\bas ))(?:an? |the )?(?P<gap>(?:very |extreme |slow |quick |slowly |big )*)(?:{p})", re.I), c)
+    (re.compile(rf"{_BEGIN}(?:{p})", re.IGNORECASE), c)
     for p, c in (
-        (r"(?:moving |getting |coming |going |drawing )?(?:closer and closer|ever closer|nearer and nearer)(?: to| on)?", "zoom in"),
-        (r"(?:push|zoom|dolly|track|move)(?:ing)?[ -]in(?: shot)?(?: on| to| towards?)?", "zoom in"),
-        (r"close[ -]?up(?: shot)?(?: of| on)?|closeup(?: of)?|macro(?: shot)?(?: of)?", "zoom in"),
-        (r"(?:pull|zoom|dolly|track|move)(?:ing)?[ -](?:out|back|away)(?: shot)?(?: from)?", "zoom out"),
+        (
+            r"(?:moving |getting |coming |going |drawing )?(?:closer and closer|ever closer|"
+            r"nearer and nearer)(?: to| on)?",
+            "zoom in"
+        ),
+        (
+            r"(?:push|zoom|dolly|track|move)(?:ing)?[ -]in(?: shot)?(?: on| to| towards?)?",
+            "zoom in"
+        ),
+        (
+            r"close[ -]?up(?: shot)?(?: of| on)?|closeup(?: of)?|macro(?: shot)?(?: of)?",
+            "zoom in"
+        ),
+        (
+            r"(?:pull|zoom|dolly|track|move)(?:ing)?[ -](?:out|back|away)(?: shot)?(?: from)?",
+            "zoom out"
+        ),
         (r"(?:tracking|following|follow|chase) shot(?: of)?", "follow"),
         (r"(?:orbit|orbiting|arc|360|circling) shot(?: of| around)?", "circle"),
     )
@@ -178,13 +200,38 @@ def _replaced(text: str, agent: re.Match[str], does: re.Match[str], concept: str
 _ZH_AGENT = r"(?:镜头|相机|摄像机|摄影机|画面|视角|机位)(?:在|则|也|会|开始|正在|正)?"
 _ZH_SLOWLY = r"(?P<slow>慢慢地?|缓缓地?|缓慢地?|徐徐地?|逐渐地?|渐渐地?|轻轻地?|平稳地?|一点点地?|慢悠悠地?)?"
 _ZH_DOES: tuple[tuple[str, str], ...] = (
-    (r"(?:一直|始终|紧紧)?(?:跟着|跟随|追随|跟拍|追踪|跟在|追着|随着)[^，。；,.;]{0,8}?(?:移动|走|跑|前进|拍摄|飞|游)?(?=[，。；,.;]|$)", "follow"),
-    (r"(?:围着|绕着|环绕|围绕|绕)[^，。；,.;]{0,8}?(?:转一?圈|转动|旋转|转|拍摄|一周|一圈|移动)?(?=[，。；,.;]|$)", "circle"),
-    (r"(?:往|向|朝)?(?:后|远处|外)?(?:拉远|拉开|拉出|拉后|远离|退后|后退|后移|推远|离远|越拉越远|越来越远|远去|往后退|向后退|退)(?:开|去|了|着)?", "zoom out"),
-    (r"(?:往|向|朝)?(?:前|内)?(?:推近|推进|推入|拉近|靠近|逼近|推向|凑近|移近|接近|前移|前推|越来越近|越推越近|慢推|特写)(?:了|着|去)?", "zoom in"),
-    (r"(?:往|向|朝)(左|右)(?:边|侧|方)?(?:缓缓|慢慢)?(?:移动|移|转动|转|扫|横移|摇动|摇移|平移|摇|滑动|滑|推移|偏)?(?:过去|去|动)?", "pan"),
-    (r"(?:往|向|朝)?(上|下)(?:方|面)?(?:缓缓|慢慢)?(?:抬起|抬|移动|移|升起|升|仰|摇动|摇|转动|转|降|压|倾斜|扫)(?:起|动|去)?|(抬起|抬高|上抬|上升|升高|仰起|升起|下降|降低|压低|下移|上移|俯下)", "tilt"),
-    (r"(?:保持|始终|一直)?(?:不动|一动不动|静止不动|静止|固定不动|固定|不移动|定住|没有动|稳定)(?:着|了)?", "static"),
+    (
+        r"(?:一直|始终|紧紧)?(?:跟着|跟随|追随|跟拍|追踪|跟在|追着|随着)[^，。；,.;]{0,8}?(?:移动|走|跑|前进|拍摄|飞|"
+        r"游)?(?=[，。；,.;]|$)",
+        "follow"
+    ),
+    (
+        r"(?:围着|绕着|环绕|围绕|绕)[^，。；,.;]{0,8}?(?:转一?圈|转动|旋转|转|拍摄|一周|一圈|移动)?(?=[，。；,.;]|$)",
+        "circle"
+    ),
+    (
+        r"(?:往|向|朝)?(?:后|远处|外)?(?:拉远|拉开|拉出|拉后|远离|退后|后退|后移|推远|离远|越拉越远|越来越远|远去|往后退|向后退|退)(?:开|去|"
+        r"了|着)?",
+        "zoom out"
+    ),
+    (
+        r"(?:往|向|朝)?(?:前|内)?(?:推近|推进|推入|拉近|靠近|逼近|推向|凑近|移近|接近|前移|前推|越来越近|越推越近|慢推|特写)(?:了|着|去)?",
+        "zoom in"
+    ),
+    (
+        r"(?:往|向|朝)(左|右)(?:边|侧|方)?(?:缓缓|慢慢)?(?:移动|移|转动|转|扫|横移|摇动|摇移|平移|摇|滑动|滑|推移|偏)?(?:过去|去|"
+        r"动)?",
+        "pan"
+    ),
+    (
+        r"(?:往|向|朝)?(上|下)(?:方|面)?(?:缓缓|慢慢)?(?:抬起|抬|移动|移|升起|升|仰|摇动|摇|转动|转|降|压|倾斜|扫)(?:起|动|去)?|"
+        r"(抬起|抬高|上抬|上升|升高|仰起|升起|下降|降低|压低|下移|上移|俯下)",
+        "tilt"
+    ),
+    (
+        r"(?:保持|始终|一直)?(?:不动|一动不动|静止不动|静止|固定不动|固定|不移动|定住|没有动|稳定)(?:着|了)?",
+        "static"
+    ),
 )  # fmt: skip
 _ZH_RULES = [(re.compile(_ZH_AGENT + _ZH_SLOWLY + f"(?:{pattern})"), concept) for pattern, concept in _ZH_DOES]
 _ZH_ALONE = [
@@ -205,7 +252,7 @@ def read_chinese_camera(text: str) -> tuple[str, list[Found]]:
     """Tell in the lexicon's words what Chinese `text` says of the camera; returns what cannot be told besides."""
     lost: list[Found] = []
 
-    def put(match: re.Match[str], concept: str) -> str:
+    def put(concept: str, match: re.Match[str]) -> str:
         if concept in WHY:
             lost.append((match[0], WHY[concept]))
             return ""
@@ -216,5 +263,5 @@ def read_chinese_camera(text: str) -> tuple[str, list[Found]]:
 
     rules: Iterable[tuple[re.Pattern[str], str]] = [*_ZH_RULES, *_ZH_ALONE]
     for rule, concept in rules:
-        text = rule.sub(lambda match, concept=concept: put(match, concept), text)
+        text = rule.sub(partial(put, concept), text)
     return text, lost

@@ -55,7 +55,8 @@ class _Unit:
 
 
 def _units(text: str) -> list[_Unit]:
-    low, found, last = text.lower(), [], 0
+    low, last = text.lower(), 0
+    found: list[_Unit] = []
     weights = {i for match in _WEIGHT.finditer(low) for i in range(*match.span())}
     for match in _WORDS.finditer(low):
         if match.start() in weights:

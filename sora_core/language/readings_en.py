@@ -5,11 +5,8 @@ A word that is read falsely is worse than one that is not read: a mouse pad is n
 
 from __future__ import annotations
 
-import json
-from functools import lru_cache
-from pathlib import Path
-
 from .pieces import Piece
+from .synonyms import young
 
 _NOT = frozenset({"no", "without", "neither", "nor", "zero", "minus"})
 _NEVER = frozenset({"not", "never", "don", "doesn", "didn", "isn", "aren", "won", "can", "cannot"})
@@ -30,17 +27,12 @@ _VERB_LIKE = ("ing", "ed", "ly")
 _VERB_ENDS = ("ing", "ed", "ly", "s")
 _SEASON = frozenset({"in", "of", "early", "late", "during", "this", "a", "the", "lovely", "sunny", "warm"})
 _YEAR = frozenset({
-    "day", "morning", "afternoon", "evening", "night", "weather", "season", "flowers", "meadow", "garden", "in the rain",
-    "breeze", "sun", "sunshine", "colours", "colors", "leaves", "sunflower", "flower", "landscape", "field", "forest",
+    "day", "morning", "afternoon", "evening", "night", "weather", "season", "flowers", "meadow", "garden",
+    "in the rain", "breeze", "sun", "sunshine", "colours", "colors", "leaves", "sunflower", "flower", "landscape",
+    "field", "forest",
 })
 # fmt: on
 _WHY = {"spring": "the season", "fall": "the season"}
-
-
-@lru_cache(maxsize=1)
-def _young() -> frozenset[str]:
-    rows = json.loads(Path(__file__).with_name("synonyms.json").read_text(encoding="utf-8"))
-    return frozenset(rows["en"]["young"])
 
 
 def _after(pieces: list[Piece], i: int) -> Piece | None:
@@ -108,7 +100,7 @@ def read_comparisons(pieces: list[Piece]) -> None:
 
 def read_compounds(pieces: list[Piece]) -> None:
     """Tell a noun from what describes another noun: a mouse pad, a tiger shark, a bear cub, a ruby-red car."""
-    young = _young()
+    words = young()
     for i, piece in enumerate(pieces):
         after = _after(pieces, i)
         if after is None:
@@ -118,7 +110,7 @@ def read_compounds(pieces: list[Piece]) -> None:
             piece.kind = "empty"
         if piece.kind != "subject" or piece.new == "":
             continue
-        if after.text in young:
+        if after.text in words:
             after.drop()
             after.kind = "empty"
         elif after.kind == "subject" and after.new != "" and after.concept != piece.concept and _one(piece):

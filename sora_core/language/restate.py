@@ -17,15 +17,8 @@ from .pieces import Piece, cut, joined
 from .reading import read
 from .readings_en import read_english
 from .readings_zh import read_chinese
-from .synonyms import load_table
+from .synonyms import drawn, load_table
 
-# The subjects that sora-mini was trained on; the lexicon has words for more of them.
-DRAWN = frozenset(
-    "cat|balloon|elephant|car|penguin|rocket|fish|pig|butterfly|turtle|duck|dog|soccer ball|star|astronaut|sailboat|apple|"
-    "banana|tractor|sunflower|zebra|crab|panda|train|cookie|donut|candle|tower|owl|robot|airplane|snowman|rabbit|giraffe|"
-    "lion|tiger|horse|cow|sheep|chick|flamingo|parrot|snake|dinosaur|whale|dolphin|shark|octopus|snail|bee|ladybug|bear|"
-    "fox|frog|monkey|koala|unicorn|bus|helicopter|ufo|ship|pizza|watermelon|pumpkin".split("|")
-)
 _MARKS = "，。；：！？、（）"  # that stay as they are written
 # What a place that is only implied says where another place is named: an orange sky over a beach.
 _ELSE = {
@@ -38,6 +31,7 @@ _ELSE = {
 }
 _SUBJECTS = ("it", "there is", "there", "that", "有", "它")  # read as articles, and none
 # Kinds of pieces of which at least one has to be left: an empty prompt asks for nothing.
+_NAMED = ("subject", "colour", "size", "mood", "scene", "own", "prop")  # which an article may stand before
 _TELLING = ("subject", "scene", "motion", "direction", "event", "own", "time", "weather", "prop", "style", "camera")
 _JOINTS = ("of", "in", "and", "to", "near")  # which join what comes before to what comes after
 ADVICE = {
@@ -131,8 +125,7 @@ def _cut_out(pieces: list[Piece], keep: bool) -> None:
         while j and not pieces[j].loose and pieces[j - 1].new == "":
             j -= 1
         if j and not pieces[j].loose and pieces[j - 1].concept == "a" and pieces[j - 1].text not in _SUBJECTS:
-            if after is None or after.kind not in ("subject", "colour", "size", "mood", "scene", "own", "prop"):
-                pieces[j - 1].drop()
+            pieces[j - 1].new = pieces[j - 1].new if after is not None and after.kind in _NAMED else ""
 
 
 def _tidy(pieces: list[Piece]) -> None:
@@ -146,8 +139,8 @@ def _tidy(pieces: list[Piece]) -> None:
             continue
         i = pieces.index(piece)
         gap = any(p.new == "" for p in pieces[max(0, i - 1) : i + 2])
-        brings = after is not None and after.new is not None and not after.loose
-        brings = brings and after.new.startswith(("at ", "in ", "on ", "under", "while "))
+        said = after.new or "" if after is not None and not after.loose else ""
+        brings = said.startswith(("at ", "in ", "on ", "under", "while "))
         ends = gap and (after is None or after.loose or (n == 0 and piece.concept in ("of", "and")))
         if (brings and piece.concept in ("in", "to", "near")) or ends:
             piece.drop()
@@ -174,7 +167,7 @@ def _undrawn(pieces: list[Piece]) -> list[tuple[str, str]]:
     """List the subjects of the lexicon that the model was not trained on, with the nearest that it was."""
     found = []
     for piece in pieces:
-        if piece.kind == "subject" and piece.concept not in DRAWN and piece.new != "":
+        if piece.kind == "subject" and piece.concept not in drawn() and piece.new != "":
             nearest = load_table("zh" if piece.chinese else "en").nearest
             name = load_lexicon()[piece.concept]
             same = [piece.text, piece.concept, *(name.zh if piece.chinese else name.en)]

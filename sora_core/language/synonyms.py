@@ -22,7 +22,8 @@ SKIPPED = frozenset({
     "those", "very", "so", "really", "quite", "rather",
 })
 _IRREGULAR = {
-    "swim": ("swam", "swum"), "fly": ("flew", "flown"), "run": ("ran",), "go": ("went", "gone"), "rise": ("rose", "risen"),
+    "swim": ("swam", "swum"), "fly": ("flew", "flown"), "run": ("ran",), "go": ("went", "gone"),
+    "rise": ("rose", "risen"),
     "fall": ("fell", "fallen"), "spin": ("spun",), "stand": ("stood",), "sit": ("sat",), "lie": ("lay",),
     "sleep": ("slept",), "drive": ("drove",), "ride": ("rode",), "leap": ("leapt",), "creep": ("crept",),
     "grow": ("grew", "grown"), "shrink": ("shrank", "shrunk"), "sink": ("sank", "sunk"), "eat": ("ate",),
@@ -31,8 +32,11 @@ _IRREGULAR = {
     "shoot": ("shot",), "blow": ("blew",), "draw": ("drew",), "dive": ("dove",), "flee": ("fled",), "speed": ("sped",),
     "keep": ("kept",), "hang": ("hung",), "feed": ("fed",), "swell": ("swelled",), "tear": ("tore",),
 }
+_DOUBLED = frozenset({
+    "hop", "run", "swim", "get", "spin", "drop", "jog", "trot", "skip", "bob", "flit", "flap", "zip", "pop", "snap",
+    "sit", "tip", "chug", "hug", "pan",
+})
 # fmt: on
-_DOUBLED = frozenset("hop run swim get spin drop jog trot skip bob flit flap zip pop snap sit tip chug hug pan".split())
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,23 @@ class Table:
             if n and units[n - 1] == key[-1] and key in self.entries:
                 found = (n, self.entries[key])
         return found
+
+
+@lru_cache(maxsize=1)
+def _rows() -> dict:
+    return json.loads(Path(__file__).with_name("synonyms.json").read_text(encoding="utf-8"))
+
+
+@lru_cache(maxsize=1)
+def drawn() -> frozenset[str]:
+    """List the subjects that sora-mini was trained on; the lexicon has words for more of them."""
+    return frozenset(_rows()["drawn"])
+
+
+@lru_cache(maxsize=1)
+def young() -> frozenset[str]:
+    """List the English words for young animals that come after their parents': "bear cub"."""
+    return frozenset(_rows()["en"]["young"])
 
 
 def _doubled(verb: str) -> str:
@@ -146,8 +167,8 @@ def _chinese(rows: dict) -> tuple[dict[str, Entry], dict[str, str]]:
 
 @lru_cache(maxsize=2)
 def load_table(language: str) -> Table:
-    """Load the words of "en" or "zh" that are not the lexicon's. What the lexicon has under the same name is its own."""
-    rows = json.loads(Path(__file__).with_name("synonyms.json").read_text(encoding="utf-8"))[language]
+    """Load the words of "en" or "zh" that are not the lexicon's; a form that the lexicon has means what it says."""
+    rows = _rows()[language]
     english = language == "en"
     phrases, nearest = _english(rows) if english else _chinese(rows)
     for why, listed in rows["cannot"].items():
