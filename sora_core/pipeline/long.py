@@ -145,16 +145,14 @@ def plan_long(
     if clip is not None:
         source = make_source(codec, clip.frames, rolling, latent_of(codec, clip))
     encoded = encode_shots(engine, loaded.clip, shots, expand)
-    against = "\n".join(shot.prompt for shot in shots)
-    denied = encode_negative(engine, loaded.clip, negative, against, how.cfg, expand)
-    off = None if how.cfg == 1.0 else denied.conditioning
+    denied = encode_negative(engine, loaded.clip, negative, _against(shots), how.cfg, expand)
     sigmas = engine.make_sigmas(loaded.model, how.scheduler, how.steps, how.denoise, how.sampler)
     shape = (space.channels, *space.cells(height, width))
     story = LongVideo(shots, encoded.each, seconds, fps, codec.ratio, source, _joining(engine, loaded, shape))
     parts, kind = _Parts(), engine.model_kind(loaded.model)
     seen = None if clip is None or vision is None else encode_vision(engine, kind, vision, [clip.frames[-1]])
     given = _Given(encoder(engine, loaded.vae), picture, seen)
-    sample = _sampler_of(engine, loaded, off, how, parts, given)
+    sample = _sampler_of(engine, loaded, denied.conditioning if how.cfg != 1.0 else None, how, parts, given)
     model = engine.fingerprint(loaded.model)
     settings = {"model": model, "contexts": encoded.contexts, "counts": story.counts, "negative": negative}
     settings |= _named(how) | given.named()
@@ -165,10 +163,14 @@ def plan_long(
     job = Job(roller, story.total, fps, settings, source, None if clip is None else clip.audio, spans, locked)
     parts.count = job.segments
     made = f"{story.total} latents in segments, {seconds:g} s made."
-    told = dict.fromkeys((*encoded.notes, *notes_of_words(denied)))
-    notes = [*(clip.notes if clip else ()), made, *told, *given.notes(kind)]
+    notes = [*(clip.notes if clip else ()), made, *encoded.notes, *notes_of_words(denied), *given.notes(kind)]
     notes += ["clip_vision: there is no video whose end it could see."] if vision is not None and clip is None else []
     return LongPlan(engine, loaded.vae, job, width, height, parts, notes, encoded.read_as)
+
+
+def _against(shots: Sequence[Shot]) -> str:
+    """Write the prompts that a negative one is said against."""
+    return "\n".join(shot.prompt for shot in shots)
 
 
 def _joining(
