@@ -76,7 +76,7 @@ def restate(prompt: str, own: Iterable[str] = (), keep: bool = False) -> Restate
     was = [piece.new for piece in pieces]
     absent = read_english(pieces) if reading.language == "en" else read_chinese(pieces)
     _imply(pieces, whole)
-    _cut_out(pieces, keep or not any(p.new != "" and p.kind in _TELLING for p in pieces))
+    _cut_out(pieces, keep, any(p.new != "" and p.kind in _TELLING for p in pieces))
     _tidy(pieces)
     beyond = [(piece.text, piece.why) for piece in pieces if piece.kind == "beyond"]
     beyond += _undrawn(pieces)
@@ -85,6 +85,8 @@ def restate(prompt: str, own: Iterable[str] = (), keep: bool = False) -> Restate
     changed = bool(lost) or text != plain or any(p.new is not None for p in pieces)
     changed = changed or [piece.new for piece in pieces] != was
     said = joined(text, pieces) if changed else prompt
+    # An empty prompt would be refused: a word that asks for nothing stands for one of which nothing is left.
+    said = said or ("它" if reading.language == "zh" else "it") if prompt.strip() else prompt
     return Restated(
         said, said != prompt, tuple(dict.fromkeys(unknown)), tuple(dict.fromkeys(beyond)), tuple(lost), tuple(absent)
     )
@@ -109,14 +111,17 @@ def _imply(pieces: list[Piece], whole: bool) -> None:
             places.add(piece.concept)
 
 
-def _cut_out(pieces: list[Piece], keep: bool) -> None:
-    """Take out what means nothing and what is not known; `keep`: the latter stays."""
+def _cut_out(pieces: list[Piece], keep: bool, tells: bool) -> None:
+    """Take out what means nothing and what is not known; `keep`: the latter stays.
+
+    tells: something of the prompt is known. Where nothing is, its words stay, so that it is no empty one.
+    """
     if keep:
         for piece in pieces:
             piece.new = None if piece.kind in ("unknown", "other", "beyond") else piece.new
         return
     for i, piece in enumerate(pieces):
-        if piece.kind not in ("unknown", "other", "beyond"):
+        if piece.kind not in ("unknown", "other", "beyond") or (piece.kind == "unknown" and not tells):
             continue
         piece.drop()
         # Its article goes with it, unless a name comes after: "a fluffy cat".
