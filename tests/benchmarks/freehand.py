@@ -29,7 +29,7 @@ SIDE, GAP, TITLE, ROWS = 128, 40, 14, 5
 def reached(wanted: str, concepts: set[str]) -> bool:
     """Tell whether one of "a/b+c" is there; "!d" is there where d is not."""
     return any(
-        all(one[1:] not in concepts if one.startswith("!") else one in concepts for one in either.replace(",", "+").split("+"))
+        all((one.strip("!") in concepts) != one.startswith("!") for one in either.replace(",", "+").split("+"))
         for either in wanted.split("/")
     )
 
