@@ -192,6 +192,18 @@ def watched(video: Any, images: Any, fps: float = 8.0) -> tuple[str | None, Any,
     return None, parts.images, float(parts.frame_rate)
 
 
+def expand_input() -> io.Input:
+    """Ask when a prompt is told in other words. Older workflows have no such widget, and get the default."""
+    return io.Combo.Input(
+        "expand",
+        options=["auto", "always", "never"],
+        default="auto",
+        optional=True,
+        tooltip="auto: words that sora-mini does not know are told in words that it knows; what was made of the prompt "
+        "stands on the node. always: every prompt is told again, as descriptive as captions. never: as it is written.",
+    )
+
+
 # -- sampling ------------------------------------------------------------------------------------------------
 def seed_input(tooltip: str = "Same seed and settings, same video.") -> io.Input:
     """Ask for a seed."""

@@ -8,6 +8,7 @@ from .api import desk, engine, essential, io, said, saved_video
 from .inputs import (
     cfg_input,
     chosen,
+    expand_input,
     fps_input,
     from_files,
     made_latent_input,
@@ -111,6 +112,7 @@ class SoraLongVideo(io.ComfyNode):
                     "picture", optional=True, tooltip="A reference for all segments, such as a character (Wan VACE)."
                 ),
                 made_latent_input(),
+                expand_input(),
             ],
             outputs=[io.Video.Output(display_name="video", tooltip="The saved file.")],
             hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo, io.Hidden.unique_id],
@@ -153,6 +155,7 @@ class SoraLongVideo(io.ComfyNode):
         clip_vision: Any = None,
         picture: Any = None,
         latent: Any = None,
+        expand: str = "auto",
     ) -> io.NodeOutput:
         from sora_core.pipeline.engine import Loaded
         from sora_core.pipeline.long import plan_long
@@ -178,6 +181,7 @@ class SoraLongVideo(io.ComfyNode):
             clip=given,
             vision=clip_vision,
             picture=picture,
+            expand=expand,
         )
         start = 0.0 if given is None else len(given.frames) / given.fps
         return _rendered(cls, plan, filename_prefix, shown_shots(parsed, start))

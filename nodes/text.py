@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from .api import engine, essential, io, note, retold, said
-from .inputs import fps_input, seed_input, shown_shots, side_inputs, watched
+from .inputs import expand_input, fps_input, seed_input, shown_shots, side_inputs, watched
 
 DOUBTFUL = 0.6  # confidence below which a fact is named as in doubt
 EXAMPLE = "2s: a cat moving right on a beach\n2s: a cat moving left in a forest"
@@ -19,7 +19,7 @@ class SoraTextEncode(io.ComfyNode):
             "SoraTextEncode",
             display_name="Sora Text Encode",
             category="Sora/text",
-            description="Encodes a prompt, and says which of its words the model does not know.",
+            description="Encodes a prompt, in words that the model knows, and says what it made of it.",
             search_aliases=["prompt", "clip text encode", "conditioning", "positive", "negative", "text"],
             **essential("Video Generation"),
             inputs=[
@@ -30,27 +30,25 @@ class SoraTextEncode(io.ComfyNode):
                     dynamic_prompts=True,
                     tooltip="What the video should show, in English or Chinese. (word:1.3) stresses a word.",
                 ),
+                expand_input(),
             ],
             outputs=[
                 io.Conditioning.Output(display_name="conditioning", tooltip="For a sampler's positive or negative."),
                 io.String.Output(display_name="unknown_words", tooltip="Words that the model does not know."),
+                io.String.Output(display_name="prompt", tooltip="The prompt as the model reads it."),
             ],
             hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
-    def execute(cls, clip: Any, text: str) -> io.NodeOutput:
-        from sora_core.pipeline.engine import unknown_note
+    def execute(cls, clip: Any, text: str, expand: str = "auto") -> io.NodeOutput:
+        from sora_core.pipeline.wording import encode_worded, notes_of
 
-        conditioning, unknown = engine().encode_text(clip, text)
-        words = ", ".join(unknown)
-        if not text.strip():
-            message = "The prompt is empty."
-        elif unknown:
-            (message,) = unknown_note(unknown)
-        else:
-            message = "The model knows every word."
-        return io.NodeOutput(conditioning, words, ui=note(cls, message))
+        made = encode_worded(engine(), clip, text, expand)
+        message = "\n".join(notes_of(made)) or "The model knows every word."
+        message = message if text.strip() else "The prompt is empty."
+        shown = note(cls, message)
+        return io.NodeOutput(made.conditioning, ", ".join(made.unknown), made.wording.prompt, ui=shown)
 
 
 class SoraExpandPrompt(io.ComfyNode):
@@ -137,6 +135,7 @@ class SoraStoryboard(io.ComfyNode):
                 fps_input(),
                 *side_inputs(),
                 io.Model.Input("model", optional=True, tooltip="For a model other than sora-mini."),
+                expand_input(),
             ],
             outputs=[
                 io.Conditioning.Output(display_name="conditioning", tooltip="Positive, for a sampler."),
@@ -153,12 +152,15 @@ class SoraStoryboard(io.ComfyNode):
         return said(parse_storyboard, shots)
 
     @classmethod
-    def execute(cls, clip: Any, shots: str, fps: float, width: int, height: int, model: Any = None) -> io.NodeOutput:
+    def execute(
+        cls, clip: Any, shots: str, fps: float, width: int, height: int, model: Any = None, expand: str = "auto"
+    ) -> io.NodeOutput:
         from sora_core.pipeline.editing import storyboard
         from sora_core.tasks import parse_storyboard
 
         parsed = parse_storyboard(shots)
-        story = storyboard(engine(), clip, parsed, fps=fps, width=width, height=height, model=model)
+        size = {"width": width, "height": height}
+        story = storyboard(engine(), clip, parsed, fps=fps, **size, model=model, expand=expand)
         shown = note(cls, "\n".join(story.notes), sora_shots=shown_shots(parsed))
         return io.NodeOutput(story.positive, story.latent, float(fps), ui=shown)
 

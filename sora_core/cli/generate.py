@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,8 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--expand",
-        action="store_true",
-        help="tell the prompt again in the words that the model knows best (see sora expand)",
+        action=argparse.BooleanOptionalAction,
+        help="tell the prompt again in the words that the model knows best (see sora expand); --no-expand: read it as "
+        "it is written. Without either, words that the model does not know are told in words that it knows",
     )
     parser.add_argument("--no-credentials", action="store_true", help="write no Content Credentials (C2PA)")
     parser.add_argument("--no-watermark", action="store_true", help="put no invisible mark into the frames")
@@ -126,6 +128,7 @@ def _generate(args: argparse.Namespace, said: list[str]) -> int:
     from ..safety import gate
 
     prompt = expanded(args) if args.expand or args.language_model else args.prompt
+    how = "never" if args.expand is False else "auto"
     saving = {
         "credentials": False if args.no_credentials else None,
         "watermark": False if args.no_watermark else None,
@@ -141,7 +144,10 @@ def _generate(args: argparse.Namespace, said: list[str]) -> int:
     def make(pipe: Pipeline) -> int:
         ahead(SAVING)
         with _StepBar() as bar:
-            video = pipe.generate(prompt, progress=bar, **options)
+            video = pipe.generate(prompt, expand=how, progress=bar, **options)
+        # What was asked for stays the first of the prompts that the file tells of.
+        asked = (args.prompt,) if prompt != args.prompt else ()
+        video = replace(video, history=replace(video.history, prompts=(*asked, *video.history.prompts)))
         with gate.noting(said):
             video.save(args.output, **saving)
         for note in dict.fromkeys([*said, *video.notes]):

@@ -26,6 +26,7 @@ from .looks import USUAL_TIMES
 from .phrases_en import English, article, participle
 from .phrases_zh import DIRECTIONS, MEASURE, Chinese
 from .reading import Reading, read
+from .restate import restate
 
 LONG = 40  # words from which a prompt is descriptive as it is
 MOST = 60  # words that sora-mini reads, less a few to spare
@@ -56,6 +57,15 @@ def expand(prompt: str, seed: int = 0) -> Expansion:
     reading, rng = read(text), np.random.default_rng(seed)
     if reading.described or reading.words >= LONG or NEGATIONS & set(reading.unknown):
         return result(text, reading, "left alone")
+    plain = restate(text, keep=True).prompt
+    if plain != text:
+        made = _expanded(plain, read(plain), rng)
+        return Expansion(made.prompt, made.unknown, made.how, f"Read as: {plain}\n{made.note}")
+    return _expanded(text, reading, rng)
+
+
+def _expanded(text: str, reading: Reading, rng: np.random.Generator) -> Expansion:
+    """Word a prompt of the lexicon's words descriptively."""
     # Weights ("(red:1.3)") are kept where they are written.
     told = None if _WEIGHTS.search(text) else _tell_again(reading, rng)
     if told is not None:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .. import tasks
 from ..errors import expect
+from ..language.wording import AUTO
 from ..media.clips import Clip
 from ..media.frames import fit_frames
 from ..media.origin import NONE, Digests, digests_of
@@ -25,9 +26,10 @@ from ..tasks.layout import TRAINED_LATENTS, VAECodec
 from ..tasks.shots import KEEP
 from ..tasks.storyboard import Shot, plan_shots
 from .conditioning import VAE
-from .engine import Conditioning, Engine, Latent, unknown_note
+from .engine import Conditioning, Engine, Latent
 from .make import empty_latent
 from .sources import Picture, Size, open_still
+from .wording import encode_worded, notes_of
 
 Audio = dict[str, Any]
 
@@ -226,7 +228,8 @@ class Encoded:
     """The prompts of shots, encoded."""
 
     each: list[Conditioning]  # of each shot, with all options of its own
-    unknown: list[str]  # words that the model does not know
+    notes: tuple[str, ...] = ()  # what was made of the prompts, and which words the model does not know
+    read_as: tuple[str, ...] = ()  # what the model reads, where that is not what was written
 
     @property
     def contexts(self) -> list[Tensor]:
@@ -240,10 +243,11 @@ class Story:
 
     positive: Conditioning
     latent: Latent
-    notes: tuple[str, ...]  # which frames each shot has, and its prompt; then the words that are not known
+    notes: tuple[str, ...]  # which frames each shot has, and its prompt; then what was made of the prompts
+    read_as: tuple[str, ...] = ()  # what the model reads, where that is not what was written
 
 
-def encode_shots(engine: Engine, clip: Any, shots: Sequence[Shot]) -> Encoded:
+def encode_shots(engine: Engine, clip: Any, shots: Sequence[Shot], expand: str = AUTO) -> Encoded:
     """Encode the shots' prompts; one that occurs twice is encoded once.
 
     Raises SoraError for a prompt that is too long, or that the policy forbids, and for what it forbids of the shots
@@ -251,15 +255,28 @@ def encode_shots(engine: Engine, clip: Any, shots: Sequence[Shot]) -> Encoded:
     """
     if len(shots) > 1:
         gate.check_text(" ".join(shot.prompt for shot in shots))
-    made = {prompt: engine.encode_text(clip, prompt) for prompt in dict.fromkeys(shot.prompt for shot in shots)}
-    unknown = dict.fromkeys(word for _, words in made.values() for word in words)
-    return Encoded([made[shot.prompt][0] for shot in shots], list(unknown))
+    listed = dict.fromkeys(shot.prompt for shot in shots)
+    made = {prompt: encode_worded(engine, clip, prompt, expand) for prompt in listed}
+    read_as = tuple(text for each in made.values() for text in each.read_as)
+    if len(made) > 1 and read_as:
+        gate.check_text(" ".join(made[shot.prompt].wording.prompt for shot in shots))
+    return Encoded([made[shot.prompt].conditioning for shot in shots], notes_of(*made.values()), read_as)
 
 
 def storyboard(
-    engine: Engine, clip: Any, shots: Sequence[Shot], *, fps: float, width: int, height: int, model: Any = None
+    engine: Engine,
+    clip: Any,
+    shots: Sequence[Shot],
+    *,
+    fps: float,
+    width: int,
+    height: int,
+    model: Any = None,
+    expand: str = AUTO,
 ) -> Story:
     """Plan shots in one video. model: of another family than sora-mini, whose form the conditioning then has.
+
+    expand: when prompts are told in the model's own words, see `language.wording.worded`.
 
     Raises SoraError for sizes out of range, and where the video does not fit into memory.
     """
@@ -271,7 +288,7 @@ def storyboard(
     latent = empty_latent(space, space.video_frames(sum(counts)), width, height)
     if kept := tuple(number for number, shot in enumerate(shots) if shot.keep):
         latent[KEEP] = kept
-    encoded = encode_shots(engine, clip, shots)
+    encoded = encode_shots(engine, clip, shots, expand)
     lines, done = [], 0
     for number, (shot, count) in enumerate(zip(shots, counts, strict=True), 1):
         first, last = space.video_frames(done) if done else 0, space.video_frames(done + count) - 1
@@ -280,4 +297,4 @@ def storyboard(
     positive = engine.join_shots(encoded.each, counts, latent["samples"].shape, model, clip)
     if len(positive) > 1:  # one condition a shot, see `tasks.shots`
         lines.append(f"The model reads one prompt at a time: each step runs it {len(positive)} times, once a shot.")
-    return Story(positive, latent, (*lines, *unknown_note(encoded.unknown)))
+    return Story(positive, latent, (*lines, *encoded.notes), encoded.read_as)

@@ -9,7 +9,7 @@ LATENT, CONDITIONING, SIGMAS and IMAGE have one layout in both (see `sora_core.d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -73,6 +73,9 @@ class Engine(Protocol):
 
         `(word:1.3)` stresses a word. Raises SoraError for a text that is too long, or that the policy forbids.
         """
+
+    def known_words(self, clip: Any) -> Collection[str] | None:
+        """List the words that a text encoder of ours knows; None for one of another kind, which reads any text."""
 
     def latent_space(self, model: Any = None, vae: Any = None) -> LatentSpace:
         """Describe the latents of a MODEL or of a VAE, sora-mini's without either. Raises SoraError for no video."""

@@ -66,7 +66,7 @@ KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "progress.Steps": ("a function progress(step, steps)", callable),
     "Callable[[Progress], None]": ("a function progress(progress)", callable),
 }
-OWN_WORDS = frozenset({"steps", "sampler", "scheduler", "direction"})  # are told what there is, where they are read
+OWN_WORDS = frozenset({"steps", "sampler", "scheduler", "direction", "expand"})  # are told where they are read
 SETTINGS = {name: str(getattr(kind, "__forward_arg__", kind)) for name, kind in CallSettings.__annotations__.items()}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..language.wording import AUTO, check_how
 from ..loading.checkpoint import ModelBundle
 from ..media.clips import Clip
 from ..media.sizes import check_rate, check_size
@@ -26,13 +27,31 @@ USUAL: dict[str, Any] = {"steps": 25, "cfg": 4.0, "sampler": "euler"}  # of a mo
 
 
 @dataclass(frozen=True)
+class Settings:
+    """The settings of a call, filled in."""
+
+    sampling: Sampling
+    steps: Steps | None  # who listens
+    negative: str
+    expand: str  # when prompts are told in other words
+
+
+@dataclass(frozen=True)
 class Ready:
     """What a call needs besides its latent."""
 
     prompts: Prompts
-    sampling: Sampling
-    steps: Steps | None  # who listens
-    negative: str
+    settings: Settings
+
+    @property
+    def sampling(self) -> Sampling:
+        """How to sample."""
+        return self.settings.sampling
+
+    @property
+    def steps(self) -> Steps | None:
+        """Who listens."""
+        return self.settings.steps
 
 
 class LoadedModel:
@@ -97,8 +116,8 @@ class LoadedModel:
         """Return the settings of an edit between kept frames."""
         return how if how.get("cfg") is not None else {**how, "cfg": min(BETWEEN, self.habits()[1])}
 
-    def settings(self, how: CallSettings | SamplingSettings) -> tuple[Sampling, Steps | None, str]:
-        """Fill in what was not given, or given as None; returns how to sample, who listens, and the negative prompt.
+    def settings(self, how: CallSettings | SamplingSettings) -> Settings:
+        """Fill in what was not given, or given as None.
 
         Raises TypeError for a setting that there is not.
         """
@@ -107,19 +126,20 @@ class LoadedModel:
         if unknown:
             raise TypeError(f"There is no setting {min(unknown)!r}: see sora_core.pipeline.make.CallSettings.")
         steps = given.pop("progress", None)
-        negative = given.pop("negative", "")
+        negative, expand = given.pop("negative", ""), given.pop("expand", AUTO)
+        check_how(expand)
         given["steps"], given["cfg"], given["sampler"] = self.habits(
             given.get("steps"), given.get("cfg"), given.get("sampler")
         )
-        return Sampling(**given), steps, negative
+        return Settings(Sampling(**given), steps, negative, expand)
 
     def ready(self, prompt: str, how: CallSettings, denoise: float = 1.0) -> Ready:
         """Encode the prompts and check the settings of a call: what is wrong with them is said before any work."""
-        sampling, steps, negative = self.settings(how)
-        sampling = replace(sampling, denoise=denoise)
-        prompts = encode_prompts(self.engine, self.loaded.clip, prompt, negative, sampling.cfg)
+        given = self.settings(how)
+        sampling = replace(given.sampling, denoise=denoise)
+        prompts = encode_prompts(self.engine, self.loaded.clip, prompt, given.negative, sampling.cfg, given.expand)
         check_sampling(self.engine, self.model, sampling)
-        return Ready(prompts, sampling, steps, negative)
+        return Ready(prompts, replace(given, sampling=sampling))
 
     # -- making ----------------------------------------------------------------------------------------------
     def _make(self, edit: Edit, ready: Ready) -> VideoResult:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import expect
+from ..language.wording import AUTO
 from ..media.clips import Clip
 from ..media.origin import digests_of, passed_on
 from ..media.sizes import check_pixels, check_side
@@ -26,11 +27,12 @@ from ..tasks.long.story import LongVideo, check_long
 from ..tasks.storyboard import Shot
 from .conditioning import condition, encode_vision, encoder, trim
 from .editing import codec_of, encode_shots, latent_of
-from .engine import EMPTY_PROMPT, Conditioning, Engine, Latent, Loaded, unknown_note
+from .engine import EMPTY_PROMPT, Conditioning, Engine, Latent, Loaded
 from .make import Sampling, encode_negative
 from .progress import Steps
 from .progress import part as part_of_work
 from .result import VideoResult
+from .wording import notes_of as notes_of_words
 
 if TYPE_CHECKING:
     from ..provenance import Saving
@@ -47,6 +49,7 @@ class LongPlan:
     height: int  # pixels
     parts: _Parts
     notes: list[str]  # what a person should know; a render adds what it kept of an earlier one
+    read_as: tuple[str, ...] = ()  # what the model reads, where that is not what was written
 
     def decode(self, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
         """Decode latents in pieces to frames in pieces, as one stream."""
@@ -119,11 +122,13 @@ def plan_long(
     clip: Clip | None = None,
     vision: Any = None,
     picture: Tensor | None = None,
+    expand: str = AUTO,
 ) -> LongPlan:
     """Plan a long video.
 
     seconds: of what is made, 0 for as long as the shots last. clip: a video to go on from, whose size counts then.
     vision: a CLIP_VISION that sees its last frame, for a model that wants that. picture: a reference `[1,H,W,3]`.
+    expand: when prompts are told in the model's own words, see `language.wording.worded`.
 
     Raises SoraError for a model that cannot keep parts of a video, and for sizes, durations and rates out of range.
     """
@@ -141,16 +146,15 @@ def plan_long(
     check_long(seconds, fps)
     if clip is not None:
         source = make_source(codec, clip.frames, rolling, latent_of(codec, clip))
-    encoded = encode_shots(engine, loaded.clip, shots)
-    against = "\n".join(shot.prompt for shot in shots)
-    off, others = encode_negative(engine, loaded.clip, negative, against, how.cfg)
+    encoded = encode_shots(engine, loaded.clip, shots, expand)
+    denied = encode_negative(engine, loaded.clip, negative, _against(shots), how.cfg, expand)
     sigmas = engine.make_sigmas(loaded.model, how.scheduler, how.steps, how.denoise, how.sampler)
     shape = (space.channels, *space.cells(height, width))
     story = LongVideo(shots, encoded.each, seconds, fps, codec.ratio, source, _joining(engine, loaded, shape))
     parts, kind = _Parts(), engine.model_kind(loaded.model)
     seen = None if clip is None or vision is None else encode_vision(engine, kind, vision, [clip.frames[-1]])
     given = _Given(encoder(engine, loaded.vae), picture, seen)
-    sample = _sampler_of(engine, loaded, off, how, parts, given)
+    sample = _sampler_of(engine, loaded, denied.conditioning if how.cfg != 1.0 else None, how, parts, given)
     model = engine.fingerprint(loaded.model)
     settings = {"model": model, "contexts": encoded.contexts, "counts": story.counts, "negative": negative}
     settings |= _named(how) | given.named()
@@ -161,9 +165,14 @@ def plan_long(
     job = Job(roller, story.total, fps, settings, source, None if clip is None else clip.audio, spans, locked)
     parts.count = job.segments
     made = f"{story.total} latents in segments, {seconds:g} s made."
-    notes = [*(clip.notes if clip else ()), made, *unknown_note(encoded.unknown, others), *given.notes(kind)]
+    notes = [*(clip.notes if clip else ()), made, *encoded.notes, *notes_of_words(denied), *given.notes(kind)]
     notes += ["clip_vision: there is no video whose end it could see."] if vision is not None and clip is None else []
-    return LongPlan(engine, loaded.vae, job, width, height, parts, notes)
+    return LongPlan(engine, loaded.vae, job, width, height, parts, notes, encoded.read_as)
+
+
+def _against(shots: Sequence[Shot]) -> str:
+    """Write the prompts that a negative one is said against."""
+    return "\n".join(shot.prompt for shot in shots)
 
 
 def _joining(
@@ -248,6 +257,7 @@ def extend_in_segments(
     *,
     negative: str = "",
     steps: Steps | None = None,
+    expand: str = AUTO,
 ) -> VideoResult:
     """Extend a clip by more than a window, in memory. steps: counts latents. Raises SoraError as `plan_long` does."""
     expect(bool(prompt.strip()), EMPTY_PROMPT)
@@ -265,10 +275,18 @@ def extend_in_segments(
         negative=negative,
         rolling=rolling,
         clip=clip,
+        expand=expand,
     )
     decoded, latent = plan.in_memory(steps)
     frames = passed_on(gate.check_frames(decoded), digests_of(decoded))
     audio = join_audio([(clip.audio, length / clip.fps), (None, (len(frames) - length) / clip.fps)])
     return VideoResult(
-        frames, clip.fps, latent, how.seed, audio=audio, notes=list(plan.notes), faithful=torch.equal(frames, decoded)
+        frames,
+        clip.fps,
+        latent,
+        how.seed,
+        audio=audio,
+        notes=list(plan.notes),
+        faithful=torch.equal(frames, decoded),
+        read_as=plan.read_as,
     )

@@ -16,6 +16,7 @@ from ..diffusion.caches import check_caching
 from ..diffusion.guidance import check_guidance
 from ..diffusion.sampling import check_seed
 from ..errors import expect
+from ..language.wording import AUTO
 from ..latents.patches import Patches, map_latents
 from ..latents.space import LatentSpace
 from ..latents.streams import is_nested
@@ -25,9 +26,10 @@ from ..safety import gate
 from ..tasks.finish.splice import SPLICE, finish
 from . import progress
 from .conditioning import condition, trim
-from .engine import EMPTY_PROMPT, Conditioning, Engine, Latent, Loaded, unknown_note
+from .engine import EMPTY_PROMPT, Conditioning, Engine, Latent, Loaded
 from .result import VideoResult
 from .reuse import sample_shots
+from .wording import Encoded, encode_worded, notes_of
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class SamplingSettings(TypedDict, total=False):
     """The settings that every call of a `Pipeline` takes by name."""
 
     negative: str  # a prompt of what not to show
+    expand: str | None  # when the prompt is told in the model's own words: "auto" (None: the same), "always", "never"
     seed: int
     steps: int | None  # None: the model's own
     sampler: str | None  # None: the model's own
@@ -88,35 +91,36 @@ class Prompts:
     positive: Conditioning
     negative: Conditioning | None  # None where there is no guidance, which is what it steers
     notes: tuple[str, ...] = ()
+    read_as: tuple[str, ...] = ()  # what the model reads, where that is not what was written
 
 
-def encode_prompts(engine: Engine, clip: Any, prompt: str, negative: str = "", cfg: float = 4.0) -> Prompts:
-    """Encode a prompt and a negative one, and note which of their words the model does not know.
+def encode_prompts(
+    engine: Engine, clip: Any, prompt: str, negative: str = "", cfg: float = 4.0, expand: str = AUTO
+) -> Prompts:
+    """Encode a prompt and a negative one, and note what was made of them: see `language.wording.worded`.
 
     Raises SoraError for an empty prompt, and for texts that are too long or that the policy forbids. The policy judges
     the negative prompt as what the video will not show.
     """
     expect(bool(prompt.strip()), EMPTY_PROMPT)
-    positive, unknown = engine.encode_text(clip, prompt)
-    against, others = encode_negative(engine, clip, negative, prompt, cfg)
-    return Prompts(positive, against, unknown_note(unknown, others))
+    positive = encode_worded(engine, clip, prompt, expand)
+    off = encode_negative(engine, clip, negative, prompt, cfg, expand)
+    against = None if cfg == 1.0 else off.conditioning
+    return Prompts(positive.conditioning, against, notes_of(positive, off), positive.read_as)
 
 
-def encode_negative(
-    engine: Engine, clip: Any, negative: str, prompt: str, cfg: float
-) -> tuple[Conditioning | None, list[str]]:
-    """Encode a negative prompt that is said against `prompt`, and list its unknown words.
+def encode_negative(engine: Engine, clip: Any, negative: str, prompt: str, cfg: float, expand: str = AUTO) -> Encoded:
+    """Encode a negative prompt that is said against `prompt`.
 
-    Without guidance (cfg 1) it is judged and read all the same, and gives None: the same words are refused and told
-    about, whatever the guidance.
+    Without guidance (cfg 1) it is judged and read all the same: the same words are refused and told about, whatever
+    the guidance.
 
     Guidance gives negative + cfg (positive - negative): below 1 it asks for the negative, so the policy then judges it
     as a prompt like any other.
     """
     told = frozenset({negative}) - {prompt} if cfg >= 1 else frozenset()
     with gate.telling(gate.Negatives(told, prompt)):
-        encoded, unknown = engine.encode_text(clip, negative)
-    return None if cfg == 1.0 else encoded, unknown
+        return encode_worded(engine, clip, negative, expand)
 
 
 @overload
@@ -256,4 +260,6 @@ def make_video(
     # Of a loop, say, the latent shows the end before the start: it cannot be handed over as the video's.
     splice = latent.get(SPLICE)
     faithful = torch.equal(frames, decoded) and (splice is None or splice.whole)
-    return VideoResult(frames, fps, made["samples"], how.seed, audio=audio, notes=said, faithful=faithful)
+    return VideoResult(
+        frames, fps, made["samples"], how.seed, audio=audio, notes=said, faithful=faithful, read_as=prompts.read_as
+    )

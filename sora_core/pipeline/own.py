@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +27,7 @@ from ..loading.checkpoint import PRECISIONS, ModelBundle, load_model
 from ..loading.fingerprint import fingerprint
 from ..loading.lora import apply_lora, read_lora
 from ..model.dit import DiT
-from ..model.text.concepts import TextEncoder
+from ..model.text.concepts import TextEncoder, Tokenizer
 from ..model.text.emphasis import check_length, encode_prompt, plain_text
 from ..model.vae.mini import VideoVAE
 from ..safety.gate import check_text
@@ -121,6 +121,11 @@ class OwnEngine:
     def encode_text(self, clip: ClipSocket, text: str) -> tuple[Conditioning, list[str]]:
         """Encode a prompt, and list the words of it that the model does not know."""
         return clip.encode(text), clip.unknown_words(text)
+
+    def known_words(self, clip: ClipSocket) -> Collection[str] | None:
+        """List the words that a text encoder knows; None for one without a vocabulary of its own."""
+        tokenizer = getattr(clip.text, "tokenizer", None)
+        return tokenizer.vocabulary.surfaces if isinstance(tokenizer, Tokenizer) else None
 
     def latent_space(self, model: DiffusionModel | None = None, vae: VaeSocket | None = None) -> LatentSpace:
         """Describe the latents of a model or of a VAE."""

@@ -32,15 +32,15 @@ from ..tasks.long.rolling import Rolling
 from ..tasks.long.story import rolling_for
 from ..tasks.storyboard import MAX_LONG_SHOTS, Shot, shots_of
 from . import editing
-from .engine import unknown_note
 from .given import checked
 from .loaded import LoadedModel
 from .long import extend_in_segments, plan_long
 from .make import CallSettings, Prompts, SamplingSettings, check_sampling, empty_latent, encode_negative, make_video
 from .own import OwnEngine, checked_device, usual_device, usual_dtype
-from .recording import of_call, recorded
+from .recording import of_call, recorded, with_read
 from .result import VideoResult
 from .sources import Picture, Size, Video
+from .wording import notes_of
 
 __all__ = ["MAX_FRAMES", "Pipeline", "VideoResult", "check_rate", "check_size", "load", "plan_frames"]
 
@@ -54,6 +54,8 @@ class Pipeline(LoadedModel):
 
     negative: a prompt of what not to show.
     seed: same seed and settings, same video.
+    expand: "auto" tells a prompt in the model's own words where it has others, "always" tells every prompt again,
+        "never" none. What was made of it is in the notes, and in `read_as`.
     steps, cfg, sampler: the model's own where they are not given, see `habits`. Between kept frames (infill, connect,
         loop) the guidance is then at most `loaded.BETWEEN`.
     scheduler: "simple" where it is not given.
@@ -180,8 +182,9 @@ class Pipeline(LoadedModel):
                 round(seconds * clip.fps) / clip.fps,
                 rolling,
                 ready.sampling,
-                negative=ready.negative,
+                negative=ready.settings.negative,
                 steps=ready.steps,
+                expand=ready.settings.expand,
             )
         given = {} if hold is None else {"hold": hold}
         edit = editing.extend(self.engine, self.loaded.vae, clip, seconds, direction, window=self.window, **given)
@@ -272,15 +275,19 @@ class Pipeline(LoadedModel):
         listed = shots_of(shots)
         fps = self._rate(fps)
         width, height = self._size(width, height)
-        sampling, steps, negative = self.settings(how)
+        given = self.settings(how)
+        sampling, clip = given.sampling, self.loaded.clip
         check_sampling(self.engine, self.model, sampling)
         story = editing.storyboard(
-            self.engine, self.loaded.clip, listed, fps=fps, width=width, height=height, model=self.model
+            self.engine, clip, listed, fps=fps, width=width, height=height, model=self.model, expand=given.expand
         )
         against = "\n".join(shot.prompt for shot in listed)
-        off, unknown = encode_negative(self.engine, self.loaded.clip, negative, against, sampling.cfg)
-        prompts = Prompts(story.positive, off, (*story.notes, *unknown_note(unknown)))
-        return make_video(self.engine, self.loaded, story.latent, prompts, sampling, fps=fps, steps=steps, reuse=reuse)
+        off = encode_negative(self.engine, clip, given.negative, against, sampling.cfg, given.expand)
+        negative = None if sampling.cfg == 1.0 else off.conditioning
+        prompts = Prompts(story.positive, negative, (*story.notes, *notes_of(off)), story.read_as)
+        return make_video(
+            self.engine, self.loaded, story.latent, prompts, sampling, fps=fps, steps=given.steps, reuse=reuse
+        )
 
     @checked
     def long_video(
@@ -306,7 +313,8 @@ class Pipeline(LoadedModel):
         prompt: one, or a storyboard, whose seconds add up unless `seconds` is given. video: to go on from. progress:
         called after every segment. notes: a list that gets what a person should know.
         """
-        sampling, _, negative = self.settings(how)
+        settings = self.settings(how)
+        sampling = settings.sampling
         check_sampling(self.engine, self.model, sampling)
         # One prompt without its seconds is not a shot of two seconds, as the lines of a storyboard are.
         alone = isinstance(prompt, str) and "\n" not in prompt.strip()
@@ -327,12 +335,14 @@ class Pipeline(LoadedModel):
                 width=width,
                 height=height,
                 seconds=seconds or 0.0,
-                negative=negative,
+                negative=settings.negative,
                 rolling=rolling or rolling_for(self.window),
                 clip=clip,
+                expand=settings.expand,
             )
         kind = None if video is None else "SoraLongVideo"
-        saving = plan(of_call(self.bundle, kind, [video], "\n".join(shot.prompt for shot in listed)))
+        history = of_call(self.bundle, kind, [video], "\n".join(shot.prompt for shot in listed))
+        saving = plan(with_read(history, made.read_as))
         done = made.render(path, saving, progress=progress, metadata=metadata, keep_segments=keep_segments, reuse=reuse)
         if notes is None:
             saving.tell()

@@ -48,6 +48,7 @@ def recorded(kind: str | None, *files: str) -> Callable[[Call[Maker, Given]], Ca
                 result = method(self, *args, **kwargs)
             prompt = given.get("prompt", given.get("shots"))
             history = of_call(self.bundle, kind, [given.get(name) for name in files], prompt)
+            history = with_read(history, result.read_as)
             return replace(result, history=history, notes=[*result.notes, *said])
 
         return call
@@ -77,6 +78,11 @@ def of_call(bundle: ModelBundle, kind: str | None, inputs: Sequence[Any], prompt
         _unique(*(history.sources for history in before), files),
         _unique(*(history.prompts for history in before), _prompts(prompt)),
     )
+
+
+def with_read(history: History, read_as: Sequence[str]) -> History:
+    """Add to a history what the model read in place of the prompts that were written."""
+    return replace(history, prompts=_unique(history.prompts, read_as))
 
 
 def _unique(*lists: Sequence[Item]) -> tuple[Item, ...]:

@@ -30,6 +30,9 @@ class VideoResult:
     # concealed some, or where the latent is of a part of the video, or has its end before its start.
     faithful: bool = True
 
+    # What the model read in place of a prompt, where it was told in other words.
+    read_as: tuple[str, ...] = ()
+
     # Those of the notes that are of files, not of the video.
     saved: list[str] = field(default_factory=list, init=False, repr=False)
 

@@ -99,6 +99,13 @@ def telling(negatives: Negatives) -> Iterator[None]:
         _told.reset(token)
 
 
+def same_as(text: str, other: str) -> AbstractContextManager[None]:
+    """Have `check_text` judge `other` within the block as it judges `text`: as a negative prompt if that is one."""
+    told = _told.get() or Negatives()
+    more = {other} if text in told.texts else set()
+    return telling(replace(told, texts=told.texts | more))
+
+
 def check_text(text: str, negatives: Negatives | None = None) -> None:
     """Judge `text` by the enforced policy. Raises SoraError where it blocks; what it warns of is told, see `noting`.
 

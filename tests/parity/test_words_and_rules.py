@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from nodes_support import text_to_video
-from parity_support import HOW, KEEP, PROMPT, SIZE, edit_graph, long_graph, story_graph
+from parity_support import HOW, KEEP, PROMPT, SIZE, edit_graph, long_graph, same, story_graph
 from safety_support import constant_classifier, policy_with
 
 from sora_core.errors import SoraError
@@ -16,7 +17,7 @@ SPREAD = "1s: a man is tied to a chair and\n1s: tortured until he bleeds to deat
 
 
 def test_the_same_notes_reach_the_user(ways):
-    prompt = "a woman with a zeppelin in a Tokyo street"
+    prompt = "a woman with a zeppelin in a Zanzibar street"
     made = ways.pipe.generate(prompt, seconds=0.7, width=16, height=48, **HOW)  # too small for the watermark
     made.save(ways.folder / "mine.mp4")
     _, run = ways.run(text_to_video(positive__text=prompt, empty__width=16))
@@ -24,8 +25,24 @@ def test_the_same_notes_reach_the_user(ways):
     for words in ("does not know", "rounded to", "igned", "No watermark"):
         note = next(note for note in made.notes if words in note)
         assert note in run and note in command, note
-    assert all(word in " ".join(made.notes).lower() for word in ("zeppelin", "tokyo"))
+    assert all(word in " ".join(made.notes).lower() for word in ("zeppelin", "zanzibar"))
     assert all(note in run and note in command for note in made.notes)
+
+
+@pytest.mark.parametrize("expand", ["auto", "never"])
+def test_other_words_are_told_the_same_way_in_all_three(ways, expand):
+    prompt = "a kitty ambles at the edge of the woods"
+    told = "a kitty walks at the forest"
+    made = ways.pipe.generate(prompt, **SIZE, **HOW, expand=expand)
+    latent, run = ways.run(text_to_video(positive__text=prompt, positive__expand=expand))
+    again, command = ways.command("--cfg", "3", *(["--no-expand"] if expand == "never" else []), prompt=prompt)
+    assert same(made.latent, latent, again)
+    plain = ways.pipe.generate(told, **SIZE, **HOW).latent
+    assert torch.equal(made.latent, plain) == (expand == "auto")
+    for heard in (made.notes, run, command):
+        assert (f"Read as: {told}" in heard) == (expand == "auto")
+    # The credentials tell both.
+    assert made.history.prompts == ((prompt, told) if expand == "auto" else (prompt,))
 
 
 @pytest.mark.slow

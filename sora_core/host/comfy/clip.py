@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import comfy.sd
@@ -63,6 +64,10 @@ def tokenizer_for(config: TextConfig, vocabulary: Vocabulary) -> type:
             """Turn a prompt into one row of (token id, weight), with the place of the word if asked for."""
             pairs = weighted_ids(self.tokenizer, text, config.length)
             return {KEY: [[(*pair, i + 1) for i, pair in enumerate(pairs)] if return_word_ids else pairs]}
+
+        def known_words(self) -> Collection[str]:
+            """List the words that the model knows."""
+            return self.tokenizer.vocabulary.surfaces
 
         def unknown_words(self, text: str) -> list[str]:
             """List the words of a prompt that the model has never seen."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,11 @@ class ComfyEngine:
         # Only our tokenizer knows which words it does not know; others split them into pieces.
         find = getattr(clip.tokenizer, "unknown_words", None)
         return clip.encode_from_tokens_scheduled(clip.tokenize(text)), find(text) if find else []
+
+    def known_words(self, clip: Any) -> Collection[str] | None:
+        """List the words that our text encoder knows; None for one of ComfyUI's, which reads any text."""
+        find = getattr(clip.tokenizer, "known_words", None)
+        return find() if find else None
 
     def latent_space(self, model: Any = None, vae: Any = None) -> LatentSpace:
         """Describe the latents of any video model or VAE of ComfyUI's."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 from ...errors import SoraError
 from ...files import PHONE_PICTURE_TYPES, PICTURES, SOUNDS, VIDEOS, user_cache, written_beside
+from ...language.wording import AUTO, HOW, worded
 from ...media.signs import sign_of
 
 SOURCES = (*VIDEOS, *PICTURES, *PHONE_PICTURE_TYPES, *SOUNDS)
@@ -56,6 +58,9 @@ ARRANGERS = (
     "RepeatImageBatch",
     "Video Slice",
 )
+# What tells a prompt in the model's own words before it encodes it, and how a line of a storyboard begins.
+WORDING = ("SoraTextEncode", "SoraStoryboard", "SoraLongVideo")
+_SHOT = re.compile(r"\s*\d+(?:\.\d+)?\s*s?(?:\s+keep)?\s*:")
 _UNSEEN = ""  # the kind of a node of which the graph says nothing
 # The ends of names in the folders of what graphs showed and saved.
 MADE_FOLDERS = (" [temp]", " [output]")
@@ -112,7 +117,7 @@ def read_graph(
     models: dict[str, Model] = {}
     sources: dict[Path, None] = {}
     inherited = False  # what was made before is made, whatever this graph does with it
-    edits, prompts, generated = [], [], False
+    edits, prompts, read, ours, generated = [], [], [], False, False
     for kind, inputs in _upstream(prompt or {}, str(node)):
         values = {name: value for name, value in inputs.items() if isinstance(value, str)}
         for name, value in values.items():
@@ -133,6 +138,10 @@ def read_graph(
             generated = True
         # Nodes that have a service make the picture name no model of this machine; but they are told what to make.
         generated = generated or kind == _UNSEEN or any(map(_is_prompt, inputs.items()))
+        # A LoRA may have brought words of its own, which the graph does not tell.
+        ours = ours or (kind == "SoraLoadModel" and inputs.get("lora", "none") in ("", "none"))
+        if kind in WORDING and inputs.get("expand", AUTO) in HOW:
+            read += _read_as(values.get("text", values.get("shots", "")), inputs.get("expand", AUTO))
         prompts += [text for name, text in values.items() if name in ("text", "shots", "prompt") and text.strip()]
     return History(
         models=tuple(models.values()),
@@ -141,8 +150,15 @@ def read_graph(
         inherited=inherited and not generated and bool(sources),
         edits=tuple(dict.fromkeys(edits)),
         sources=tuple(sources),
-        prompts=tuple(dict.fromkeys(prompts)),
+        prompts=tuple(dict.fromkeys((*prompts, *(read if ours else ())))),
     )
+
+
+def _read_as(text: str, how: str) -> list[str]:
+    """List what our model reads in place of a prompt, or of each shot of a storyboard, where that differs."""
+    lines = [line.partition(":")[2] if _SHOT.match(line) else line for line in text.splitlines()]
+    made = [worded(line.strip(), how) for line in (lines if any(map(_SHOT.match, text.splitlines())) else [text])]
+    return [each.prompt for each in made if each.changed]
 
 
 def only_files(

@@ -1,0 +1,180 @@
+"""A prompt in other words than the lexicon's, told in the lexicon's words.
+
+Word by word and phrase by phrase, in the prompt's own order and with its marks and weights: "a kitty ambles at the edge
+of the woods" is "a kitty walks at the forest". A prompt whose words the lexicon has, and reads rightly, comes back as
+it is, letter by letter. What has no counterpart is left out, and told.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .camera import Found, read_camera, read_chinese_camera
+from .lexicon import load_lexicon
+from .pieces import Piece, cut, joined
+from .reading import read
+from .readings_en import read_english
+from .readings_zh import read_chinese
+from .synonyms import drawn, load_table
+
+_MARKS = "，。；：！？、（）"  # that stay as they are written
+# What a place that is only implied says where another place is named: an orange sky over a beach.
+_ELSE = {
+    "at sunset": "at dusk",
+    "in snowy mountains": "in the snow",
+    "in a city at night": "at night",
+    "夕阳下": "黄昏",
+    "夜晚的城市": "夜里",
+    "太空": "夜里",
+}
+_SUBJECTS = ("it", "there is", "there", "that", "有", "它")  # read as articles, and none
+# Kinds of pieces of which at least one has to be left: an empty prompt asks for nothing.
+_NAMED = ("subject", "colour", "size", "mood", "scene", "own", "prop")  # which an article may stand before
+_TELLING = ("subject", "scene", "motion", "direction", "event", "own", "time", "weather", "prop", "style", "camera")
+_JOINTS = ("of", "in", "and", "to", "near")  # which join what comes before to what comes after
+ADVICE = {
+    "a camera that goes along": "it can pan, tilt and zoom",
+    "a camera that circles around": "it can pan, tilt and zoom",
+    "a view from above": "it sees everything from the front",
+    "a view from below": "it sees everything from the front",
+    "another angle": "it sees everything from the front",
+    "the style": "it has pencil, pixel art, watercolor, black and white, sepia, night vision and its own",
+    "the season": "name the weather or the place instead",
+    "swaying": "it has motions of the whole: to a side, up, down, bouncing, falling, spinning, growing, shrinking",
+    "the wind": "it has rain, snow, fog and clouds",
+}
+
+
+@dataclass(frozen=True)
+class Restated:
+    """A prompt in the lexicon's words."""
+
+    prompt: str
+    changed: bool  # whether anything is said otherwise
+    unknown: tuple[str, ...] = ()  # words that were left out, in order
+    beyond: tuple[tuple[str, str], ...] = ()  # what cannot be drawn, with the nearest that can
+    cannot: tuple[Found, ...] = ()  # what cannot be shown, with why
+    absent: tuple[str, ...] = ()  # what the prompt says is not there
+
+
+def restate(prompt: str, own: Iterable[str] = (), keep: bool = False) -> Restated:
+    """Tell `prompt` in the lexicon's words.
+
+    own: words that a model has learned besides those of the lexicon. keep: leave unknown words where they are. Raises
+    SoraError for a prompt that is too long to read.
+    """
+    reading = read(prompt)
+    whole = reading.facts is not None
+    plain = "".join(c if c in _MARKS else unicodedata.normalize("NFKC", c) for c in prompt)
+    text, lost = plain, []
+    for reader in (read_camera, read_chinese_camera):
+        text, found = reader(text)
+        lost += found
+    pieces = cut(text, own)
+    was = [piece.new for piece in pieces]
+    absent = read_english(pieces) if reading.language == "en" else read_chinese(pieces)
+    _imply(pieces, whole)
+    _cut_out(pieces, keep, any(p.new != "" and p.kind in _TELLING for p in pieces))
+    _tidy(pieces)
+    beyond = [(piece.text, piece.why) for piece in pieces if piece.kind == "beyond"]
+    beyond += _undrawn(pieces)
+    unknown = _unknown(pieces)
+    lost += [(piece.text, piece.why) for piece in pieces if piece.kind == "cannot"]
+    changed = bool(lost) or text != plain or any(p.new is not None for p in pieces)
+    changed = changed or [piece.new for piece in pieces] != was
+    said = joined(text, pieces) if changed else prompt
+    # An empty prompt would be refused: a word that asks for nothing stands for one of which nothing is left.
+    said = said or ("它" if reading.language == "zh" else "it") if prompt.strip() else prompt
+    return Restated(
+        said, said != prompt, tuple(dict.fromkeys(unknown)), tuple(dict.fromkeys(beyond)), tuple(lost), tuple(absent)
+    )
+
+
+def _imply(pieces: list[Piece], whole: bool) -> None:
+    """Settle phrases that say the place or the light by what is seen: "orange sky", "snow everywhere".
+
+    whole: the lexicon reads all of the prompt, phrases with them: they then say no more than their words.
+    """
+    places = {p.concept for p in pieces if p.kind == "scene" and p.new not in _ELSE and p.new != ""}
+    for piece in pieces:
+        if piece.new is None or piece.new == "":
+            continue
+        if piece.familiar and whole:
+            piece.new = None
+        elif piece.new in _ELSE and places - {piece.concept}:
+            piece.new = _ELSE[piece.new]
+        elif piece.new in _ELSE and piece.concept in places:
+            piece.new = "" if not piece.familiar else None
+        elif piece.kind == "scene":
+            places.add(piece.concept)
+
+
+def _cut_out(pieces: list[Piece], keep: bool, tells: bool) -> None:
+    """Take out what means nothing and what is not known; `keep`: the latter stays.
+
+    tells: something of the prompt is known. Where nothing is, its words stay, so that it is no empty one.
+    """
+    if keep:
+        for piece in pieces:
+            piece.new = None if piece.kind in ("unknown", "other", "beyond") else piece.new
+        return
+    for i, piece in enumerate(pieces):
+        if piece.kind not in ("unknown", "other", "beyond") or (piece.kind == "unknown" and not tells):
+            continue
+        piece.drop()
+        # Its article goes with it, unless a name comes after: "a fluffy cat".
+        after = next((p for p in pieces[i + 1 :] if p.new != ""), None)
+        j = i
+        while j and not pieces[j].loose and pieces[j - 1].new == "":
+            j -= 1
+        if j and not pieces[j].loose and pieces[j - 1].concept == "a" and pieces[j - 1].text not in _SUBJECTS:
+            pieces[j - 1].new = pieces[j - 1].new if after is not None and after.kind in _NAMED else ""
+
+
+def _tidy(pieces: list[Piece]) -> None:
+    """Take out joints beside a gap that join nothing any more, and those that our own words bring along."""
+    kept = [p for p in pieces if p.new != ""]
+    for n in range(len(kept) - 1, -1, -1):
+        piece, after = kept[n], kept[n + 1] if n + 1 < len(kept) else None
+        if after is not None and after.new and after.new.startswith("在") and piece.text.endswith("在"):
+            after.new = after.new[1:]
+        if piece.kind != "function" or piece.concept not in _JOINTS or piece.chinese:
+            continue
+        i = pieces.index(piece)
+        gap = any(p.new == "" for p in pieces[max(0, i - 1) : i + 2])
+        said = after.new or "" if after is not None and not after.loose else ""
+        brings = said.startswith(("at ", "in ", "on ", "under", "while "))
+        ends = gap and (after is None or after.loose or (n == 0 and piece.concept in ("of", "and")))
+        if (brings and piece.concept in ("in", "to", "near")) or ends:
+            piece.drop()
+            kept.pop(n)
+
+
+def _unknown(pieces: list[Piece]) -> list[str]:
+    """List what is not known; Chinese characters in a row are one word."""
+    words: list[str] = []
+    last: Piece | None = None
+    for piece in pieces:
+        if piece.kind in ("unknown", "other"):
+            if last is not None and piece.chinese and last.chinese and piece.start == last.end:
+                words[-1] += piece.text
+            else:
+                words.append(piece.text)
+            last = piece
+        else:
+            last = None
+    return words
+
+
+def _undrawn(pieces: list[Piece]) -> list[tuple[str, str]]:
+    """List the subjects of the lexicon that the model was not trained on, with the nearest that it was."""
+    found = []
+    for piece in pieces:
+        if piece.kind == "subject" and piece.concept not in drawn() and piece.new != "":
+            nearest = load_table("zh" if piece.chinese else "en").nearest
+            name = load_lexicon()[piece.concept]
+            same = [piece.text, piece.concept, *(name.zh if piece.chinese else name.en)]
+            found.append((piece.text, next((nearest[word] for word in same if word in nearest), "")))
+    return found
