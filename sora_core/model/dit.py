@@ -19,8 +19,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import SoraError
+from .attention import attention
+from .modulation import Groups, Modulation, add_gated, modulated_norm, turned_heads
 from .patch import COORDINATES, Grid, check_divisible, coordinate_tokens, grid_coordinates, patchify
-from .rope import apply_rope, grid_table, rope_table
+from .products import inferring, linear
+from .rope import grid_table, rope_table
 
 # Cross-attention keys and values `[B,L,heads,head_dim]` of one block, which do not change over the steps of a run.
 TextKeys = tuple[Tensor, Tensor]
@@ -75,24 +78,6 @@ def timestep_embedding(t: Tensor, dim: int) -> Tensor:
     return torch.cat((angle.cos(), angle.sin()), -1).float()
 
 
-def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Attend with queries `[B,N,heads,head_dim]` to keys and values `[B,L,heads,head_dim]`: `[B,N,heads*head_dim]`.
-
-    `mask` is bool, True = attend, and broadcast to `[B,heads,N,L]`.
-    """
-    q, k, v = (x.transpose(1, 2) for x in (q, k, v))
-    if q.device.type == "cpu" and torch.is_grad_enabled() and q.shape[2] <= 1024:
-        # The fused CPU kernel's backward pass costs more than the whole of plain attention at these lengths.
-        weights = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
-        if mask is not None:
-            weights = weights.masked_fill(~mask, -torch.inf)
-        weights = torch.softmax(weights, -1, dtype=torch.float32)
-        out = weights.to(v.dtype) @ v
-    else:
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-    return out.transpose(1, 2).flatten(2)
-
-
 class RMSNorm(nn.Module):
     """Division by the root mean square over the last axis, with a gain (arXiv 1910.07467)."""
 
@@ -101,10 +86,9 @@ class RMSNorm(nn.Module):
         self.eps = eps
         self.weight = nn.Parameter(torch.ones(dim))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalise `[...,dim]`; computed in float32, returned in the precision of `x`."""
-        y = x.float()
-        return (y * torch.rsqrt(y.pow(2).mean(-1, keepdim=True) + self.eps) * self.weight).to(x.dtype)
+    def heads(self, x: Tensor, count: int, rope: Tensor | None = None, scale: float = 1.0) -> Tensor:
+        """Normalise `[B,N,dim]` in float32, and turn its `count` heads by `rope`: `[B,N,count,dim/count]`, times scale."""
+        return turned_heads(x, self.weight, self.eps, count, rope, scale)
 
 
 class Attention(nn.Module):
@@ -117,40 +101,28 @@ class Attention(nn.Module):
         # Over all heads together, not one by one: Wan's checkpoints hold one gain of `dim` values.
         self.norm_q, self.norm_k = RMSNorm(cfg.dim, cfg.eps), RMSNorm(cfg.dim, cfg.eps)
 
-    def heads(self, x: Tensor) -> Tensor:
-        """View `[B,N,dim]` as `[B,N,heads,head_dim]`."""
-        return x.unflatten(-1, (self.num_heads, -1))
-
-    def keys(self, context: Tensor) -> TextKeys:
+    def keys(self, context: Tensor, rope: Tensor | None = None) -> TextKeys:
         """Compute keys and values of a context `[B,L,dim]`. Those of a text serve a whole run, so callers keep them."""
-        return self.heads(self.norm_k(self.k(context))), self.heads(self.v(context))
+        k = self.norm_k.heads(linear(self.k, context), self.num_heads, rope)
+        return k, linear(self.v, context).unflatten(-1, (self.num_heads, -1))
 
     def forward(
-        self, x: Tensor, rope: Tensor | None = None, keys: TextKeys | None = None, mask: Tensor | None = None
+        self,
+        x: Tensor,
+        rope: Tensor | None = None,
+        keys: TextKeys | None = None,
+        mask: Tensor | None = None,
+        add: Tensor | None = None,
     ) -> Tensor:
-        """Attend from tokens `[B,N,dim]` to `keys`, or to themselves at the places of `rope` (see `rope_table`)."""
-        q = self.heads(self.norm_q(self.q(x)))
-        k, v = keys if keys is not None else self.keys(x)
-        if rope is not None:
-            q, k = apply_rope(q, rope), apply_rope(k, rope)
-        return self.o(attention(q, k, v, mask))
+        """Attend from tokens `[B,N,dim]` to `keys`, or to themselves at the places of `rope` (see `rope_table`).
 
-
-def _grouped(x: Tensor, e: Tensor) -> tuple[Tensor, Tensor]:
-    """View tokens `[B,N,D]` as `[B,G,N/G,D]` and modulation `[B,G,D]` as `[B,G,1,D]`."""
-    return x.unflatten(1, (e.shape[1], -1)), e.unsqueeze(2)
-
-
-def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    """Scale tokens `[B,N,D]` by `1 + scale` and add `shift`, both `[B,G,D]`: one for each group of tokens."""
-    y, scale = _grouped(x, scale)
-    return (y * (1 + scale) + shift.unsqueeze(2)).flatten(1, 2)
-
-
-def gate(x: Tensor, g: Tensor) -> Tensor:
-    """Multiply tokens `[B,N,D]` by the gate `[B,G,D]` of their group."""
-    y, g = _grouped(x, g)
-    return (y * g).flatten(1, 2)
+        add: `[B,N,dim]`, what the result is added to.
+        """
+        # Where queries go through a pass of our own they are scaled in it, before they are rounded.
+        own, scale = inferring(x), (x.shape[-1] // self.num_heads) ** -0.5
+        q = self.norm_q.heads(linear(self.q, x), self.num_heads, rope, scale if own else 1.0)
+        k, v = keys if keys is not None else self.keys(x, rope)
+        return linear(self.o, attention(q, k, v, mask, 1.0 if own else scale), add=add)
 
 
 class Block(nn.Module):
@@ -170,24 +142,20 @@ class Block(nn.Module):
         )
         self.modulation = nn.Parameter(torch.randn(1, 6, cfg.dim) / cfg.dim**0.5)
 
-    def norm(self, x: Tensor) -> Tensor:
-        """Normalise tokens `[B,N,D]` in float32, where modulation happens too, as in Wan."""
-        return F.layer_norm(x.float(), x.shape[-1:], eps=self.eps)
-
     def forward(
-        self, x: Tensor, e: Tensor, rope: Tensor, text: TextKeys, mask: Tensor | None, text_mask: Tensor | None
+        self, x: Tensor, e: Modulation, rope: Tensor, text: TextKeys, mask: Tensor | None, text_mask: Tensor | None
     ) -> Tensor:
         """Run the block on tokens `x` `[B,N,D]`.
 
-        e: `[B,G,6,D]`, shift, scale and gate of self-attention, then of the feed-forward part, for each group of
-        tokens. text: this block's cross-attention keys and values. Masks as in `attention`.
+        e: `[K,6,D]`, shift, scale and gate of self-attention, then of the feed-forward part, for each noise level.
+        text: this block's cross-attention keys and values. Masks as in `attention`.
         """
-        shift1, scale1, gate1, shift2, scale2, gate2 = (e.float() + self.modulation.float()).unbind(2)
-        y = self.self_attn(modulate(self.norm(x), shift1, scale1).to(x.dtype), rope, mask=mask)
-        x = x + gate(y, gate1).to(x.dtype)
-        x = x + self.cross_attn(self.norm3(x), keys=text, mask=text_mask)
-        y = self.ffn(modulate(self.norm(x), shift2, scale2).to(x.dtype))
-        return x + gate(y, gate2).to(x.dtype)
+        e = e + self.modulation
+        y = self.self_attn(modulated_norm(x, e, 0, 1, self.eps), rope, mask=mask)
+        x = add_gated(x, y, e, 2)
+        x = self.cross_attn(self.norm3(x), keys=text, mask=text_mask, add=x)
+        y = linear(self.ffn[2], linear(self.ffn[0], modulated_norm(x, e, 3, 4, self.eps), gelu=True))
+        return add_gated(x, y, e, 5, inplace=True)
 
 
 class Head(nn.Module):
@@ -199,11 +167,9 @@ class Head(nn.Module):
         self.head = ops.Linear(cfg.dim, cfg.out_dim * math.prod(cfg.patch_size))
         self.modulation = nn.Parameter(torch.randn(1, 2, cfg.dim) / cfg.dim**0.5)
 
-    def forward(self, x: Tensor, e: Tensor) -> Tensor:
-        """Project tokens `[B,N,D]` to `[B,N,pt*ph*pw*C]`; e: the timestep's vector `[B,G,D]`."""
-        shift, scale = (e.float().unsqueeze(2) + self.modulation.float()).unbind(2)
-        y = F.layer_norm(x.float(), x.shape[-1:], eps=self.eps)
-        return self.head(modulate(y, shift, scale).to(x.dtype))
+    def forward(self, x: Tensor, e: Modulation) -> Tensor:
+        """Project tokens `[B,N,D]` to `[B,N,pt*ph*pw*C]`; e: the timestep's vector `[K,1,D]`."""
+        return linear(self.head, modulated_norm(x, e + self.modulation, 0, 1, self.eps))
 
 
 class DiT(nn.Module):
@@ -258,13 +224,18 @@ class DiT(nn.Module):
         # A ModuleList knows its entries as modules only.
         return [cast(Block, block).cross_attn.keys(embedded) for block in self.blocks]
 
-    def time_vectors(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """Embed timesteps `[B,G]` in 0..1000: the head's vector `[B,G,D]` and the blocks' `[B,G,6,D]`."""
+    def time_vectors(self, t: Tensor) -> tuple[Modulation, Modulation]:
+        """Embed timesteps `[B,G]` in 0..1000: the head's vector `[K,1,D]` and the blocks' `[K,6,D]`."""
         # Few distinct values however many groups: embed each once.
-        levels, index = torch.unique(t, return_inverse=True) if t.numel() > 64 else (t, None)
+        if t.numel() > 64 or inferring(t):
+            levels, index = torch.unique(t, return_inverse=True)
+            groups = Groups(index, in_order=False)
+        else:
+            levels = t.flatten()
+            groups = Groups(torch.arange(len(levels), device=t.device).view(t.shape), in_order=True)
         e = self.time_embedding(timestep_embedding(levels, self.config.freq_dim).to(self.compute_dtype))
         e6 = self.time_projection(e).unflatten(-1, (6, -1))
-        return (e, e6) if index is None else (e[index], e6[index])
+        return Modulation(e.unsqueeze(1), groups), Modulation(e6, groups)
 
     # -- forward ---------------------------------------------------------------------------------------------
     def embed(self, tokens: Tensor, coordinates: Tensor) -> Tensor:

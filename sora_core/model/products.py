@@ -1,0 +1,126 @@
+"""Linear layers as the CPU does them best when nobody asks for gradients: oneDNN, with what follows it in the same pass.
+
+PyTorch hands float32 to another library, and activation and residual to passes of their own over memory. oneDNN takes
+both precisions, adds the residual and bends the activation before a value is rounded, and can keep weights in the order
+in which it reads them. That order changes no bit of a result, so whether there is memory for it is a matter of time only.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..memory import free_memory
+
+SHARE = 0.25  # of the free memory that a run may take for weights in oneDNN's order
+_PRECISIONS = (torch.float32, torch.bfloat16, torch.float16)
+_FEW = 32  # rows that do not repay the reordering
+
+
+class Packs:
+    """Weights in oneDNN's order, for as long as a run lasts.
+
+    They are copies, so a run has its own and drops them: weights that somebody edits between two runs are read again.
+    """
+
+    def __init__(self) -> None:
+        self._packed: dict[nn.Linear, tuple[tuple[int, int], Tensor]] = {}
+        self._left: float | None = None  # bytes that may still be taken
+
+    def get(self, layer: nn.Linear, rows: int) -> Tensor:
+        """Return a layer's weight, in oneDNN's order if there is room for it."""
+        weight = layer.weight
+        state = (weight.data_ptr(), weight._version)
+        found = self._packed.get(layer)
+        if found is not None and found[0] == state:
+            return found[1]
+        if self._left is None:
+            self._left = SHARE * (free_memory() or 0)
+        size = weight.nbytes if found is None else 0  # in the place of one that is out of date
+        if rows < _FEW or size > self._left:
+            return weight
+        self._left -= size
+        packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, rows)
+        self._packed[layer] = state, packed
+        return packed
+
+
+_PACKS: ContextVar[Packs | None] = ContextVar("packs", default=None)
+
+
+@contextmanager
+def using(packs: Packs) -> Iterator[None]:
+    """Let the layers that are called within take their weights from `packs`."""
+    token = _PACKS.set(packs)
+    try:
+        yield
+    finally:
+        _PACKS.reset(token)
+
+
+def inferring(x: Tensor) -> bool:
+    """Tell whether `x` is on the CPU with no gradient wanted: what is done in place and in pieces is right then only.
+
+    A compiler makes its own passes of the plain formulas, and autocast chooses precisions of its own.
+    """
+    return (
+        not torch.is_grad_enabled()
+        and x.device.type == "cpu"
+        and x.dtype in _PRECISIONS
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()
+    )
+
+
+@lru_cache(maxsize=1)
+def onednn() -> tuple[torch.dtype, ...]:
+    """List the precisions that oneDNN multiplies faster than PyTorch alone does on this processor."""
+    if platform.machine().lower() not in ("x86_64", "amd64") or not torch.backends.mkldnn.is_available():
+        return ()
+    try:
+        x = torch.ones(2, 2)
+        with torch.no_grad():
+            torch.ops.mkldnn._linear_pointwise(x, torch.ops.mkldnn._reorder_linear_weight(x, 2), x[0], "gelu", [], "tanh")
+            torch.ops.mkldnn._linear_pointwise.binary(x, x, x, x[0], "add")
+            half = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    except (AttributeError, RuntimeError, NotImplementedError):  # another PyTorch, which has them under other names
+        return ()
+    return (torch.float32, torch.bfloat16) if half else (torch.float32,)
+
+
+def _direct(layer: nn.Module, x: Tensor) -> bool:
+    """Tell whether a layer is PyTorch's own, with nothing hung on it, and oneDNN may have its weight as it is."""
+    return (
+        type(layer) is nn.Linear
+        and inferring(x)
+        and layer.bias is not None
+        and x.dtype == layer.weight.dtype == layer.bias.dtype
+        and x.dtype in onednn()
+        and type(layer.weight) is nn.Parameter
+        and not layer.weight.is_inference()
+        and layer.weight.is_contiguous()
+        and not (layer._forward_hooks or layer._forward_pre_hooks)
+        and "forward" not in layer.__dict__
+        and x.numel() > 0
+    )
+
+
+def linear(layer: nn.Module, x: Tensor, gelu: bool = False, add: Tensor | None = None) -> Tensor:
+    """Return `layer(x)` for `x` `[...,D]`, through GELU (its tanh form) or, not both, with `add` `[...,E]` added."""
+    if not _direct(layer, x) or not isinstance(layer, nn.Linear):
+        y: Tensor = layer(x)
+        y = F.gelu(y, approximate="tanh") if gelu else y
+        return y if add is None else add + y
+    packs, rows = _PACKS.get(), x.numel() // x.shape[-1]
+    weight = layer.weight if packs is None else packs.get(layer, rows)
+    if add is not None:
+        return torch.ops.mkldnn._linear_pointwise.binary(x, add, weight, layer.bias, "add")
+    kind = ("gelu", [], "tanh") if gelu else ("none", [], "")
+    return torch.ops.mkldnn._linear_pointwise(x, weight, layer.bias, *kind)
