@@ -22,7 +22,8 @@ from .products import inferring, onednn
 _SCORES = 2 << 20  # bytes a thread: a tile's scores that are still in its cache when they are read again
 _ROWS = 256  # queries at least: fewer do not repay reading all keys once more
 _LONG = 256  # keys at least, or the loop costs more than the products
-_SHORT = 1024  # queries up to which plain attention is faster than the fused kernel in float32
+_SHORT = 1024  # queries up to which plain attention is faster with gradients
+_SMALL = 2 << 20  # bytes of a clip's scores up to which plain attention is faster in float32
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, scale: float | None = None) -> Tensor:
@@ -34,8 +35,10 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, scale
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     if mask is None and by_tiles(q, k):
         return tiled(q, k, v, scale).flatten(2)
+    if mask is None and by_clips(q, k):
+        return clip_by_clip(q, k, v, scale).flatten(2)
     q, k, v = (x.transpose(1, 2) for x in (q, k, v))
-    if q.device.type == "cpu" and q.shape[2] <= _SHORT and (torch.is_grad_enabled() or q.dtype == torch.float32):
+    if q.device.type == "cpu" and torch.is_grad_enabled() and q.shape[2] <= _SHORT:
         # The fused CPU kernel's backward pass costs more than the whole of plain attention at these lengths.
         out = plain(q, k, v, mask, scale)
     else:
@@ -75,6 +78,27 @@ def by_tiles(q: Tensor, k: Tensor) -> bool:
         q.dtype == torch.bfloat16 and min(q.shape[1], k.shape[1]) >= _LONG and q.numel() > 0
         and inferring(q) and tiles_pay()
     )  # fmt: skip
+
+
+def by_clips(q: Tensor, k: Tensor) -> bool:
+    """Tell whether `clip_by_clip` is the way for queries `[B,N,heads,head_dim]` and keys `[B,L,heads,head_dim]`."""
+    scores = 4 * q.shape[1] * q.shape[2] * k.shape[1]
+    return q.dtype == torch.float32 and 0 < scores <= _SMALL and q.numel() > 0 and inferring(q)
+
+
+def clip_by_clip(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
+    """Attend by whole matrices of scores, one clip of the batch after the other; returns `[B,N,heads,head_dim]`.
+
+    The scores of all clips at once would be memory that the system clears for every call, which costs as much again.
+    """
+    out = q.new_empty(*q.shape[:3], v.shape[-1])
+    q, k, v = q.transpose(1, 2), k.permute(0, 2, 3, 1), v.transpose(1, 2)
+    scores = q.new_empty(q.shape[1], q.shape[2], k.shape[3])
+    for clip in range(len(q)):
+        torch.baddbmm(scores, q[clip], k[clip], beta=0, alpha=scale, out=scores)
+        torch.softmax(scores, -1, out=scores)
+        out[clip] = torch.bmm(scores, v[clip]).transpose(0, 1)
+    return out
 
 
 def tile_rows(queries: int, keys: int, threads: int) -> int:

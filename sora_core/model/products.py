@@ -22,6 +22,8 @@ from ..memory import free_memory
 SHARE = 0.25  # of the free memory that a run may take for weights in oneDNN's order
 _PRECISIONS = (torch.float32, torch.bfloat16, torch.float16)
 _FEW = 32  # rows that do not repay the reordering
+_SMALL = 1 << 20  # numbers of a weight: a smaller one is reordered when it was used _OFTEN times, for a run may be short
+_OFTEN = 5
 
 
 class Packs:
@@ -32,6 +34,7 @@ class Packs:
 
     def __init__(self) -> None:
         self._packed: dict[nn.Linear, tuple[tuple[int, int], Tensor]] = {}
+        self._uses: dict[nn.Linear, int] = {}
         self._left: float | None = None  # bytes that may still be taken
 
     def get(self, layer: nn.Linear, rows: int) -> Tensor:
@@ -41,10 +44,13 @@ class Packs:
         found = self._packed.get(layer)
         if found is not None and found[0] == state:
             return found[1]
+        uses = self._uses[layer] = self._uses.get(layer, 0) + 1
+        if rows < _FEW or (weight.numel() < _SMALL and uses < _OFTEN):
+            return weight
         if self._left is None:
             self._left = SHARE * (free_memory() or 0)
         size = weight.nbytes if found is None else 0  # in the place of one that is out of date
-        if rows < _FEW or size > self._left:
+        if size > self._left:
             return weight
         self._left -= size
         packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, rows)
