@@ -22,7 +22,7 @@ from ..errors import SoraError
 from .attention import attention
 from .modulation import Groups, Modulation, add_gated, modulated_norm, turned_heads
 from .patch import COORDINATES, Grid, check_divisible, coordinate_tokens, grid_coordinates, patchify
-from .products import inferring, linear
+from .products import feed_forward, inferring, linear
 from .rope import grid_table, rope_table
 
 # Cross-attention keys and values `[B,L,heads,head_dim]` of one block, which do not change over the steps of a run.
@@ -154,7 +154,7 @@ class Block(nn.Module):
         y = self.self_attn(modulated_norm(x, e, 0, 1, self.eps), rope, mask=mask)
         x = add_gated(x, y, e, 2)
         x = self.cross_attn(self.norm3(x), keys=text, mask=text_mask, add=x)
-        y = linear(self.ffn[2], linear(self.ffn[0], modulated_norm(x, e, 3, 4, self.eps), gelu=True))
+        y = feed_forward(self.ffn[0], self.ffn[2], modulated_norm(x, e, 3, 4, self.eps))
         return add_gated(x, y, e, 5, inplace=True)
 
 

@@ -17,13 +17,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..memory import free_memory
+from ..memory import free_memory, keep_freed
 
 SHARE = 0.25  # of the free memory that a run may take for weights in oneDNN's order
 _PRECISIONS = (torch.float32, torch.bfloat16, torch.float16)
 _FEW = 32  # rows that do not repay the reordering
 _SMALL = 1 << 20  # numbers of a weight: a smaller one is reordered when it was used _OFTEN times, for a run may be short
 _OFTEN = 5
+_INSIDE = 16 << 20  # bytes between the two layers of a feed-forward part: what the C library keeps, see `keep_freed`
 
 
 class Packs:
@@ -33,6 +34,7 @@ class Packs:
     """
 
     def __init__(self) -> None:
+        keep_freed()
         self._packed: dict[nn.Linear, tuple[tuple[int, int], Tensor]] = {}
         self._uses: dict[nn.Linear, int] = {}
         self._left: float | None = None  # bytes that may still be taken
@@ -130,3 +132,19 @@ def linear(layer: nn.Module, x: Tensor, gelu: bool = False, add: Tensor | None =
         return torch.ops.mkldnn._linear_pointwise.binary(x, add, weight, layer.bias, "add")
     kind = ("gelu", [], "tanh") if gelu else ("none", [], "")
     return torch.ops.mkldnn._linear_pointwise(x, weight, layer.bias, *kind)
+
+
+def feed_forward(first: nn.Module, second: nn.Module, x: Tensor) -> Tensor:
+    """Return tokens `x` `[B,N,D]` through two layers with GELU between them. `x` is the caller's own, and may be used up.
+
+    The many channels between the two are held for some of the tokens at a time where no gradients are wanted.
+    """
+    width = first.out_features if isinstance(first, nn.Linear) else 4 * x.shape[-1]
+    rows = x.numel() // max(x.shape[-1], 1)
+    parts = -(-rows * width * x.element_size() // _INSIDE)
+    if parts < 2 or not inferring(x) or not x.is_contiguous():
+        return linear(second, linear(first, x, gelu=True))
+    flat = x.view(rows, -1)
+    for part in flat.split(-(-rows // parts)):
+        part.copy_(linear(second, linear(first, part, gelu=True)))
+    return x
