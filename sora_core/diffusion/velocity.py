@@ -114,9 +114,11 @@ class ModelVelocity:
             # along, so that no other object can get the id of one.
             self._texts[key] = (tuple(prompts), *self._read(prompts, x))
         _, context, derived = self._texts[key]
-        xs = x_in.repeat(count, *[1] * (x.ndim - 1)).to(self.dtype or x.dtype)
+        x_in = x_in.to(self.dtype or x.dtype)
+        if not getattr(self.dit, "shares_clips", False):
+            x_in, t = (part.repeat(count, *[1] * (part.ndim - 1)) for part in (x_in, t))
         with using(self._packs):
-            v = self.dit(xs, t.repeat(count, *[1] * (t.ndim - 1)), context, **derived)
+            v = self.dit(x_in, t, context, **derived)
         return list(v.to(x.dtype).chunk(count))
 
     def _read(self, prompts: Sequence[Prompt], x: Tensor) -> tuple[Tensor | None, dict[str, Any]]:

@@ -23,32 +23,48 @@ _SCORES = 2 << 20  # bytes a thread: a tile's scores that are still in its cache
 _ROWS = 256  # queries at least: fewer do not repay reading all keys once more
 _LONG = 256  # keys at least, or the loop costs more than the products
 _SHORT = 1024  # queries up to which plain attention is faster with gradients
+_FEW = 64  # keys up to which it is faster without, whatever the precision: a prompt
 _SMALL = 2 << 20  # bytes of a clip's scores up to which plain attention is faster in float32
 
 
-def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, scale: float | None = None) -> Tensor:
+def attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, scale: float | None = None, bias: Tensor | None = None
+) -> Tensor:
     """Attend with queries `[B,N,heads,head_dim]` to keys and values `[B,L,heads,head_dim]`: `[B,N,heads*head_dim]`.
 
     `mask` is bool, True = attend, and broadcast to `[B,heads,N,L]`; a query that may attend to nothing gets zeros.
-    scale: of the scores, by default head_dim ** -0.5.
+    scale: of the scores, by default head_dim ** -0.5. bias: float32 `[L]`, added to the scores of each key.
     """
     scale = q.shape[-1] ** -0.5 if scale is None else scale
-    if mask is None and by_tiles(q, k):
+    if len(k) != len(q):
+        k, v = (x.expand(len(q), -1, -1, -1) for x in (k, v))
+    if mask is None and bias is None and by_tiles(q, k):
         return tiled(q, k, v, scale).flatten(2)
     if mask is None and by_clips(q, k):
-        return clip_by_clip(q, k, v, scale).flatten(2)
+        return clip_by_clip(q, k, v, scale, bias).flatten(2)
     q, k, v = (x.transpose(1, 2) for x in (q, k, v))
-    if q.device.type == "cpu" and torch.is_grad_enabled() and q.shape[2] <= _SHORT:
-        # The fused CPU kernel's backward pass costs more than the whole of plain attention at these lengths.
-        out = plain(q, k, v, mask, scale)
+    if q.device.type == "cpu" and by_matrices(q, k):
+        out = plain(q, k, v, mask, scale, bias)
     else:
+        if bias is not None:
+            mask = (bias if mask is None else torch.where(mask, bias, -torch.inf)).expand(*q.shape[:3], -1)
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
     return out.transpose(1, 2).flatten(2)
 
 
-def plain(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float) -> Tensor:
+def by_matrices(q: Tensor, k: Tensor) -> bool:
+    """Tell whether `plain` is the way for queries `[B,heads,N,head_dim]` and keys `[B,heads,L,head_dim]` on a CPU."""
+    if torch.is_grad_enabled():
+        # The fused CPU kernel's backward pass costs more than the whole of plain attention at these lengths.
+        return q.shape[2] <= _SHORT
+    return k.shape[2] <= _FEW and q.shape[2] > 1
+
+
+def plain(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float, bias: Tensor | None = None) -> Tensor:
     """Attend by whole matrices of scores: `[B,heads,N,head_dim]` of queries to `[B,heads,L,head_dim]`."""
-    weights = (q * scale) @ k.transpose(-1, -2)
+    weights = (q if scale == 1 else q * scale) @ k.transpose(-1, -2)
+    if bias is not None:
+        weights = weights.float() + bias
     if mask is not None:
         weights = weights.masked_fill(~mask, -torch.inf)
     weights = torch.softmax(weights, -1, dtype=torch.float32)
@@ -86,7 +102,7 @@ def by_clips(q: Tensor, k: Tensor) -> bool:
     return q.dtype == torch.float32 and 0 < scores <= _SMALL and q.numel() > 0 and inferring(q)
 
 
-def clip_by_clip(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
+def clip_by_clip(q: Tensor, k: Tensor, v: Tensor, scale: float, bias: Tensor | None = None) -> Tensor:
     """Attend by whole matrices of scores, one clip of the batch after the other; returns `[B,N,heads,head_dim]`.
 
     The scores of all clips at once would be memory that the system clears for every call, which costs as much again.
@@ -96,6 +112,8 @@ def clip_by_clip(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
     scores = q.new_empty(q.shape[1], q.shape[2], k.shape[3])
     for clip in range(len(q)):
         torch.baddbmm(scores, q[clip], k[clip], beta=0, alpha=scale, out=scores)
+        if bias is not None:
+            scores.add_(bias)
         torch.softmax(scores, -1, out=scores)
         out[clip] = torch.bmm(scores, v[clip]).transpose(0, 1)
     return out

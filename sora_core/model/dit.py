@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import torch
 import torch.nn.functional as F
@@ -25,8 +25,33 @@ from .patch import COORDINATES, Grid, check_divisible, coordinate_tokens, grid_c
 from .products import feed_forward, inferring, linear
 from .rope import grid_table, rope_table
 
-# Cross-attention keys and values `[B,L,heads,head_dim]` of one block, which do not change over the steps of a run.
-TextKeys = tuple[Tensor, Tensor]
+_VECTOR = 16  # numbers of float32 in the widest vectors of a CPU
+
+
+class TextKeys(NamedTuple):
+    """What one block reads of a text, which does not change over the steps of a run."""
+
+    keys: Tensor  # `[B,L,heads,head_dim]`
+    values: Tensor  # `[B,L,heads,head_dim]`
+    # `[L]`, logarithm of how many tokens of text each stands for; None where each is one.
+    bias: Tensor | None = None
+
+
+def merge_padding(context: Tensor, length: int) -> tuple[Tensor, Tensor | None]:
+    """Pad a context `[B,L,D]` with zeros to `length`, most of them as one token.
+
+    Attention to n equal keys is attention to one of them whose score is log n higher. Returns the scores' bias `[L']`
+    too, None where there is nothing to merge.
+    """
+    used = (context != 0).any(-1).any(0).nonzero().flatten()
+    count = int(used[-1]) + 1 if len(used) else 0
+    # Rows of a whole number of vectors: softmax is several times slower on others.
+    kept = -(-(count + 1) // _VECTOR) * _VECTOR
+    if length - kept < 1:
+        return F.pad(context, (0, 0, 0, length - context.shape[1])), None
+    bias = torch.zeros(kept, device=context.device)
+    bias[-1] = math.log(length - kept + 1)
+    return F.pad(context[:, :count], (0, 0, 0, kept - count)), bias
 
 
 class Layers(Protocol):
@@ -104,7 +129,7 @@ class Attention(nn.Module):
     def keys(self, context: Tensor, rope: Tensor | None = None) -> TextKeys:
         """Compute keys and values of a context `[B,L,dim]`. Those of a text serve a whole run, so callers keep them."""
         k = self.norm_k.heads(linear(self.k, context), self.num_heads, rope)
-        return k, linear(self.v, context).unflatten(-1, (self.num_heads, -1))
+        return TextKeys(k, linear(self.v, context).unflatten(-1, (self.num_heads, -1)))
 
     def forward(
         self,
@@ -121,8 +146,8 @@ class Attention(nn.Module):
         # Where queries go through a pass of our own they are scaled in it, before they are rounded.
         own, scale = inferring(x), (x.shape[-1] // self.num_heads) ** -0.5
         q = self.norm_q.heads(linear(self.q, x), self.num_heads, rope, scale if own else 1.0)
-        k, v = keys if keys is not None else self.keys(x, rope)
-        return linear(self.o, attention(q, k, v, mask, 1.0 if own else scale), add=add)
+        k, v, bias = keys if keys is not None else self.keys(x, rope)
+        return linear(self.o, attention(q, k, v, mask, 1.0 if own else scale, bias), add=add)
 
 
 class Block(nn.Module):
@@ -148,11 +173,16 @@ class Block(nn.Module):
         """Run the block on tokens `x` `[B,N,D]`.
 
         e: `[K,6,D]`, shift, scale and gate of self-attention, then of the feed-forward part, for each noise level.
-        text: this block's cross-attention keys and values. Masks as in `attention`.
+        text: this block's cross-attention keys and values; those of n times B texts give n times as many clips. Masks
+        as in `attention`.
         """
         e = e + self.modulation
         y = self.self_attn(modulated_norm(x, e, 0, 1, self.eps), rope, mask=mask)
         x = add_gated(x, y, e, 2)
+        if len(text.keys) > len(x):
+            # Until here no text was read, so clips that differ in nothing else were one.
+            copies = len(text.keys) // len(x)
+            x, e = x.repeat(copies, 1, 1), e.repeat(copies)
         x = self.cross_attn(self.norm3(x), keys=text, mask=text_mask, add=x)
         y = feed_forward(self.ffn[0], self.ffn[2], modulated_norm(x, e, 3, 4, self.eps))
         return add_gated(x, y, e, 5, inplace=True)
@@ -177,6 +207,8 @@ class DiT(nn.Module):
 
     Raises SoraError when the heads do not divide the width.
     """
+
+    shares_clips = True  # one clip with several texts need not be repeated, see `run`
 
     def __init__(self, config: DiTConfig, ops: Layers = nn) -> None:
         super().__init__()
@@ -219,10 +251,14 @@ class DiT(nn.Module):
             )
         if context.shape[1] > cfg.text_len:
             raise SoraError(f"The conditioning has {context.shape[1]} tokens; this model reads {cfg.text_len}.")
-        context = F.pad(context, (0, 0, 0, cfg.text_len - context.shape[1]))
+        bias = None
+        if inferring(context):
+            context, bias = merge_padding(context, cfg.text_len)
+        else:
+            context = F.pad(context, (0, 0, 0, cfg.text_len - context.shape[1]))
         embedded = self.text_embedding(context.to(self.compute_dtype))
         # A ModuleList knows its entries as modules only.
-        return [cast(Block, block).cross_attn.keys(embedded) for block in self.blocks]
+        return [cast(Block, block).cross_attn.keys(embedded)._replace(bias=bias) for block in self.blocks]
 
     def time_vectors(self, t: Tensor) -> tuple[Modulation, Modulation]:
         """Embed timesteps `[B,G]` in 0..1000: the head's vector `[K,1,D]` and the blocks' `[K,6,D]`."""
@@ -265,12 +301,16 @@ class DiT(nn.Module):
     ) -> tuple[Tensor, list[Tensor]]:
         """Run blocks and head on embedded tokens `[B,N,dim]`: what the head gives `[B,N,pt*ph*pw*C]`, and features.
 
-        taps: numbers of blocks, from 1, after which the tokens are such features.
+        text: of B clips, or of n times B: then each clip is run with n texts, the clips with the first text first. taps:
+        numbers of blocks, from 1, after which the tokens are such features.
         """
         e, e6 = self.time_vectors(t)
         features = []
         for number, (block, keys) in enumerate(zip(self.blocks, text, strict=True), 1):
+            count = len(x)
             x = block(x, e6, rope, keys, mask, text_mask)
+            if len(x) > count:
+                e, e6 = e.repeat(len(x) // count), e6.repeat(len(x) // count)
             if number in taps:
                 features.append(x)
         return self.head(x, e), features
@@ -320,7 +360,7 @@ class DiT(nn.Module):
         """Compute the velocity `[B,C,T,H,W]` of a noised latent `[B,C,T,H,W]`; with `taps` also features, see `run`.
 
         t: timesteps in 0..1000, `[B]`, `[B,T]` or `[B,N]`. Text comes as `context` `[B,L,text_dim]`, or as `text` from
-        `text_keys` to reuse its work. text_mask: bool `[N,L]` or `[B,N,L]`, True = attend, lets tokens read parts of
+        `text_keys` to reuse its work. With n times B texts each latent is run with n of them, see `run`. text_mask: bool `[N,L]` or `[B,N,L]`, True = attend, lets tokens read parts of
         it. Raises SoraError when shapes do not fit the model.
         """
         cfg = self.config
@@ -337,9 +377,12 @@ class DiT(nn.Module):
         mask = text_mask
         if mask is not None:
             mask = mask[:, None] if mask.ndim == 3 else mask[None, None]
+        texts = len(text[0].keys) if text else len(x)
+        if texts % len(x) and texts > 1:
+            raise SoraError(f"{texts} texts do not fit {len(x)} latents: use one for all, or the same number for each.")
         out, features = self.run(tokens, self.groups(t, *tokens.shape[:2]), rope, text, text_mask=mask, taps=taps)
         gt, gh, gw = grid
         pt, ph, pw = cfg.patch_size
         v = out.view(-1, gt, gh, gw, pt, ph, pw, cfg.out_dim).permute(0, 7, 1, 4, 2, 5, 3, 6)
-        v = v.reshape(x.shape[0], cfg.out_dim, *x.shape[2:])
+        v = v.reshape(-1, cfg.out_dim, *x.shape[2:])
         return (v, features) if taps else v

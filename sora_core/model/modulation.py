@@ -50,6 +50,10 @@ class Modulation:
         """Add a learned offset `[1,...]` to every level, in float32."""
         return Modulation(self.levels.float() + offset.float(), self.groups)
 
+    def repeat(self, count: int) -> Modulation:
+        """Return the same for `count` copies of the batch, one after the other."""
+        return Modulation(self.levels, Groups(self.groups.index.repeat(count, 1), in_order=False))
+
     def spread(self) -> Tensor:
         """Return the vectors of each group `[B,G,...]`."""
         if self.groups.in_order:
@@ -63,7 +67,9 @@ class Modulation:
         if not changes:
             return ((slice(0, tokens), self.groups.index.flatten().repeat_interleave(each)),)
         ends = [*(start for start, _ in changes[1:]), count]
-        return tuple((slice(start * each, end * each), level) for (start, level), end in zip(changes, ends, strict=True))
+        return tuple(
+            (slice(start * each, end * each), level) for (start, level), end in zip(changes, ends, strict=True)
+        )
 
 
 def pieces(start: int, end: int, width: int) -> Iterator[slice]:

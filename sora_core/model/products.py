@@ -22,7 +22,9 @@ from ..memory import free_memory, keep_freed
 SHARE = 0.25  # of the free memory that a run may take for weights in oneDNN's order
 _PRECISIONS = (torch.float32, torch.bfloat16, torch.float16)
 _FEW = 32  # rows that do not repay the reordering
-_SMALL = 1 << 20  # numbers of a weight: a smaller one is reordered when it was used _OFTEN times, for a run may be short
+_SMALL = (
+    1 << 20
+)  # numbers of a weight: a smaller one is reordered when it was used _OFTEN times, for a run may be short
 _OFTEN = 5
 _INSIDE = 16 << 20  # bytes between the two layers of a feed-forward part: what the C library keeps, see `keep_freed`
 
@@ -95,7 +97,9 @@ def onednn() -> tuple[torch.dtype, ...]:
     try:
         x = torch.ones(2, 2)
         with torch.no_grad():
-            torch.ops.mkldnn._linear_pointwise(x, torch.ops.mkldnn._reorder_linear_weight(x, 2), x[0], "gelu", [], "tanh")
+            torch.ops.mkldnn._linear_pointwise(
+                x, torch.ops.mkldnn._reorder_linear_weight(x, 2), x[0], "gelu", [], "tanh"
+            )
             torch.ops.mkldnn._linear_pointwise.binary(x, x, x, x[0], "add")
             half = torch.ops.mkldnn._is_mkldnn_bf16_supported()
     except (AttributeError, RuntimeError, NotImplementedError):  # another PyTorch, which has them under other names
