@@ -5,8 +5,8 @@ idle for more than half of the time, so without gradients `tiled` does long rows
 some queries of one head with all keys, softmax in place, and the product with the values. Which way is taken depends
 on nothing that is timed, so two runs on one machine are bit-identical.
 
-**Error.** The fused kernel holds scores in float32, tiles in bfloat16: each is off by at most 2^-9 of its size. Weights
-are then off by at most a factor exp(2^-8 * m), m the largest score, and by 2^-8 for their own rounding.
+**Error.** The fused kernel holds scores in float32, tiles in bfloat16: each is off by at most 2^-8 of its size. Weights
+are then off by at most a factor exp(2^-7 * m), m the largest score of the row, and by 2^-8 for their own rounding.
 """
 
 from __future__ import annotations

@@ -112,7 +112,7 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(dim))
 
     def heads(self, x: Tensor, count: int, rope: Tensor | None = None, scale: float = 1.0) -> Tensor:
-        """Normalise `[B,N,dim]` in float32, and turn its `count` heads by `rope`: `[B,N,count,dim/count]`, times scale."""
+        """Normalise `[B,N,dim]` in float32 and turn its `count` heads: `[B,N,count,dim/count]`, times `scale`."""
         return turned_heads(x, self.weight, self.eps, count, rope, scale)
 
 
@@ -237,11 +237,11 @@ class DiT(nn.Module):
         return self.dtype
 
     # -- pieces that do not change over the steps of a run ---------------------------------------------------
-    def text_keys(self, context: Tensor) -> list[TextKeys]:
+    def text_keys(self, context: Tensor, merge: bool = True) -> list[TextKeys]:
         """Compute every block's cross-attention keys and values for `context` `[B,L,text_dim]`, L <= text_len.
 
-        Shorter contexts are padded with zeros to text_len and attended without a mask, as Wan does. Raises SoraError
-        for another width, and for a context that is longer.
+        Shorter contexts are padded with zeros to text_len and attended without a mask, as Wan does. merge: the padding
+        may be made one token where that is faster. Raises SoraError for another width, and for a longer context.
         """
         cfg = self.config
         if context.ndim != 3 or context.shape[2] != cfg.text_dim:
@@ -252,7 +252,7 @@ class DiT(nn.Module):
         if context.shape[1] > cfg.text_len:
             raise SoraError(f"The conditioning has {context.shape[1]} tokens; this model reads {cfg.text_len}.")
         bias = None
-        if inferring(context):
+        if merge and inferring(context):
             context, bias = merge_padding(context, cfg.text_len)
         else:
             context = F.pad(context, (0, 0, 0, cfg.text_len - context.shape[1]))
@@ -301,8 +301,8 @@ class DiT(nn.Module):
     ) -> tuple[Tensor, list[Tensor]]:
         """Run blocks and head on embedded tokens `[B,N,dim]`: what the head gives `[B,N,pt*ph*pw*C]`, and features.
 
-        text: of B clips, or of n times B: then each clip is run with n texts, the clips with the first text first. taps:
-        numbers of blocks, from 1, after which the tokens are such features.
+        text: of B clips, or of n times B: then each clip is run with n texts, all clips with the first text first.
+        taps: numbers of blocks, from 1, after which the tokens are such features.
         """
         e, e6 = self.time_vectors(t)
         features = []
@@ -341,7 +341,9 @@ class DiT(nn.Module):
         x = self.embed(tokens, coordinate_tokens(positions, sizes, self.config.patch_size))
         rope = rope_table(positions, self.config.head_dim).to(x.device)
         mask = text_mask[None, None] if text_mask is not None else None
-        out, _ = self.run(x, self.groups(t, *tokens.shape[:2]), rope, self.text_keys(context), attn_mask, mask)
+        out, _ = self.run(
+            x, self.groups(t, *tokens.shape[:2]), rope, self.text_keys(context, text_mask is None), attn_mask, mask
+        )
         return self.from_head(out)
 
     def from_head(self, out: Tensor) -> Tensor:
@@ -360,8 +362,9 @@ class DiT(nn.Module):
         """Compute the velocity `[B,C,T,H,W]` of a noised latent `[B,C,T,H,W]`; with `taps` also features, see `run`.
 
         t: timesteps in 0..1000, `[B]`, `[B,T]` or `[B,N]`. Text comes as `context` `[B,L,text_dim]`, or as `text` from
-        `text_keys` to reuse its work. With n times B texts each latent is run with n of them, see `run`. text_mask: bool `[N,L]` or `[B,N,L]`, True = attend, lets tokens read parts of
-        it. Raises SoraError when shapes do not fit the model.
+        `text_keys` to reuse its work. With n times B texts each latent is run with n of them, see `run`. text_mask:
+        bool `[N,L]` or `[B,N,L]`, True = attend, lets tokens read parts of it. Raises SoraError when shapes do not fit
+        the model.
         """
         cfg = self.config
         if x.ndim != 5 or x.shape[1] != cfg.in_dim:
@@ -372,7 +375,7 @@ class DiT(nn.Module):
         if text is None:
             if context is None:
                 raise SoraError("The model was given no text: pass context, or text from text_keys.")
-            text = self.text_keys(context)
+            text = self.text_keys(context, merge=text_mask is None)
         rope = grid_table(*grid, cfg.head_dim, x.device)
         mask = text_mask
         if mask is not None:

@@ -1,8 +1,8 @@
 """What stands between the matrix products of a block: norms, modulation, gates and rotation.
 
-With gradients, and on a GPU, each is written as the papers have it. Without them, on a CPU, memory is what they wait for:
-there a norm takes scale and shift along in one pass, and the rest goes through a few rows at a time, which stay in the
-cache from the first operation to the last.
+With gradients, and on a GPU, each is written as the papers have it. Without them, on a CPU, memory is what they wait
+for: there a norm takes scale and shift along in one pass, and the rest goes through a few rows at a time, which stay in
+the cache from the first operation to the last.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Modulation:
         return self.levels[self.groups.index]
 
     def runs(self, tokens: int) -> tuple[tuple[slice, int | Tensor], ...]:
-        """List runs of `tokens`, those of all clips one after the other, and the level of each run, or of its tokens."""
+        """List runs of `tokens`, all clips' one after the other, and each run's level, or its tokens' levels."""
         changes, count = self.groups.changes, self.groups.index.numel()
         each = tokens // count
         if not changes:

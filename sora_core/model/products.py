@@ -1,8 +1,8 @@
-"""Linear layers as the CPU does them best when nobody asks for gradients: oneDNN, with what follows it in the same pass.
+"""Linear layers as the CPU does them best when nobody asks for gradients: oneDNN, with what follows in one pass.
 
 PyTorch hands float32 to another library, and activation and residual to passes of their own over memory. oneDNN takes
 both precisions, adds the residual and bends the activation before a value is rounded, and can keep weights in the order
-in which it reads them. That order changes no bit of a result, so whether there is memory for it is a matter of time only.
+in which it reads them. That order changes no bit of a result: whether there is memory for it is a matter of time only.
 """
 
 from __future__ import annotations
@@ -134,12 +134,12 @@ def linear(layer: nn.Module, x: Tensor, gelu: bool = False, add: Tensor | None =
     weight = layer.weight if packs is None else packs.get(layer, rows)
     if add is not None:
         return torch.ops.mkldnn._linear_pointwise.binary(x, add, weight, layer.bias, "add")
-    kind = ("gelu", [], "tanh") if gelu else ("none", [], "")
-    return torch.ops.mkldnn._linear_pointwise(x, weight, layer.bias, *kind)
+    kind, form = ("gelu", "tanh") if gelu else ("none", "")
+    return torch.ops.mkldnn._linear_pointwise(x, weight, layer.bias, kind, [], form)
 
 
 def feed_forward(first: nn.Module, second: nn.Module, x: Tensor) -> Tensor:
-    """Return tokens `x` `[B,N,D]` through two layers with GELU between them. `x` is the caller's own, and may be used up.
+    """Return tokens `x` `[B,N,D]`, the caller's own to be used up, through two layers with GELU between them.
 
     The many channels between the two are held for some of the tokens at a time where no gradients are wanted.
     """
