@@ -375,7 +375,8 @@ class DiT(nn.Module):
         if text is None:
             if context is None:
                 raise SoraError("The model was given no text: pass context, or text from text_keys.")
-            text = self.text_keys(context, merge=text_mask is None)
+            # Who masks the text counts its tokens.
+            text = self.text_keys(context) if text_mask is None else self.text_keys(context, merge=False)
         rope = grid_table(*grid, cfg.head_dim, x.device)
         mask = text_mask
         if mask is not None:
