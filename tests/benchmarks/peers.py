@@ -4,12 +4,13 @@ another checkout.
     python tests/benchmarks/peers.py [--json] [--short] [--only step,parts,guided,mini] [--precision bf16,fp32]
         [--grid 9x32x32] [--layers 4] [--steps 25] [--repeats 5] [--against FOLDER]
 
-step: one call of the network in a run, whose text is read and whose weights are laid out once; `direct` reads the text
-in the call, as diffusers does. guided: a run with cfg, ours by `sample`, diffusers' as its Wan pipeline does it, two
-calls a step. grid: of latents, t x y x x; 9x32x32 is 2,304 tokens, 5x60x104 is 7,800. parts: where our step's time goes, and
-which share of the processor's matrix products, measured in the same run, each part reaches. mini: clips of sora-mini in
-warm processes, ours and that of the checkout at --against. All alternate and are medians; a ratio is the other's time
-over ours. Errors are relative, against diffusers' float32. --short takes small sizes, to see that all of it works.
+step: one call of the network in a run, whose text is read and whose weights are laid out once; `direct` reads the
+text in the call, as diffusers does. guided: a run with cfg, ours by `sample`, diffusers' as its Wan pipeline does it,
+two calls a step. grid: of latents, t x y x x; 9x32x32 is 2,304 tokens, 5x60x104 is 7,800. parts: where our step's
+time goes, and which share of the processor's matrix products, measured in the same run, each part reaches. mini:
+clips of sora-mini in warm processes, ours and that of the checkout at --against. All alternate and are medians; a
+ratio is the other's time over ours. Errors are relative, against diffusers' float32. --short takes small sizes, to
+see that all of it works.
 """
 
 from __future__ import annotations
