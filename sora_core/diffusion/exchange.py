@@ -144,13 +144,14 @@ def shared_by(shard: Ulysses | None, *networks: Any) -> Iterator[None]:
             network.share(None)
 
 
-def exchanged(tokens: int, config: Any, size: int, value: int, prompts: int = 1) -> int:
+def exchanged(tokens: int, config: Any, size: int, value: int, prompts: int = 1, clips: int = 1) -> int:
     """Count the bytes that each of `size` processes sends to the others in one model call, see `Ulysses`.
 
-    tokens: of the clip. config: a `DiTConfig`. value: bytes of one number. prompts: that are evaluated in the call.
+    tokens: of a clip. config: a `DiTConfig`. value: bytes of one number. prompts: that each of `clips` is evaluated
+    with; until the first block reads them they are one.
     """
     each, per = -(-tokens // size), -(-config.num_heads // size)
     # Of queries, keys, values and what attention makes of them, each process keeps one part in `size`.
     block = 4 * each * per * config.head_dim * (size - 1)
     last = each * config.out_dim * math.prod(config.patch_size) * (size - 1)
-    return prompts * value * (config.num_layers * block + last)
+    return clips * value * ((1 + prompts * (config.num_layers - 1)) * block + prompts * last)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import expect
+from ..model.dit import TextKeys
 
 
 def read_shots(dit: Any, contexts: Tensor, shots: Sequence[int], shape: Sequence[int]) -> dict[str, Any]:
@@ -31,13 +32,15 @@ def read_shots(dit: Any, contexts: Tensor, shots: Sequence[int], shape: Sequence
     return {"text": text, "text_mask": own_shot(of_token, count, text[0][0].shape[1])}
 
 
-def join_shots(text: list[tuple[Tensor, Tensor]], count: int) -> list[tuple[Tensor, Tensor]]:
+def join_shots(text: Sequence[TextKeys], count: int) -> list[TextKeys]:
     """Join keys and values of `count` prompts a clip, `[B*count,L,...]`, one after the other: `[B,count*L,...]`."""
 
     def join(part: Tensor) -> Tensor:
         return part.unflatten(0, (-1, count)).flatten(1, 2)
 
-    return [(join(keys), join(values)) for keys, values in text]
+    return [
+        TextKeys(join(keys), join(values), None if bias is None else bias.repeat(count)) for keys, values, bias in text
+    ]
 
 
 def own_shot(of_token: Tensor, count: int, length: int) -> Tensor:

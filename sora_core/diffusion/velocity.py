@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from ..latents.masks import Patch, spread_tokens, token_mask
+from ..model.products import Packs, using
 from .prompts import Prompt, shared_shots, stack_contexts, stack_shots
 from .shots import read_shots
 
@@ -98,6 +99,8 @@ class ModelVelocity:
         self.dtype: torch.dtype | None = None
         if isinstance(dit, nn.Module):
             self.dtype = next((p.dtype for p in dit.parameters() if p.is_floating_point()), None)
+        # A run's own copies of the weights, in the order in which the processor reads them.
+        self._packs = Packs()
         self._texts: dict[tuple[Any, ...], tuple[Sequence[Prompt], Tensor | None, dict[str, Any]]] = {}
 
     def __call__(self, x: Tensor, sigma: Tensor, prompts: Sequence[Prompt]) -> list[Tensor]:
@@ -111,8 +114,11 @@ class ModelVelocity:
             # along, so that no other object can get the id of one.
             self._texts[key] = (tuple(prompts), *self._read(prompts, x))
         _, context, derived = self._texts[key]
-        xs = x_in.repeat(count, *[1] * (x.ndim - 1)).to(self.dtype or x.dtype)
-        v = self.dit(xs, t.repeat(count, *[1] * (t.ndim - 1)), context, **derived)
+        x_in = x_in.to(self.dtype or x.dtype)
+        if not getattr(self.dit, "shares_clips", False):
+            x_in, t = (part.repeat(count, *[1] * (part.ndim - 1)) for part in (x_in, t))
+        with using(self._packs):
+            v = self.dit(x_in, t, context, **derived)
         return list(v.to(x.dtype).chunk(count))
 
     def _read(self, prompts: Sequence[Prompt], x: Tensor) -> tuple[Tensor | None, dict[str, Any]]:

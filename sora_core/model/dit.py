@@ -12,19 +12,48 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from functools import partial
+from typing import Any, NamedTuple, Protocol, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import SoraError
+from .attention import attention
+from .modulation import Groups, Modulation, add_gated, modulated_norm, turned_heads
 from .patch import COORDINATES, Grid, check_divisible, coordinate_tokens, grid_coordinates, patchify
-from .rope import apply_rope, grid_table, rope_table
+from .products import feed_forward, inferring, linear
+from .rope import grid_table, rope_table
 from .shards import Shard, Tokens
 
-# Cross-attention keys and values `[B,L,heads,head_dim]` of one block, which do not change over the steps of a run.
-TextKeys = tuple[Tensor, Tensor]
+_VECTOR = 16  # numbers of float32 in the widest vectors of a CPU
+
+
+class TextKeys(NamedTuple):
+    """What one block reads of a text, which does not change over the steps of a run."""
+
+    keys: Tensor  # `[B,L,heads,head_dim]`
+    values: Tensor  # `[B,L,heads,head_dim]`
+    # `[L]`, logarithm of how many tokens of text each stands for; None where each is one.
+    bias: Tensor | None = None
+
+
+def merge_padding(context: Tensor, length: int) -> tuple[Tensor, Tensor | None]:
+    """Pad a context `[B,L,D]` with zeros to `length`, most of them as one token.
+
+    Attention to n equal keys is attention to one of them whose score is log n higher. Returns the scores' bias `[L']`
+    too, None where there is nothing to merge.
+    """
+    used = (context != 0).any(-1).any(0).nonzero().flatten()
+    count = int(used[-1]) + 1 if len(used) else 0
+    # Rows of a whole number of vectors: softmax is several times slower on others.
+    kept = -(-(count + 1) // _VECTOR) * _VECTOR
+    if length - kept < 1:
+        return F.pad(context, (0, 0, 0, length - context.shape[1])), None
+    bias = torch.zeros(kept, device=context.device)
+    bias[-1] = math.log(length - kept + 1)
+    return F.pad(context[:, :count], (0, 0, 0, kept - count)), bias
 
 
 class Layers(Protocol):
@@ -76,24 +105,6 @@ def timestep_embedding(t: Tensor, dim: int) -> Tensor:
     return torch.cat((angle.cos(), angle.sin()), -1).float()
 
 
-def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Attend with queries `[B,N,heads,head_dim]` to keys and values `[B,L,heads,head_dim]`: `[B,N,heads*head_dim]`.
-
-    `mask` is bool, True = attend, and broadcast to `[B,heads,N,L]`.
-    """
-    q, k, v = (x.transpose(1, 2) for x in (q, k, v))
-    if q.device.type == "cpu" and torch.is_grad_enabled() and q.shape[2] <= 1024:
-        # The fused CPU kernel's backward pass costs more than the whole of plain attention at these lengths.
-        weights = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
-        if mask is not None:
-            weights = weights.masked_fill(~mask, -torch.inf)
-        weights = torch.softmax(weights, -1, dtype=torch.float32)
-        out = weights.to(v.dtype) @ v
-    else:
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-    return out.transpose(1, 2).flatten(2)
-
-
 class RMSNorm(nn.Module):
     """Division by the root mean square over the last axis, with a gain (arXiv 1910.07467)."""
 
@@ -102,10 +113,9 @@ class RMSNorm(nn.Module):
         self.eps = eps
         self.weight = nn.Parameter(torch.ones(dim))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalise `[...,dim]`; computed in float32, returned in the precision of `x`."""
-        y = x.float()
-        return (y * torch.rsqrt(y.pow(2).mean(-1, keepdim=True) + self.eps) * self.weight).to(x.dtype)
+    def heads(self, x: Tensor, count: int, rope: Tensor | None = None, scale: float = 1.0) -> Tensor:
+        """Normalise `[B,N,dim]` in float32 and turn its `count` heads: `[B,N,count,dim/count]`, times `scale`."""
+        return turned_heads(x, self.weight, self.eps, count, rope, scale)
 
 
 class Attention(nn.Module):
@@ -121,42 +131,33 @@ class Attention(nn.Module):
         # Over all heads together, not one by one: Wan's checkpoints hold one gain of `dim` values.
         self.norm_q, self.norm_k = RMSNorm(cfg.dim, cfg.eps), RMSNorm(cfg.dim, cfg.eps)
 
-    def heads(self, x: Tensor) -> Tensor:
-        """View `[B,N,dim]` as `[B,N,heads,head_dim]`."""
-        return x.unflatten(-1, (self.num_heads, -1))
-
-    def keys(self, context: Tensor) -> TextKeys:
+    def keys(self, context: Tensor, rope: Tensor | None = None) -> TextKeys:
         """Compute keys and values of a context `[B,L,dim]`. Those of a text serve a whole run, so callers keep them."""
-        return self.heads(self.norm_k(self.k(context))), self.heads(self.v(context))
+        k = self.norm_k.heads(linear(self.k, context), self.num_heads, rope)
+        return TextKeys(k, linear(self.v, context).unflatten(-1, (self.num_heads, -1)))
 
     def forward(
-        self, x: Tensor, rope: Tensor | None = None, keys: TextKeys | None = None, mask: Tensor | None = None
+        self,
+        x: Tensor,
+        rope: Tensor | None = None,
+        keys: TextKeys | None = None,
+        mask: Tensor | None = None,
+        add: Tensor | None = None,
     ) -> Tensor:
-        """Attend from tokens `[B,N,dim]` to `keys`, or to themselves at the places of `rope` (see `rope_table`)."""
-        q = self.heads(self.norm_q(self.q(x)))
-        k, v = keys if keys is not None else self.keys(x)
-        if rope is not None:
-            q, k = apply_rope(q, rope), apply_rope(k, rope)
+        """Attend from tokens `[B,N,dim]` to `keys`, or to themselves at the places of `rope` (see `rope_table`).
+
+        add: `[B,N,dim]`, what the result is added to.
+        """
+        # Where queries go through a pass of our own they are scaled in it, before they are rounded.
+        own, scale = inferring(x), (x.shape[-1] // self.num_heads) ** -0.5
+        q = self.norm_q.heads(linear(self.q, x), self.num_heads, rope, scale if own else 1.0)
+        k, v, bias = keys if keys is not None else self.keys(x, rope)
+        scale = 1.0 if own else scale
         if self._shard is not None:
-            return self.o(self._shard.attend(attention, q, k, v, mask))
-        return self.o(attention(q, k, v, mask))
-
-
-def _grouped(x: Tensor, e: Tensor) -> tuple[Tensor, Tensor]:
-    """View tokens `[B,N,D]` as `[B,G,N/G,D]` and modulation `[B,G,D]` as `[B,G,1,D]`."""
-    return x.unflatten(1, (e.shape[1], -1)), e.unsqueeze(2)
-
-
-def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    """Scale tokens `[B,N,D]` by `1 + scale` and add `shift`, both `[B,G,D]`: one for each group of tokens."""
-    y, scale = _grouped(x, scale)
-    return (y * (1 + scale) + shift.unsqueeze(2)).flatten(1, 2)
-
-
-def gate(x: Tensor, g: Tensor) -> Tensor:
-    """Multiply tokens `[B,N,D]` by the gate `[B,G,D]` of their group."""
-    y, g = _grouped(x, g)
-    return (y * g).flatten(1, 2)
+            made = self._shard.attend(partial(attention, scale=scale), q, k, v, mask)
+        else:
+            made = attention(q, k, v, mask, scale, bias)
+        return linear(self.o, made, add=add)
 
 
 class Block(nn.Module):
@@ -176,24 +177,25 @@ class Block(nn.Module):
         )
         self.modulation = nn.Parameter(torch.randn(1, 6, cfg.dim) / cfg.dim**0.5)
 
-    def norm(self, x: Tensor) -> Tensor:
-        """Normalise tokens `[B,N,D]` in float32, where modulation happens too, as in Wan."""
-        return F.layer_norm(x.float(), x.shape[-1:], eps=self.eps)
-
     def forward(
-        self, x: Tensor, e: Tensor, rope: Tensor, text: TextKeys, mask: Tensor | None, text_mask: Tensor | None
+        self, x: Tensor, e: Modulation, rope: Tensor, text: TextKeys, mask: Tensor | None, text_mask: Tensor | None
     ) -> Tensor:
         """Run the block on tokens `x` `[B,N,D]`.
 
-        e: `[B,G,6,D]`, shift, scale and gate of self-attention, then of the feed-forward part, for each group of
-        tokens. text: this block's cross-attention keys and values. Masks as in `attention`.
+        e: `[K,6,D]`, shift, scale and gate of self-attention, then of the feed-forward part, for each noise level.
+        text: this block's cross-attention keys and values; those of n times B texts give n times as many clips. Masks
+        as in `attention`.
         """
-        shift1, scale1, gate1, shift2, scale2, gate2 = (e.float() + self.modulation.float()).unbind(2)
-        y = self.self_attn(modulate(self.norm(x), shift1, scale1).to(x.dtype), rope, mask=mask)
-        x = x + gate(y, gate1).to(x.dtype)
-        x = x + self.cross_attn(self.norm3(x), keys=text, mask=text_mask)
-        y = self.ffn(modulate(self.norm(x), shift2, scale2).to(x.dtype))
-        return x + gate(y, gate2).to(x.dtype)
+        e = e + self.modulation
+        y = self.self_attn(modulated_norm(x, e, 0, 1, self.eps), rope, mask=mask)
+        x = add_gated(x, y, e, 2)
+        if len(text.keys) > len(x):
+            # Until here no text was read, so clips that differ in nothing else were one.
+            copies = len(text.keys) // len(x)
+            x, e = x.repeat(copies, 1, 1), e.repeat(copies)
+        x = self.cross_attn(self.norm3(x), keys=text, mask=text_mask, add=x)
+        y = feed_forward(self.ffn[0], self.ffn[2], modulated_norm(x, e, 3, 4, self.eps))
+        return add_gated(x, y, e, 5, inplace=True)
 
 
 class Head(nn.Module):
@@ -205,11 +207,9 @@ class Head(nn.Module):
         self.head = ops.Linear(cfg.dim, cfg.out_dim * math.prod(cfg.patch_size))
         self.modulation = nn.Parameter(torch.randn(1, 2, cfg.dim) / cfg.dim**0.5)
 
-    def forward(self, x: Tensor, e: Tensor) -> Tensor:
-        """Project tokens `[B,N,D]` to `[B,N,pt*ph*pw*C]`; e: the timestep's vector `[B,G,D]`."""
-        shift, scale = (e.float().unsqueeze(2) + self.modulation.float()).unbind(2)
-        y = F.layer_norm(x.float(), x.shape[-1:], eps=self.eps)
-        return self.head(modulate(y, shift, scale).to(x.dtype))
+    def forward(self, x: Tensor, e: Modulation) -> Tensor:
+        """Project tokens `[B,N,D]` to `[B,N,pt*ph*pw*C]`; e: the timestep's vector `[K,1,D]`."""
+        return linear(self.head, modulated_norm(x, e + self.modulation, 0, 1, self.eps))
 
 
 class DiT(nn.Module):
@@ -217,6 +217,8 @@ class DiT(nn.Module):
 
     Raises SoraError when the heads do not divide the width.
     """
+
+    shares_clips = True  # one clip with several texts need not be repeated, see `run`
 
     def __init__(self, config: DiTConfig, ops: Layers = nn) -> None:
         super().__init__()
@@ -245,11 +247,11 @@ class DiT(nn.Module):
         return self.dtype
 
     # -- pieces that do not change over the steps of a run ---------------------------------------------------
-    def text_keys(self, context: Tensor) -> list[TextKeys]:
+    def text_keys(self, context: Tensor, merge: bool = True) -> list[TextKeys]:
         """Compute every block's cross-attention keys and values for `context` `[B,L,text_dim]`, L <= text_len.
 
-        Shorter contexts are padded with zeros to text_len and attended without a mask, as Wan does. Raises SoraError
-        for another width, and for a context that is longer.
+        Shorter contexts are padded with zeros to text_len and attended without a mask, as Wan does. merge: the padding
+        may be made one token where that is faster. Raises SoraError for another width, and for a longer context.
         """
         cfg = self.config
         if context.ndim != 3 or context.shape[2] != cfg.text_dim:
@@ -259,18 +261,27 @@ class DiT(nn.Module):
             )
         if context.shape[1] > cfg.text_len:
             raise SoraError(f"The conditioning has {context.shape[1]} tokens; this model reads {cfg.text_len}.")
-        context = F.pad(context, (0, 0, 0, cfg.text_len - context.shape[1]))
+        bias = None
+        if merge and inferring(context):
+            context, bias = merge_padding(context, cfg.text_len)
+        else:
+            context = F.pad(context, (0, 0, 0, cfg.text_len - context.shape[1]))
         embedded = self.text_embedding(context.to(self.compute_dtype))
         # A ModuleList knows its entries as modules only.
-        return [cast(Block, block).cross_attn.keys(embedded) for block in self.blocks]
+        return [cast(Block, block).cross_attn.keys(embedded)._replace(bias=bias) for block in self.blocks]
 
-    def time_vectors(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """Embed timesteps `[B,G]` in 0..1000: the head's vector `[B,G,D]` and the blocks' `[B,G,6,D]`."""
+    def time_vectors(self, t: Tensor) -> tuple[Modulation, Modulation]:
+        """Embed timesteps `[B,G]` in 0..1000: the head's vector `[K,1,D]` and the blocks' `[K,6,D]`."""
         # Few distinct values however many groups: embed each once.
-        levels, index = torch.unique(t, return_inverse=True) if t.numel() > 64 else (t, None)
+        if t.numel() > 64 or inferring(t):
+            levels, index = torch.unique(t, return_inverse=True)
+            groups = Groups(index, in_order=False)
+        else:
+            levels = t.flatten()
+            groups = Groups(torch.arange(len(levels), device=t.device).view(t.shape), in_order=True)
         e = self.time_embedding(timestep_embedding(levels, self.config.freq_dim).to(self.compute_dtype))
         e6 = self.time_projection(e).unflatten(-1, (6, -1))
-        return (e, e6) if index is None else (e[index], e6[index])
+        return Modulation(e.unsqueeze(1), groups), Modulation(e6, groups)
 
     # -- forward ---------------------------------------------------------------------------------------------
     _shard: Shard | None = None
@@ -308,12 +319,16 @@ class DiT(nn.Module):
     ) -> tuple[Tensor, list[Tensor]]:
         """Run blocks and head on embedded tokens `[B,N,dim]`: what the head gives `[B,N,pt*ph*pw*C]`, and features.
 
+        text: of B clips, or of n times B: then each clip is run with n texts, all clips with the first text first.
         taps: numbers of blocks, from 1, after which the tokens are such features.
         """
         e, e6 = self.time_vectors(t)
         features = []
         for number, (block, keys) in enumerate(zip(self.blocks, text, strict=True), 1):
+            count = len(x)
             x = block(x, e6, rope, keys, mask, text_mask)
+            if len(x) > count:
+                e, e6 = e.repeat(len(x) // count), e6.repeat(len(x) // count)
             if number in taps:
                 features.append(x)
         return self.head(x, e), features
@@ -344,7 +359,9 @@ class DiT(nn.Module):
         x = self.embed(tokens, coordinate_tokens(positions, sizes, self.config.patch_size))
         rope = rope_table(positions, self.config.head_dim).to(x.device)
         mask = text_mask[None, None] if text_mask is not None else None
-        out, _ = self.run(x, self.groups(t, *tokens.shape[:2]), rope, self.text_keys(context), attn_mask, mask)
+        out, _ = self.run(
+            x, self.groups(t, *tokens.shape[:2]), rope, self.text_keys(context, text_mask is None), attn_mask, mask
+        )
         return self.from_head(out)
 
     def from_head(self, out: Tensor) -> Tensor:
@@ -363,8 +380,9 @@ class DiT(nn.Module):
         """Compute the velocity `[B,C,T,H,W]` of a noised latent `[B,C,T,H,W]`; with `taps` also features, see `run`.
 
         t: timesteps in 0..1000, `[B]`, `[B,T]` or `[B,N]`. Text comes as `context` `[B,L,text_dim]`, or as `text` from
-        `text_keys` to reuse its work. text_mask: bool `[N,L]` or `[B,N,L]`, True = attend, lets tokens read parts of
-        it. Raises SoraError when shapes do not fit the model.
+        `text_keys` to reuse its work. With n times B texts each latent is run with n of them, see `run`. text_mask:
+        bool `[N,L]` or `[B,N,L]`, True = attend, lets tokens read parts of it. Raises SoraError when shapes do not fit
+        the model.
         """
         cfg = self.config
         if x.ndim != 5 or x.shape[1] != cfg.in_dim:
@@ -374,11 +392,15 @@ class DiT(nn.Module):
         if text is None:
             if context is None:
                 raise SoraError("The model was given no text: pass context, or text from text_keys.")
-            text = self.text_keys(context)
+            # Who masks the text counts its tokens.
+            text = self.text_keys(context) if text_mask is None else self.text_keys(context, merge=False)
         rope = grid_table(*grid, cfg.head_dim, x.device)
         mask = text_mask
         if mask is not None:
             mask = mask[:, None] if mask.ndim == 3 else mask[None, None]
+        texts = len(text[0].keys) if text else len(x)
+        if texts % len(x) and texts > 1:
+            raise SoraError(f"{texts} texts do not fit {len(x)} latents: use one for all, or the same number for each.")
         times = self.groups(t, *patches.shape[:2])
         if self._shard is not None:
             patches, where, rope, times, mask = self._shard.part(Tokens(patches, where, rope, times, mask))
@@ -388,5 +410,5 @@ class DiT(nn.Module):
         gt, gh, gw = grid
         pt, ph, pw = cfg.patch_size
         v = out.view(-1, gt, gh, gw, pt, ph, pw, cfg.out_dim).permute(0, 7, 1, 4, 2, 5, 3, 6)
-        v = v.reshape(x.shape[0], cfg.out_dim, *x.shape[2:])
+        v = v.reshape(-1, cfg.out_dim, *x.shape[2:])
         return (v, features) if taps else v

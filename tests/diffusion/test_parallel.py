@@ -111,7 +111,7 @@ def test_what_is_sent_falls_with_the_number_of_processes():
     for size in (2, 4, 8):
         blocks = 4 * (size - 1) / size**2 * tokens * config.dim * config.num_layers
         last = (size - 1) * (tokens / size) * config.out_dim * 4
-        assert exchanged(tokens, config, size, 2, prompts=2) == pytest.approx(2 * 2 * (blocks + last))
+        assert exchanged(tokens, config, size, 2, clips=2) == pytest.approx(2 * 2 * (blocks + last))
 
 
 RANK = """
@@ -150,7 +150,7 @@ for heads, shape in ((3, (5, 6, 10)), (4, (5, 2, 4)), (5, (1, 2, 4)), (4, (5, 6,
             assert made.shape == alone.shape and (made - alone).abs().max() < 1e-5, (heads, shape, t.shape)
             assert (feature - other).abs().max() < 1e-5
             taps = 4 * 2 * -(-tokens // world) * (world - 1) * dit.config.dim
-            assert shard.sent - before == exchanged(tokens, dit.config, world, 4, prompts=2) + taps
+            assert shard.sent - before == exchanged(tokens, dit.config, world, 4, clips=2) + taps
 
 # Packed clips have no part in it: all of them are worked on here, within a block for others too.
 dit, packed = model(3), pack([draw(1, 16, 1, 4, 4), draw(1, 16, 2, 2, 2)], (1, 2, 2))

@@ -1,0 +1,154 @@
+"""Linear layers as the CPU does them best when nobody asks for gradients: oneDNN, with what follows in one pass.
+
+PyTorch hands float32 to another library, and activation and residual to passes of their own over memory. oneDNN takes
+both precisions, adds the residual and bends the activation before a value is rounded, and can keep weights in the order
+in which it reads them. That order changes no bit of a result: whether there is memory for it is a matter of time only.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..memory import free_memory, keep_freed
+
+SHARE = 0.25  # of the free memory that a run may take for weights in oneDNN's order
+_PRECISIONS = (torch.float32, torch.bfloat16, torch.float16)
+_FEW = 32  # rows that do not repay the reordering
+_SMALL = (
+    1 << 20
+)  # numbers of a weight: a smaller one is reordered when it was used _OFTEN times, for a run may be short
+_OFTEN = 5
+_INSIDE = 16 << 20  # bytes between the two layers of a feed-forward part: what the C library keeps, see `keep_freed`
+
+
+class Packs:
+    """Weights in oneDNN's order, for as long as a run lasts.
+
+    They are copies, so a run has its own and drops them: weights that somebody edits between two runs are read again.
+    """
+
+    def __init__(self) -> None:
+        keep_freed()
+        self._packed: dict[nn.Linear, tuple[tuple[int, int], Tensor]] = {}
+        self._uses: dict[nn.Linear, int] = {}
+        self._left: float | None = None  # bytes that may still be taken
+
+    def get(self, layer: nn.Linear, rows: int) -> Tensor:
+        """Return a layer's weight, in oneDNN's order if there is room for it."""
+        weight = layer.weight
+        state = (weight.data_ptr(), weight._version)
+        found = self._packed.get(layer)
+        if found is not None and found[0] == state:
+            return found[1]
+        uses = self._uses[layer] = self._uses.get(layer, 0) + 1
+        if rows < _FEW or (weight.numel() < _SMALL and uses < _OFTEN):
+            return weight
+        if self._left is None:
+            self._left = SHARE * (free_memory() or 0)
+        size = weight.nbytes if found is None else 0  # in the place of one that is out of date
+        if size > self._left:
+            return weight
+        self._left -= size
+        packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, rows)
+        self._packed[layer] = state, packed
+        return packed
+
+
+_PACKS: ContextVar[Packs | None] = ContextVar("packs", default=None)
+
+
+@contextmanager
+def using(packs: Packs) -> Iterator[None]:
+    """Let the layers that are called within take their weights from `packs`."""
+    token = _PACKS.set(packs)
+    try:
+        yield
+    finally:
+        _PACKS.reset(token)
+
+
+def inferring(x: Tensor) -> bool:
+    """Tell whether `x` is on the CPU with no gradient wanted: what is done in place and in pieces is right then only.
+
+    A compiler makes its own passes of the plain formulas, and autocast chooses precisions of its own.
+    """
+    return (
+        not torch.is_grad_enabled()
+        and x.device.type == "cpu"
+        and x.dtype in _PRECISIONS
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()
+    )
+
+
+@lru_cache(maxsize=1)
+def onednn() -> tuple[torch.dtype, ...]:
+    """List the precisions that oneDNN multiplies faster than PyTorch alone does on this processor."""
+    if platform.machine().lower() not in ("x86_64", "amd64") or not torch.backends.mkldnn.is_available():
+        return ()
+    try:
+        x = torch.ones(2, 2)
+        with torch.no_grad():
+            torch.ops.mkldnn._linear_pointwise(
+                x, torch.ops.mkldnn._reorder_linear_weight(x, 2), x[0], "gelu", [], "tanh"
+            )
+            torch.ops.mkldnn._linear_pointwise.binary(x, x, x, x[0], "add")
+            half = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    except (AttributeError, RuntimeError, NotImplementedError):  # another PyTorch, which has them under other names
+        return ()
+    return (torch.float32, torch.bfloat16) if half else (torch.float32,)
+
+
+def _direct(layer: nn.Module, x: Tensor) -> bool:
+    """Tell whether a layer is PyTorch's own, with nothing hung on it, and oneDNN may have its weight as it is."""
+    return (
+        type(layer) is nn.Linear
+        and inferring(x)
+        and layer.bias is not None
+        and x.dtype == layer.weight.dtype == layer.bias.dtype
+        and x.dtype in onednn()
+        and type(layer.weight) is nn.Parameter
+        and not layer.weight.is_inference()
+        and layer.weight.is_contiguous()
+        and not (layer._forward_hooks or layer._forward_pre_hooks)
+        and "forward" not in layer.__dict__
+        and x.numel() > 0
+    )
+
+
+def linear(layer: nn.Module, x: Tensor, gelu: bool = False, add: Tensor | None = None) -> Tensor:
+    """Return `layer(x)` for `x` `[...,D]`, through GELU (its tanh form) or, not both, with `add` `[...,E]` added."""
+    if not _direct(layer, x) or not isinstance(layer, nn.Linear):
+        y: Tensor = layer(x)
+        y = F.gelu(y, approximate="tanh") if gelu else y
+        return y if add is None else add + y
+    packs, rows = _PACKS.get(), x.numel() // x.shape[-1]
+    weight = layer.weight if packs is None else packs.get(layer, rows)
+    if add is not None:
+        return torch.ops.mkldnn._linear_pointwise.binary(x, add, weight, layer.bias, "add")
+    kind, form = ("gelu", "tanh") if gelu else ("none", "")
+    return torch.ops.mkldnn._linear_pointwise(x, weight, layer.bias, kind, [], form)
+
+
+def feed_forward(first: nn.Module, second: nn.Module, x: Tensor) -> Tensor:
+    """Return tokens `x` `[B,N,D]`, the caller's own to be used up, through two layers with GELU between them.
+
+    The many channels between the two are held for some of the tokens at a time where no gradients are wanted.
+    """
+    width = first.out_features if isinstance(first, nn.Linear) else 4 * x.shape[-1]
+    rows = x.numel() // max(x.shape[-1], 1)
+    parts = -(-rows * width * x.element_size() // _INSIDE)
+    if parts < 2 or not inferring(x) or not x.is_contiguous():
+        return linear(second, linear(first, x, gelu=True))
+    flat = x.view(rows, -1)
+    for part in flat.split(-(-rows // parts)):
+        part.copy_(linear(second, linear(first, part, gelu=True)))
+    return x
