@@ -169,15 +169,15 @@ def sample_latent(
 ) -> Latent | Patches:
     """Sample a LATENT, or each clip of SORA_PATCHES; the same kind comes back.
 
-    The model is told what the LATENT keeps, in its own language, see `conditioning`.
+    The model is told what the LATENT keeps, see `conditioning`, and has the caches that `how` asks for.
 
     sampler: a SAMPLER in place of the one that `how` names. sigmas: in place of its steps, scheduler and denoise.
     noise: a NOISE in place of its seed. note: called, before the first step, with what the user should know: what the
     model sees of what is kept, and which shots are. reuse: keep shots of a storyboard that an earlier call has made,
     see the module `reuse`.
     """
-    model = how.patched(engine, model)
     run = engine.make_sampler(how.sampler, how.options) if sampler is None else sampler
+    model = how.patched(engine, model)
     if sigmas is None:
         # KSampler gives some samplers a schedule of their own; one that is handed in runs on the scheduler's.
         name = how.sampler if sampler is None else None
@@ -209,8 +209,7 @@ def sample_latent(
 
     if isinstance(latent, Patches):
         return map_latents(latent, one)
-    # A NOISE says nothing of what it is made of.
-    if not reuse or noise is not None:
+    if not reuse or noise is not None:  # a NOISE says nothing of what it is made of
         return one(latent)
     settings = [how.seed, how.cfg, how.interval, sigmas, run, negative]
     return sample_shots(one, engine, model, latent, positive, settings, note or (lambda text: None))

@@ -13,6 +13,21 @@ COMPARE = {
 }
 
 
+def _step_cache(text: dict) -> dict:
+    saving = {name: text[name] for name in ("load", "positive", "negative", "edit")}
+    saving["cache"] = ("SoraStepCache", {"model": ("load", 0)})
+    saving["sample"] = ("SoraSampler", {**text["sample"][1], "model": ("cache", 0), "sampler": "euler"})
+    return saving
+
+
+def _encode(text: dict) -> dict:
+    encode = {"load": LOAD, "clip": CLIP, "positive": text["positive"], "negative": text["negative"]}
+    encode["parts"] = ("GetVideoComponents", {"video": ("clip", 0)})
+    encode["encode"] = ("SoraVAEEncode", {"images": ("parts", 0), "vae": ("load", 2)})
+    encode["sample"] = ("SoraSampler", {**text["sample"][1], "latent": ("encode", 0), "denoise": 0.6})
+    return encode
+
+
 def help_graphs() -> dict[str, dict]:
     """By the name of their picture."""
     text = edit_graph("SoraImageToVideo", {}, SHOWN) | {"edit": ("SoraEmptyLatent", {})}
@@ -29,10 +44,7 @@ def help_graphs() -> dict[str, dict]:
     given = {**text["sample"][1], "custom_sampler": ("select", 0), "custom_sigmas": ("levels", 0)}
     custom["sample"] = ("SoraSampler", given)
     made["custom_sampling"] = custom
-    saving = {name: text[name] for name in ("load", "positive", "negative", "edit")}
-    saving["cache"] = ("SoraStepCache", {"model": ("load", 0)})
-    saving["sample"] = ("SoraSampler", {**text["sample"][1], "model": ("cache", 0), "sampler": "euler"})
-    made["step_cache"] = saving
+    made["step_cache"] = _step_cache(text)
     told = {name: text[name] for name in ("load", "positive", "negative")}
     told["still"] = ("LoadImage", {"image": "sora_still.png"})
     told["edit"] = ("SoraImageToVideo", {"image": ("still", 0), "vae": ("load", 2)})
@@ -49,11 +61,7 @@ def help_graphs() -> dict[str, dict]:
     )
     told["decode"] = ("SoraVAEDecode", {"latent": ("sample", 0), "vae": ("load", 2)})
     made["condition"] = told
-    encode = {"load": LOAD, "clip": CLIP, "positive": text["positive"], "negative": text["negative"]}
-    encode["parts"] = ("GetVideoComponents", {"video": ("clip", 0)})
-    encode["encode"] = ("SoraVAEEncode", {"images": ("parts", 0), "vae": ("load", 2)})
-    encode["sample"] = ("SoraSampler", {**text["sample"][1], "latent": ("encode", 0), "denoise": 0.6})
-    made["encode"] = encode
+    made["encode"] = _encode(text)
     made["words"] = {
         "load": LOAD,
         "expand": ("SoraExpandPrompt", {"text": "cat, beach", "clip": ("load", 1)}),
