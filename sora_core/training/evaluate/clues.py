@@ -11,9 +11,8 @@ from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
-import torch
 
-from ...observer.network import ObserverConfig, shrink
+from ...observer.network import ObserverConfig
 from ...observer.watch import Sight
 from ..world.sprites import SpriteBank
 
@@ -27,6 +26,7 @@ FLOOR = 0.03  # error of a pixel that is noise
 GREY = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue in luminance
 WEAK = 1e-3  # evidence that counts as none
 
+Watch = Callable[[list[np.ndarray]], list[Sight]]
 NAMES = ("fit", "best fit", "lead", "detail", "sharpness", "seen", "least seen", "seen grey")
 
 
@@ -153,7 +153,7 @@ def seen(subjects: np.ndarray, own: int) -> tuple[float, float]:
 def clues(
     videos: Sequence[np.ndarray],
     asked: Sequence[tuple[str, str]],
-    watch: Callable[[list[np.ndarray]], list[Sight]],
+    watch: Watch,
     v: ObserverConfig,
     pictures: Pictures,
 ) -> list[dict[str, float]]:

@@ -1,4 +1,4 @@
-"""Would a viewer who sees only the picture name the subject right? Fitted to blind naming, see `tests/benchmarks/blind.py`.
+"""Would a viewer who sees only the picture name its subject right? Fitted to blind naming (`tests/benchmarks/blind.py`).
 
 A logistic regression over the clues of `clues.py`: few numbers, in `viewer.json`, with the labels they come from in
 `tests/data/blind.jsonl`.
@@ -14,6 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import SoraError
+from ...observer.network import ObserverConfig
+from .cases import Case, Draw
+from .clues import Pictures, Watch, clues
 
 FILE = Path(__file__).with_name("viewer.json")
 
@@ -69,3 +72,41 @@ def load_viewer(path: Path = FILE) -> Viewer:
         return Viewer(**lists, bias=float(data["bias"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SoraError(f"{path} is no fitted viewer ({error}). Fit one: tests/benchmarks/blind.py fit.") from error
+
+
+class Eyes:
+    """Judges clips of a draw's subjects as viewers would. The draw needs the pictures that the model learned."""
+
+    def __init__(self, draw: Draw, watch: Watch, config: ObserverConfig) -> None:
+        bank = draw.worlds[draw.preset].bank
+        self.pictures = Pictures(bank, [name for name in config.subjects if bank.available(name)])
+        self.watch, self.config = watch, config
+
+    def clues(self, asked: Sequence[tuple[str, str]], videos: Sequence[np.ndarray]) -> list[dict[str, float]]:
+        """Gather the clues of videos float `[T,H,W,3]`; asked: the subject and the motion of each."""
+        return clues(videos, asked, self.watch, self.config, self.pictures) if asked else []
+
+    def named(self, cases: Sequence[Case], videos: Sequence[np.ndarray]) -> list[bool | None]:
+        """Tell of each video float `[T,H,W,3]` whether viewers would name its subject; None where they were not asked.
+
+        They were asked about single subjects that move before a camera that stands still.
+        """
+        asked = [lone(case) for case in cases]
+        part = [i for i, one in enumerate(asked) if one is not None]
+        found, viewer = self.clues([a for a in asked if a], [videos[i] for i in part]), load_viewer()
+        out: list[bool | None] = [None] * len(cases)
+        for i, row in zip(part, found, strict=True):
+            out[i] = viewer.names_it(row)
+        return out
+
+
+def lone(case: Case) -> tuple[str, str] | None:
+    """Return subject and motion of a case of one subject, one shot, no event and a camera that stands; else None."""
+    facts = case.facts
+    if len(case.prompts) > 1 or len(facts["subjects"]) > 1 or facts["events"] or facts["camera"] != "static":
+        return None
+    (subject,) = facts["subjects"]
+    # Prompts that are written by hand may name no subject, or leave it open.
+    if case.free and case.must.get("subject") != subject["name"]:
+        return None
+    return subject["name"], subject["motion"]
