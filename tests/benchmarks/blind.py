@@ -4,8 +4,8 @@
     python tests/benchmarks/blind.py score [--labels FILE]                # what viewers named
     python tests/benchmarks/blind.py fit --clips FOLDER --sprites FOLDER  # fit the judge, and its figures
 
-`make` writes the answers into a folder of their own, `answers`, which viewers leave alone. They write a line a clip: id,
-name ("?" where they cannot tell), and clean, soft or broken for its shape. `label` joins both to what `fit` reads.
+`make` writes the answers into a folder of their own, `answers`, which viewers leave alone. They write a line a clip:
+id, name ("?" where they cannot tell), and clean, soft or broken for its shape. `label` joins both to what `fit` reads.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 import _paths
 import numpy as np
 import torch
-from blind_clips import asked, make
+from blind_clips import make
 
 from sora_core.language.reading import read
 from sora_core.observer.network import load_observer

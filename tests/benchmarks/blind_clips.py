@@ -5,7 +5,7 @@ VAE, in an order that tells nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,7 +101,7 @@ def make(folder: Path, sprites: Path | None, dtype: torch.dtype, progress: Calla
         progress(f"{min(start + CHUNK, len(every))} of {len(every)} clips")
 
 
-def sheet(folder: Path, ids: range) -> None:
+def sheet(folder: Path, ids: Sequence[int]) -> None:
     """Write a contact sheet: three frames of each clip, two clips across, the id under them and no word more."""
     height = SIDE + 18
     page = Image.new("RGB", (2 * (3 * SIDE + 12), height * -(-len(ids) // 2)), "white")

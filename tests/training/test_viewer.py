@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-cv2 = pytest.importorskip("cv2")
+pytest.importorskip("cv2")
 
 from sora_core.errors import SoraError
 from sora_core.observer.network import load_observer
@@ -20,6 +20,8 @@ from sora_core.training.world.subjects import BY_NAME
 @pytest.fixture(scope="module")
 def sprites(tmp_path_factory):
     """Return a sprite package whose pictures are those that the world draws by code."""
+    import cv2  # optional, as the world that needs it
+
     folder = tmp_path_factory.mktemp("sprites")
     for name in DRAWN:
         picture = (draw(name) * 255).round().clip(0, 255).astype(np.uint8)

@@ -151,11 +151,7 @@ def seen(subjects: np.ndarray, own: int) -> tuple[float, float]:
 
 
 def clues(
-    videos: Sequence[np.ndarray],
-    asked: Sequence[tuple[str, str]],
-    watch: Watch,
-    v: ObserverConfig,
-    pictures: Pictures,
+    videos: Sequence[np.ndarray], asked: Sequence[tuple[str, str]], watch: Watch, v: ObserverConfig, pictures: Pictures
 ) -> list[dict[str, float]]:
     """Gather the clues of videos float `[T,H,W,3]`, by NAMES; asked: the subject and the motion of each."""
     grey = [np.repeat((video @ GREY)[..., None], 3, -1) for video in videos]

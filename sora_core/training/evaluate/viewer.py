@@ -1,4 +1,4 @@
-"""Would a viewer who sees only the picture name its subject right? Fitted to blind naming (`tests/benchmarks/blind.py`).
+"""Would a viewer who sees only the picture name its subject right? Fitted to blind naming: `tests/benchmarks/blind.py`.
 
 A logistic regression over the clues of `clues.py`: few numbers, in `viewer.json`, with the labels they come from in
 `tests/data/blind.jsonl`.
