@@ -121,11 +121,12 @@ def fit(args: argparse.Namespace) -> None:
     found = gather(args, rows)
     named, out = np.array([row["named"] for row in rows]), held_out(rows)
     inside = np.flatnonzero(~out)
-    model = viewer.fit([found[i] for i in inside], named[inside], NAMES, args.ridge)
-    said = np.array([model.names_it(row) for row in found])
+    asked = [(row["subject"], row["motion"]) for row in rows]
+    model = _fitted(found, asked, named, inside, args.ridge)
+    said = np.array([model.names_it(*pair) for pair in zip(found, asked, strict=True)])
     today = np.array([row["observer"] for row in found])
     made = np.array([row["way"] != "truth" for row in rows])
-    print(dict(zip(model.names, model.weights, strict=True)), model.bias)
+    print(dict(zip(model.names, model.weights, strict=True)), model.motions, model.bias)
     print(f"fitted to {len(inside)} clips: {agreement(said[~out], named[~out])}")
     for what, part in (("held out", out), ("held out, without truths", out & made)):
         print(f"{what}: {agreement(said[part], named[part])}")
@@ -133,19 +134,21 @@ def fit(args: argparse.Namespace) -> None:
         print(f"  always named: {agreement(np.ones(part.sum(), bool), named[part])}")
     for size in (20, 40, 60, 80, 100, len(inside)):
         if size <= len(inside):
-            scores = [_curve(found, named, inside, out, size, args.ridge, seed) for seed in range(20)]
+            scores = [_curve(found, asked, named, inside, out, size, args.ridge, seed) for seed in range(20)]
             print(f"fitted to {size}: {100 * float(np.mean(scores)):.1f}% held out (mean of 20 draws)")
     if args.save:
         viewer.save(model)
 
 
-def _curve(found, named, inside, out, size, ridge, seed) -> float:
+def _fitted(found: list, asked: list, named: np.ndarray, part: np.ndarray, ridge: float) -> viewer.Viewer:
+    """Fit to a part of the clips."""
+    return viewer.fit([found[i] for i in part], [asked[i] for i in part], named[part], NAMES, ridge)
+
+
+def _curve(found, asked, named, inside, out, size, ridge, seed) -> float:
     """Return the agreement on held-out clips of a judge fitted to `size` clips."""
-    part = np.random.default_rng(seed).permutation(inside)[:size]
-    if named[part].all() or not named[part].any():
-        return float((named[out] == named[part][0]).mean())
-    model = viewer.fit([found[i] for i in part], named[part], NAMES, ridge)
-    return float(np.mean([model.names_it(found[i]) == named[i] for i in np.flatnonzero(out)]))
+    model = _fitted(found, asked, named, np.random.default_rng(seed).permutation(inside)[:size], ridge)
+    return float(np.mean([model.names_it(found[i], asked[i]) == named[i] for i in np.flatnonzero(out)]))
 
 
 def main() -> None:
@@ -156,7 +159,7 @@ def main() -> None:
     parser.add_argument("--names", type=Path, help="what a viewer wrote")
     parser.add_argument("--labels", type=Path, default=LABELS, help="default: those of the repository")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="bf16", help="of `make`; default: bf16")
-    parser.add_argument("--ridge", type=float, default=1.0, help="penalty on weights (default: 1)")
+    parser.add_argument("--ridge", type=float, default=0.5, help="penalty on weights (default: 0.5)")
     parser.add_argument("--again", action="store_true", help="gather clues again")
     parser.add_argument("--save", action="store_true", help="write the judge into the package")
     args = parser.parse_args()

@@ -4,10 +4,13 @@ import json
 
 import numpy as np
 import pytest
+from nodes_support import tiny_parts
 
 pytest.importorskip("cv2")
 
+from sora_core.cli import main
 from sora_core.errors import SoraError
+from sora_core.loading import checkpoint
 from sora_core.observer.network import load_observer
 from sora_core.training.evaluate import cases as asked
 from sora_core.training.evaluate import viewer
@@ -45,8 +48,11 @@ def torn(video: np.ndarray, tile: int = 8) -> np.ndarray:
 def test_a_viewer_is_learned_and_kept(tmp_path):
     rng = np.random.default_rng(1)
     rows = [{"a": float(x), "b": float(y)} for x, y in rng.normal(size=(200, 2))]
-    learned = viewer.fit(rows, [row["a"] > 0.5 for row in rows], ("a", "b"), 0.01)
-    assert np.mean([learned.names_it(row) == (row["a"] > 0.5) for row in rows]) > 0.97
+    asked = [("cat" if i % 2 else "star", "left") for i in range(200)]
+    named = [row["a"] + (pair[0] == "star") > 0.5 for row, pair in zip(rows, asked, strict=True)]
+    learned = viewer.fit(rows, asked, named, ("a", "b"), 0.01)
+    said = [learned.names_it(*pair) for pair in zip(rows, asked, strict=True)]
+    assert np.mean(np.array(said) == named) > 0.97 and learned.subjects["star"] > learned.subjects["cat"]
     viewer.save(learned, tmp_path / "viewer.json")
     assert viewer.load_viewer(tmp_path / "viewer.json") == learned
     (tmp_path / "viewer.json").write_text(json.dumps({"names": []}))
@@ -84,3 +90,14 @@ def test_only_lone_subjects_are_asked_for():
     others = (*asked.company(drawn, 3), *asked.shots(drawn, 3), *asked.effects(drawn, 3), *asked.occlusion(drawn, 3))
     assert not any(viewer.lone(case) for case in others)
     assert viewer.load_viewer().names == NAMES
+
+
+@pytest.mark.slow
+def test_the_command_says_what_a_viewer_would_name(sprites, tmp_path, capsys):
+    checkpoint.save(tmp_path / "tiny.safetensors", tiny_parts(), {"name": "tiny", "shift": 3.0, "fps": 8})
+    command = ["eval", "--model", str(tmp_path / "tiny.safetensors"), "--clips", "2", "--steps", "1", "--cfg", "1"]
+    assert main([*command, "--only", "words,company", "--sprites", str(sprites), "--json"]) == 0
+    abilities = json.loads(capsys.readouterr().out)["abilities"]
+    named = abilities["words"]["scores"]["named by a viewer"]
+    assert named["model"]["percent"] == 0 and named["model"]["clips"] == named["truth"]["clips"] == 2
+    assert named["chance"] is None and "named by a viewer" not in abilities["company"]["scores"]

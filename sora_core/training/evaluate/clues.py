@@ -1,4 +1,4 @@
-"""What tells whether a viewer can name the subject of a clip: how well its picture fits what is seen, and the observer.
+"""What tells whether a viewer can name the subject of a clip: how well its picture fits what is seen.
 
 The world draws each subject from one picture, moved, mirrored, turned and resized. So a shape that is right fits that
 picture somewhere near the place where the observer's tracker sees it, and fits it better than any other subject's. The
@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 
-from ...observer.network import ObserverConfig
 from ...observer.watch import Sight
 from ..world.sprites import SpriteBank
 
@@ -24,10 +23,9 @@ FRAMES = (1, 4, 8, 11, 15)  # that are looked at, of 17
 TURNS = (0, 45, 90, 135, 180, 225, 270, 315)  # degrees, of what spins
 FLOOR = 0.03  # error of a pixel that is noise
 GREY = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue in luminance
-WEAK = 1e-3  # evidence that counts as none
 
 Watch = Callable[[list[np.ndarray]], list[Sight]]
-NAMES = ("fit", "best fit", "lead", "detail", "sharpness", "seen", "least seen", "seen grey")
+NAMES = ("fit", "lead", "detail", "sharpness")
 
 
 class Pictures:
@@ -105,9 +103,9 @@ def _slopes(window: np.ndarray) -> np.ndarray:
 def fits(video: np.ndarray, centre: np.ndarray, subject: str, pictures: Pictures, turns: bool) -> dict[str, float]:
     """Tell how well the picture of `subject` fits a video float `[T,H,W,3]` along a path `[T,2]` of its middle.
 
-    "fit", "best fit": mean and best over frames of the cosine where it fits best; "lead": how much better than the
-    best other subject's there; "detail": the cosine of slopes inside; "sharpness": the strength of slopes over the
-    picture's own, as a logarithm.
+    Means over frames. "fit": the cosine where it fits best; "lead": how much better than the best other subject's
+    there; "detail": the cosine of slopes inside; "sharpness": the strength of slopes over the picture's own, as a
+    logarithm.
     """
     rows, shown = [], pictures.of(subject, TURNS if turns else (0,))
     own = pictures.subjects.index(subject)
@@ -136,33 +134,14 @@ def fits(video: np.ndarray, centre: np.ndarray, subject: str, pictures: Pictures
                 np.log(strong_a / strong_b),
             )
         )
-    every = np.asarray(rows)
-    fit, lead, detail, sharp = every.mean(0)
-    values = (fit, every[:, 0].max(), lead, detail, sharp)
-    return dict(zip(NAMES[:5], map(float, values), strict=True))
-
-
-def seen(subjects: np.ndarray, own: int) -> tuple[float, float]:
-    """Return how much more evidence `[G,S]` there is for subject `own` than for the next, of all and of the least."""
-    others = np.delete(subjects, own, 1)
-    all_of = np.log((subjects[:, own].sum() + WEAK) / (others.sum(0).max() + WEAK))
-    each = np.log((subjects[:, own] + WEAK) / (others.max(1) + WEAK))
-    return float(all_of), float(each.min())
+    return dict(zip(NAMES, map(float, np.mean(rows, 0)), strict=True))
 
 
 def clues(
-    videos: Sequence[np.ndarray], asked: Sequence[tuple[str, str]], watch: Watch, v: ObserverConfig, pictures: Pictures
+    videos: Sequence[np.ndarray], asked: Sequence[tuple[str, str]], watch: Watch, pictures: Pictures
 ) -> list[dict[str, float]]:
     """Gather the clues of videos float `[T,H,W,3]`, by NAMES; asked: the subject and the motion of each."""
-    grey = [np.repeat((video @ GREY)[..., None], 3, -1) for video in videos]
-    mirrored = [np.ascontiguousarray(video[:, :, ::-1]) for video in videos]
-    found = []
-    for video, (subject, motion), *sights in zip(
-        videos, asked, watch(list(videos)), watch(mirrored), watch(grey), strict=True
-    ):
-        own = v.subjects.index(subject)
-        plain, mirror, dull = (sight.tracks["subjects"] for sight in sights)
-        rows = fits(video, sights[0].tracks["centre"], subject, pictures, motion == "spin")
-        all_of, least = seen((plain + mirror) / 2, own)
-        found.append({**rows, "seen": all_of, "least seen": least, "seen grey": seen(dull, own)[0]})
-    return found
+    return [
+        fits(video, sight.tracks["centre"], subject, pictures, motion == "spin")
+        for video, (subject, motion), sight in zip(videos, asked, watch(list(videos)), strict=True)
+    ]
