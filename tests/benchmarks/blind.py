@@ -145,7 +145,8 @@ def fit(args: argparse.Namespace) -> None:
     today = np.array([row["observer"] for row in found])
     made = np.array([row["way"] != "truth" for row in rows])
     print(dict(zip(model.names, model.weights, strict=True)), model.motions, model.bias)
-    print(f"fitted to {len(inside)} clips, {len(extra)} of them with another subject asked for: {agreement(said[~out], named[~out])}")
+    print(f"fitted to {len(inside)} clips, {len(extra)} of them with another subject asked for:")
+    print(f"  {agreement(said[~out], named[~out])}")
     for what, part in (("held out", out), ("held out, without truths", out & made)):
         print(f"{what}: {agreement(said[part], named[part])}")
         print(f"  today's judge: {agreement(today[part], named[part])}")
