@@ -106,6 +106,7 @@ def gather(args: argparse.Namespace, rows: list[dict]) -> list[dict]:
     observer = load_observer()
     watch = watching(observer)
     eyes = viewer.Eyes(Draw(args.sprites), watch, observer.config)
+
     def key(row: dict) -> str:
         return f"{row['id']} {row['subject']}" if row.get("other") else str(row["id"])
 
