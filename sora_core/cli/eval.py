@@ -26,7 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sprites",
         type=Path,
         metavar="FOLDER",
-        help="the sprite package that the model was trained on; without it, subjects drawn by code",
+        help="the sprite package that the model was trained on, for what a viewer would name too; without it, subjects "
+        "drawn by code",
     )
     parser.add_argument(
         "--only",

@@ -39,6 +39,7 @@ class Case:
     truth: tuple[str, int, dict[str, Any]]  # preset, seed and fixed choices of the world's clip of the same facts
     facts: dict[str, Any] = field(repr=False)  # of that clip
     latents: tuple[int, ...] = ()  # of each shot, empty for one shot
+    free: bool = False  # written by hand: the prompt may leave open what the facts have
 
 
 class Draw:
@@ -231,7 +232,7 @@ def free(draw: Draw, n: int) -> list[Case]:
         while "relation" in must and facts["subjects"][1]["name"] != must["relation"][2]:
             seed += 1
             facts = world.facts(seed, fixed=fixed)
-        cases.append(Case((row["prompt"],), must, 90_000 + i, (draw.preset, seed, fixed), facts))
+        cases.append(Case((row["prompt"],), must, 90_000 + i, (draw.preset, seed, fixed), facts, free=True))
     return cases
 
 

@@ -20,14 +20,17 @@ from ...pipeline.pipeline import Pipeline
 from ...safety.gate import check_text
 from ...tasks.shots import shots_conditioning
 from .cases import ABILITIES, FIRST_SEED, Case, Draw
+from .clues import Watch
 from .judge import closely, judge, look_closely
 from .measures import proportion, speed
+from .viewer import Eyes
 
 REFINE = 24  # steps of the VAE's measurement, beside that of the encoder alone
 BATCH = 25  # clips that are sampled together
 SIDE, FRAMES = 128, 17  # of a clip
 # In per cent, for a guess that knows the classes; None where a guess has nothing to hit.
 CHANCE = {"scene": 10.0, "motion": 25.0, "camera": 6.7, "relation": 25.0}
+BY_VIEWER = "named by a viewer"  # what `Eyes` says, beside the verdicts of `judge`
 SHOWN = 6  # clips an ability that are kept to look at
 
 
@@ -122,6 +125,8 @@ def run_ability(
 ) -> Result:
     """Make and judge `clips` clips of an ability (or all there are); `progress` is told how far it is."""
     start, result = time.monotonic(), Result()
+    # Without the pictures that the model learned there is nothing to hold its shapes against.
+    eyes = Eyes(draw, watching(observer), observer.config) if draw.sprites else None
     rows: dict[str, dict[str, list[bool]]] = {"model": {}, "truth": {}}
     motion: dict[str, list[float]] = {"model": [], "truth": []}
     cases = ABILITIES[name](draw, clips)
@@ -130,7 +135,9 @@ def run_ability(
         truth = maker.through(np.stack([draw.truth(case) for case in part]))
         for source, videos in (("truth", truth), ("model", maker.make(part))):
             verdicts = [verdict_of(name, *seen) for seen in zip(part, judged(part, videos, observer), strict=True)]
-            for verdict in verdicts:
+            for verdict, named in zip(verdicts, eyes.named(part, videos) if eyes else [None] * len(part), strict=True):
+                if named is not None:
+                    verdict[BY_VIEWER] = named
                 for key, right in verdict.items():
                     rows[source].setdefault(key, []).append(right)
             motion[source] += [speed(video) for video in videos]
@@ -155,12 +162,19 @@ def run_ability(
     return result
 
 
-def judged(cases: list[Case], videos: np.ndarray, observer: Observer) -> list[dict[str, bool]]:
-    """Tell which facts of each case its video shows; videos float `[B,T,H,W,3]` 0..1."""
+def watching(observer: Observer) -> Watch:
+    """Return a function that shows videos float `[T,H,W,3]` of one length to an observer."""
 
     def watch(clips: list[np.ndarray]) -> list[Sight]:
         return watch_batch(torch.stack([shrink(torch.from_numpy(clip)) for clip in clips]), observer)
 
+    return watch
+
+
+def judged(cases: list[Case], videos: np.ndarray, observer: Observer) -> list[dict[str, bool]]:
+    """Tell which facts of each case its video shows; videos float `[B,T,H,W,3]` 0..1."""
+
+    watch = watching(observer)
     return [
         judge(case.must, video, sight, observer.config, look_closely(video, watch) if closely(case.must) else None)
         for case, video, sight in zip(cases, videos, watch(list(videos)), strict=True)
