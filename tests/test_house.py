@@ -30,6 +30,7 @@ FLOORS = (
     ("tasks",),
     ("pipeline",),
     ("training", "host"),
+    ("batch",),
     ("cli",),
     ("nodes",),
 )

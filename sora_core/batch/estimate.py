@@ -59,7 +59,9 @@ def memory_of(task: str, given: Mapping[str, Any], paper: Paper, precision: str)
     """Estimate the bytes that a process takes for a job: itself, the weights, the decoder, the frames."""
     width, height = _sides(given, paper)
     kind = PRECISIONS.get(precision, torch.float32)
-    frames = min(frames_of(task, given, paper), 4 * paper.pipe.window) if task == "long" else frames_of(task, given, paper)
+    frames = (
+        min(frames_of(task, given, paper), 4 * paper.pipe.window) if task == "long" else frames_of(task, given, paper)
+    )
     decoder = 8 * WIDE * width * height * 4
     return BASE + paper.values * (kind.itemsize + 2) + 3 * frames * frame_bytes(width, height) + decoder
 

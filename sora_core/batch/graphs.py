@@ -78,7 +78,13 @@ class Graphs:
         return Graph(named, tuple(inputs.values()), tuple(models.values()))
 
     def run(
-        self, path: Path, settings: Mapping[str, Any], inputs: Path, samples: Path | None, output: Path, listen: Callable
+        self,
+        path: Path,
+        settings: Mapping[str, Any],
+        inputs: Path,
+        samples: Path | None,
+        output: Path,
+        listen: Callable,
     ) -> tuple[list[Path], list[str]]:
         """Run a workflow; returns its files, and what a person should know."""
         reuse.forget()  # what a job makes must not depend on those before it

@@ -1,7 +1,7 @@
 """A job: what makes it, and the name that follows from that.
 
-The name is a hash of the kind of job, its settings, the content of its inputs and of its models, and `RECIPE`. So the same
-work has the same name in every batch and on every machine, wherever files lie, and other work never has it.
+The name is a hash of the kind of job, its settings, the content of its inputs and of its models, and `RECIPE`. So the
+same work has the same name in every batch and on every machine, wherever files lie, and other work never has it.
 """
 
 from __future__ import annotations

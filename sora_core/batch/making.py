@@ -82,8 +82,12 @@ class Maker:
         expect(isinstance(model, str), f"model is {short(model)}: use a name or a path.")
         expect(isinstance(fast, bool), f"fast is {short(fast)}: use true or false.")
         loras = loras if isinstance(loras, list) else [loras]
-        expect(all(isinstance(each, str) for each in loras), f'lora is {short(loras)}: write "FILE" or "FILE:STRENGTH".')
-        return tuple(self.weights(each) for each in ((model, False), *((lora, True) for lora in [*loras, *[FAST] * fast])))
+        expect(
+            all(isinstance(each, str) for each in loras), f'lora is {short(loras)}: write "FILE" or "FILE:STRENGTH".'
+        )
+        return tuple(
+            self.weights(each) for each in ((model, False), *((lora, True) for lora in [*loras, *[FAST] * fast]))
+        )
 
     def _weights(self, named: tuple[str, bool]) -> Weights:
         text, is_lora = named
@@ -127,7 +131,9 @@ class Maker:
     # -- graphs ----------------------------------------------------------------------------------------------
     def _graph(self, draft: Draft, settings: dict[str, Any]) -> Job:
         name = settings["workflow"]
-        expect(isinstance(name, str) and bool(name), f"workflow is {short(name)}: give a file, or a name of the package's.")
+        expect(
+            isinstance(name, str) and bool(name), f"workflow is {short(name)}: give a file, or a name of the package's."
+        )
         path = self.graphs.find(name, self.folder)
         graph = self.graphs.read(path, settings.get("set") or {}, self.folder)
         told = {"graph": graph.named}
@@ -139,8 +145,12 @@ class Maker:
         numbers = {}
         for name, usual in (("cpus", self.cpus), ("gpus", self.gpus)):
             value = fields.get(name, usual)
-            fits = value is None or (isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e5)
-            expect(fits and not (name == "cpus" and not value), f"{name} is {short(value)}: use a number, as of a worker.")
+            fits = value is None or (
+                isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e5
+            )
+            expect(
+                fits and not (name == "cpus" and not value), f"{name} is {short(value)}: use a number, as of a worker."
+            )
             numbers[name] = value
         return Needs(float(numbers["cpus"]), numbers["gpus"], _bytes(fields.get("memory", 0)))
 
@@ -201,4 +211,3 @@ def check_texts(job: Job) -> None:
     """Raise SoraError where the policy that is enforced forbids what a job asks for."""
     for text in job.texts():
         gate.check_text(text)
-

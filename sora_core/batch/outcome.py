@@ -66,7 +66,9 @@ def changed_since(job: Job, where: Callable[[Input | Weights], Path] | None = No
     """Say which of a job's files is another one than when the batch was read; "" for none."""
     for each in job.inputs:
         if each.changed():
-            return f"{each.path} was changed since the plan: run the command again, and it is made of what is there now."
+            return (
+                f"{each.path} was changed since the plan: run the command again, and it is made of what is there now."
+            )
     for weights in job.models:
         try:
             same = weights.path.stat().st_size == weights.size

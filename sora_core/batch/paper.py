@@ -1,4 +1,4 @@
-"""A model on paper: what its file says of itself, without its weights. Settings are held to it before anything is loaded."""
+"""A model on paper: what its file says of itself, without its weights, to hold settings to before anything is loaded."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ def on_paper(models: tuple[Weights, ...]) -> Paper:
         expect(name in PARTS, f"{model.path.name} holds {name}: that is no part of a model that makes video.")
         parts[PARTS[name].role] = build(name, data, header.values.get(name, 0), model.path.name)
     lacking = sorted(set(ROLES) - set(parts))
-    expect(not lacking, f"{model.path.name} lacks {', '.join(lacking)}: it is part of a model, not one that makes video.")
+    expect(
+        not lacking, f"{model.path.name} lacks {', '.join(lacking)}: it is part of a model, not one that makes video."
+    )
     info = {**header.info, "file": model.path.name}
     for lora in loras:
         if lora.strength:

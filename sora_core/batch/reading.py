@@ -97,7 +97,9 @@ def _parse(line: bytes) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise _LineError("it is not UTF-8: save the file as UTF-8.") from None
     except json.JSONDecodeError as error:
-        raise _LineError(f"it is no JSON ({error.msg}, character {error.pos + 1}): write one object, {{...}}.") from None
+        raise _LineError(
+            f"it is no JSON ({error.msg}, character {error.pos + 1}): write one object, {{...}}."
+        ) from None
     except RecursionError:
         raise _LineError("it is nested too deeply: make it flatter.") from None
     except ValueError as error:  # digits beyond Python's limit
@@ -163,7 +165,7 @@ def _values(name: str, value: Any, grid: bool, ranges: bool = False) -> Any:
         match = _RANGE.fullmatch(value)
         if match is None and ranges and name not in WHOLE:
             return [value]
-        expect(match is not None, f"{name} is {short(value)}: write a whole number, or a range such as \"0..19\".")
+        expect(match is not None, f'{name} is {short(value)}: write a whole number, or a range such as "0..19".')
         first, last = (int(part) for part in match.groups()) if match else (0, 0)
         expect(first <= last, f"{name} is {value!r}: a range goes from the smaller number to the larger.")
         expect(last - first < MOST_JOBS, f"{name} is {value!r}: at most {MOST_JOBS} jobs go into a batch.")

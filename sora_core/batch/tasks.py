@@ -77,7 +77,9 @@ def task_of(fields: Mapping[str, Any]) -> str:
         return WORKFLOW
     if files := [name for name in ("video", "image", "first", "second") if name in fields]:
         kinds = [name for name, task in TASKS.items() if files[0] in task.files]
-        raise SoraError(f"it has {files[0]!r} and does not say what to do with it: add \"task\", one of {listing(kinds)}.")
+        raise SoraError(
+            f'it has {files[0]!r} and does not say what to do with it: add "task", one of {listing(kinds)}.'
+        )
     if "shots" in fields:
         return "storyboard"
     expect("prompt" in fields, 'it asks for nothing: give "prompt", "shots" or "workflow".')
@@ -145,7 +147,10 @@ def _check_number(name: str, value: Any) -> None:
     if isinstance(value, bool) and name not in ("fast",):
         raise SoraError(f"{name} is {str(value).lower()}: use a value of its own kind.")
     if isinstance(value, (int, float)):
-        expect(abs(value) < 1e30 and math.isfinite(value), f"{name} is {short(value)}: use a number that can be worked with.")
+        expect(
+            abs(value) < 1e30 and math.isfinite(value),
+            f"{name} is {short(value)}: use a number that can be worked with.",
+        )
     if name == "steps" and isinstance(value, int):
         expect(1 <= value <= MOST_STEPS, f"steps is {value}: use 1 to {MOST_STEPS}.")
 

@@ -102,7 +102,11 @@ class Workshop:
         folder.mkdir(parents=True)
         start = time.monotonic()
         with _depending_on_nothing():
-            made = self._graph(job, folder, find, report) if job.task == WORKFLOW else self._call(job, folder, find, report)
+            made = (
+                self._graph(job, folder, find, report)
+                if job.task == WORKFLOW
+                else self._call(job, folder, find, report)
+            )
         made.seconds = time.monotonic() - start
         return made
 

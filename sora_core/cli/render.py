@@ -28,20 +28,28 @@ NO_RAY = "--ray needs the package ray, which is not installed: pip install 'sora
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `sora render`."""
     parser.epilog = EXIT_CODES
-    parser.add_argument("batch", type=Path, metavar="BATCH.jsonl", help="one job on each line, see docs/MANY_MACHINES.md")
+    parser.add_argument(
+        "batch", type=Path, metavar="BATCH.jsonl", help="one job on each line, see docs/MANY_MACHINES.md"
+    )
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="where files go (default: the batch's name, beside where you are)"
     )
     parser.add_argument("--plan", action="store_true", help="tell jobs, time and memory, and make nothing")
     parser.add_argument("--list", action="store_true", help="print each job's ID and name, and make nothing")
     parser.add_argument("--job", metavar="ID", help="make this job only: for a render farm's own queue")
-    parser.add_argument("--collect", action="store_true", help="write the results of what is finished, and make nothing")
+    parser.add_argument(
+        "--collect", action="store_true", help="write the results of what is finished, and make nothing"
+    )
     parser.add_argument(
         "--keep-going", action="store_true", help="make the other jobs where a line is broken or a worker unfit"
     )
-    parser.add_argument("--ray", metavar="ADDRESS", help="make the jobs on this Ray cluster, HOST:PORT; or: local, auto")
+    parser.add_argument(
+        "--ray", metavar="ADDRESS", help="make the jobs on this Ray cluster, HOST:PORT; or: local, auto"
+    )
     parser.add_argument("--workers", type=count, metavar="N", help="workers of --ray local (default: one a core)")
-    parser.add_argument("--cpus", type=positive, default=1.0, metavar="N", help="cores of a job on a worker (default: 1)")
+    parser.add_argument(
+        "--cpus", type=positive, default=1.0, metavar="N", help="cores of a job on a worker (default: 1)"
+    )
     parser.add_argument(
         "--gpus", type=_share, metavar="N", help="GPUs of a job on a worker (default: one, where workers have any)"
     )
