@@ -78,10 +78,10 @@ def run_on_ray(
         jobs, small = enough(jobs, nodes, keep_going=keep_going)
         for job, why in small:
             watch.ended(job, records.fail(job, FAILED, why, {**about(job), "ended": now()}))
-        return _Run(ray, jobs, records, watch, nodes, policy).go()
+        return Round(ray, jobs, records, watch, nodes, policy).go()
 
 
-class _Run:
+class Round:
     """One batch on a cluster."""
 
     def __init__(
@@ -96,7 +96,7 @@ class _Run:
         self.elsewhere: list[Job] = []
         slots = sum(node.slots(min((job.needs.cpus for job in jobs), default=1.0)) for node in nodes)
         self.window = max(2, (1 + AHEAD) * slots)
-        self.task = ray.remote(_remote)
+        self.task = ray.remote(max_calls=0)(_remote)  # with a GPU too the process keeps the model
 
     def go(self) -> list[Job]:
         """Hand out jobs and take in what comes back, until all have ended."""
@@ -154,7 +154,6 @@ class _Run:
             num_gpus=gpus,
             memory=job.needs.memory or None,
             max_retries=RETRIES,
-            max_calls=0,  # with a GPU too: the process keeps the model
             label_selector={"ray.io/node-id": f"in({','.join(self.nodes)})"},
         )
         self.pending[task.remote(job, self.policy, refs)] = job

@@ -14,6 +14,7 @@ from ..files import is_file
 from ..loading.checkpoint import PRECISIONS, resolve
 from ..loading.lora import embedded_loras, parse_lora
 from ..media.sizes import plan_frames
+from ..pipeline.loaded import BETWEEN
 from ..pipeline.make import check_sampling
 from ..safety import gate
 from ..tasks.storyboard import MAX_LONG_SHOTS, MAX_SHOTS, shots_of
@@ -163,10 +164,10 @@ def _bytes(value: Any) -> int:
 
 def _usual(task: str, paper: Paper) -> dict[str, Any]:
     """Return what a call fills in where nothing is given."""
-    made = {**USUAL, **{key: paper.info[key] for key in ("steps", "sampler") if key in paper.info}}
-    if task not in ("infill", "connect", "loop") and "cfg" in paper.info:
-        made["cfg"] = paper.info["cfg"]
-    return made
+    steps, cfg, sampler = paper.pipe.habits()
+    made = {**USUAL, "steps": steps, "sampler": sampler}
+    # Between frames that are kept there is less guidance, see `LoadedModel.between`.
+    return {**made, "cfg": min(BETWEEN, cfg) if task in ("infill", "connect", "loop") else cfg}
 
 
 def _as_made(task: str, told: dict[str, Any], given: Mapping[str, Any], paper: Paper) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A model on paper: what its file says of itself, without its weights, to hold settings to before anything is loaded."""
+"""A model on paper: what its file says of itself without its weights, to hold settings to before it is loaded."""
 
 from __future__ import annotations
 

@@ -39,23 +39,26 @@ def read_plan(path: Path, graphs: Graphs, cpus: float = 1.0, gpus: float | None 
     """Read a batch: make its jobs, hash their inputs and models. Raises SoraError for a file that is no batch."""
     drafts, broken = read_batch(path)
     maker = Maker(path, graphs, cpus, gpus)
-    jobs: dict[str, Job] = {}
-    twice: list[tuple[int, int]] = []
+    made: list[Job] = []
     bad: set[int] = set()
     for draft in drafts:
         if draft.line in bad:
             continue
         try:
-            job = maker.make(draft)
+            made.append(maker.make(draft))
         except SoraError as error:
             broken.append(Broken(draft.line, str(error)))
             bad.add(draft.line)
+    jobs: dict[str, Job] = {}
+    twice: list[tuple[int, int]] = []
+    # Of a line that is broken nothing is made, its good values neither: it may not say what was meant.
+    for job in made:
+        if job.line in bad:
             continue
         if job.id in jobs:
             twice.append((job.line, jobs[job.id].line))
         jobs.setdefault(job.id, job)
-    # Of a line that is broken nothing is made, its good values neither: it may not say what was meant.
-    good = [job for job in jobs.values() if job.line not in bad]
+    good = list(jobs.values())
     order: dict[object, int] = {}
     for job in good:
         order.setdefault((job.models, job.precision), len(order))

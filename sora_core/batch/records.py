@@ -5,9 +5,9 @@
     OUT/jobs/ID.jpg        a picture of it
     OUT/.work/ID/          what is being made
 
-A file is made whole in `.work`, then its record is written, then it is renamed to its place. Killed before the record, a
-job was not made; killed after it, the next process renames the file. So a job is finished once, however it is stopped,
-and several processes, on machines that share the folder, may work on one batch: a job in hand is claimed.
+A file is made whole in `.work`, then its record is written, then it is renamed to its place. Killed before the record,
+a job was not made; killed after it, the next process renames the file. So a job is finished once, however it is
+stopped, and several processes, on machines that share the folder, may work on one batch: a job in hand is claimed.
 """
 
 from __future__ import annotations

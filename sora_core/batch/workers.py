@@ -1,6 +1,7 @@
 """What runs on a worker: a look at the machine before the batch, and one job at a time.
 
-Files are made, marked and signed here, with the worker's own key; what travels back is finished bytes. Keys never travel.
+Files are made, marked and signed here, with the worker's own key; what travels back is finished bytes, and no
+key ever travels.
 """
 
 from __future__ import annotations
