@@ -72,13 +72,11 @@ def _start(address: str, workers: int | None) -> Any:
     usual = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
     try:
         if address == "local":
-            # Of this machine alone: no other one can reach it.
             ray.init(
                 address="local",
                 num_cpus=workers or os.cpu_count(),
                 include_dashboard=False,
                 object_store_memory=STORE,
-                _node_ip_address="127.0.0.1",
                 **usual,
             )
         else:

@@ -67,13 +67,13 @@ class Graphs:
                     if not isinstance(value, str):
                         continue
                     # A file counts by its content, wherever it lies and whatever it is called.
-                    if (file := find_input(value)) is not None:
-                        inputs.setdefault(value, read_input(value, file))
-                        told[name] = inputs[value].digest
-                    elif (model := find_model(value)) is not None and model.file is not None:
+                    if (model := find_model(value)) is not None and model.file is not None and is_file(model.file):
                         size = model.file.stat().st_size
                         models.setdefault(value, Weights(value, model.file, sha256(model.file), size))
                         told[name] = models[value].digest
+                    elif (file := find_input(value)) is not None:
+                        inputs.setdefault(value, read_input(value, file))
+                        told[name] = inputs[value].digest
                 named[node_id] = {"class_type": node["class_type"], "inputs": told}
         return Graph(named, tuple(inputs.values()), tuple(models.values()))
 

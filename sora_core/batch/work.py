@@ -25,7 +25,7 @@ from ..pipeline import progress
 from ..pipeline.engine import Conditioning, Latent
 from ..pipeline.own import ClipSocket, OwnEngine, VaeSocket
 from ..pipeline.pipeline import Pipeline, load
-from ..safety.gate import check_text
+from ..safety import gate
 from .graphs import Graphs
 from .jobs import Job, Weights
 from .tasks import TASKS, WORKFLOW, arguments_of
@@ -58,7 +58,7 @@ class KeepingEngine(OwnEngine):
     def encode_text(self, clip: ClipSocket, text: str) -> tuple[Conditioning, list[str]]:
         """Encode a prompt, once."""
         check_length(text)
-        check_text(text)
+        gate.check_text(text)
 
         def encode() -> tuple[Conditioning, list[str]]:
             self.encoded += 1
@@ -101,13 +101,15 @@ class Workshop:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         start = time.monotonic()
-        with _depending_on_nothing():
+        said: list[str] = []
+        with _depending_on_nothing(), gate.noting(said):
             made = (
                 self._graph(job, folder, find, report)
                 if job.task == WORKFLOW
                 else self._call(job, folder, find, report)
             )
         made.seconds = time.monotonic() - start
+        made.notes = list(dict.fromkeys([*made.notes, *said]))
         return made
 
     def pipeline(self, models: tuple[Weights, ...], precision: str, find: Find) -> Pipeline:

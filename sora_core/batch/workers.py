@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from .both import join
 from .jobs import Input, Job, Weights
 from .outcome import Ended, about_here, picture_of, words_of
 from .stock import append_part, find_weights, keep_input, lacking, tidy
+from .tasks import WORKFLOW
 from .work import Made, Workshop
 
 
@@ -105,10 +107,32 @@ def _attempt(job: Job, sent: Policy | None, place: Path, fetch: Callable[[Input]
         return words_of(error)
 
 
+@contextmanager
+def _desk(job: Job, find: Callable[[Any], Path]) -> Iterator[None]:
+    """Work within a folder where a graph finds its models by the names that it has for them."""
+    desk, before = own_temp() / "desk", Path.cwd()
+    for weights in job.models:
+        for folder in (desk / "models", desk / "models" / "loras"):
+            link = folder / Path(weights.name).name
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.unlink(missing_ok=True)
+            if link.suffix == ".safetensors":  # others come with the package
+                link.symlink_to(find(weights).absolute())
+    desk.mkdir(parents=True, exist_ok=True)
+    os.chdir(desk)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
 def _made(job: Job, place: Path, find: Callable[[Any], Path]) -> Made:
     make_private(own_temp())
     try:
-        return workshop().make(job, place, find)
+        if job.task != WORKFLOW:
+            return workshop().make(job, place, find)
+        with _desk(job, find):
+            return workshop().make(job, place, find)
     except OSError as error:  # of a folder that could not be made
         told = write_error(place, error)
         if isinstance(told, DiskFullError):

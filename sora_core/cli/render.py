@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 SOME_FAILED, ELSEWHERE = 3, 4  # exit codes, see `EXIT_CODES`
 EXIT_CODES = """
 exit codes: 0 all jobs are finished; 1 nothing could begin, or the disk is full; 2 wrong usage; 3 some jobs failed or
-were refused, the rest is finished; 4 another process has jobs of this batch in hand; 130 Ctrl-C. The same command goes on.
+were refused, the rest is finished; 4 another process has jobs of this batch in hand; 130 Ctrl-C. The same command goes
+on.
 """
 NO_RAY = "--ray needs the package ray, which is not installed: pip install 'sora-nodes[ray]'."
 

@@ -119,7 +119,9 @@ def test_a_batch_that_cannot_be_read(tmp_path):
     with pytest.raises(SoraError, match="holds no jobs"):
         read_batch(write_batch(tmp_path, "# nothing", ""))
     odd = tmp_path / "odd.jsonl"
-    odd.write_bytes(b'\xef\xbb\xbf{"prompt": "a cat"}\r\n\xff\n' + b'{"prompt": "' + b"a" * (1 << 21) + b'"}\n{"prompt": "b"}')
+    odd.write_bytes(
+        b'\xef\xbb\xbf{"prompt": "a cat"}\r\n\xff\n' + b'{"prompt": "' + b"a" * (1 << 21) + b'"}\n{"prompt": "b"}'
+    )
     drafts, broken = read_batch(odd)
     assert [draft.line for draft in drafts] == [1, 4]
     assert [(each.line, each.why[:14]) for each in broken] == [(2, "it is not UTF-"), (3, "it is longer t")]

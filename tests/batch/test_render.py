@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from batch_support import CAT, files_of, plan_of, results, start, write_batch
+from batch_support import CAT, Watch, files_of, plan_of, results, start, write_batch
 
 import sora_core
 from sora_core.batch.here import run_here
@@ -22,24 +22,6 @@ from sora_core.cli import main
 from sora_core.media.video import probe
 
 SAMPLES = Path(__file__).resolve().parents[2] / "workflows" / "inputs"
-
-
-class Watch:
-    """Looks on, and notes what it hears."""
-
-    def __init__(self):
-        self.records, self.steps, self.said = [], [], []
-
-    def begins(self, job): ...
-
-    def step(self, job, done, total):
-        self.steps.append((job.id, done, total))
-
-    def ended(self, job, record):
-        self.records.append(record)
-
-    def say(self, text):
-        self.said.append(text)
 
 
 def render(folder, *words):
@@ -259,7 +241,7 @@ def test_one_job_as_a_command_of_a_queue(tmp_path, capsys):
 
 
 def test_the_page_holds_nothing_but_text(tmp_path):
-    nasty = '<script>alert(1)</script>"\'&'
+    nasty = "<script>alert(1)</script>\"'&"
     write_batch(tmp_path, {**CAT, "prompt": f"a cat {nasty}", "name": nasty}, {**CAT, "prompt": "x", "seed": 5})
     assert render(tmp_path) == 0
     page = (tmp_path / "out" / "index.html").read_text("utf-8")

@@ -1,4 +1,4 @@
-"""1,000 small jobs, here and on two Ray workers: how the memory of the process that drives them grows, and its overhead."""
+"""1,000 small jobs, here and on two Ray workers: how the memory of what drives them grows, and its overhead."""
 
 from __future__ import annotations
 

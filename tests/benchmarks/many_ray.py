@@ -42,4 +42,9 @@ def run(short: bool = False, times: int = 3) -> dict[str, Any]:
                 assert len(watch.seconds) == count + workers and not watch.failed, watch.failed
                 took[workers].append(round(seconds, 2))
     one, two = (statistics.median(took[workers]) for workers in (1, 2))
-    return {"clips": count, "seconds, one worker": took[1], "seconds, two": took[2], "times as fast": round(one / two, 2)}
+    return {
+        "clips": count,
+        "seconds, one worker": took[1],
+        "seconds, two": took[2],
+        "times as fast": round(one / two, 2),
+    }

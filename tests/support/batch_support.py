@@ -61,3 +61,21 @@ def start(folder: Path, *words: str, **more: Any) -> subprocess.Popen:
 def files_of(out: Path) -> list[str]:
     """The files that a batch made, without its records and results."""
     return sorted(path.name for path in out.iterdir() if path.suffix in (".mp4", ".webm") and path.is_file())
+
+
+class Watch:
+    """Looks on, and notes what it hears."""
+
+    def __init__(self):
+        self.records, self.steps, self.said = [], [], []
+
+    def begins(self, job): ...
+
+    def step(self, job, done, total):
+        self.steps.append((job.id, done, total))
+
+    def ended(self, job, record):
+        self.records.append(record)
+
+    def say(self, text):
+        self.said.append(text)
