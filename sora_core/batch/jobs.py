@@ -150,7 +150,7 @@ def _canonical(value: Any) -> Any:
 
 def slug(words: str, varied: tuple[tuple[str, Any], ...] = ()) -> str:
     """Make a part of a file name of words: letters and digits of any language, and what differs in a grid."""
-    told = [words, *(f"{name.rpartition('.')[2]}{_brief(value)}" for name, value in varied if name != "prompt")]
+    told = [words, *(f"{'' if name == 'prompt' else name.rpartition('.')[2]}{_brief(value)}" for name, value in varied)]
     text = "_".join(unicodedata.normalize("NFC", printable(part)) for part in told if part)
     text = "".join(c for c in text if not controls(c))
     text = _NO_WORD.sub("_", text).strip("._-")[:SLUG].strip("._-")

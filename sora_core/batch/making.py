@@ -51,9 +51,11 @@ class Maker:
         settings = {key: value for key, value in fields.items() if key not in COMMON}
         made = self._graph(draft, settings) if draft.task == WORKFLOW else self._call(draft, fields, settings)
         words = name or (made.texts() or [Path(str(settings.get("workflow", draft.task))).stem])[0]
+        # Without a name of its own a job is called by its prompt already.
+        varied = tuple((key, value) for key, value in draft.varied if name or key not in ("prompt", "workflow"))
         given = self._needs(fields)
         needs = replace(given, memory=given.memory or made.needs.memory)
-        return replace(made, name=slug(words, draft.varied), needs=needs)
+        return replace(made, name=slug(words, varied), needs=needs)
 
     # -- calls -----------------------------------------------------------------------------------------------
     def _call(self, draft: Draft, fields: Mapping[str, Any], settings: dict[str, Any]) -> Job:

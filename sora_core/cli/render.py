@@ -121,7 +121,7 @@ def _make(args: argparse.Namespace, plan: Plan, records: Records, graphs: Any) -
 
     todo = plan.todo
     try:
-        with Progress(len(todo), sum(job.cost for job in todo)) as bar:
+        with Progress(records.out, todo) as bar:
             if args.ray:
                 from ..batch.cluster import run_on_ray
 
@@ -218,9 +218,9 @@ def _say(lines: list[str]) -> None:
 class Progress:
     """One line on stderr for the whole batch; a plain line a job where stderr is no terminal. Files go to stdout."""
 
-    def __init__(self, jobs: int, cost: float) -> None:
-        """jobs: how many there are. cost: of all together, 0 where nobody knows."""
-        self.jobs, self.cost = jobs, cost
+    def __init__(self, out: Path, todo: list[Job]) -> None:
+        """out: the folder of the files. todo: what is to be made."""
+        self.out, self.jobs, self.cost = out, len(todo), sum(job.cost for job in todo)
         self.ended_jobs, self.ended_cost = 0, 0.0
         self.live = sys.stderr.isatty()
         self.bar: Any = None
@@ -253,7 +253,7 @@ class Progress:
         if not self.live or record["state"] != "done":
             self.say(text)
         for file in record.get("files", ()):
-            self._print(file["file"])
+            self._print(str(self.out / file["file"]))
         self._show(job, 0.0)
 
     def say(self, text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from batch_support import CAT, plan_of, why, write_batch
@@ -174,3 +175,10 @@ def test_a_line_with_a_bad_value_makes_none_of_its_jobs(tmp_path):
     plan = plan_of(tmp_path, {**CAT, "cfg": [1, 2, "x"]}, CAT)
     assert [each.line for each in plan.broken] == [1] and [job.line for job in plan.jobs] == [2]
     assert json.dumps(plan.broken[0].why)
+
+
+def test_the_batch_of_the_page_is_one(tmp_path):
+    page = (Path(__file__).resolve().parents[2] / "docs" / "MANY_MACHINES.md").read_text("utf-8")
+    lines = [line.strip() for line in page.splitlines() if line.startswith('    {"')]
+    drafts, broken = read_batch(write_batch(tmp_path, *lines))
+    assert not broken and [sum(draft.line == line for draft in drafts) for line in range(1, 6)] == [20, 4, 4, 1, 4]

@@ -33,7 +33,7 @@ def test_a_batch_is_made_once_and_told(tmp_path, capsys):
     assert render(tmp_path) == 0
     told = capsys.readouterr()
     out = tmp_path / "out"
-    assert told.out.split() == [record["file"] for record in results(out)] and len(files_of(out)) == 3
+    assert told.out.split() == [str(out / record["file"]) for record in results(out)] and len(files_of(out)) == 3
     assert "3 jobs (3 generate), 0 finished, 3 to make" in told.err and "line 3 as line 1" in told.err
     assert "Time: " in told.err and "Memory: about" in told.err
     made = {path.name: path.stat().st_mtime_ns for path in out.glob("*.mp4")}
