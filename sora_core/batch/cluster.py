@@ -165,8 +165,6 @@ class Round:
         except self.ray.exceptions.RayError as error:
             self._failed(job, _words(error), {})
             return
-        finally:
-            del ref
         told = {**about(job), **answer["told"], "ended": now()}
         if answer["stops"]:
             self._without(answer["told"]["node"], answer["told"]["worker"], answer["why"])

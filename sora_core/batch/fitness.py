@@ -17,7 +17,7 @@ from . import workers as there
 from .here import Watcher
 from .jobs import Job, Weights
 
-ANSWER = 120.0  # seconds that a worker may take: it imports torch, and may hash models
+ANSWER = 300.0  # seconds that a worker may take: it imports torch, and may hash models
 PIECE = 32 << 20  # bytes of a model that are sent at once
 
 

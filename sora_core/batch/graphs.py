@@ -68,8 +68,9 @@ class Graphs:
                         continue
                     # A file counts by its content, wherever it lies and whatever it is called.
                     if (model := find_model(value)) is not None and model.file is not None and is_file(model.file):
-                        size = model.file.stat().st_size
-                        models.setdefault(value, Weights(value, model.file, sha256(model.file), size))
+                        stat, digest = model.file.stat(), sha256(model.file)
+                        weights = Weights(value, model.file, digest, stat.st_size, stamp=stat.st_mtime_ns)
+                        models.setdefault(value, weights)
                         told[name] = models[value].digest
                     elif (file := find_input(value)) is not None:
                         inputs.setdefault(value, read_input(value, file))

@@ -40,7 +40,7 @@ class Input:
             stat = self.path.stat()
             same = (stat.st_size, stat.st_mtime_ns) == (self.size, self.stamp)
             return not same and sha256(self.path) != self.digest
-        except OSError:
+        except (OSError, SoraError):
             return True
 
 
@@ -53,6 +53,16 @@ class Weights:
     digest: str
     size: int  # bytes
     strength: float | None = None  # of a LoRA; None for a model
+    stamp: int = field(default=0, compare=False)  # nanoseconds, when it was last changed
+
+    def changed(self) -> bool:
+        """Tell whether the file is another one by now, or away."""
+        try:
+            stat = self.path.stat()
+            same = (stat.st_size, stat.st_mtime_ns) == (self.size, self.stamp)
+            return not same and sha256(self.path) != self.digest
+        except (OSError, SoraError):
+            return True
 
 
 @dataclass(frozen=True)

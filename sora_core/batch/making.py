@@ -102,7 +102,8 @@ class Maker:
             expect(is_file(file), no_such("LoRA", str(path), known, "give the path of a .safetensors file"))
         else:
             file = resolve(beside if path.suffix == ".safetensors" and is_file(beside) else path)
-        return Weights(path.name, file, sha256(file), file.stat().st_size, strength)
+        stat = file.stat()
+        return Weights(path.name, file, sha256(file), stat.st_size, strength, stat.st_mtime_ns)
 
     def _inputs(self, names: tuple[str, ...], settings: Mapping[str, Any]) -> tuple[Input, ...]:
         found = []

@@ -70,11 +70,7 @@ def changed_since(job: Job, where: Callable[[Input | Weights], Path] | None = No
                 f"{each.path} was changed since the plan: run the command again, and it is made of what is there now."
             )
     for weights in job.models:
-        try:
-            same = weights.path.stat().st_size == weights.size
-        except OSError:
-            same = False
-        if not same:
+        if weights.changed():
             return f"The model {weights.path} was changed since the plan: run the command again."
     return ""
 

@@ -101,7 +101,7 @@ def _time(todo: list[Job], records: Records | None, workers: int) -> str:
         seconds = cost / speed / workers
         return f"Time: about {_span(seconds)}{shared}, by {_jobs(count)} finished on this machine{blind}."
     seconds = (cost / guessed_speed() + AFTER * (len(todo) - unknown)) / workers
-    low, high = _span(seconds / 2), _span(seconds * 2)
+    low, high = _span(seconds / 2), _span(max(seconds * 2, 2))
     return f"Time: {low} to {high}{shared}, a guess by a short measurement of this machine{blind}."
 
 

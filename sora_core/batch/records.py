@@ -43,6 +43,7 @@ class Records:
             ensure_writable(folder)
         self._claimed: set[Path] = set()
         self._stop = threading.Event()
+        self._beating: threading.Thread | None = None
 
     # -- reading ---------------------------------------------------------------------------------------------
     def read(self, job_id: str) -> dict[str, Any] | None:
@@ -143,8 +144,9 @@ class Records:
                 mark.with_name(f".{mark.name}.claim").unlink(missing_ok=True)
             if not claim(mark):
                 return False
-        if not self._claimed:
-            threading.Thread(target=self._beat, daemon=True).start()
+        if self._beating is None:
+            self._beating = threading.Thread(target=self._beat, daemon=True)
+            self._beating.start()
         self._claimed.add(mark)
         return True
 

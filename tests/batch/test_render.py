@@ -60,11 +60,13 @@ def test_a_batch_is_made_once_and_told(tmp_path, capsys):
 
 
 def test_model_and_prompts_are_read_once(tmp_path):
+    before = threading.active_count()
     jobs = plan_of(tmp_path, {**CAT, "seed": "0..3", "cfg": 2}, {**CAT, "prompt": "a dog", "cfg": 2}).jobs
     records, watch, workshop = Records(tmp_path / "out"), Watch(), Workshop()
     assert run_here(jobs, records, watch, workshop) == []
     assert workshop.loads == 1 and workshop._loaded[1].engine.encoded == 3  # two prompts and the empty negative one
     assert len({record["latent"] for record in watch.records}) == 5
+    assert threading.active_count() <= before + 1  # what shows life of claims is one thread, not one a job
     assert [done for _, done, _ in watch.steps] == [1] * 5
     again = Watch()
     run_here(list(reversed(jobs)), Records(tmp_path / "other"), again)
@@ -184,6 +186,16 @@ def test_an_input_that_changed_since_the_plan_is_told(tmp_path):
     watch = Watch()
     run_here(jobs, Records(tmp_path / "out"), watch)
     assert "changed since the plan" in watch.records[0]["why"]
+
+
+def test_a_model_that_changed_since_the_plan_is_told(tmp_path):
+    jobs = plan_of(tmp_path, CAT).jobs
+    model = tmp_path / CAT["model"]
+    data = model.read_bytes()
+    model.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    watch = Watch()
+    run_here(jobs, Records(tmp_path / "out"), watch)
+    assert "was changed since the plan" in watch.records[0]["why"]
 
 
 def test_a_full_disk_stops_the_batch(tmp_path, monkeypatch, capsys):
