@@ -94,7 +94,7 @@ class Records:
 
     def finish(self, job: Job, files: list[Path], told: Mapping[str, Any], picture: bytes | None) -> dict[str, Any]:
         """Record a job's files, which lie in its place, and put them where they belong; returns the record."""
-        listed = []
+        listed: list[dict[str, Any]] = []
         for file in files:
             _to_disk(file)
             stat = file.stat()
