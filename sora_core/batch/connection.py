@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -34,6 +35,11 @@ def connected(address: str, workers: int | None = None) -> Iterator[Any]:
     os.environ.update(_QUIET)
     if address not in ("local", "auto"):
         ask(address)
+    with contextlib.redirect_stdout(sys.stderr):  # stdout is for files, and Ray would tell of dead workers there
+        yield from _connected(address, workers)
+
+
+def _connected(address: str, workers: int | None) -> Iterator[Any]:
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     ray = _start(address, workers)
     try:

@@ -222,6 +222,7 @@ class Progress:
         """out: the folder of the files. todo: what is to be made."""
         self.out, self.jobs, self.cost = out, len(todo), sum(job.cost for job in todo)
         self.ended_jobs, self.ended_cost = 0, 0.0
+        self.files = sys.stdout  # as it is now: while Ray is connected what it says goes elsewhere
         self.live = sys.stderr.isatty()
         self.bar: Any = None
 
@@ -268,7 +269,7 @@ class Progress:
         # On a terminal the bar's line is in the way of a plain print.
         if self.bar is not None:
             self.bar.clear()
-        print(file, flush=True)
+        print(file, file=self.files, flush=True)
 
     def _show(self, job: Job, part: float) -> None:
         if not self.live:

@@ -165,7 +165,7 @@ def test_a_worker_makes_what_this_process_makes(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_batch_goes_over_workers_that_die(monkeypatch):
+def test_a_batch_goes_over_workers_that_die(monkeypatch, capsys):
     """The short form of tests/benchmarks/many.py: a killed worker, and `sora render` killed."""
     monkeypatch.syspath_prepend(str(ROOT / "tests" / "benchmarks"))
     import many_kill
@@ -175,6 +175,7 @@ def test_a_batch_goes_over_workers_that_die(monkeypatch):
     assert told["files"] == told["jobs"] == told["latents equal to the local run's"] == 10
     assert told["kills"] == 1 and told["jobs that ended twice"] == 0 and told["failed"] == []
     assert told["worker processes seen"] >= 2
+    assert capsys.readouterr().out == ""  # stdout is for files: what Ray tells goes to stderr
     told = many_render.run(short=True, kills=3)
     assert told["files"] == told["jobs"] == told["finished, files as their records say"] == 10
     assert told["files lost or made again"] == 0 and told["exit code of the last call"] == 0
