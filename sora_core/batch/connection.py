@@ -75,7 +75,7 @@ def ask(address: str) -> None:
 def _start(address: str, workers: int | None) -> Any:
     import ray
 
-    usual = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
+    usual: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
     try:
         if address == "local":
             ray.init(

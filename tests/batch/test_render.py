@@ -124,6 +124,7 @@ def test_a_job_that_another_process_has_in_hand_is_left_alone(tmp_path):
     assert run_here(jobs, records, watch) == [] and len(files_of(tmp_path / "out")) == 2
 
 
+@pytest.mark.slow
 def test_jobs_of_every_kind(tmp_path):
     shutil.copy(SAMPLES / "sora_cat.mp4", tmp_path / "cat.mp4")
     shutil.copy(SAMPLES / "sora_still.png", tmp_path / "still.png")
@@ -147,6 +148,7 @@ def test_jobs_of_every_kind(tmp_path):
     assert [record["state"] for record in watch.records] == ["done"] * len(lines), [r.get("why") for r in watch.records]
 
 
+@pytest.mark.slow
 def test_a_workflow_is_a_job(tmp_path, monkeypatch):
     from nodes_support import TINY, save_tiny
 
@@ -172,6 +174,7 @@ def test_what_fails_is_said_and_the_rest_goes_on(tmp_path, capsys):
     assert "Traceback" not in told.err and "1 failed, 1 done" in told.err
 
 
+@pytest.mark.slow
 def test_a_refusal_of_the_policy_is_a_result(tmp_path, capsys, monkeypatch):
     write_batch(tmp_path, {**CAT, "prompt": "a man stabs a woman, blood everywhere"}, CAT)
     assert render(tmp_path, "--policy", "strict") == 3
