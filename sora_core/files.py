@@ -147,10 +147,14 @@ DISK_ERRORS = tuple(
 )
 
 
+class DiskFullError(SoraError):
+    """There was no room for a file: what comes after it has none either."""
+
+
 def write_error(path: Path, error: OSError) -> SoraError:
     """Return the error to raise for a failed write to `path`, in words."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return SoraError(
+        return DiskFullError(
             f"The disk is full while writing {path}: free some space or use another folder. "
             "Nothing was left under that name."
         )
@@ -201,6 +205,19 @@ def release(*paths: Path) -> None:
     for path in paths:
         if _claims.pop(path, None) == os.getpid():
             _mark(path).unlink(missing_ok=True)
+
+
+def taken_by(path: Path) -> str | None:
+    """Name the process that has claimed `path`, as `owner` does; None where nobody has. Those of dead ones go."""
+    mark = _mark(path)
+    try:
+        entry = next((entry for entry in os.scandir(mark.parent) if entry.name == mark.name), None)
+        if entry is None or _is_dead_claim(entry):
+            mark.unlink(missing_ok=True)
+            return None
+        return mark.read_text("ascii", "replace").strip()
+    except OSError:
+        return None
 
 
 @contextmanager

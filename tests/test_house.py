@@ -31,6 +31,7 @@ FLOORS = (
     ("tasks",),
     ("pipeline",),
     ("training", "host"),
+    ("batch",),
     ("cli",),
     ("nodes",),
 )

@@ -23,6 +23,7 @@ COMMANDS = {
     "generate": "make a video from a prompt",
     "expand": "tell a short prompt again in the words that the model knows best",
     "run": "run a workflow JSON without a browser",
+    "render": "make many videos from one file of jobs, here or on a cluster",
     "studio": "serve the node editor, for a browser",
     "serve": "serve the API of the node editor, for scripts",
     "caption": "say what a video shows, or caption a folder of them for training",

@@ -7,6 +7,7 @@ whose tensors do not fit its config is refused with a message that lists the fir
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +25,7 @@ from ..model.text.concepts import TextEncoder
 from ..model.vae.mini import VideoVAE
 from ..words import no_such
 from .parts import PARTS, build, describe
-from .placement import plan_file
+from .placement import header_of, plan_file
 
 FORMAT = 1  # of the metadata; a file of another is refused
 ROLES = ("dit", "vae", "text")  # what a model needs to make video: the fields of a `ModelBundle` that `PARTS` fill
@@ -99,12 +100,44 @@ def read(path: Path, device: str = "cpu", dtype: torch.dtype | None = None) -> t
     is no checkpoint, and before anything is read where it does not fit into memory.
     """
     meta, tensors = read_tensors(path, "sora", device, dtype)
-    if meta is None or meta.get("format") != FORMAT:
+    return _checked_meta(path, meta), tensors
+
+
+def _checked_meta(path: Path, meta: Any) -> dict[str, Any]:
+    """Return the metadata of a checkpoint. Raises SoraError where they are none of ours."""
+    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
         raise SoraError(f"{path.name} carries no Sora Nodes config (format {FORMAT}) in its metadata.")
     fits = all(isinstance(meta.get(key), dict) for key in ("info", "parts"))
     if not fits or not all(isinstance(part, dict) for part in meta["parts"].values()):
         raise SoraError(f"{path.name} has metadata that say nothing of its parts: fetch the file again.")
-    return meta, tensors
+    return meta
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a checkpoint says of itself, without its weights."""
+
+    info: dict[str, Any]  # name, shift, fps, provenance
+    parts: dict[str, dict[str, Any]]  # their descriptions, by name in `PARTS`
+    values: dict[str, int]  # how many numbers the file holds of each part
+
+
+def read_header(path: Path) -> Header:
+    """Read what a checkpoint says of itself. Raises SoraError as `read` does; no weights are read."""
+    try:
+        with safe_open(path, "pt") as f:
+            meta = json.loads((f.metadata() or {}).get("sora", "null"))
+            shapes = header_of(f)
+    except (ValueError, RecursionError):  # of the metadata: no JSON
+        raise SoraError(f"{path.name} has metadata that cannot be read (sora): fetch the file again.") from None
+    except (SafetensorError, OSError) as error:
+        raise SoraError(_not_safetensors(path, error)) from None
+    meta = _checked_meta(path, meta)
+    values = dict.fromkeys(meta["parts"], 0)
+    for key, (shape, _) in shapes.items():
+        part = key.partition(".")[0]
+        values[part] = values.get(part, 0) + math.prod(shape)
+    return Header(meta["info"], meta["parts"], values)
 
 
 def read_tensors(

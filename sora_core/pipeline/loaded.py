@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..errors import expect
 from ..language.wording import AUTO, check_how
 from ..loading.checkpoint import ModelBundle
 from ..media.clips import Clip
-from ..media.sizes import check_rate, check_size
+from ..media.sizes import MAX_FRAMES, check_rate, check_size, nearest_length, plan_frames
 from ..tasks.layout import VAECodec
 from .editing import Edit, codec_of
 from .given import checked
@@ -156,15 +157,31 @@ class LoadedModel:
             steps=ready.steps,
         )
 
-    def _rate(self, fps: float | None) -> float:
+    def rate(self, fps: float | None) -> float:
         """Return a frame rate, the model's own where none is given. Raises SoraError for one out of range."""
         fps = self.info.get("fps", 8) if fps is None else fps
         check_rate(fps)
         return fps
 
-    def _size(self, width: int | None, height: int | None) -> tuple[int, int]:
+    def sides(self, width: int | None, height: int | None) -> tuple[int, int]:
         """Return a size, the model's own where none is given. Raises SoraError for one that cannot be made."""
         width = self.info.get("width", 128) if width is None else width
         height = self.info.get("height", 128) if height is None else height
         check_size(width, height, self.space.multiple)
         return width, height
+
+    def frames_of(self, frames: int | None, seconds: float | None, fps: float) -> int:
+        """Return how many frames a video of words has: as given, by its seconds, or the model's own number.
+
+        Raises SoraError for a number that cannot be made.
+        """
+        space = self.space
+        if frames is None and seconds is not None:
+            frames = plan_frames(seconds, fps, space.temporal_ratio)
+        frames = self.info.get("frames", 17) if frames is None else frames
+        expect(
+            1 <= frames <= MAX_FRAMES and space.video_frames(space.latent_frames(frames)) == frames,
+            f"{frames} frames cannot be made. Use 1 + {space.temporal_ratio}k of them, at most {MAX_FRAMES}: "
+            f"{nearest_length(max(1, min(frames, MAX_FRAMES)), space.temporal_ratio)}, for example.",
+        )
+        return frames

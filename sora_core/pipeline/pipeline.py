@@ -23,7 +23,7 @@ from torch import Tensor
 from ..errors import expect
 from ..loading.checkpoint import load_model
 from ..loading.lora import apply_lora, read_lora
-from ..media.sizes import MAX_FRAMES, check_rate, check_seconds, check_size, nearest_length, plan_clip, plan_frames
+from ..media.sizes import MAX_FRAMES, check_rate, check_seconds, check_size, plan_clip, plan_frames
 from ..provenance import plan
 from ..safety import gate
 from ..tasks.finish.splice import SPLICE
@@ -96,21 +96,15 @@ class Pipeline(LoadedModel):
 
         frames: 1 + ratio * k of them, in place of seconds. shift: of the noise schedule, see `schedules.shift_sigma`.
         """
-        info, space, fps = self.info, self.space, self._rate(fps)
+        space, fps = self.space, self.rate(fps)
         notes: tuple[str, ...] = ()
-        width, height = self._size(width, height)
+        width, height = self.sides(width, height)
+        count = self.frames_of(frames, seconds, fps)
         if frames is None and seconds is not None:
-            frames = plan_frames(seconds, fps, space.temporal_ratio)
             notes = plan_clip(seconds, fps, width, height, "as set", space.temporal_ratio, space.multiple).notes
-        frames = info.get("frames", 17) if frames is None else frames
-        expect(
-            1 <= frames <= MAX_FRAMES and space.video_frames(space.latent_frames(frames)) == frames,
-            f"{frames} frames cannot be made. Use 1 + {space.temporal_ratio}k of them, at most {MAX_FRAMES}: "
-            f"{nearest_length(max(1, min(frames, MAX_FRAMES)), space.temporal_ratio)}, for example.",
-        )
         loaded = self.loaded if shift is None else replace(self.loaded, model=self.loaded.model.with_shift(shift))
         ready = self.ready(prompt, how)
-        latent = empty_latent(space, frames, width, height)
+        latent = empty_latent(space, count, width, height)
         return make_video(
             self.engine, loaded, latent, ready.prompts, ready.sampling, fps=fps, notes=notes, steps=ready.steps
         )
@@ -129,7 +123,7 @@ class Pipeline(LoadedModel):
     ) -> VideoResult:
         """Make a still image the first frame of a video; or {frame: image} (0 is the first, -1 the last)."""
         ready = self.ready(prompt, how)
-        fps = self._rate(fps)
+        fps = self.rate(fps)
         if seconds is not None and frames is None:
             plan_frames(seconds, fps, self.space.temporal_ratio)  # refuses what is too long
         elif frames is None:
@@ -273,8 +267,8 @@ class Pipeline(LoadedModel):
     ) -> VideoResult:
         """Make two to eight shots in one video: lines of "2s: a cat on a beach", or (prompt, seconds) pairs."""
         listed = shots_of(shots)
-        fps = self._rate(fps)
-        width, height = self._size(width, height)
+        fps = self.rate(fps)
+        width, height = self.sides(width, height)
         given = self.settings(how)
         sampling, clip = given.sampling, self.loaded.clip
         check_sampling(self.engine, self.model, sampling)
@@ -323,8 +317,8 @@ class Pipeline(LoadedModel):
         if video is not None:
             clip = self.read(video, fps, (width, height) if width and height else None)
             fps = clip.fps
-        fps = self._rate(fps)
-        width, height = self._size(width, height)
+        fps = self.rate(fps)
+        width, height = self.sides(width, height)
         with gate.noting(notes):
             made = plan_long(
                 self.engine,
@@ -366,7 +360,7 @@ class Pipeline(LoadedModel):
         """
         ready = self.ready(prompt, how, denoise)
         splice = latent.get(SPLICE)
-        return self._make(editing.Edit(latent, self._rate(fps) if splice is None else splice.fps), ready)
+        return self._make(editing.Edit(latent, self.rate(fps) if splice is None else splice.fps), ready)
 
 
 @checked

@@ -1,0 +1,160 @@
+"""Which workers of a cluster can make a batch, found out before it begins."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from ..about import VERSION
+from ..errors import SoraError, expect
+from ..memory import gib
+from ..safety.policy import Policy
+from ..words import listing
+from . import handshake
+from . import workers as there
+from .here import Watcher
+from .jobs import Job, Weights
+
+ANSWER = 300.0  # seconds that a worker may take: it imports torch, and may hash models
+PIECE = 32 << 20  # bytes of a model that are sent at once
+
+
+@dataclass(frozen=True)
+class Node:
+    """A machine of the cluster."""
+
+    id: str  # Ray's
+    name: str
+    cpus: float
+    gpus: float
+    memory: float  # bytes that Ray hands out
+
+    def slots(self, cpus: float) -> int:
+        """Count the jobs of so many cores that it can make at once."""
+        return max(1, int(self.cpus // max(cpus, 0.01)))
+
+    def has_room(self, job: Job) -> bool:
+        """Tell whether a job would fit on it, were nothing else there."""
+        needs = job.needs
+        return self.cpus >= needs.cpus and self.gpus >= (needs.gpus or 0) and self.memory >= needs.memory
+
+
+def nodes_of(ray: Any) -> list[Node]:
+    """List the machines that can work: those with cores to give."""
+    found = []
+    for node in ray.nodes():
+        has = node["Resources"]
+        if node["Alive"] and has.get("CPU", 0) > 0:
+            name = node.get("NodeManagerHostname") or node.get("NodeName") or node["NodeID"][:8]
+            found.append(Node(node["NodeID"], name, has["CPU"], has.get("GPU", 0.0), has.get("memory", 0.0)))
+    return found
+
+
+def checked(
+    ray: Any, jobs: list[Job], policy: Policy | None, watch: Watcher, *, send_models: bool, keep_going: bool
+) -> list[Node]:
+    """Return the workers that can make the jobs, and say what is to be known of each.
+
+    Raises SoraError that names the first one that cannot, unless `keep_going` leaves it out, and where none is left.
+    """
+    nodes = nodes_of(ray)
+    expect(bool(nodes), "The cluster has no worker with cores to give: start one with `ray start --address=HEAD:PORT`.")
+    models = tuple({weights.digest: weights for job in jobs for weights in job.models}.values())
+    unfit = _other_versions(ray, nodes)
+    looked = _ask(ray, [node for node in nodes if node.id not in unfit], there.look, policy, models)
+    for node in nodes:
+        found = looked.get(node.id)
+        if found is None:
+            unfit.setdefault(node.id, "does not answer: look at its Ray logs.")
+            continue
+        missing = found.get("lacking", ())
+        if not found["unfit"] and missing and send_models:
+            found["unfit"] = _send(ray, node, missing)
+        elif not found["unfit"] and missing:
+            names = listing(f"{weights.name} ({weights.digest[:12]})" for weights in missing)
+            found["unfit"] = f"lacks {names}: send it with --send-models, or name its folder there in SORA_MODELS."
+        if found["unfit"]:
+            unfit[node.id] = found["unfit"]
+        for note in found["notes"]:
+            watch.say(f"Worker {node.name}: {note}")
+    told = [f"The worker {node.name} {unfit[node.id]}" for node in nodes if node.id in unfit]
+    fit = [node for node in nodes if node.id not in unfit]
+    if told and not (keep_going and fit):
+        more = f" ({len(told) - 1} more cannot either.)" if len(told) > 1 else ""
+        last = "" if not fit else "\nNothing was started; --keep-going leaves it out."
+        raise SoraError(f"{told[0]}{more}{last}")
+    for line in told:
+        watch.say(f"{line} It is left out.")
+    return fit
+
+
+def _other_versions(ray: Any, nodes: list[Node]) -> dict[str, str]:
+    """Say which workers have other versions than this machine, by their ids."""
+    # The question travels as it is: a worker may not have this package at all.
+    ray.cloudpickle.register_pickle_by_value(handshake)
+    here = {"sora": VERSION, "torch": importlib.metadata.version("torch")}
+    found = _ask(ray, nodes, handshake.versions)
+    return {node: why for node, its in found.items() if its is not None and (why := handshake.differs(here, its))}
+
+
+def _ask(ray: Any, nodes: Iterable[Node], question: Callable, *given: Any) -> dict[str, Any]:
+    """Ask workers at once; returns their answers by id, None for no answer."""
+    task = ray.remote(question)
+    refs = {node.id: _on(task, node, question.__name__).remote(*given) for node in nodes}
+    if refs:
+        ray.wait(list(refs.values()), num_returns=len(refs), timeout=ANSWER)
+    answers = {}
+    for node_id, ref in refs.items():
+        try:
+            answers[node_id] = ray.get(ref, timeout=0.1)
+        except ray.exceptions.RayError:
+            answers[node_id] = None
+    return answers
+
+
+def _on(task: Any, node: Node, name: str) -> Any:
+    """Bind a task to a machine. It takes no core: the machine may be at work."""
+    label = {"ray.io/node-id": node.id}
+    return task.options(name=f"sora {name}", num_cpus=0, max_retries=1, label_selector=label)
+
+
+def _send(ray: Any, node: Node, missing: Iterable[Weights]) -> str:
+    """Send models to a worker, piece by piece; returns why that cannot be, "" where it was."""
+    task = ray.remote(there.take_part)
+    for weights in missing:
+        with weights.path.open("rb") as file:
+            offset = 0
+            while piece := file.read(PIECE):
+                try:
+                    why = ray.get(_on(task, node, "send model").remote(weights, offset, piece), timeout=ANSWER)
+                except ray.exceptions.RayError as error:
+                    why = type(error).__name__
+                if why:
+                    return f"cannot take {weights.name}: {why}"
+                offset += len(piece)
+    return ""
+
+
+def enough(jobs: list[Job], nodes: list[Node], *, keep_going: bool) -> tuple[list[Job], list[tuple[Job, str]]]:
+    """Part the jobs into those that some worker has room for, and the others, each with why.
+
+    Raises SoraError for the first of these unless `keep_going`.
+    """
+    small = []
+    for job in jobs:
+        if any(node.has_room(job) for node in nodes):
+            continue
+        most = max(nodes, key=lambda node: (node.memory, node.cpus))
+        needs = [f"{gib(job.needs.memory)} of memory"] * (job.needs.memory > most.memory)
+        needs += [f"{job.needs.cpus:g} cores"] * (job.needs.cpus > max(node.cpus for node in nodes))
+        needs += [f"{job.needs.gpus or 0:g} GPUs"] * ((job.needs.gpus or 0) > max(node.gpus for node in nodes))
+        told = " and ".join(needs) or "more than one worker has of all together"
+        small.append((job, f"needs {told}; the largest worker, {most.name}, has {gib(int(most.memory))}, {most.cpus:g} "
+                           f"cores, {most.gpus:g} GPUs. Use a smaller size, or a larger worker."))  # fmt: skip
+    if small and not keep_going:
+        job, why = small[0]
+        raise SoraError(f"Line {job.line}, {job.name}, {why}\nNothing was started; --keep-going makes the other jobs.")
+    left = {job.id for job, _ in small}
+    return [job for job in jobs if job.id not in left], small
