@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ..errors import SoraError, expect
 from ..files import is_file
@@ -15,7 +15,7 @@ from ..loading.checkpoint import PRECISIONS, resolve
 from ..loading.lora import embedded_loras, parse_lora
 from ..media.sizes import plan_frames
 from ..pipeline.loaded import BETWEEN
-from ..pipeline.make import check_sampling
+from ..pipeline.make import CallSettings, check_sampling
 from ..safety import gate
 from ..tasks.storyboard import MAX_LONG_SHOTS, MAX_SHOTS, shots_of
 from ..words import did_you_mean, no_such, short
@@ -190,7 +190,7 @@ def _as_made(task: str, told: dict[str, Any], given: Mapping[str, Any], paper: P
 def _check(task: str, given: Mapping[str, Any], paper: Paper) -> None:
     """Raise SoraError for settings that the model cannot work with."""
     pipe = paper.pipe
-    how = {name: given[name] for name in CALL if name in given}
+    how = cast(CallSettings, {name: given[name] for name in CALL if name in given})
     sampling, _, negative = pipe.settings(how)
     check_sampling(pipe.engine, pipe.model, sampling)
     fps = pipe.rate(given.get("fps"))
