@@ -45,8 +45,8 @@ BROUGHT = frozenset(
         "yarl",
     ]
 )
-# Extras for work on the pack, and `faces`, whose OpenCV would overwrite the one that an artist has, and `ray`, which only a
-# command uses.
+# Extras for work on the pack, and `faces`, whose OpenCV would overwrite the one that an artist has, and `ray`,
+# which only a command uses.
 WORK = ("test", "train", "faces", "ray")
 HEAD = """\
 # Written by tests/makers/make_requirements.py from pyproject.toml. What ComfyUI does not bring itself; its manager
