@@ -45,7 +45,8 @@ class Policies:
             for _ in checker.stream(frames, report):
                 pass
             if report.findings:
-                raise FramesBlocked(f"{report.message()} So says the sender's policy {self.other.name!r}.")
+                told = f"{report.message()} So says the sender's policy {self.other.name!r}."
+                raise FramesBlocked(told, tuple(report.findings))
 
 
 def join(sent: Policy | None) -> Policies:

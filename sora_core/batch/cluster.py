@@ -10,7 +10,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 from ..errors import SoraError, expect
 from ..safety.policy import Policy, enforced_policy
@@ -221,8 +221,11 @@ def _remote(job: Job, policy: Policy | None, inputs: dict[str, list[Any]]) -> di
     """Run on a worker."""
     import ray
 
+    def fetch(refs: Any) -> bytes:
+        return cast(bytes, ray.get(refs[0]))
+
     node = ray.get_runtime_context().get_node_id()
-    return there.make(job, policy, lambda refs: ray.get(refs[0]), inputs, node)  # type: ignore[arg-type]  # see `make`
+    return there.make(job, policy, fetch, inputs, node)
 
 
 def _words(error: Exception) -> str:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ..errors import SoraError, expect
 from ..files import is_file
@@ -27,7 +27,8 @@ from .reading import Draft
 from .tasks import COMMON, TASKS, WORKFLOW, arguments_of
 
 FAST = "sora-mini-4step"  # the LoRA of "fast"
-USUAL = {"seed": 0, "negative": "", "scheduler": "simple", "expand": "auto", "cache": 0, "gate": 0}  # of every call, left out or not
+# Of every call, left out or not.
+USUAL = {"seed": 0, "negative": "", "scheduler": "simple", "expand": "auto", "cache": 0, "gate": 0}
 _BYTES = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(GiB|GB|MiB|MB)\s*", re.IGNORECASE)
 _UNITS = {"gib": 1 << 30, "gb": 10**9, "mib": 1 << 20, "mb": 10**6}
 
@@ -190,7 +191,7 @@ def _as_made(task: str, told: dict[str, Any], given: Mapping[str, Any], paper: P
 def _check(task: str, given: Mapping[str, Any], paper: Paper) -> None:
     """Raise SoraError for settings that the model cannot work with."""
     pipe = paper.pipe
-    how = {name: given[name] for name in CALL if name in given}
+    how = cast(CallSettings, {name: given[name] for name in CALL if name in given})
     check_sampling(pipe.engine, pipe.model, pipe.settings(how).sampling)
     fps = pipe.rate(given.get("fps"))
     if task in ("generate", "storyboard", "long"):

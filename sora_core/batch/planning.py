@@ -73,7 +73,8 @@ def look_for_finished(plan: Plan, records: Records) -> None:
 
 def told(plan: Plan, records: Records | None, workers: int = 1) -> list[str]:
     """Tell a plan in a few lines: jobs, time and memory, and how the last two are known."""
-    todo, kinds = plan.todo, {}
+    todo = plan.todo
+    kinds: dict[str, int] = {}
     for job in plan.jobs:
         kinds[job.task] = kinds.get(job.task, 0) + 1
     counted = ", ".join(f"{count} {kind}" for kind, count in kinds.items())

@@ -173,8 +173,8 @@ class Workshop:
             more = f"_{number}" if len(files_made) > 1 else ""
             named.append(folder / f"{job.stem}{more}{file.suffix}")
             os.replace(file, named[-1])
-        for each in (inputs, output):
-            shutil.rmtree(each, ignore_errors=True)
+        for made in (inputs, output):
+            shutil.rmtree(made, ignore_errors=True)
         return Made(named, 0.0, notes=notes)
 
 

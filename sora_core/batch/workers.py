@@ -66,7 +66,7 @@ def take_part(wanted: Weights, offset: int, data: bytes) -> str:
 
 
 def make(
-    job: Job, sent: Policy | None, fetch: Callable[[str], bytes], inputs: Mapping[str, Any], node: str = ""
+    job: Job, sent: Policy | None, fetch: Callable[[Any], bytes], inputs: Mapping[str, Any], node: str = ""
 ) -> dict[str, Any]:
     """Make a job; returns how it ended, with the bytes of its files.
 

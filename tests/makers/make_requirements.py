@@ -45,8 +45,9 @@ BROUGHT = frozenset(
         "yarl",
     ]
 )
-# Extras for work on the pack, and `faces`, whose OpenCV would overwrite the one that an artist has.
-WORK = ("test", "train", "faces")
+# Extras for work on the pack, and `faces`, whose OpenCV would overwrite the one that an artist has, and `ray`,
+# which only a command uses.
+WORK = ("test", "train", "faces", "ray")
 HEAD = """\
 # Written by tests/makers/make_requirements.py from pyproject.toml. What ComfyUI does not bring itself; its manager
 # installs this file line by line. Everything else the pack needs in ComfyUI (torch, numpy, Pillow, av, ...) is there.
