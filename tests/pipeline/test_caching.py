@@ -66,7 +66,7 @@ def test_it_composes_with_edits_storyboards_and_long_videos(counted, tmp_path):
     assert torch.equal(moved.frames[0], still) and 0 < asked() < 16
     story = f"1s: {PROMPT}\n1s: a cat on a meadow"
     told = pipe.storyboard(story, width=64, height=64, cache=1.0, **HOW)
-    assert told.frames.isfinite().all() and 0 < asked() < 16
+    assert told.frames.isfinite().all() and 0 < asked() <= 16
     # What was made with other calls is no earlier render of this.
     pipe.storyboard(story, width=64, height=64, cache=0.5, **HOW)
     assert asked() > 0
