@@ -178,15 +178,21 @@ class Block(nn.Module):
         self.modulation = nn.Parameter(torch.randn(1, 6, cfg.dim) / cfg.dim**0.5)
 
     def forward(
-        self, x: Tensor, e: Modulation, rope: Tensor, text: TextKeys, mask: Tensor | None, text_mask: Tensor | None
+        self,
+        x: Tensor,
+        e: Modulation | Tensor,
+        rope: Tensor,
+        text: TextKeys,
+        mask: Tensor | None,
+        text_mask: Tensor | None,
     ) -> Tensor:
         """Run the block on tokens `x` `[B,N,D]`.
 
-        e: `[K,6,D]`, shift, scale and gate of self-attention, then of the feed-forward part, for each noise level.
-        text: this block's cross-attention keys and values; those of n times B texts give n times as many clips. Masks
-        as in `attention`.
+        e: `[K,6,D]`, shift, scale and gate of self-attention, then of the feed-forward part, for each noise level; or
+        a tensor `[B,G,6,D]`, for a compiler. text: this block's keys and values; those of n times B texts give n times
+        as many clips. Masks as in `attention`.
         """
-        e = e + self.modulation
+        e = (Modulation.of(e) if isinstance(e, Tensor) else e).plus(self.modulation)
         y = self.self_attn(modulated_norm(x, e, 0, 1, self.eps), rope, mask=mask)
         x = add_gated(x, y, e, 2)
         if len(text.keys) > len(x):
@@ -209,7 +215,7 @@ class Head(nn.Module):
 
     def forward(self, x: Tensor, e: Modulation) -> Tensor:
         """Project tokens `[B,N,D]` to `[B,N,pt*ph*pw*C]`; e: the timestep's vector `[K,1,D]`."""
-        return linear(self.head, modulated_norm(x, e + self.modulation, 0, 1, self.eps))
+        return linear(self.head, modulated_norm(x, e.plus(self.modulation), 0, 1, self.eps))
 
 
 class DiT(nn.Module):
@@ -326,7 +332,8 @@ class DiT(nn.Module):
         features = []
         for number, (block, keys) in enumerate(zip(self.blocks, text, strict=True), 1):
             count = len(x)
-            x = block(x, e6, rope, keys, mask, text_mask)
+            plain = not inferring(x) or getattr(block, "_compiled_call_impl", None) is not None
+            x = block(x, e6.spread() if plain else e6, rope, keys, mask, text_mask)
             if len(x) > count:
                 e, e6 = e.repeat(len(x) // count), e6.repeat(len(x) // count)
             if number in taps:

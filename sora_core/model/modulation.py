@@ -46,7 +46,13 @@ class Modulation:
     levels: Tensor  # `[K,...]`
     groups: Groups
 
-    def __add__(self, offset: Tensor) -> Modulation:
+    @classmethod
+    def of(cls, vectors: Tensor) -> Modulation:
+        """Make it of vectors `[B,G,...]`, one level a group."""
+        shape = vectors.shape[:2]
+        return cls(vectors.flatten(0, 1), Groups(torch.arange(shape.numel(), device=vectors.device).view(shape), True))
+
+    def plus(self, offset: Tensor) -> Modulation:
         """Add a learned offset `[1,...]` to every level, in float32."""
         return Modulation(self.levels.float() + offset.float(), self.groups)
 

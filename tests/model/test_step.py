@@ -236,3 +236,21 @@ def test_freed_memory_is_kept_without_taking_any():
     memory.keep_freed.cache_clear()
     memory.keep_freed()
     assert before is None or memory.free_memory() > before - (256 << 20)
+
+
+def test_compiled_blocks_are_compiled_once():
+    from torch._dynamo.utils import counters
+
+    torch._dynamo.reset()
+    dit = tiny().requires_grad_(True)
+    for block in dit.blocks:
+        block.compile(dynamic=False, backend="eager")
+    x, context = torch.randn(2, 4, 3, 4, 4), torch.randn(2, 8, 24)
+    counters.clear()
+    for level in (900.0, 500.0, 20.0):
+        dit(x, torch.full((2, 3), level), context)
+    assert counters["stats"]["unique_graphs"] == 1
+    with torch.no_grad():
+        for level in (900.0, 500.0):
+            dit(x, torch.full((2, 3), level), context)
+    assert counters["stats"]["unique_graphs"] == 2
