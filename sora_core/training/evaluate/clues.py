@@ -97,7 +97,7 @@ def _alike(windows: np.ndarray, behind: np.ndarray, pictures: np.ndarray) -> np.
 def _slopes(window: np.ndarray) -> np.ndarray:
     """Return the slopes of a window's luminance, `[2,32,32]`."""
     grey = window @ GREY
-    return np.stack(np.gradient(grey))
+    return np.asarray(np.gradient(grey))
 
 
 def fits(video: np.ndarray, centre: np.ndarray, subject: str, pictures: Pictures, turns: bool) -> dict[str, float]:

@@ -135,7 +135,9 @@ def run_ability(
         truth = maker.through(np.stack([draw.truth(case) for case in part]))
         for source, videos in (("truth", truth), ("model", maker.make(part))):
             verdicts = [verdict_of(name, *seen) for seen in zip(part, judged(part, videos, observer), strict=True)]
-            for verdict, named in zip(verdicts, eyes.named(part, videos) if eyes else [None] * len(part), strict=True):
+            for verdict, named in zip(
+                verdicts, eyes.named(part, list(videos)) if eyes else [None] * len(part), strict=True
+            ):
                 if named is not None:
                     verdict[BY_VIEWER] = named
                 for key, right in verdict.items():

@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -75,9 +76,15 @@ def fit(
             break
     n, kept = len(names), [round(float(value), 4) for value in weights]
     last = n + len(kinds[0])
-    offsets = (dict(zip(kinds[0], kept[n:last], strict=True)), dict(zip(kinds[1], kept[last:-1], strict=True)))
-    places = [tuple(round(float(v), 4) for v in values) for values in (mean, spread)]
-    return Viewer(tuple(names), *places, tuple(kept[:n]), kept[-1], *offsets)
+    return Viewer(
+        names=tuple(names),
+        mean=tuple(round(float(v), 4) for v in mean),
+        spread=tuple(round(float(v), 4) for v in spread),
+        weights=tuple(kept[:n]),
+        bias=kept[-1],
+        subjects=dict(zip(kinds[0], kept[n:last], strict=True)),
+        motions=dict(zip(kinds[1], kept[last:-1], strict=True)),
+    )
 
 
 def save(viewer: Viewer, path: Path = FILE) -> None:
@@ -90,7 +97,8 @@ def load_viewer(path: Path = FILE) -> Viewer:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         lists = {key: tuple(data[key]) for key in ("names", "mean", "spread", "weights")}
-        return Viewer(**lists, **{key: data[key] for key in ("bias", "subjects", "motions")})
+        given: dict[str, Any] = lists | {key: data[key] for key in ("bias", "subjects", "motions")}
+        return Viewer(**given)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SoraError(f"{path} is no fitted viewer ({error}). Fit one: tests/benchmarks/blind.py fit.") from error
 
