@@ -16,12 +16,14 @@ import pytest
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Run the quick tests on all cores. Slow ones measure time and memory, or hold a browser: they run one by one."""
+    """Run the quick tests on all cores, and the slow ones on two, file by file: some hold a browser or a server."""
     option = config.option
     # Its workers read the same options.
     first = "PYTEST_XDIST_WORKER" not in os.environ and not hasattr(config, "workerinput")
-    if first and option.markexpr == "not slow" and getattr(option, "numprocesses", 0) is None:
-        option.numprocesses = min(os.cpu_count() or 1, 8)
+    most = {"not slow": 8, "slow": 2}.get(option.markexpr)
+    if first and most is not None and getattr(option, "numprocesses", 0) is None:
+        option.numprocesses = min(os.cpu_count() or 1, most)
+        option.dist = "load" if option.markexpr == "not slow" else "loadfile"
 
 
 # Garbage is looked for rarely: with torch and its friends imported each look is long, and tensors go without it.

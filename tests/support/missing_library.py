@@ -107,6 +107,7 @@ ASKED: dict[str, dict[str, Any]] = {
     "SoraCaption/images": {"images": ["still", 0], "length": "short", "language": "en", "fps": 8.0, "seed": 0},
     "SoraPromptSafety": {"prompt": "a cat", "negative": "", "shots": "", "policy": ""},
     "SoraFrameSafety": {"images": ["still", 0], "action": "block"},
+    "SoraStepCache": {"model": ["load", 0], "cache": 0.6, "gate": 0.5},
     "SoraCompare": {"first": ["still", 0], "second": ["still", 0], "fps": 8.0},
     "SoraDetect": {"video": ["video", 0]},
     "SoraDetect/images": {"images": ["still", 0]},

@@ -237,7 +237,7 @@ def test_shots_of_another_node_are_not_edited_here(editor):
 def test_a_workflow_holds_nothing_of_the_extension(board):
     saved = board.page.evaluate("() => app.graph.serialize()")
     (node,) = [node for node in saved["nodes"] if node["type"] == "SoraStoryboard"]
-    assert node["widgets_values"] == [SHOTS, 8, 128, 128]
+    assert node["widgets_values"] == [SHOTS, 8, 128, 128, "auto"]
     assert "sora_timeline" not in json.dumps(saved)
 
 
