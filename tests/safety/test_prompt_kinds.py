@@ -323,6 +323,23 @@ def test_a_group_alone_is_no_contempt(text):
 @pytest.mark.parametrize(
     "text",
     [
+        "a client on the phone", "padding on a chair", "a mutated frog", "hands linked in a circle", "a dot a day",
+        "a coat of fur by the door",
+    ],
+)  # fmt: skip
+def test_a_word_and_a_little_one_beside_it_hide_nothing(text):
+    report = check_prompt(text, DEFAULT)
+    assert report.allowed, report.evidence
+
+
+@pytest.mark.parametrize("text", ["na ked woman", "am putated leg", "to pless woman on a bed", "Mark Zuckerburg"])
+def test_words_that_were_cut_are_still_put_together(text):
+    assert not check_prompt(text, DEFAULT).allowed
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
         "a cook beheads a prawn", "a chef decapitates a lobster on a board", "a gardener decapitates dandelions",
         "a rugby hooker throws the ball", "she murders a pizza",
     ],
