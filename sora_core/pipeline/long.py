@@ -138,8 +138,7 @@ def plan_long(
     expect(space.masks != "none", f"{space.name} cannot keep parts of a video, which long videos need.")
     codec, source = codec_of(engine, loaded.vae, rolling.window), None
     check_even(codec, "a long video in segments")
-    if clip is not None:
-        height, width = clip.frames.shape[1:3]
+    height, width = clip.frames.shape[1:3] if clip is not None else (height, width)
     for name, side in (("width", width), ("height", height)):
         check_side(name, side, space.multiple)
     seconds = seconds or sum(shot.seconds for shot in shots)

@@ -33,6 +33,8 @@ from .watermark.secret import about_key, watermark_key
 if TYPE_CHECKING:
     from .watermark.reading import WatermarkReport
 
+_LOOKED_AT = 8  # frames of what was made before, in which its mark is looked for
+
 
 @dataclass
 class Saving:
@@ -76,6 +78,12 @@ class Saving:
         from .watermark.carrier import SMALLEST_SIDE
         from .watermark.embedding import Embedder
 
+        if self.history.inherited:
+            # What was made and marked before is not marked a second time.
+            frames, first = itertools.tee(frames)
+            if self._has_mark(first):
+                yield from frames
+                return
         embed = Embedder(watermark_key())
         for piece in frames:
             if min(piece.shape[1:3]) < SMALLEST_SIDE:
@@ -92,6 +100,17 @@ class Saving:
                 made = frame if own else embed(frame)
                 self._number = embed.number
                 yield made[None]
+
+    def _has_mark(self, pieces: Iterable[Tensor]) -> bool:
+        """Tell whether the first made frames have a mark of this key. It is where one is looked for that costs time."""
+        from .watermark.reading import read_back
+
+        frames = (frame for piece in pieces for frame in (piece.float() / 255 if piece.dtype == torch.uint8 else piece))
+        made = (frame for frame in frames if not self.own or digest(frame) not in self.own)
+        try:
+            return read_back(itertools.islice(made, _LOOKED_AT), watermark_key()) is not None
+        except SoraError:
+            return False  # too small for any
 
     def tags(self) -> dict[str, str]:
         """Return the tags that labels put into a video."""

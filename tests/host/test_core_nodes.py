@@ -182,7 +182,7 @@ def core_graph(**sampling):
     return {"load": common["load"], "empty": common["empty"], **nodes}
 
 
-def test_prompt_to_video_with_core_nodes_and_back(tmp_path, monkeypatch):
+def test_prompt_to_video_with_core_nodes_and_back(tmp_path, monkeypatch, unmarked):
     monkeypatch.chdir(tmp_path)
     host = make_host(tmp_path)
     steps = []

@@ -151,7 +151,7 @@ def test_verify_refuses_what_is_no_media_file(tmp_path, capsys):
 def test_what_a_stranger_wrote_does_nothing_to_the_terminal(tmp_path):
     history = History((Model("\x1b[2Jgone\nnot changed"),))
     told = str(verify(save(tmp_path / "a.mp4", history)))
-    assert "gone not changed" in told and "\x1b" not in told and len(told.splitlines()) == 5
+    assert "gone not changed" in told and "\x1b" not in told and len(told.splitlines()) == 6
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names are bytes there")

@@ -107,7 +107,7 @@ def test_the_policy_decides(tmp_path, monkeypatch):
         with pytest.raises(SoraError, match="locked"):
             plan(History(), credentials=False)
     off = plan(History(), credentials=False, watermark=False)
-    assert off.signer is None and off.mark is None and not off.notes
+    assert off.signer is None and not off.mark and not off.notes
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links and pipes")

@@ -371,3 +371,17 @@ def test_what_was_saved_before_is_no_file_of_the_users(host, kept):
         assert (detect(iter_frames(again)).found, stated(again)) == (here, here), name
         assert verify(again).manifest.ingredients and "changed by a model" not in str(verify(again))
     assert own_frames(read_clip(file).frames).any() == (kept == "nothing")
+
+
+def test_what_was_saved_with_its_mark_and_is_loaded_again_is_not_marked_twice(host):
+    out = {"images": ["decode", 0], "fps": 8.0, "filename_prefix": "first", "crf": 0.0}
+    (file,) = host.run(graph_of(out=("SoraSaveVideo", out))).files
+    graph = {
+        "1": {"class_type": "LoadVideo", "inputs": {"file": f"{file.name} [output]"}},
+        "2": {"class_type": "GetVideoComponents", "inputs": {"video": ["1", 0]}},
+        "3": {"class_type": "SoraSaveVideo", "inputs": {**out, "images": ["2", 0]}},
+        "4": {"class_type": "SoraSaveVideo", "inputs": {**out, "images": ["2", 0], "watermark": "off"}},
+    }
+    again, plain = host.run(graph).files
+    assert np.array_equal(*(np.stack(list(iter_frames(path))) for path in (again, plain)))
+    assert stated(again) and not stated(plain)
