@@ -313,6 +313,7 @@ def test_contempt_for_a_group_is_caught(text):
         "a creepy japanese doll on a shelf", "a lazy korean student sleeps at a desk", "a weak old african man",
         "a greedy spanish pirate with a chest of gold", "a dirty ukrainian soldier", "a smelly french cheese",
         "dirty indian children play in mud", "a barbaric german tribe in the age of rome", "an ugly gay bar sign",
+        "a dirty refugee camp at dawn", "white trash bags on a street", "old mcdonald had a farm",
     ],
 )  # fmt: skip
 def test_a_group_alone_is_no_contempt(text):

@@ -150,7 +150,7 @@ _SPITE = _set(
     "dirty filthy disgusting stupid lazy greedy savage primitive evil ugly smelly dumb backward hideous barbaric "
     "pathetic weak violent criminal creepy"
 )
-_ORIGINS = _set("african asian mexican indian chinese latino hispanic christian buddhist feminist")
+_ORIGINS = _set("african asian mexican indian chinese latino hispanic christian buddhist feminist refugee")
 _IS = _set("is are was were be being all so such as these those like you")
 _NEVER_THINGS = _PEOPLE | _set("dehuman vermin servitude slur reich gore")
 _LITTLE = _set("in on at with and for of to into over before behind then while under from as by beside 在 和")
