@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import SoraError, expect
+from .structure import names_others
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -145,6 +146,8 @@ def _decoded(path: Path, check: Callable[[int, int], None] = lambda wide, high: 
     """Decode a still with FFmpeg, `[H,W,4]` float 0..1; None where it cannot."""
     import av
 
+    if names_others(path):
+        return None
     try:
         with av.open(str(path)) as container:
             if container.streams.video and container.streams.video[0].codec_context is not None:

@@ -23,7 +23,9 @@ OGG_END = 4  # flag of the last page of a track
 TS_PACKET, TS_SYNC = 188, 0x47
 # First boxes of mp4 and QuickTime files. Older ones of QuickTime have no `ftyp`.
 FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp", b"moof")
-MAX_LIST = 4096  # bytes, within which a list of files says that it is one
+MAX_LIST = 4096  # bytes, within which a file that is no text shows it
+MAX_PROBE = 1 << 20  # bytes of a text that are looked through, as FFmpeg does
+LIST_MARKS = (b"<mpd", b"<compositionplaylist")
 MAX_INDEX = 16 << 20  # bytes of an index that are looked through for a name
 
 
@@ -34,13 +36,20 @@ def is_boxes(head: bytes) -> bool:
 
 
 def names_others(path: Path) -> bool:
-    """Tell whether a file is a list of other files (HLS, DASH, IMF), which may lie anywhere on the machine."""
+    """Tell whether a file is a list of other files (HLS, DASH, IMF, FFmpeg's own), which may lie anywhere."""
     try:
         with open(path, "rb") as file:
             head = file.read(MAX_LIST)
+            while head[:3] == b"ID3" and len(head) > 9:  # a tag that FFmpeg passes over before it looks
+                size = sum((byte & 127) << 7 * (3 - i) for i, byte in enumerate(head[6:10]))
+                file.seek(file.tell() - len(head) + 10 + size + 10 * bool(head[5] & 16))
+                head = file.read(MAX_LIST)
+            if b"\0" not in head:
+                head += file.read(MAX_PROBE)  # a text may say late what it is, and FFmpeg reads on
     except OSError:
         return False
-    return head.startswith(b"#EXTM3U") or any(mark in head for mark in (b"<MPD", b"<CompositionPlaylist"))
+    text = head.partition(b"\0")[0].lower()  # FFmpeg does not mind capitals, and reads as far
+    return text.startswith((b"#extm3u", b"ffconcat")) or any(mark in text for mark in LIST_MARKS)
 
 
 def cut_short(path: Path) -> bool:

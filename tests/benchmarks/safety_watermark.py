@@ -90,7 +90,7 @@ def share(hits: int, count: int) -> str:
     from sora_core.training.evaluate.measures import interval
 
     low, high = interval(hits, count)
-    return f"{hits} of {count} ({low:.0f} to {high:.0f}%)"
+    return f"{hits} of {count} ({max(low, 0):.0f} to {high:.0f}%)"
 
 
 def as_bytes(frames: torch.Tensor) -> np.ndarray:

@@ -12,6 +12,7 @@ from sora_core.host.core_nodes.video import LoadVideo
 from sora_core.host.desk.folders import Folders, using
 from sora_core.media.clips import read_clip
 from sora_core.media.sound import read_audio
+from sora_core.media.structure import names_others
 from sora_core.media.timing import read_timing
 from sora_core.media.video import iter_frames, probe
 from sora_core.media.write import remux
@@ -69,3 +70,19 @@ def test_a_list_of_other_files_is_no_video(tmp_path):
     playlist.write_text(f"{head}{away / 'private.ts'}\n#EXT-X-ENDLIST\n")
     with pytest.raises(SoraError, match=r"a\.m3u8 is a list of other files"):
         read_clip(playlist)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"ffconcat version 1.0\nfile inner.mp4\n",  # FFmpeg's own list, under any name
+        b"ID3\x04\0\0\0\0\0\x0a" + bytes(10) + b"#EXTM3U\ninner.mp4\n",  # behind a tag
+        b"<?xml version='1.0'?><!--" + b" " * 9000 + b"--><mpd></mpd>",  # late, and in small letters
+    ],
+)
+def test_what_lists_other_files_is_known_however_it_begins(tmp_path, text):
+    draw(tmp_path / "inner.mp4", "testsrc2=s=64x48:r=8:d=1", "-c:v", "libx264", "-metadata", "title=inner")
+    (tmp_path / "a.mp4").write_bytes(text)
+    assert names_others(tmp_path / "a.mp4") and not names_others(tmp_path / "inner.mp4")
+    with pytest.raises(SoraError, match="list of other files"):
+        read_clip(tmp_path / "a.mp4")

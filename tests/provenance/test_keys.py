@@ -14,6 +14,8 @@ from sora_core.errors import SoraError
 from sora_core.provenance import History, plan
 from sora_core.provenance.credentials import keys
 from sora_core.provenance.credentials.verify import verify
+from sora_core.provenance.watermark.secret import key_file, watermark_key
+from sora_core.safety.frames.classifiers import read_card
 from sora_core.safety.policy import in_force, load_policy
 
 pytest.importorskip("c2pa")
@@ -121,3 +123,19 @@ def test_a_certificate_that_is_away_is_not_replaced_by_the_machines_own(tmp_path
     monkeypatch.setenv(keys.KEY, str(tmp_path / "pipe.pem"))
     with pytest.raises(SoraError, match="cannot be read.*it is no file"):
         plan(History())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes")
+def test_a_pipe_in_place_of_a_key_or_card_keeps_nobody_waiting(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    keys.config_folder().mkdir()
+    for path in (key_file(), tmp_path / "card.toml"):
+        os.mkfifo(path)
+    with pytest.raises(SoraError, match="watermark key .* cannot be read"):
+        watermark_key()
+    with pytest.raises(SoraError, match=r"card\.toml cannot be read"):
+        read_card(tmp_path / "card.toml")
+    key_file().unlink()
+    key_file().write_bytes(b"x" * (1 << 20))
+    with pytest.raises(SoraError, match="watermark key .* cannot be read"):
+        watermark_key()

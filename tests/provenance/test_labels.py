@@ -162,6 +162,13 @@ def test_the_metadata_are_what_ffprobe_reads_and_what_we_read(policy, tmp_path):
     assert any("GB 45438-2025: Label 1 (is generated)" in line for line in verify(tmp_path / "a.mp4").lines())
 
 
+def test_the_label_of_another_file_is_not_read_for_a_list_that_names_it(policy, tmp_path):
+    policy('label = "cn"\nwatermark = false')
+    saved(tmp_path / "inner.mp4", bare(8))
+    (tmp_path / "list.mp4").write_text("ffconcat version 1.0\nfile inner.mp4\n")
+    assert read_aigc(tmp_path / "inner.mp4") is not None and read_aigc(tmp_path / "list.mp4") is None
+
+
 def test_the_label_is_within_what_is_signed(policy, tmp_path):
     policy('label = "cn"')
     saved(tmp_path / "a.mp4")

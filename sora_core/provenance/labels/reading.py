@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ...media.structure import names_others
 from ...words import printable
 from . import aigc
 
@@ -22,6 +23,8 @@ def read_aigc(path: Path) -> aigc.Aigc | None:
         return next((found for packet in packets if packet and (found := aigc.read_xmp(packet))), None)
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         pass
+    if names_others(path):  # what it names is not this file, and may be anybody's
+        return None
     try:
         with av.open(str(path), metadata_errors="replace") as container:
             streams = [stream.metadata for stream in container.streams]

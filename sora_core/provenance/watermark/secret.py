@@ -11,9 +11,11 @@ import secrets
 from pathlib import Path
 
 from ...errors import SoraError, expect
+from ...files import read_regular
 from ..credentials.keys import config_folder, is_exposed, write_secret
 
 WATERMARK_KEY = "SORA_WATERMARK_KEY"
+_MOST_BYTES = 1 << 16  # of a key file
 
 
 def key_file() -> Path:
@@ -33,7 +35,7 @@ def watermark_key() -> str | None:
     if not os.path.lexists(path):
         return None
     try:
-        secret = path.read_text("utf-8").strip()
+        secret = read_regular(path, _MOST_BYTES)[0].decode("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise SoraError(f"The watermark key {path} cannot be read ({error}): check its rights.") from error
     expect(bool(secret), f"The watermark key {path} is empty: delete it, and make one with `sora key`.")

@@ -28,8 +28,10 @@ import torch
 import torch.nn.functional as functional
 
 from ...errors import SoraError, expect
+from ...files import read_regular
 
 FrameClassifier = Callable[[np.ndarray], np.ndarray]
+_MOST_BYTES = 1 << 20  # of a card
 
 # Word starts by which a label counts, where the user does not say.
 SOUNDS_LIKE = {
@@ -108,7 +110,7 @@ def read_card(path: Path) -> Card:
     if not os.path.lexists(path):
         return Card()
     try:
-        given = tomllib.loads(path.read_text("utf-8"))
+        given = tomllib.loads(read_regular(path, _MOST_BYTES)[0].decode("utf-8"))
         unknown = sorted(set(given) - {f.name for f in fields(Card)})
         expect(not unknown, f"{path}: unknown key {', '.join(unknown)}.")
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}

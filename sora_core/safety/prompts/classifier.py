@@ -69,7 +69,8 @@ class BuiltinClassifier:
         def capital(unit: Unit) -> bool:
             return text[tokens[unit.tokens[0]].start].isupper()
 
-        units = rules.in_the_kitchen(_ordinary(self.lexicon.units(tokens), text, capital))
+        units = _ordinary(self.lexicon.units(tokens), text, capital)
+        units = rules.of_things(rules.in_the_kitchen(units))
         scores = dict.fromkeys(PROMPT_CATEGORIES, 0.0)
         words: Evidence = {name: [] for name in PROMPT_CATEGORIES}
         if units:

@@ -46,6 +46,7 @@ class Rule:
     unless: frozenset[str] = frozenset()  # classes that may not stand near
     only: frozenset[str] = frozenset()  # which words of the first class; empty: all
     but: frozenset[str] = frozenset()  # words that are no such company
+    many: bool = False  # whether the company must be all of a kind: "lazy germans", not "a lazy german"
 
 
 def _set(names: str) -> frozenset[str]:
@@ -64,9 +65,6 @@ _BROAD = _set(
     "african asian mexican indian chinese latino hispanic women disabled minority minorities tribe mosque mosques "
     "synagogue synagogues christian christians feminist feminists buddhist 女性 女人 老人 非洲 亚洲"
 ) | {"elderly people", "homeless people", "ethnic group", "native american", "disabled people", "people of color"}
-# Of whose shape or looks is spoken as of anybody's.
-_SHAPED = (_BROAD - _set("asian mexican indian chinese latino hispanic african")) | {"disabled person"}
-_THINGS = _set("remember not animal food object nature film medical")
 _LOATHING = _set(
     "hate hates hated hating despise despises despised despising mock mocks mocked mocking ridicule ridicules "
     "ridiculed humiliate humiliates humiliated insult insults insulted insulting persecute persecuted enslave "
@@ -99,14 +97,13 @@ RULES = (
     Rule("hate", "reich", unless=_set("remember not")),
     Rule("hate", "slur", unless=_set("remember not")),
     Rule("hate", "vermin", _set("group"), 5, 3, _set("remember not nature")),
-    Rule("hate", "belittle", _set("group"), 0, 2, _set("remember not object food nature")),
-    Rule("hate", "belittle", _set("demonym"), 0, 1, _set("remember not object food nature animal")),
+    Rule("hate", "belittle", _set("group"), 0, 2, _set("remember not object food nature"), but=_BROAD),
+    Rule("hate", "belittle", _set("group demonym"), 0, 2, _set("remember not object food nature animal"), many=True),
+    Rule("hate", "looks", _set("group demonym"), 0, 2, _set("remember not"), but=_BROAD, many=True),
     Rule("hate", "servitude", _set("group demonym"), 6, 2, _set("remember not film object")),
     Rule("hate", "dehuman", _set("group"), 1, 0, _set("remember not nature play"), but=_BROAD),
     Rule("hate", "dehuman", _set("demonym group"), 1, 0, _set("remember not"), only=_SCUM),
     Rule("hate", "hateact", _set("group demonym"), 0, 3, _set("remember not food"), only=_LOATHING),
-    Rule("hate", "shape", _set("group"), 0, 2, _THINGS, but=_SHAPED),
-    Rule("hate", "shape", _set("group"), 1, 0, _THINGS, but=_BROAD),
     Rule("hate", "deride", _set("group"), 0, 3, _set("remember not play animal")),
     Rule("hate", "shun", _set("group demonym"), 4, 4, _set("remember food animal")),
     Rule("ip", "reserved", unless=_set("not fiction")),
@@ -128,7 +125,7 @@ def by_word(units: list[Unit], scores: dict[str, float], words: Evidence) -> Non
             if rule.only and unit.text not in rule.only:
                 continue
             company = [k for k in near if -rule.before <= k - i <= rule.after and _keeps(units[k], rule.second)]
-            company = [k for k in company if units[k].text not in rule.but]
+            company = [k for k in company if units[k].text not in rule.but and (not rule.many or _many(units, k))]
             # What burns beside somebody does nothing to them.
             company = [k for k in company if k != i and units[k - 1].text not in _BESIDE]
             found = [units[k] for k in sorted(company, key=lambda k: abs(k - i))[:1]]
@@ -148,6 +145,14 @@ _CATCH = _set(
 )
 
 
+# What is said of a thing's looks and state, and becomes contempt beside people.
+_SPITE = _set(
+    "dirty filthy disgusting stupid lazy greedy savage primitive evil ugly smelly dumb backward hideous barbaric "
+    "pathetic weak violent criminal creepy"
+)
+_ORIGINS = _set("african asian mexican indian chinese latino hispanic christian buddhist feminist refugee")
+_IS = _set("is are was were be being all so such as these those like you")
+_NEVER_THINGS = _PEOPLE | _set("dehuman vermin servitude slur reich gore")
 _LITTLE = _set("in on at with and for of to into over before behind then while under from as by beside 在 和")
 
 
@@ -169,6 +174,37 @@ def in_the_kitchen(units: list[Unit]) -> list[Unit]:
         if all(each.classes.isdisjoint(_PEOPLE | _ALIVE) or each.text in _CATCH for each in rest):
             found[i] = replace(unit, classes=frozenset(("calm",)))
     return found
+
+
+def of_things(units: list[Unit]) -> list[Unit]:
+    """Take for calm what is said of a thing, wherever it comes from: "an ugly mexican sweater", "a dirty road"."""
+    found = list(units)
+    for i, unit in enumerate(units):
+        if unit.text not in _SPITE or any(each.text in _IS for each in units[max(i - 2, 0) : i]):
+            continue
+        end = next((k for k in range(i + 1, len(units)) if units[k].gap or units[k].text in _LITTLE), len(units))
+        said = [each for each in units[i + 1 : min(end, i + 5)] if not _is_origin(each)]
+        if said and all(each.classes.isdisjoint(_NEVER_THINGS) or each.text == "tribe" for each in said):
+            found[i] = replace(unit, classes=frozenset(("calm",)))
+    return found
+
+
+def _is_origin(unit: Unit) -> bool:
+    """Return whether a word says where something comes from, be it a person or a vase: "chinese", "african"."""
+    return unit.text in _ORIGINS or "demonym" in unit.classes and not unit.text.endswith("s")
+
+
+def _many(units: list[Unit], k: int) -> bool:
+    """Return whether the word at `k` means all of a group: "germans", "german people". Chinese does not tell."""
+    after = units[k + 1 : k + 2]
+    # An origin alone means everybody from there, and before a noun as many as the noun.
+    if _is_origin(units[k]) and after and not after[0].gap and after[0].text not in _IS | _LITTLE:
+        return "person" in after[0].classes and _plural(after[0].text)
+    return not units[k].text.isascii() or _plural(units[k].text)
+
+
+def _plural(word: str) -> bool:
+    return word.endswith(("s", "people", "men", "folk")) and not word.endswith("ss")
 
 
 def _hunts(units: list[Unit], i: int) -> bool:

@@ -242,10 +242,13 @@ class Speller:
             plain = all(part in self.known or part.isdigit() for part in parts)
             # But nobody sets a comma without a space between two of which one is a syllable: "nu,de".
             plain = plain and not (far and " " not in between and min(map(len, parts)) <= 2)
+            # "Hands linked in a circle", "fur by the door": only what decides ends in a little word of its own.
+            plain = plain or spaced and parts[-1] in _SHORT and word not in self.hidden.sure
             if word in self.risky and (not (spaced or far) or len(word) > 3 and not plain):
                 if not far or word in self.hidden.cut:
                     return n, word
-            elif n <= 3 and not plain and not far and len(word) > MIN_NAME:
+            # "A mutated frog" and "a client on the phone": a little word is no part of a name that is misspelt besides.
+            elif n <= 3 and not (plain or far or spaced and not _SHORT.isdisjoint(parts)) and len(word) > MIN_NAME:
                 meant = self.hidden.typo(word)
                 if meant and len(meant) >= MIN_NAME and _begin_alike(parts, meant):
                     return n, meant
