@@ -160,7 +160,9 @@ def _close(args: argparse.Namespace, plan: Plan, records: Records, elsewhere: li
         job = plan.jobs[0]
         record = records.finished(job.id)
         if record is not None:
-            print(records.out / record["file"])
+            if job.id in plan.done:  # what was made just now is printed already
+                for file in record["files"]:
+                    print(records.out / file["file"])
             return 0
         return ELSEWHERE if elsewhere else SOME_FAILED
     counts = _results(args, plan, records)

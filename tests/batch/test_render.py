@@ -17,6 +17,7 @@ import sora_core
 from sora_core.batch.here import run_here
 from sora_core.batch.jobs import content_hash
 from sora_core.batch.records import Records
+from sora_core.batch.results import _fitting
 from sora_core.batch.work import Workshop
 from sora_core.cli import main
 from sora_core.media.video import probe
@@ -250,9 +251,14 @@ def test_one_job_as_a_command_of_a_queue(tmp_path, capsys):
     ids = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     for _ in range(2):  # idempotent
         assert render(tmp_path, "--job", ids[1]) == 0
-        assert capsys.readouterr().out.strip().endswith(f"{ids[1]}.mp4")
+        assert [line[-20:] for line in capsys.readouterr().out.splitlines()] == [f"{ids[1]}.mp4"]  # once
     assert len(files_of(tmp_path / "out")) == 1 and not (tmp_path / "out" / "index.html").exists()
     assert render(tmp_path, "--collect") == 3 and (tmp_path / "out" / "index.html").exists()
+
+
+def test_a_label_shows_what_jobs_of_a_line_differ_in():
+    labels = {_fitting(f"cars_a_red_car_drives_left_cfg{cfg}") for cfg in (3, 4)}
+    assert len(labels) == 2 and all(len(label) <= 23 for label in labels)
 
 
 def test_the_page_holds_nothing_but_text(tmp_path):
