@@ -122,7 +122,7 @@ def page(records: Records, order: list[str], title: str) -> Iterator[str]:
 
 def _figure(records: Records, record: Mapping[str, Any]) -> str:
     name, settings = html.escape(str(record.get("name", ""))), record.get("settings") or {}
-    words = html.escape(_words(settings.get("prompt") or settings.get("workflow") or settings.get("shots")))
+    words = _words(settings.get("prompt") or settings.get("workflow") or settings.get("shots"))
     detail = html.escape(json.dumps({**settings, "job": record["job"]}, ensure_ascii=False, indent=1))
     seed = "" if record.get("seed") is None else f"seed {record['seed']}"
     if record.get("state") != DONE:
@@ -130,16 +130,14 @@ def _figure(records: Records, record: Mapping[str, Any]) -> str:
         state = html.escape(str(record.get("state")))
         return (
             f'<figure class="no"><figcaption><b>{name}</b><small>{seed}</small>{state}: {why}'
-            f"<details><summary>{words[:120]}</summary><pre>{detail}</pre></details></figcaption></figure>\n"
+            f"<details><summary>{html.escape(words[:120])}</summary><pre>{detail}</pre></details></figcaption></figure>\n"
         )
     took = record.get("seconds")
-    under = ", ".join(
-        part for part in (seed, f"{took:.1f} s" if isinstance(took, (int, float)) else "", str(record.get("worker", "")))
-        if part
-    )  # fmt: skip
+    told = (seed, f"{took:.1f} s" if isinstance(took, (int, float)) else "", str(record.get("worker", "")))
+    under = ", ".join(filter(None, told))
     shown = "".join(_shown(records, record["job"], str(file.get("file", ""))) for file in record.get("files", ()))
     return (
-        f"<figure>{shown}<figcaption><b>{name}</b><small>{html.escape(under)}</small>{words[:300]}"
+        f"<figure>{shown}<figcaption><b>{name}</b><small>{html.escape(under)}</small>{html.escape(words[:300])}"
         f"<details><summary>settings</summary><pre>{detail}</pre></details></figcaption></figure>\n"
     )
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
 import pickle
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -181,3 +185,44 @@ def test_a_batch_goes_over_workers_that_die(monkeypatch, capsys):
     assert told["files lost or made again"] == 0 and told["exit code of the last call"] == 0
     assert "ray" in sys.modules
     assert files_of(Path.cwd()) == []
+
+
+def listening() -> dict[str, str]:
+    """The addresses, hex as Linux tells them, at which this process and its descendants listen, by inode."""
+    parents = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+    family = {os.getpid()}
+    while more := {process for process, parent in parents.items() if parent in family} - family:
+        family |= more
+    inodes = set()
+    for link in (link for process in family for link in Path(f"/proc/{process}/fd").glob("*")):
+        with contextlib.suppress(OSError):
+            inodes.add(os.readlink(link))
+    found = {}
+    for name in ("tcp", "tcp6"):
+        for row in Path(f"/proc/net/{name}").read_text().splitlines()[1:]:
+            _, local, _, state, *_, inode = row.split()[:10]
+            if state == "0A" and f"socket:[{inode}]" in inodes:
+                found[inode] = local.partition(":")[0]
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_local_cluster_listens_on_the_loopback_address_alone(tmp_path):
+    pytest.importorskip("ray")
+    code = (
+        "import json, test_ray; from sora_core.batch.connection import connected\n"
+        "with connected('local', 1) as ray:\n"
+        "    ray.get(ray.remote(lambda: 1).remote())\n"
+        "    found = test_ray.listening()\n"
+        "print(json.dumps(found))"
+    )
+    paths = [str(ROOT), str(ROOT / "tests" / "support"), str(ROOT / "tests" / "batch")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = set(json.loads(done.stdout).values())
+    assert found and found <= {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
