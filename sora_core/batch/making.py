@@ -128,7 +128,7 @@ class Maker:
             path, there = Path(name), False
         if not there:
             try:
-                names = [entry.name for entry in path.parent.iterdir()]
+                names = [entry.name for entry in path.parent.iterdir() if entry.name != path.name]  # a link to nowhere
             except (OSError, ValueError):
                 names = []
             hint = did_you_mean(path.name, names) or f"names are meant from {self.folder.absolute()}."

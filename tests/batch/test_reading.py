@@ -181,6 +181,12 @@ def test_more_jobs_than_memory_has_are_counted_not_listed(tmp_path):
     assert time.monotonic() - start < 5
 
 
+def test_a_link_to_nowhere_is_no_file_and_no_hint(tmp_path):
+    (tmp_path / "a.mp4").symlink_to("a.mp4")
+    said = why(tmp_path, {**CAT, "task": "extend", "video": "a.mp4"})
+    assert "no file 'a.mp4'" in said and "did you mean" not in said
+
+
 def test_inputs_and_models_count_by_their_content(tmp_path):
     line = {**CAT, "task": "animate", "image": "a.png"}
     (tmp_path / "a.png").write_bytes(b"one")
