@@ -112,8 +112,8 @@ class Round:
                     heard = time.monotonic()
             return self.elsewhere
         finally:
-            # What still runs ends when this process takes its leave of Ray. To cancel it would be asking for more: where
-            # a worker answers meanwhile, Ray aborts the process.
+            # What still runs ends when this process takes its leave of Ray. It is not cancelled before: where a worker
+            # answers meanwhile, Ray aborts the process.
             for job in self.pending.values():
                 self.records.give(job.id)
 
