@@ -1,12 +1,13 @@
 """Two policies at once: a worker's own, and that of whoever sent the job. Neither can be got round by the other.
 
 One of them is in force while a job is made: the worker's where that is locked, or else the sender's. By the other one
-the words are judged before, and the files after.
+the words are judged too, wherever they stand (in a workflow, a negative prompt, a wording), and the files after.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +15,9 @@ from ..errors import expect
 from ..files import PICTURES
 from ..media.stills import read_still
 from ..media.video import iter_frames
+from ..safety import gate
 from ..safety.frames import FrameReport, FramesBlocked, checker_for
 from ..safety.policy import Policy, configured_policy
-from ..safety.prompts.check import check_prompt, require_allowed
 
 _C2PA = ("off", "on", "required")
 
@@ -28,11 +29,11 @@ class Policies:
     ruling: Policy | None  # in force
     other: Policy | None = None  # judged by besides
 
-    def judge_texts(self, texts: Iterable[str]) -> None:
-        """Raise PromptBlocked where the other policy forbids a text."""
-        if self.other is not None and self.other.prompt.action != "off":
-            for text in texts:
-                require_allowed([check_prompt(text, self.other)], self.other.prompt.action)
+    @contextmanager
+    def enforced(self) -> Iterator[None]:
+        """Enforce the one within the block, and judge every text that is read there by the other one too."""
+        with gate.enforcing(self.ruling), gate.judging_besides(self.other):
+            yield
 
     def judge_files(self, files: Iterable[Path]) -> None:
         """Raise FramesBlocked where the other policy would not have shown a file as it is."""

@@ -112,8 +112,9 @@ class Round:
                     heard = time.monotonic()
             return self.elsewhere
         finally:
-            for ref, job in self.pending.items():
-                self.ray.cancel(ref, force=False)
+            # What still runs ends when this process takes its leave of Ray. It is not cancelled before: where a worker
+            # answers meanwhile, Ray aborts the process.
+            for job in self.pending.values():
                 self.records.give(job.id)
 
     def _fill(self) -> bool:

@@ -22,6 +22,9 @@ _QUIET = {
     "RAY_DISABLE_IMPORT_WARNING": "1",
     "RAY_DEDUP_LOGS": "0",
 }
+# Said before Ray is imported: a cluster of one machine listens on the loopback address alone. The name is of what else
+# it does, on the systems where that is usual.
+_ALONE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 # How an HTTP/2 client begins, and an empty frame of settings: a Ray head answers with settings of its own.
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 
@@ -33,6 +36,8 @@ def connected(address: str, workers: int | None = None) -> Iterator[Any]:
     workers: of a local cluster. Raises SoraError within seconds where nobody answers.
     """
     os.environ.update(_QUIET)
+    if address == "local":
+        os.environ[_ALONE] = "0"
     if address not in ("local", "auto"):
         ask(address)
     with contextlib.redirect_stdout(sys.stderr):  # stdout is for files, and Ray would tell of dead workers there

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SoraError, expect
-from ..files import is_file
+from ..files import is_file, make_private, own_temp
 from ..host.desk.folders import Folders
 from ..host.host import Host
 from ..host.packs import own_pack
@@ -46,7 +46,8 @@ class Graphs:
         """Return the host, with these folders."""
         if self._host is None:
             pack = own_pack()
-            self._host = Host(Folders(), [pack] if pack else [])
+            # Below the process's own: a worker makes jobs in that, and this one goes after each graph.
+            self._host = Host(Folders(temp=own_temp() / "graphs"), [pack] if pack else [])
         self._host.folders.input, self._host.folders.output = inputs, output
         self._host.folders.samples = samples
         return self._host
@@ -90,6 +91,8 @@ class Graphs:
         """Run a workflow; returns its files, and what a person should know."""
         reuse.forget()  # what a job makes must not depend on those before it
         host = self.host(inputs, output, samples)
+        make_private(own_temp())
+        host.folders.temp.mkdir(exist_ok=True)
         try:
             result = host.run(host.load(path, as_text(settings)), listener=listen)
         finally:

@@ -62,10 +62,11 @@ def _one(job: Job, records: Records, watch: Watcher, workshop: Workshop) -> None
         try:
             told |= {"seconds": round(ended.made.seconds, 3), "latent": ended.made.latent, "notes": ended.made.notes}
             record = records.finish(job, ended.made.files, told, picture_of(ended.made.files))
-            watch.ended(job, record)
-            return
         except Exception as error:
             ended = words_of(error)
+        else:  # whatever befalls who looks on, the job is finished
+            watch.ended(job, record)
+            return
     if ended.stops:
         raise Stopped(f"{ended.why} What is finished stays; the same command goes on from here.")
     watch.ended(job, records.fail(job, ended.state, ended.why, told))

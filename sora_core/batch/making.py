@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,7 +17,6 @@ from ..loading.lora import embedded_loras, parse_lora
 from ..media.sizes import plan_frames
 from ..pipeline.loaded import BETWEEN
 from ..pipeline.make import CallSettings, check_sampling
-from ..safety import gate
 from ..tasks.storyboard import MAX_LONG_SHOTS, MAX_SHOTS, shots_of
 from ..words import did_you_mean, no_such, short
 from .estimate import cost_of, memory_of
@@ -24,11 +24,13 @@ from .graphs import Graphs
 from .jobs import Input, Job, Needs, Weights, name_of, read_input, sha256, slug
 from .paper import Paper, on_paper
 from .reading import Draft
-from .tasks import COMMON, TASKS, WORKFLOW, arguments_of
+from .tasks import COMMON, NOT_GIVEN, TASKS, WORKFLOW, arguments_of, signature_of
 
 FAST = "sora-mini-4step"  # the LoRA of "fast"
 # Of every call, left out or not.
-USUAL = {"seed": 0, "negative": "", "scheduler": "simple", "expand": "auto", "cache": 0, "gate": 0}
+USUAL = {
+    "seed": 0, "negative": "", "scheduler": "simple", "expand": "auto", "interval": [0, 1], "cache": 0, "gate": 0
+}  # fmt: skip
 _BYTES = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(GiB|GB|MiB|MB)\s*", re.IGNORECASE)
 _UNITS = {"gib": 1 << 30, "gb": 10**9, "mib": 1 << 20, "mb": 10**6}
 
@@ -126,7 +128,7 @@ class Maker:
             path, there = Path(name), False
         if not there:
             try:
-                names = [entry.name for entry in path.parent.iterdir()]
+                names = [entry.name for entry in path.parent.iterdir() if entry.name != path.name]  # a link to nowhere
             except (OSError, ValueError):
                 names = []
             hint = did_you_mean(path.name, names) or f"names are meant from {self.folder.absolute()}."
@@ -169,7 +171,9 @@ def _bytes(value: Any) -> int:
 def _usual(task: str, paper: Paper) -> dict[str, Any]:
     """Return what a call fills in where nothing is given."""
     steps, cfg, sampler = paper.pipe.habits()
-    made = {**USUAL, "steps": steps, "sampler": sampler}
+    own = {name: each.default for name, each in signature_of(task).parameters.items() if name not in NOT_GIVEN}
+    made = {**USUAL, **{name: value for name, value in own.items() if value not in (None, inspect.Parameter.empty)}}
+    made |= {"steps": steps, "sampler": sampler}
     # Between frames that are kept there is less guidance, see `LoadedModel.between`.
     return {**made, "cfg": min(BETWEEN, cfg) if task in ("infill", "connect", "loop") else cfg}
 
@@ -177,6 +181,8 @@ def _usual(task: str, paper: Paper) -> dict[str, Any]:
 def _as_made(task: str, told: dict[str, Any], given: Mapping[str, Any], paper: Paper) -> dict[str, Any]:
     """Return the settings that a job is named by, as the call comes to have them, whichever way they were written."""
     pipe, made = paper.pipe, {key: value for key, value in told.items() if key not in ("size", "width", "height")}
+    if not made.get("options"):
+        made.pop("options", None)
     if "size" in given:
         made["size"] = list(given["size"])
     if task in ("generate", "storyboard", "long"):
@@ -209,9 +215,3 @@ def _check(task: str, given: Mapping[str, Any], paper: Paper) -> None:
 
 
 CALL = tuple(name for name in CallSettings.__annotations__ if name != "progress")
-
-
-def check_texts(job: Job) -> None:
-    """Raise SoraError where the policy that is enforced forbids what a job asks for."""
-    for text in job.texts():
-        gate.check_text(text)

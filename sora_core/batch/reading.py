@@ -159,7 +159,11 @@ def _values(name: str, value: Any, grid: bool, ranges: bool = False) -> Any:
     """List the values of a setting: one, those of a list where `grid`, or those of a range."""
     if grid and isinstance(value, list):
         expect(bool(value), f"{name} is an empty list: give it a value, or leave it out.")
-        return [each for part in value for each in _values(name, part, False, ranges)]
+        parts = [_values(name, part, False, ranges) for part in value]
+        # Counted before they are listed: a line has room for ranges of more jobs than memory has.
+        count = sum(len(part) for part in parts)
+        expect(count <= MOST_JOBS, f"{name} stands for {count} values, at most {MOST_JOBS} jobs go into a batch.")
+        return list(itertools.chain.from_iterable(parts))
     whole = name in WHOLE or (ranges and isinstance(value, str))
     if whole and isinstance(value, str):
         match = _RANGE.fullmatch(value)

@@ -93,9 +93,12 @@ def draw_sheet(records: Records, order: list[str]) -> Image.Image:
 
 
 def _fitting(text: str) -> str:
-    """Return what Pillow's own font can show of a label, in the width of a cell."""
+    """Return what Pillow's own font can show of a label, in the width of a cell.
+
+    The end stays: there stands what jobs of one line differ in.
+    """
     text = text.encode("ascii", "replace").decode()
-    return text if len(text) <= 23 else text[:22] + "~"
+    return text if len(text) <= 23 else f"{text[:10]}~{text[-12:]}"
 
 
 def _under(record: Mapping[str, Any]) -> str:
@@ -119,7 +122,7 @@ def page(records: Records, order: list[str], title: str) -> Iterator[str]:
 
 def _figure(records: Records, record: Mapping[str, Any]) -> str:
     name, settings = html.escape(str(record.get("name", ""))), record.get("settings") or {}
-    words = html.escape(str(settings.get("prompt") or settings.get("workflow") or settings.get("shots") or ""))
+    words = _words(settings.get("prompt") or settings.get("workflow") or settings.get("shots"))
     detail = html.escape(json.dumps({**settings, "job": record["job"]}, ensure_ascii=False, indent=1))
     seed = "" if record.get("seed") is None else f"seed {record['seed']}"
     if record.get("state") != DONE:
@@ -127,18 +130,24 @@ def _figure(records: Records, record: Mapping[str, Any]) -> str:
         state = html.escape(str(record.get("state")))
         return (
             f'<figure class="no"><figcaption><b>{name}</b><small>{seed}</small>{state}: {why}'
-            f"<details><summary>{words[:120]}</summary><pre>{detail}</pre></details></figcaption></figure>\n"
+            f"<details><summary>{html.escape(words[:120])}</summary><pre>{detail}</pre></details></figcaption></figure>\n"
         )
     took = record.get("seconds")
-    under = ", ".join(
-        part for part in (seed, f"{took:g} s" if isinstance(took, (int, float)) else "", str(record.get("worker", "")))
-        if part
-    )  # fmt: skip
+    told = (seed, f"{took:.1f} s" if isinstance(took, (int, float)) else "", str(record.get("worker", "")))
+    under = ", ".join(filter(None, told))
     shown = "".join(_shown(records, record["job"], str(file.get("file", ""))) for file in record.get("files", ()))
     return (
-        f"<figure>{shown}<figcaption><b>{name}</b><small>{html.escape(under)}</small>{words[:300]}"
+        f"<figure>{shown}<figcaption><b>{name}</b><small>{html.escape(under)}</small>{html.escape(words[:300])}"
         f"<details><summary>settings</summary><pre>{detail}</pre></details></figcaption></figure>\n"
     )
+
+
+def _words(said: Any) -> str:
+    """Write what a job asks for as a person reads it: shots as their prompts and seconds."""
+    if isinstance(said, list):
+        pairs = [each for each in said if isinstance(each, list) and len(each) == 2]
+        return "; ".join(f"{text} ({seconds:g} s)" for text, seconds in pairs if isinstance(seconds, (int, float)))
+    return str(said or "")
 
 
 def _shown(records: Records, job_id: str, file: str) -> str:

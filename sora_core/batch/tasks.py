@@ -40,7 +40,7 @@ TASKS = {
 WORKFLOW = "workflow"  # the kind of job that is a graph
 # Arguments of the calls that no line gives: who listens, where the file goes, and what would make a job depend on
 # those before it.
-_NOT_GIVEN = ("self", "how", "progress", "path", "metadata", "notes", "keep_segments", "reuse", "rolling")
+NOT_GIVEN = ("self", "how", "progress", "path", "metadata", "notes", "keep_segments", "reuse", "rolling")
 # What a line says besides a task's settings.
 COMMON = ("name", "task", "grid", "model", "lora", "fast", "precision", "cpus", "gpus", "memory")
 LISTS = ("shots", "interval", "hidden", "size", "lora")  # of which one value is a list
@@ -59,7 +59,7 @@ def settings_of(task: str) -> tuple[str, ...]:
     """List the settings that a task takes, in the order in which they are told."""
     if task == WORKFLOW:
         return ("workflow", "set")
-    own = [name for name in signature_of(task).parameters if name not in _NOT_GIVEN]
+    own = [name for name in signature_of(task).parameters if name not in NOT_GIVEN]
     size = [] if "size" in own else ["size"]
     shots = ["shots"] if task == "long" else []
     return (*own, *size, *shots, *(name for name in CallSettings.__annotations__ if name != "progress"))

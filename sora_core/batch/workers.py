@@ -98,8 +98,7 @@ def _attempt(job: Job, sent: Policy | None, place: Path, fetch: Callable[[Input]
 
     try:
         policies = join(sent)
-        policies.judge_texts(job.texts())
-        with gate.enforcing(policies.ruling):
+        with policies.enforced():
             made = _made(job, place, functools.cache(find))
         policies.judge_files(made.files)
         return Ended("done", made=made)

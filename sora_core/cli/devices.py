@@ -119,8 +119,13 @@ def launch(processes: int, argv: Sequence[str]) -> int:
         gpus = torch.cuda.device_count()
         expect(processes <= gpus, f"--devices is {processes}, and there are {gpus} GPUs here: use --devices {gpus}.")
     else:
+        cores = max(2, os.cpu_count() or 1)  # two are for a test, anywhere
+        expect(
+            processes <= cores,
+            f"--devices is {processes}, and there is no GPU here and {cores} cores: use --devices {cores} at most.",
+        )
         # Each would take all cores.
-        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // processes)))
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, _without_log():
         config = LaunchConfig(
             min_nodes=1,

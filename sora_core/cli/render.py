@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import re
 import sys
 from pathlib import Path
@@ -65,9 +67,9 @@ def _share(text: str) -> float:
 def run(args: argparse.Namespace) -> int:
     """Read the batch, tell its plan, make its jobs. Returns the exit code."""
     for name in ("workers", "send_models"):
-        expect(bool(args.ray) or not getattr(args, name), f"--{name.replace('_', '-')} goes with --ray.")
-    expect(not (args.ray and args.job), "--job makes one job here: leave --ray out.")
-    if args.ray:
+        expect(args.ray is not None or not getattr(args, name), f"--{name.replace('_', '-')} goes with --ray.")
+    expect(args.ray is None or not args.job, "--job makes one job here: leave --ray out.")
+    if args.ray is not None:
         from importlib.util import find_spec
 
         expect(find_spec("ray") is not None, NO_RAY)
@@ -122,7 +124,7 @@ def _make(args: argparse.Namespace, plan: Plan, records: Records, graphs: Any) -
     todo = plan.todo
     try:
         with Progress(records.out, todo) as bar:
-            if args.ray:
+            if args.ray is not None:
                 from ..batch.cluster import run_on_ray
 
                 return run_on_ray(
@@ -139,7 +141,8 @@ def _make(args: argparse.Namespace, plan: Plan, records: Records, graphs: Any) -
             workshop.graphs = graphs
             return run_here(todo, records, bar, workshop)
     except Stopped as stop:
-        _results(args, plan, records)
+        with contextlib.suppress(SoraError):  # on a full disk there is no room for these either
+            _results(args, plan, records)
         raise SoraError(str(stop)) from stop
     except KeyboardInterrupt:
         if not args.job:
@@ -160,7 +163,9 @@ def _close(args: argparse.Namespace, plan: Plan, records: Records, elsewhere: li
         job = plan.jobs[0]
         record = records.finished(job.id)
         if record is not None:
-            print(records.out / record["file"])
+            if job.id in plan.done:  # what was made just now is printed already
+                for file in record["files"]:
+                    print(records.out / file["file"])
             return 0
         return ELSEWHERE if elsewhere else SOME_FAILED
     counts = _results(args, plan, records)
@@ -269,7 +274,13 @@ class Progress:
         # On a terminal the bar's line is in the way of a plain print.
         if self.bar is not None:
             self.bar.clear()
-        print(file, file=self.files, flush=True)
+        try:
+            print(file, file=self.files, flush=True)
+        except BrokenPipeError:  # whoever read the names has heard enough: files are made all the same
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(nowhere, self.files.fileno())
+            os.close(nowhere)
 
     def _show(self, job: Job, part: float) -> None:
         if not self.live:

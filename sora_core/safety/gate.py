@@ -106,14 +106,30 @@ def same_as(text: str, other: str) -> AbstractContextManager[None]:
     return telling(replace(told, texts=told.texts | more))
 
 
+_besides: ContextVar[Policy | None] = ContextVar("besides", default=None)
+
+
+@contextmanager
+def judging_besides(policy: Policy | None) -> Iterator[None]:
+    """Have `check_text` judge by this policy too within the block. None: by the enforced one alone."""
+    token = _besides.set(policy)
+    try:
+        yield
+    finally:
+        _besides.reset(token)
+
+
 def check_text(text: str, negatives: Negatives | None = None) -> None:
     """Judge `text` by the enforced policy. Raises SoraError where it blocks; what it warns of is told, see `noting`.
 
-    `negatives`: None takes those that `telling` named.
+    `negatives`: None takes those that `telling` named. So does what `judging_besides` names.
     """
-    policy = enforced()
-    if policy is None or policy.prompt.action == "off":
-        return
+    for policy in (enforced(), _besides.get()):
+        if policy is not None and policy.prompt.action != "off":
+            _judge(text, negatives, policy)
+
+
+def _judge(text: str, negatives: Negatives | None, policy: Policy) -> None:
     from .prompts import check_prompt, check_request, require_allowed
 
     told = negatives or _told.get() or Negatives()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import pickle
+import signal
 import socket
 import sys
 import threading
@@ -10,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from batch_support import CAT, Watch, files_of, plan_of, write_batch
+from batch_support import CAT, Watch, files_of, plan_of, results, start, write_batch
 
 from sora_core.batch import handshake, stock, workers
 from sora_core.batch.both import join
@@ -181,3 +184,37 @@ def test_a_batch_goes_over_workers_that_die(monkeypatch, capsys):
     assert told["files lost or made again"] == 0 and told["exit code of the last call"] == 0
     assert "ray" in sys.modules
     assert files_of(Path.cwd()) == []
+
+
+def listening(process: int) -> set[str]:
+    """The addresses, hex as Linux tells them, at which a process and its descendants listen."""
+    parents = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+    family = {process}
+    while more := {child for child, parent in parents.items() if parent in family} - family:
+        family |= more
+    sockets = set()
+    for link in (link for member in family for link in Path(f"/proc/{member}/fd").glob("*")):
+        with contextlib.suppress(OSError):
+            sockets.add(os.readlink(link))
+    rows = [row.split() for name in ("tcp", "tcp6") for row in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
+    return {row[1].partition(":")[0] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_local_cluster_is_open_to_this_machine_alone_and_ends_with_ctrl_c(tmp_path):
+    pytest.importorskip("ray")
+    write_batch(tmp_path, {**CAT, "seed": "0..99"})
+    process = start(tmp_path, "batch.jsonl", "--ray", "local", "--workers", "1")
+    for _ in range(3):
+        assert process.stdout.readline()
+    found = listening(process.pid)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert found and found <= {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
+    # What was under way is not cancelled one by one: Ray may abort where an answer crosses that.
+    assert process.returncode == 130 and said.rstrip().endswith("Stopped."), said[-2000:]
+    assert len(results(tmp_path / "batch")) >= 3

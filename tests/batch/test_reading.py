@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 from batch_support import CAT, plan_of, why, write_batch
 
 from sora_core.batch.reading import MOST_JOBS, read_batch
+from sora_core.batch.tasks import TASKS
 from sora_core.errors import SoraError
 
 
@@ -141,6 +143,48 @@ def test_the_same_work_has_one_name_however_it_is_written(tmp_path):
     other = [{**CAT, **change} for change in ({"seed": 1}, {"cfg": 1.5}, {"prompt": "A cat"}, {"precision": "bf16"})]
     names = {job.id for job in plan_of(tmp_path, CAT, *other).jobs}
     assert len(names) == 5
+
+
+USUAL = {
+    "generate": {"interval": [0.0, 1], "options": {}, "lora": [], "fast": False, "shift": None},
+    "extend": {"seconds": 1, "direction": "forwards"},
+    "connect": {"seconds": 1.0},
+    "loop": {"seconds": 1},
+    "remix": {"strength": 0.6},
+    "storyboard": {"size": "32x32"},
+}
+OTHER = {"expand": "never", "cache": 0.1, "gate": 0.2, "interval": [0, 0.5], "negative": "rain"}
+
+
+@pytest.mark.parametrize("task", USUAL)
+def test_what_a_call_fills_in_may_be_written_or_not(task, tmp_path):
+    """Each way to write the same settings has one name, and each other setting another."""
+    (tmp_path / "a.mp4").write_bytes(b"one")
+    files = dict.fromkeys(TASKS[task].needs, "a.mp4") | {"prompt": "a cat"}
+    line = {"model": CAT["model"], "task": task, **files}
+    if task == "storyboard":
+        line = {"model": CAT["model"], "shots": [["a cat", 1], ["a dog", 1]]}
+    plain = plan_of(tmp_path, line).jobs[0].id
+    usual = {**USUAL[task], "expand": "auto", "cache": 0.0, "gate": 0, "negative": "", "seed": 0}
+    alike = [{**line, name: value} for name, value in usual.items()] + [{**line, **usual}]
+    alike += [{**line, name: None} for name in usual]
+    assert {job.id for job in plan_of(tmp_path, *alike).jobs} == {plain}
+    others = plan_of(tmp_path, line, *({**line, name: value} for name, value in OTHER.items()))
+    assert not others.broken and len({job.id for job in others.jobs}) == len(OTHER) + 1
+
+
+def test_more_jobs_than_memory_has_are_counted_not_listed(tmp_path):
+    start = time.monotonic()
+    for line in ({"seed": ["0..99999"] * 2000}, {"seed": "0..1000000"}, {"seed": "0..999", "cfg": [1, 2] * 500}):
+        assert "at most 100000" in why(tmp_path, {**CAT, **line})
+    assert "at most 100000" in why(tmp_path, {"workflow": "text_to_video", "set": {"A.seed": ["0..99999"] * 2000}})
+    assert time.monotonic() - start < 5
+
+
+def test_a_link_to_nowhere_is_no_file_and_no_hint(tmp_path):
+    (tmp_path / "a.mp4").symlink_to("a.mp4")
+    said = why(tmp_path, {**CAT, "task": "extend", "video": "a.mp4"})
+    assert "no file 'a.mp4'" in said and "did you mean" not in said
 
 
 def test_inputs_and_models_count_by_their_content(tmp_path):

@@ -17,6 +17,7 @@ import sora_core
 from sora_core.batch.here import run_here
 from sora_core.batch.jobs import content_hash
 from sora_core.batch.records import Records
+from sora_core.batch.results import _fitting
 from sora_core.batch.work import Workshop
 from sora_core.cli import main
 from sora_core.media.video import probe
@@ -205,12 +206,13 @@ def test_a_full_disk_stops_the_batch(tmp_path, monkeypatch, capsys):
     from sora_core.batch import records as module
     from sora_core.files import DiskFullError
 
-    def full(path):
+    def full(*_):
         raise DiskFullError("The disk is full while writing x: free some space.")
 
     write_batch(tmp_path, {**CAT, "seed": "0..2"})
     with monkeypatch.context() as patch:
         patch.setattr(module, "_to_disk", full)
+        patch.setattr("sora_core.batch.results.write_results", full)  # nor is there room for these
         assert render(tmp_path) == 1
     told = capsys.readouterr().err
     assert "disk is full" in told and "goes on from here" in told and files_of(tmp_path / "out") == []
@@ -222,6 +224,7 @@ def test_a_full_disk_stops_the_batch(tmp_path, monkeypatch, capsys):
     [
         (["--ray", "local", "--job", "abcd"], "leave --ray out"),
         (["--workers", "2"], "goes with --ray"),
+        (["--ray", ""], "write HOST:PORT"),
         (["--job", "zz"], "is no ID"),
         (["--job", "abcdef"], "has no job abcdef"),
         (["--out", "batch.jsonl"], "not a folder"),
@@ -250,9 +253,34 @@ def test_one_job_as_a_command_of_a_queue(tmp_path, capsys):
     ids = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     for _ in range(2):  # idempotent
         assert render(tmp_path, "--job", ids[1]) == 0
-        assert capsys.readouterr().out.strip().endswith(f"{ids[1]}.mp4")
+        assert [line[-20:] for line in capsys.readouterr().out.splitlines()] == [f"{ids[1]}.mp4"]  # once
     assert len(files_of(tmp_path / "out")) == 1 and not (tmp_path / "out" / "index.html").exists()
     assert render(tmp_path, "--collect") == 3 and (tmp_path / "out" / "index.html").exists()
+
+
+def test_who_reads_the_names_may_go_and_files_are_made_all_the_same(tmp_path):
+    write_batch(tmp_path, {**CAT, "seed": "0..2"})
+    process = start(tmp_path, "batch.jsonl")
+    process.stdout.close()
+    assert process.wait(120) == 0, process.stderr.read()
+    assert [record["state"] for record in results(tmp_path / "batch")] == ["done"] * 3
+    assert "roken pipe" not in process.stderr.read()
+
+
+def test_what_befalls_who_looks_on_undoes_no_job(tmp_path):
+    class Gone(Watch):
+        def ended(self, job, record):
+            raise OSError("nobody listens")
+
+    records, jobs = Records(tmp_path / "out"), plan_of(tmp_path, CAT).jobs
+    with pytest.raises(OSError, match="nobody"):
+        run_here(jobs, records, Gone())
+    assert records.finished(jobs[0].id) is not None
+
+
+def test_a_label_shows_what_jobs_of_a_line_differ_in():
+    labels = {_fitting(f"cars_a_red_car_drives_left_cfg{cfg}") for cfg in (3, 4)}
+    assert len(labels) == 2 and all(len(label) <= 23 for label in labels)
 
 
 def test_the_page_holds_nothing_but_text(tmp_path):

@@ -12,6 +12,7 @@ from pathlib import Path
 import imageio.v3 as imageio
 import numpy as np
 import pytest
+import torch
 from nodes_support import TINY, save_tiny
 
 from sora_core.cli import main
@@ -44,6 +45,13 @@ def test_a_number_that_torchrun_did_not_start_is_refused(capsys, tmp_path, monke
     monkeypatch.setenv("WORLD_SIZE", "3")
     assert main(["generate", *WORDS, "-o", str(tmp_path / "a.mp4"), "--devices", "2"]) == 1
     assert "torchrun has started 3 processes" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="with GPUs these are counted")
+def test_more_processes_than_cores_are_refused_before_any_starts(capsys, tmp_path):
+    many = (os.cpu_count() or 1) + 2
+    assert main(["generate", *WORDS, "-o", str(tmp_path / "a.mp4"), "--devices", str(many)]) == 1
+    assert "there is no GPU here and" in capsys.readouterr().err
 
 
 def environment() -> dict[str, str]:

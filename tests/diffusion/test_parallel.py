@@ -232,7 +232,7 @@ def swapped(pipe):
 
 said = share(tiny_pipeline, swapped)
 assert rank > 0 or "load models and LoRAs in `load`" in said
-print("fine", rank)
+print(f"fine {rank}\\n", end="", flush=True)  # at once, or the lines of several mix
 """
 
 
