@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import expect
-from ..model.dit import TextKeys
+from ..model.reading import TextKeys
 
 
 def read_shots(dit: Any, contexts: Tensor, shots: Sequence[int], shape: Sequence[int]) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def join_shots(text: Sequence[TextKeys], count: int) -> list[TextKeys]:
         return part.unflatten(0, (-1, count)).flatten(1, 2)
 
     return [
-        TextKeys(join(keys), join(values), None if bias is None else bias.repeat(count)) for keys, values, bias in text
+        TextKeys(join(one.keys), join(one.values), None if one.bias is None else one.bias.repeat(count)) for one in text
     ]
 
 

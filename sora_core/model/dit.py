@@ -21,10 +21,10 @@ from torch import Tensor, nn
 
 from ..errors import SoraError
 from .attention import attention
-from .conditions import TextKeys, merge_padding, timestep_embedding
-from .modulation import Groups, Modulation, add_gated, modulated_norm, turned_heads
+from .modulation import Groups, Modulation, add_gated, modulated_norm, timestep_embedding, turned_heads
 from .patch import COORDINATES, Grid, check_divisible, coordinate_tokens, grid_coordinates, patchify
 from .products import feed_forward, inferring, linear
+from .reading import TextKeys, merge_padding, read_text
 from .rope import grid_table, rope_table
 from .shards import Shard, Tokens
 
@@ -112,7 +112,7 @@ class Attention(nn.Module):
         # Where queries go through a pass of our own they are scaled in it, before they are rounded.
         own, scale = inferring(x), (x.shape[-1] // self.num_heads) ** -0.5
         q = self.norm_q.heads(linear(self.q, x), self.num_heads, rope, scale if own else 1.0)
-        k, v, bias = keys if keys is not None else self.keys(x, rope)
+        k, v, bias, _ = keys if keys is not None else self.keys(x, rope)
         scale = 1.0 if own else scale
         if self._shard is not None:
             made = self._shard.attend(partial(attention, scale=scale), q, k, v, mask)
@@ -160,7 +160,10 @@ class Block(nn.Module):
             # Until here no text was read, so clips that differ in nothing else were one.
             copies = len(text.keys) // len(x)
             x, e = x.repeat(copies, 1, 1), e.repeat(copies)
-        x = self.cross_attn(self.norm3(x), keys=text, mask=text_mask, add=x)
+        if text.digest is not None and text_mask is None and inferring(x):
+            x = text.digest.read(x, self.norm3, self.cross_attn.q)
+        else:
+            x = self.cross_attn(self.norm3(x), keys=text, mask=text_mask, add=x)
         y = feed_forward(self.ffn[0], self.ffn[2], modulated_norm(x, e, 3, 4, self.eps))
         return add_gated(x, y, e, 5, inplace=True)
 
@@ -228,14 +231,15 @@ class DiT(nn.Module):
             )
         if context.shape[1] > cfg.text_len:
             raise SoraError(f"The conditioning has {context.shape[1]} tokens; this model reads {cfg.text_len}.")
-        bias = None
+        bias, silent = None, None
         if merge and inferring(context):
+            silent = ~(context != 0).flatten(1).any(1)
             context, bias = merge_padding(context, cfg.text_len)
         else:
             context = F.pad(context, (0, 0, 0, cfg.text_len - context.shape[1]))
         embedded = self.text_embedding(context.to(self.compute_dtype))
         # A ModuleList knows its entries as modules only.
-        return [cast(Block, block).cross_attn.keys(embedded)._replace(bias=bias) for block in self.blocks]
+        return [read_text(cast(Block, block).cross_attn, embedded, bias, silent) for block in self.blocks]
 
     def time_vectors(self, t: Tensor) -> tuple[Modulation, Modulation]:
         """Embed timesteps `[B,G]` in 0..1000: the head's vector `[K,1,D]` and the blocks' `[K,6,D]`."""

@@ -7,6 +7,7 @@ the cache from the first operation to the last.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +21,18 @@ from .rope import apply_rope
 
 _PIECE = 1 << 17  # numbers a thread: half a megabyte of float32, with room for a second of its kind
 _RUNS = 64  # of tokens at one noise level; with more, each token's modulation is looked up
+
+
+def timestep_embedding(t: Tensor, dim: int) -> Tensor:
+    """Embed timesteps `[...]` in 0..1000 as `[...,dim]`: cosines, then sines, of geometrically spaced rates.
+
+    Vaswani et al. 2017 (arXiv 1706.03762), section 3.5, with Wan's order of the two halves.
+    """
+    half = dim // 2
+    # In float64, as Wan computes it: near 1000 a float32 angle is exact to four decimals only.
+    rates = torch.exp(-math.log(10_000) * torch.arange(half, dtype=torch.float64, device=t.device) / half)
+    angle = t[..., None].double() * rates
+    return torch.cat((angle.cos(), angle.sin()), -1).float()
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,12 @@ def onednn() -> tuple[torch.dtype, ...]:
     return (torch.float32, torch.bfloat16) if half else (torch.float32,)
 
 
-def _direct(layer: nn.Module, x: Tensor) -> bool:
+def untouched(module: nn.Module) -> bool:
+    """Tell whether nobody has hung anything on a module's call."""
+    return not (module._forward_hooks or module._forward_pre_hooks) and "forward" not in module.__dict__
+
+
+def direct(layer: nn.Module, x: Tensor) -> bool:
     """Tell whether a layer is PyTorch's own, with nothing hung on it, and oneDNN may have its weight as it is."""
     return (
         type(layer) is nn.Linear
@@ -118,15 +123,14 @@ def _direct(layer: nn.Module, x: Tensor) -> bool:
         and type(layer.weight) is nn.Parameter
         and not layer.weight.is_inference()
         and layer.weight.is_contiguous()
-        and not (layer._forward_hooks or layer._forward_pre_hooks)
-        and "forward" not in layer.__dict__
+        and untouched(layer)
         and x.numel() > 0
     )
 
 
 def linear(layer: nn.Module, x: Tensor, gelu: bool = False, add: Tensor | None = None) -> Tensor:
     """Return `layer(x)` for `x` `[...,D]`, through GELU (its tanh form) or, not both, with `add` `[...,E]` added."""
-    if not _direct(layer, x) or not isinstance(layer, nn.Linear):
+    if not direct(layer, x) or not isinstance(layer, nn.Linear):
         y: Tensor = layer(x)
         y = F.gelu(y, approximate="tanh") if gelu else y
         return y if add is None else add + y

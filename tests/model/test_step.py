@@ -13,8 +13,8 @@ from sora_core.errors import SoraError
 from sora_core.model import attention as ways
 from sora_core.model import products
 from sora_core.model.attention import attention, tile_rows, tiled
-from sora_core.model.conditions import merge_padding
 from sora_core.model.dit import DiT
+from sora_core.model.reading import merge_padding
 
 
 def plainly(dit: DiT, *args, **kwargs) -> torch.Tensor:
