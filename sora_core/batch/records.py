@@ -128,7 +128,10 @@ class Records:
             _to_disk(part)
 
     def _strays(self, job_id: str, names: set[str]) -> list[Path]:
-        return [path for path in self.out.glob(f"*-{job_id}*") if path.name not in names and path.is_file()]
+        # By whole names: CAT-ID_edited.mp4 is the user's.
+        ours = re.compile(rf".+-{job_id}(_\d+)?\.[a-z0-9]+")
+        found = (path for path in self.out.glob(f"*-{job_id}*") if ours.fullmatch(path.name))
+        return [path for path in found if path.name not in names and path.is_file()]
 
     # -- claims ----------------------------------------------------------------------------------------------
     def take(self, job_id: str) -> bool:

@@ -278,6 +278,15 @@ def test_what_befalls_who_looks_on_undoes_no_job(tmp_path):
     assert records.finished(jobs[0].id) is not None
 
 
+def test_what_a_user_made_of_a_file_stays_when_it_is_made_again(tmp_path):
+    records, jobs = Records(tmp_path / "out"), plan_of(tmp_path, CAT).jobs
+    run_here(jobs, records, Watch())
+    made = tmp_path / "out" / f"{jobs[0].stem}.mp4"
+    edited = made.rename(made.with_name(f"{jobs[0].stem}_edited.mp4"))
+    run_here(jobs, records, Watch())
+    assert made.is_file() and edited.is_file()
+
+
 def test_a_label_shows_what_jobs_of_a_line_differ_in():
     labels = {_fitting(f"cars_a_red_car_drives_left_cfg{cfg}") for cfg in (3, 4)}
     assert len(labels) == 2 and all(len(label) <= 23 for label in labels)
