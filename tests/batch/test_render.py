@@ -258,6 +258,7 @@ def test_one_job_as_a_command_of_a_queue(tmp_path, capsys):
     assert render(tmp_path, "--collect") == 3 and (tmp_path / "out" / "index.html").exists()
 
 
+@pytest.mark.slow
 def test_who_reads_the_names_may_go_and_files_are_made_all_the_same(tmp_path):
     write_batch(tmp_path, {**CAT, "seed": "0..2"})
     process = start(tmp_path, "batch.jsonl")

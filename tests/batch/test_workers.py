@@ -30,6 +30,7 @@ def workflow(tmp_path, monkeypatch):
     shutil.rmtree(own_temp(), ignore_errors=True)
 
 
+@pytest.mark.slow
 def test_a_worker_makes_a_workflow(workflow):
     job = workflow()
     graph = job.inputs[0].path.read_bytes()
