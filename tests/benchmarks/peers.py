@@ -2,7 +2,7 @@
 another checkout.
 
     python tests/benchmarks/peers.py [--json] [--short] [--only step,parts,guided,mini] [--precision bf16,fp32]
-        [--grid 9x32x32] [--layers 4] [--steps 25] [--repeats 5] [--against FOLDER]
+        [--grid 9x32x32] [--layers 4] [--steps 25] [--gate 0] [--repeats 5] [--against FOLDER]
 
 step: one call of the network in a run, whose text is read and whose weights are laid out once; `direct` reads the
 text in the call, as diffusers does. guided: a run with cfg, ours by `sample`, diffusers' as its Wan pipeline does it,
@@ -97,8 +97,8 @@ class Pair:
     def peer(self) -> torch.Tensor:
         return self.theirs(self.x, self.t, self.texts[0], return_dict=False)[0]
 
-    def run(self, sigmas: torch.Tensor) -> torch.Tensor:
-        model = DiffusionModel(self.ours)
+    def run(self, sigmas: torch.Tensor, cache: float = 0.0, gate: float = 0.0) -> torch.Tensor:
+        model = DiffusionModel(self.ours).with_caching(cache, gate)
         positive, negative = ([[text, {}]] for text in self.texts)
         latent = {"samples": torch.zeros(self.x.shape)}
         noise = self.x.float()
@@ -146,12 +146,14 @@ def step(pair: Pair, repeats: int) -> dict:
     }
 
 
-def guided(pair: Pair, steps: int, repeats: int) -> dict:
-    """Seconds of a guided run, and how far both end from each other."""
+def guided(pair: Pair, steps: int, repeats: int, gate: float) -> dict:
+    """Seconds of a guided run, and how far both end from each other; with a gate also with it."""
     sigmas = torch.linspace(1, 0, steps + 1)
     calls = {"diffusers": lambda: pair.peer_run(sigmas), "ours": lambda: pair.run(sigmas)}
+    if gate:
+        calls["gated"] = lambda: pair.run(sigmas, gate=gate)
     seconds, made = alternate(calls, repeats, warm=False)
-    return {
+    found = {
         "tokens": pair.tokens,
         "layers": pair.config.num_layers,
         "steps": steps,
@@ -159,6 +161,10 @@ def guided(pair: Pair, steps: int, repeats: int) -> dict:
         "ratio": round(seconds["diffusers"] / seconds["ours"], 3),
         "apart": error(made["ours"], made["diffusers"]),
     }
+    if gate:
+        found["ratio_gated"] = round(seconds["diffusers"] / seconds["gated"], 3)
+        found["gated_apart"] = error(made["gated"], made["ours"])
+    return found
 
 
 @contextmanager
@@ -283,7 +289,7 @@ def measure(args: argparse.Namespace) -> dict:
         if "parts" in args.only:
             found[f"parts {name}"] = parts(pair, repeats)
         if "guided" in args.only:
-            found[f"guided {name}"] = guided(pair, steps, 1)
+            found[f"guided {name}"] = guided(pair, steps, 1, args.gate)
     if args.against:
         found["mini"] = mini(args.against.resolve(), repeats)
     return found
@@ -298,6 +304,7 @@ def main(argv: list[str] | None = None) -> dict:
     parser.add_argument("--grid", default="9x32x32", help="latents, t x y x x")
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--steps", type=int, default=25, help="of the guided run")
+    parser.add_argument("--gate", type=float, default=0.0, help="of the guided run: its dial, 0 to 1; 0 is without")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--against", type=Path, help="another checkout, to compare clips of sora-mini with")
     args = parser.parse_args(argv)
