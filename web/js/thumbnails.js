@@ -74,10 +74,21 @@ async function openVideo(src) {
   return video.readyState >= 2 ? video : null;
 }
 
+const NEAR = 0.25; // seconds between the time that was asked for and that of the frame that is shown
+const PATIENCE = 500; // milliseconds for it to be shown: a page in the background shows none
+
 async function pictureAt(video, time) {
   const seen = new Promise((done) => video.addEventListener("seeked", done, { once: true }));
+  // A busy browser has sought before it shows: what is drawn then is the frame before.
+  const shown = new Promise((done) => {
+    const look = (_, { mediaTime }) => (Math.abs(mediaTime - time) < NEAR ? done() : watch());
+    const watch = () => video.requestVideoFrameCallback?.(look);
+    watch();
+    setTimeout(done, PATIENCE);
+  });
   video.currentTime = time;
   await seen;
+  await shown;
   const canvas = make("canvas", { width: WIDTH, height: Math.round((WIDTH * video.videoHeight) / video.videoWidth) });
   canvas.getContext("2d").drawImage(video, 0, 0, canvas.width, canvas.height);
   return canvas.toDataURL("image/jpeg", 0.8);
