@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import SoraError, expect
 from .structure import names_others
+from .threads import converting
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -163,7 +164,7 @@ def _decoded(path: Path, check: Callable[[int, int], None] = lambda wide, high: 
         values, white = _as_integers(frame, with_alpha), 1.0
     else:
         layout = "rgba64le" if not floats else "gbrapf32le" if with_alpha else "gbrpf32le"
-        values, white = frame.to_ndarray(format=layout), 65535.0
+        values, white = frame.to_ndarray(format=layout, **converting()), 65535.0
     del frame
     white = white_of(values[..., :3]) if floats else white
     pixels = np.empty((*values.shape[:2], 4), np.float32)

@@ -18,6 +18,7 @@ from ..safety.gate import tell
 from .frames import resample
 from .packets import Damage, decoded
 from .sizes import check_source, frame_bytes
+from .threads import use_threads
 from .timing import read_timing
 from .tracks import open_video, picture_stream
 from .view import View, decoder_of, view_of
@@ -92,6 +93,7 @@ def decode_frames(
             stream = picture_stream(container)
             threads = threads if stream.codec_context.name in FRAME_THREADED else "SLICE"
             stream.thread_type = threads
+            use_threads(stream)
             for frame in decoded(container, stream, damage, decoder_of(stream)):
                 if threads == "AUTO" and damage.broken:
                     break

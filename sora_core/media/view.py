@@ -12,6 +12,7 @@ import numpy as np
 
 from .colour import matrix_of, to_bt709, transfer_of, with_known_matrix
 from .packets import Damage, decoded
+from .threads import converting
 
 if TYPE_CHECKING:
     import av
@@ -140,10 +141,14 @@ def _converted(frame: av.VideoFrame, width: int, height: int) -> np.ndarray:
     """Return `[height,width,3]` uint8 in BT.709's colours over white."""
     frame = with_known_matrix(frame)
 
+    threads = converting()
+
     def read(layout: str) -> np.ndarray:
         if (width, height) == (frame.width, frame.height):
-            return frame.to_ndarray(format=layout)
-        return frame.reformat(width=width, height=height, format=layout, interpolation="BICUBIC").to_ndarray()
+            return frame.to_ndarray(format=layout, **threads)
+        return frame.reformat(
+            width=width, height=height, format=layout, interpolation="BICUBIC", **threads
+        ).to_ndarray()
 
     colours = to_bt709(frame, read)
     if not has_alpha(frame):

@@ -25,6 +25,7 @@ from .saved import NotSavedError, check_saved
 from .sizes import check_rate
 from .sound import add_audio_stream, encode_audio, read_audio
 from .tags import without_graph
+from .threads import converting, use_threads
 from .timing import read_timing
 from .tracks import open_video
 from .video import probe, steady_frames
@@ -215,7 +216,7 @@ def _encode(
                 "frames must have one size.",
             )
             frame = av.VideoFrame.from_ndarray(_even(pixels), format="rgb24")
-            container.mux(stream.encode(frame.reformat(format="yuv420p", dst_colorspace=BT709)))
+            container.mux(stream.encode(frame.reformat(format="yuv420p", dst_colorspace=BT709, **converting())))
             count += 1
         container.mux(stream.encode(None))
         if sound is not None and audio is not None:
@@ -227,6 +228,7 @@ def _picture_stream(container: OutputContainer, rate: Fraction, crf: float) -> V
     """Add an H.264 stream, whose size is still to be set."""
     stream = container.add_stream("libx264", rate=rate)
     stream.pix_fmt = "yuv420p"
+    use_threads(stream)
     stream.options = {
         "crf": str(crf),
         "colorspace": "bt709",

@@ -229,6 +229,34 @@ def test_frames_are_decoded_side_by_side_only_where_that_is_safe(tmp_path, monke
     assert streams[0].thread_type.name == threads
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="counts threads as Linux tells them")
+def test_codecs_take_as_many_threads_as_torch(tmp_path):
+    """A job that was given one core of many must not encode and decode on all."""
+
+    def threads() -> int:
+        return len(os.listdir("/proc/self/task"))
+
+    def added(count: int) -> tuple[int, int]:
+        torch.set_num_threads(count)
+        before, seen = threads(), []
+
+        def frames():
+            for picture in clip(24, 256, 192):  # of a low picture x264 makes no parts
+                yield picture
+                seen.append(threads())
+
+        write_video(tmp_path / "a.mp4", frames(), 8)
+        writing = max(seen) - before
+        return writing, max(threads() for _ in iter_frames(tmp_path / "a.mp4")) - before
+
+    usual = torch.get_num_threads()
+    try:
+        alone, four = added(1), added(4)
+    finally:
+        torch.set_num_threads(usual)
+    assert alone == (0, 0) and min(four) >= 3, (alone, four)
+
+
 def test_no_frames_are_wanted_where_the_most_is_none(tmp_path):
     write_video(tmp_path / "a.mp4", torch.zeros(4, 32, 32, 3), 8)
     assert list(iter_frames(tmp_path / "a.mp4", max_frames=0)) == []

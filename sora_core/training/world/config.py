@@ -127,6 +127,8 @@ def _in_shots(config: WorldConfig) -> WorldConfig:
     )
 
 
+_TURNS: Weights = (("bounce", 8), ("spin", 7), ("grow", 6), ("shrink", 6))
+
 # What a clip of the cast seldom shows, often: falls, moving cameras, things that pass behind a tree.
 _PRACTICE = replace(
     _CAST,
@@ -146,6 +148,13 @@ PRESETS: dict[str, WorldConfig] = {
     "shots": _in_shots(_STAGE),
     "cast-shots": _in_shots(_CAST),
     "cast-practice": _PRACTICE,
+    # One subject that moves, and nothing else happens: what shapes are learned from.
+    "cast-single": replace(
+        _CAST,
+        motions=(*(("left", 22), ("right", 22), ("up", 13), ("down", 13), ("still", 3)), *_TURNS),
+        n_subjects=(("1", 1.0),),
+        events=(("none", 1.0),),
+    ),
     # Nothing but falls and bounces, in front of a camera that does not move.
     "cast-gravity": replace(
         _CAST,
