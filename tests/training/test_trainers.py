@@ -78,6 +78,27 @@ def test_one_half_of_a_vae_is_trained_on_and_the_other_stays(world):
 
 
 @pytest.mark.slow
+def test_heads_are_learned_anew_for_weights_that_stay(world):
+    start = world / "dit-kept.safetensors"
+    DiTTrainer(dit_config(world, "dit-kept", steps=1)).export(start)
+    for wrong, message in (({"only": "heads"}, "needs init"), ({"only": "blocks", "init": str(start)}, "give heads")):
+        with pytest.raises(SoraError, match=message):
+            DiTTrainer(dit_config(world, "dit-wrong", **wrong))
+    heads = DiTTrainer(dit_config(world, "dit-heads", steps=3, init=str(start), only="heads"))
+    fresh = heads.model.labels[2].weight.clone(), heads.model.places.weight.clone()
+    heads.train()
+    assert not torch.equal(heads.model.labels[2].weight, fresh[0])
+    assert not torch.equal(heads.model.places.weight, fresh[1])
+    before, after = load_parts(start)[0], load_parts(world / "dit-heads" / "model.safetensors")[0]
+    for part in ("dit", "text"):
+        states = zip(before[part].state_dict().values(), after[part].state_dict().values(), strict=True)
+        assert all(torch.equal(a, b) for a, b in states)
+    state = world / "dit-heads" / "state.safetensors"
+    known = DiTTrainer(dit_config(world, "dit-known", steps=3, init=str(start), heads=str(state)))
+    assert torch.equal(known.model.labels[2].weight, heads.ema.state["labels.2.weight"])
+
+
+@pytest.mark.slow
 def test_a_deeper_model_begins_as_the_one_it_is_made_of(world):
     start, state_file = world / "dit-shallow.safetensors", world / "dit-shallow" / "state.safetensors"
     shallow = DiTTrainer(dit_config(world, "dit-shallow", steps=3))

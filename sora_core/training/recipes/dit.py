@@ -38,6 +38,7 @@ class DiTTraining(HeadSettings, FlowSettings, SheetSettings, BatchSettings, Loop
     compiled: tuple[str, ...] = ()  # with `compile`, the buckets that are worth it, others run as they are; none: all
     init: str = ""  # a model to go on from
     heads: str = ""  # the state of the run that it is from, whose heads are gone on with too
+    only: str = ""  # "heads": the model of `init` stays as it is, and its heads are learned anew
     model: DiTConfig = DIT_CONFIGS["sora-mini"]  # of a new transformer
     text: TextConfig = TextConfig(reach=3)  # of a new text encoder; `reach` also of one that has none
 
@@ -49,6 +50,8 @@ class DiTTrainer(Trainer[DiTWithHeads]):
     config: DiTTraining
 
     def __init__(self, config: DiTTraining) -> None:
+        expect(config.only in ("", "heads"), f"only={config.only}: give heads, or leave it out.")
+        expect(config.init != "" or not config.only, "only=heads needs init: the model whose heads to learn.")
         buckets = latent_buckets(config.data)
         super().__init__(config)
         self.batches = LatentBatches(config, buckets, self.model.text, config.seed, config.steps, self.ranks)
@@ -62,8 +65,8 @@ class DiTTrainer(Trainer[DiTWithHeads]):
             parts, _ = load_parts(cfg.init)
             dit = part_of(parts, DiT, cfg.init)
             text = widened(part_of(parts, TextEncoder, cfg.init), cfg.text.reach)
-            dit.train().requires_grad_(True)
-            text.train().requires_grad_(True)
+            for part in (dit, text):
+                part.train().requires_grad_(not cfg.only)
         else:
             dit = DiT(cfg.model)
             initialize(dit)
