@@ -28,8 +28,8 @@ def decode_pieces(vae: VideoVAE, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
         if cache is not None:
             try:
                 with torch.no_grad():
-                    (video,) = vae.stream_decode([part.to(weight.device, weight.dtype)], cache=cache)
-                    frames = to_pixels(video)[0]
+                    made = vae.stream_decode([part.to(weight.device, weight.dtype)], cache=cache)
+                    frames = to_pixels(next(iter(made)))[0]
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -38,6 +38,7 @@ def decode_pieces(vae: VideoVAE, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
             frames = _behind(lambda latent: decode(vae, latent)[0], past, part, vae.config.temporal_ratio)
         past = _with_history(past, part, REMEMBERED)
         yield frames
+        del frames  # or they would take memory while those after them are made
 
 
 def decode_with_history(
