@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from ..errors import SoraError, expect
-from .options import add_lora, count
+from .options import add_caching, add_lora, count
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cfg", type=float, help="guidance; 1 is none (default: the model's)")
     parser.add_argument("--sampler", metavar="NAME", help="default: the model's")
     parser.add_argument("--scheduler", default="simple", metavar="NAME", help="default: simple")
+    add_caching(parser)
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="default: fp32")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with figures and clips")
@@ -55,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
         raise SoraError("sora eval needs OpenCV: pip install 'sora-nodes[train]'.") from error
     import torch
 
+    from ..diffusion.caches import check_caching
     from ..loading.lora import parse_lora
     from ..observer.network import load_observer
     from ..pipeline import load
@@ -74,6 +76,8 @@ def run(args: argparse.Namespace) -> int:
         pipe = pipe.with_lora(*parse_lora(given))
     # Filled in here, so that the report says what was used.
     args.steps, args.cfg, args.sampler = pipe.habits(args.steps, args.cfg, args.sampler)
+    args.cache, args.gate = args.cache or 0.0, args.gate or 0.0
+    check_caching(args.cache, args.gate)
     observer = load_observer(args.observer).to(pipe.model.device)
     results = evaluate(
         pipe,
@@ -84,11 +88,13 @@ def run(args: argparse.Namespace) -> int:
         cfg=args.cfg,
         sampler=args.sampler,
         scheduler=args.scheduler,
+        cache=args.cache,
+        gate=args.gate,
         sprites=args.sprites,
         preset=args.preset,
         progress=lambda text: print(text, file=sys.stderr, flush=True),
     )
-    keys = ("model", "lora", "preset", "observer", "steps", "cfg", "sampler", "scheduler", "precision")
+    keys = ("model", "lora", "preset", "observer", "steps", "cfg", "sampler", "scheduler", "cache", "gate", "precision")
     about = {key: getattr(args, key) for key in keys}
     about |= {"shift": pipe.model.shift, "subjects": "sprites" if args.sprites else "drawn by code"}
     report.write(results, about, args.html, args.sheet)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import expect
 from . import devices
 from .expand import add_language_model, expanded
-from .options import add_lora, add_policy, count, positive, seed, size
+from .options import add_caching, add_lora, add_policy, count, positive, seed, size
 from .start import ahead, uncollected
 
 if TYPE_CHECKING:
@@ -37,15 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sampler", metavar="NAME", help="for example euler, dpmpp_2m, uni_pc")
     parser.add_argument("--scheduler", metavar="NAME", help="for example simple, sgm_uniform, beta")
     parser.add_argument("--cfg", type=float, help="guidance: how closely to follow the prompt")
-    parser.add_argument(
-        "--cache", type=float, metavar="TOLERANCE", help="leave out steps that change little: 0 (none) to 1, e.g. 0.6"
-    )
-    parser.add_argument(
-        "--gate",
-        type=float,
-        metavar="TOLERANCE",
-        help="the same for guidance, whose steps cost half then: 0 to 1, e.g. 0.5",
-    )
+    add_caching(parser)
     parser.add_argument("--shift", type=positive, help="shift of the noise schedule")
     parser.add_argument(
         "--model", metavar="NAME_OR_FILE", help="a model that comes with the package, or a checkpoint file"

@@ -29,6 +29,19 @@ def add_lora(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_caching(parser: argparse.ArgumentParser) -> None:
+    """Add `--cache` and `--gate`: what `sora_core.diffusion.caches.caching` takes. Not given, they are None."""
+    parser.add_argument(
+        "--cache", type=float, metavar="TOLERANCE", help="leave out steps that change little: 0 (none) to 1, e.g. 0.6"
+    )
+    parser.add_argument(
+        "--gate",
+        type=float,
+        metavar="TOLERANCE",
+        help="the same for guidance, whose steps cost half then: 0 to 1, e.g. 0.5",
+    )
+
+
 def positive(text: str) -> float:
     """Read a number above zero."""
     try:

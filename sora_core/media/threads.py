@@ -6,7 +6,7 @@ By itself it takes one for every core, which a job that was given one core of ma
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -20,7 +20,7 @@ def use_threads(stream: VideoStream) -> None:
         stream.codec_context.thread_count = torch.get_num_threads()
 
 
-def converting() -> dict[str, int]:
+def converting() -> dict[str, Any]:
     """Return what `reformat` and `to_ndarray` of a frame are to be called with for the same; nothing in older PyAV."""
     return {"threads": torch.get_num_threads()} if _knows_threads() else {}
 

@@ -10,7 +10,7 @@ import torch
 pytest.importorskip("cv2")
 
 from marks import with_slow
-from nodes_support import tiny_parts
+from nodes_support import save_tiny, tiny_parts
 
 from sora_core.cli import main
 from sora_core.language import load_lexicon
@@ -18,6 +18,7 @@ from sora_core.loading import checkpoint
 from sora_core.media.frames import cuts
 from sora_core.observer.network import Observer, cell_centres, groups, save_observer
 from sora_core.observer.watch import Sight, watch
+from sora_core.pipeline import load
 from sora_core.training.evaluate import cases as asked
 from sora_core.training.evaluate.camera import named_camera
 from sora_core.training.evaluate.judge import Close, corners, judge, look_closely
@@ -30,7 +31,7 @@ from sora_core.training.evaluate.measures import (
     parabola,
     proportion,
 )
-from sora_core.training.evaluate.run import NAMES, batches
+from sora_core.training.evaluate.run import NAMES, Maker, batches
 from sora_core.training.recipes.observer import observer_config
 from sora_core.training.recipes.observer_targets import describe_targets
 from sora_core.training.world import PRESETS, World
@@ -234,6 +235,30 @@ def test_the_command_scores_and_shows(tmp_path, monkeypatch, capsys):
     assert main([*command[:-3], "--only", "words"]) == 0
     said, *_ = capsys.readouterr().out.splitlines()
     assert "steps 1, cfg 1" in said and "shift 3.0" in said and "lora none" in said
+    assert main([*command[:-3], "--only", "words", "--cache", "0.5", "--gate", "0.25"]) == 0
+    assert "cache 0.5, gate 0.25" in capsys.readouterr().out.splitlines()[0]
+    assert main([*command[:-3], "--only", "words", "--cache", "2"]) == 1
+    assert "cache is 2.0" in capsys.readouterr().err
     assert main([*command[:-3], "--only", "words,gravty"]) == 1
     assert "gravty" in capsys.readouterr().err
     assert set(NAMES) == {"vae", *asked.ABILITIES}
+
+
+def test_clips_are_made_with_fewer_calls_where_a_cache_is_asked_for(draw, tmp_path):
+    save_tiny(tmp_path / "tiny.safetensors")
+    cases, made = asked.ABILITIES["words"](draw, 2), []
+
+    def counting(velocity):
+        def call(*given):
+            made.append(1)
+            return velocity(*given)
+
+        call.inner = velocity
+        return call
+
+    for cache, calls in ((0.0, range(12, 13)), (1.0, range(1, 12))):
+        maker = Maker(load(tmp_path / "tiny.safetensors"), 12, 4.0, "euler", "simple", 32, cache)
+        maker.model.wrappers = (*maker.model.wrappers, counting)
+        made.clear()
+        assert maker.latents(cases).shape == (2, 16, 5, 4, 4)
+        assert len(made) in calls

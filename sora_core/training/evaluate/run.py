@@ -16,6 +16,7 @@ from ...diffusion.sampling import sample
 from ...latents.decoding import decode, encode_stream
 from ...observer.network import Observer, shrink
 from ...observer.watch import Sight, watch_batch
+from ...pipeline.make import Sampling
 from ...pipeline.pipeline import Pipeline
 from ...safety.gate import check_text
 from ...tasks.shots import shots_conditioning
@@ -61,7 +62,18 @@ class Maker:
     Each begins with the noise of its own seed; a stochastic sampler's later noise is the batch's.
     """
 
-    def __init__(self, pipe: Pipeline, steps: int, cfg: float, sampler: str, scheduler: str, side: int = SIDE) -> None:
+    def __init__(
+        self,
+        pipe: Pipeline,
+        steps: int,
+        cfg: float,
+        sampler: str,
+        scheduler: str,
+        side: int = SIDE,
+        cache: float = 0.0,
+        gate: float = 0.0,
+    ) -> None:
+        self.model = Sampling(cache=cache, gate=gate).patched(pipe.engine, pipe.model)
         self.pipe, self.steps, self.cfg, self.side = pipe, steps, cfg, side
         self.sampler, self.scheduler = sampler, scheduler
 
@@ -88,13 +100,13 @@ class Maker:
         latents = cases[0].latents
         positive: Any = shots_conditioning(contexts, latents) if len(contexts) > 1 else contexts[0]
         return sample(
-            pipe.model,
+            self.model,
             {"samples": torch.zeros_like(noise)},
             positive,
             pipe.text.encode([""] * len(cases)) if self.cfg != 1 else None,
             seed=cases[0].seed,
             sampler=self.sampler,
-            sigmas=pipe.engine.make_sigmas(pipe.model, self.scheduler, self.steps, 1.0, self.sampler),
+            sigmas=pipe.engine.make_sigmas(self.model, self.scheduler, self.steps, 1.0, self.sampler),
             cfg=self.cfg,
             noise=noise,
         )["samples"]
@@ -237,15 +249,18 @@ def evaluate(
     cfg: float,
     sampler: str,
     scheduler: str = "simple",
+    cache: float = 0.0,
+    gate: float = 0.0,
     sprites: Path | None = None,
     preset: str = "cast",
     progress: Callable[[str], None] = print,
 ) -> dict[str, Result]:
     """Run the abilities `only`; returns results by ability, in the order of NAMES.
 
-    clips: of each ability; sprites: folder of the subjects' pictures, None for drawn ones.
+    clips: of each ability; sprites: folder of the subjects' pictures, None for drawn ones. cache, gate: as of
+    `diffusion.caches`; what is left out is decided for a batch of clips together.
     """
-    draw, maker = Draw(sprites, preset), Maker(pipe, steps, cfg, sampler, scheduler)
+    draw, maker = Draw(sprites, preset), Maker(pipe, steps, cfg, sampler, scheduler, cache=cache, gate=gate)
     results = {}
     for name in NAMES:
         if name in only:
