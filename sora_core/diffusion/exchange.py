@@ -153,5 +153,5 @@ def exchanged(tokens: int, config: Any, size: int, value: int, prompts: int = 1,
     each, per = -(-tokens // size), -(-config.num_heads // size)
     # Of queries, keys, values and what attention makes of them, each process keeps one part in `size`.
     block = 4 * each * per * config.head_dim * (size - 1)
-    last = each * config.out_dim * math.prod(config.patch_size) * (size - 1)
+    last = each * (config.out_dim + config.detail) * math.prod(config.patch_size) * (size - 1)
     return clips * value * ((1 + prompts * (config.num_layers - 1)) * block + prompts * last)

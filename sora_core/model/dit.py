@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -21,25 +21,23 @@ from torch import Tensor, nn
 
 from ..errors import SoraError
 from .attention import attention
-from .modulation import Groups, Modulation, add_gated, modulated_norm, timestep_embedding, turned_heads
-from .patch import COORDINATES, Grid, check_divisible, coordinate_tokens, grid_coordinates, patchify
+from .detail import Detailer
+from .layers import Layers, RMSNorm
+from .modulation import Groups, Modulation, add_gated, modulated_norm, timestep_embedding
+from .patch import (
+    COORDINATES,
+    Grid,
+    check_divisible,
+    coordinate_tokens,
+    grid_coordinates,
+    lay_out,
+    patchify,
+    unpatchify,
+)
 from .products import feed_forward, inferring, linear
 from .reading import TextKeys, merge_padding, read_text
 from .rope import grid_table, rope_table
 from .shards import Shard, Tokens
-
-
-class Layers(Protocol):
-    """Where layers with weights come from: `torch.nn`, or a host that casts and fetches weights as they are used."""
-
-    def Linear(self, *args: Any, **kwargs: Any) -> nn.Linear:  # noqa: N802 (torch.nn's name)
-        """Make a layer as `nn.Linear` does."""
-
-    def LayerNorm(self, *args: Any, **kwargs: Any) -> nn.LayerNorm:  # noqa: N802 (torch.nn's name)
-        """Make a layer as `nn.LayerNorm` does."""
-
-    def Conv3d(self, *args: Any, **kwargs: Any) -> nn.Conv3d:  # noqa: N802 (torch.nn's name)
-        """Make a layer as `nn.Conv3d` does."""
 
 
 @dataclass(frozen=True)
@@ -59,24 +57,14 @@ class DiTConfig:
     eps: float = 1e-6
     # Tell every token where in the clip it lies, in extra channels of the patch embedding. Wan does without.
     coordinates: bool = False
+    # Channels and blocks of the convolutions behind the transformer, see `detail`. Wan does without.
+    detail: int = 0
+    detail_blocks: int = 4
 
     @property
     def head_dim(self) -> int:
         """Channels of one attention head."""
         return self.dim // self.num_heads
-
-
-class RMSNorm(nn.Module):
-    """Division by the root mean square over the last axis, with a gain (arXiv 1910.07467)."""
-
-    def __init__(self, dim: int, eps: float) -> None:
-        super().__init__()
-        self.eps = eps
-        self.weight = nn.Parameter(torch.ones(dim))
-
-    def heads(self, x: Tensor, count: int, rope: Tensor | None = None, scale: float = 1.0) -> Tensor:
-        """Normalise `[B,N,dim]` in float32 and turn its `count` heads: `[B,N,count,dim/count]`, times `scale`."""
-        return turned_heads(x, self.weight, self.eps, count, rope, scale)
 
 
 class Attention(nn.Module):
@@ -177,9 +165,14 @@ class Head(nn.Module):
         self.head = ops.Linear(cfg.dim, cfg.out_dim * math.prod(cfg.patch_size))
         self.modulation = nn.Parameter(torch.randn(1, 2, cfg.dim) / cfg.dim**0.5)
 
-    def forward(self, x: Tensor, e: Modulation) -> Tensor:
-        """Project tokens `[B,N,D]` to `[B,N,pt*ph*pw*C]`; e: the timestep's vector `[K,1,D]`."""
-        return linear(self.head, modulated_norm(x, e.plus(self.modulation), 0, 1, self.eps))
+    def forward(self, x: Tensor, e: Modulation, beside: nn.Linear | None = None) -> Tensor:
+        """Project tokens `[B,N,D]` to `[B,N,pt*ph*pw*C]`; e: the timestep's vector `[K,1,D]`.
+
+        beside: another projection, whose channels follow.
+        """
+        x = modulated_norm(x, e.plus(self.modulation), 0, 1, self.eps)
+        made = linear(self.head, x)
+        return made if beside is None else torch.cat((made, linear(beside, x)), -1)
 
 
 class DiT(nn.Module):
@@ -205,6 +198,7 @@ class DiT(nn.Module):
         self.time_projection = nn.Sequential(nn.SiLU(), ops.Linear(dim, dim * 6))
         self.blocks = nn.ModuleList(Block(config, ops) for _ in range(config.num_layers))
         self.head = Head(config, ops)
+        self.detail = Detailer(config, ops) if config.detail else None
 
     @property
     def dtype(self) -> torch.dtype:
@@ -290,6 +284,8 @@ class DiT(nn.Module):
     ) -> tuple[Tensor, list[Tensor]]:
         """Run blocks and head on embedded tokens `[B,N,dim]`: what the head gives `[B,N,pt*ph*pw*C]`, and features.
 
+        With a detailer, what it is told of the tokens follows in more channels.
+
         text: of B clips, or of n times B: then each clip is run with n texts, all clips with the first text first.
         taps: numbers of blocks, from 1, after which the tokens are such features.
         """
@@ -303,7 +299,7 @@ class DiT(nn.Module):
                 e, e6 = e.repeat(len(x) // count), e6.repeat(len(x) // count)
             if number in taps:
                 features.append(x)
-        return self.head(x, e), features
+        return self.head(x, e, None if self.detail is None else self.detail.tokens), features
 
     def groups(self, t: Tensor, batch: int, tokens: int) -> Tensor:
         """Expand timesteps `[B]`, `[1,G]` or `[B,G]` to `[B,G]`. Raises SoraError unless G divides the tokens."""
@@ -334,11 +330,23 @@ class DiT(nn.Module):
         out, _ = self.run(
             x, self.groups(t, *tokens.shape[:2]), rope, self.text_keys(context, text_mask is None), attn_mask, mask
         )
-        return self.from_head(out)
+        # Clips follow each other, and each begins with its first token.
+        firsts = (positions == 0).all(1).nonzero().flatten().tolist()
+        made = []
+        for first, end in zip(firsts, [*firsts[1:], len(positions)], strict=True):
+            grid = cast(Grid, tuple(sizes[first].tolist()))
+            x = unpatchify(tokens[:, first:end], grid, self.config.patch_size)
+            made.append(patchify(self.joined(out[:, first:end], x, grid), self.config.patch_size))
+        return torch.cat(made, 1)
 
-    def from_head(self, out: Tensor) -> Tensor:
-        """Reorder what the head emits, (patch, channel), as `patchify` does: (channel, patch)."""
-        return out.unflatten(-1, (-1, self.config.out_dim)).transpose(-1, -2).flatten(-2)
+    def joined(self, out: Tensor, x: Tensor, grid: Grid) -> Tensor:
+        """Make the velocity `[B,C,T,H,W]` of what `run` gives `[B,N,...]`; x: the latent, grid: its tokens."""
+        patch = self.config.patch_size
+        if self.detail is None:
+            return lay_out(out, grid, patch)
+        split = self.config.out_dim * math.prod(patch)
+        v, plan = lay_out(out[..., :split], grid, patch), lay_out(out[..., split:], grid, patch)
+        return v + self.detail(x.repeat(len(v) // len(x), 1, 1, 1, 1), plan)
 
     def forward(
         self,
@@ -379,8 +387,5 @@ class DiT(nn.Module):
         out, features = self.run(self.embed(patches, where), times, rope, text, text_mask=mask, taps=taps)
         if self._shard is not None:
             out, *features = self._shard.whole(out, *features)
-        gt, gh, gw = grid
-        pt, ph, pw = cfg.patch_size
-        v = out.view(-1, gt, gh, gw, pt, ph, pw, cfg.out_dim).permute(0, 7, 1, 4, 2, 5, 3, 6)
-        v = v.reshape(-1, cfg.out_dim, *x.shape[2:])
+        v = self.joined(out, x, grid)
         return (v, features) if taps else v

@@ -51,6 +51,13 @@ def unpatchify(tokens: Tensor, grid: Grid, patch: Grid) -> Tensor:
     return rearrange(tokens, "b (t h w) (c p q r) -> b c (t p) (h q) (w r)", t=t, h=h, w=w, p=pt, q=ph, r=pw)
 
 
+def lay_out(tokens: Tensor, grid: Grid, patch: Grid) -> Tensor:
+    """Do what `unpatchify` does with patches in which channels come last, as a transformer's head emits them."""
+    t, h, w = grid
+    pt, ph, pw = patch
+    return rearrange(tokens, "b (t h w) (p q r c) -> b c (t p) (h q) (w r)", t=t, h=h, w=w, p=pt, q=ph, r=pw)
+
+
 @dataclass(frozen=True)
 class PackedPatches:
     """Clips of different shapes in one sequence."""

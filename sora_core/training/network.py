@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -79,6 +80,8 @@ def compile_blocks(dit: DiT) -> None:
     """
     for block in dit.blocks:
         block.compile(dynamic=False)
+    if dit.detail is not None:
+        dit.detail.compile(dynamic=False)
 
 
 def blocks_of(dit: DiT) -> Iterator[Block]:
@@ -109,6 +112,15 @@ def initialize(dit: DiT) -> None:
     assert isinstance(modulation, nn.Linear)
     nn.init.zeros_(modulation.weight)
     nn.init.xavier_uniform_(dit.patch_embedding.weight.flatten(1))
+    zero_detail(dit)
+
+
+@torch.no_grad()
+def zero_detail(dit: DiT) -> None:
+    """Let the detailer, if there is one, begin with corrections of zero."""
+    if dit.detail is not None:
+        nn.init.zeros_(dit.detail.head.weight)
+        nn.init.zeros_(cast(Tensor, dit.detail.head.bias))
 
 
 @torch.no_grad()

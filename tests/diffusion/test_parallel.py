@@ -133,7 +133,8 @@ LENGTH = 6
 
 def model(heads, coordinates=False, layers=2):
     torch.manual_seed(1)
-    return DiT(DiTConfig(heads * 8, 32, heads, layers, text_dim=16, text_len=LENGTH, coordinates=coordinates)).eval()
+    shape = dict(text_dim=16, text_len=LENGTH, coordinates=coordinates, detail=8 * coordinates)
+    return DiT(DiTConfig(heads * 8, 32, heads, layers, **shape)).eval()
 
 # 5 x 3 x 5 = 75 tokens and 5 x 1 x 2 = 10, heads that divide by three and that do not, a process without any.
 for heads, shape in ((3, (5, 6, 10)), (4, (5, 2, 4)), (5, (1, 2, 4)), (4, (5, 6, 10))):

@@ -93,16 +93,40 @@ def test_coordinates_say_where_a_token_lies():
     assert tiny()(still, torch.tensor([900.0]), torch.zeros(1, 8, 24))[..., ::2, ::2].std((3, 4)).max() < 1e-5
 
 
-@pytest.mark.parametrize("coordinates", [False, True])
-def test_packed_clips_get_what_they_get_alone(coordinates):
-    dit = tiny(coordinates=coordinates)
+def test_a_detailer_sees_across_the_borders_of_tokens_and_no_further_than_its_convolutions():
+    dit, context = tiny(detail=8, detail_blocks=1), torch.zeros(1, 8, 24)
+    plan, x = torch.zeros(1, 8, 2, 8, 16), torch.zeros(1, 4, 2, 8, 16)
+    other = x.clone()
+    other[..., 0, 3, 6] += 1
+    moved = (dit.detail(other, plan) - dit.detail(x, plan)).abs().amax((0, 1)) > 0
+    assert moved[0, :8, 2:11].all(), "four 3x3 convolutions reach four latents"
+    assert not moved[1].any() and not moved[0, :, :2].any() and not moved[0, :, 11:].any()
+    t = torch.tensor([500.0])
+    plain = DiT(TINY).eval().requires_grad_(False)
+    plain.load_state_dict({k: v for k, v in dit.state_dict().items() if not k.startswith("detail.")})
+    assert (dit(x, t, context) - plain(x, t, context)).abs().max() > 1e-3
+    for value in dit.detail.head.parameters():
+        value.zero_()
+    assert torch.equal(dit(x, t, context), plain(x, t, context))
+
+
+def test_one_clip_with_several_texts_is_corrected_for_each():
+    dit, x, t = tiny(detail=8), torch.randn(2, 4, 2, 4, 4), torch.tensor([500.0, 300.0])
+    contexts = torch.randn(4, 8, 24)
+    shared = dit(x, t, text=dit.text_keys(contexts))
+    assert torch.allclose(shared, dit(x.repeat(2, 1, 1, 1, 1), t.repeat(2), contexts), atol=1e-5)
+
+
+@pytest.mark.parametrize("more", [{}, {"coordinates": True}, {"coordinates": True, "detail": 8}])
+def test_packed_clips_get_what_they_get_alone(more):
+    dit = tiny(**more)
     clips = [torch.randn(1, 4, 3, 4, 6), torch.randn(1, 4, 1, 8, 4), torch.randn(1, 4, 2, 2, 2)]
     contexts = [torch.randn(1, 8, 24) for _ in clips]
     times = [900.0, 300.0, 50.0]
     packed = pack(clips, (1, 2, 2))
     assert packed.tokens.shape[1] == 18 + 8 + 2
     text_mask = packed.clip[:, None] == torch.arange(3).repeat_interleave(8)[None, :]
-    wide = DiT(replace(TINY, text_len=24, coordinates=coordinates)).eval().requires_grad_(False)
+    wide = DiT(replace(TINY, text_len=24, **more)).eval().requires_grad_(False)
     wide.load_state_dict(dit.state_dict())
     t = torch.tensor(times)[packed.clip][None]
     out = wide.forward_tokens(

@@ -78,6 +78,22 @@ def test_one_half_of_a_vae_is_trained_on_and_the_other_stays(world):
 
 
 @pytest.mark.slow
+def test_a_detailer_is_added_to_a_model_that_computes_alike_at_first(world):
+    start = world / "dit-tokens.safetensors"
+    DiTTrainer(dit_config(world, "dit-tokens", steps=1)).export(start)
+    plain = load_parts(start)[0]["dit"]
+    trainer = DiTTrainer(dit_config(world, "dit-detailed", steps=3, init=str(start), detail=8))
+    x, t, context = torch.randn(1, 16, 3, 8, 8), torch.tensor([500.0]), torch.randn(1, 8, plain.config.text_dim)
+    assert torch.equal(trainer.model.dit(x, t, context), plain.train()(x, t, context))
+    trainer.train()
+    assert trainer.model.dit.detail.head.weight.abs().max() > 0
+    made = load_parts(world / "dit-detailed" / "model.safetensors")[0]["dit"]
+    assert made.config.detail == 8 and not torch.equal(made.eval()(x, t, context), plain.eval()(x, t, context))
+    again = DiTTrainer(dit_config(world, "dit-again", init=str(world / "dit-detailed" / "model.safetensors"), detail=8))
+    assert torch.equal(again.model.dit.detail.head.weight, made.detail.head.weight)
+
+
+@pytest.mark.slow
 def test_heads_are_learned_anew_for_weights_that_stay(world):
     start = world / "dit-kept.safetensors"
     DiTTrainer(dit_config(world, "dit-kept", steps=1)).export(start)

@@ -27,7 +27,7 @@ from ..data.latent_batches import BatchSettings, LatentBatches, latent_buckets
 from ..loop.config import LoopConfig
 from ..loop.trainer import Trainer
 from ..losses.flow import FlowLoss, FlowSettings
-from ..network import DiTWithHeads, HeadSettings, compile_blocks, initialize
+from ..network import DiTWithHeads, HeadSettings, compile_blocks, initialize, zero_detail
 from .prompt_sheet import PromptSheet, SheetSettings
 
 
@@ -39,6 +39,7 @@ class DiTTraining(HeadSettings, FlowSettings, SheetSettings, BatchSettings, Loop
     init: str = ""  # a model to go on from
     heads: str = ""  # the state of the run that it is from, whose heads are gone on with too
     only: str = ""  # "heads": the model of `init` stays as it is, and its heads are learned anew
+    detail: int = 0  # channels of the detailer that a model of `init` gets which has none, see `model.detail`
     model: DiTConfig = DIT_CONFIGS["sora-mini"]  # of a new transformer
     text: TextConfig = TextConfig(reach=3)  # of a new text encoder; `reach` also of one that has none
 
@@ -46,7 +47,7 @@ class DiTTraining(HeadSettings, FlowSettings, SheetSettings, BatchSettings, Loop
 class DiTTrainer(Trainer[DiTWithHeads]):
     """Trains all weights of a transformer and its text encoder. Raises SoraError without latents to learn from."""
 
-    adam_names = ("embedding", "head", "labels", "places", "position", "modulation", "time_")
+    adam_names = ("embedding", "head", "labels", "places", "position", "modulation", "time_", "stem")
     config: DiTTraining
 
     def __init__(self, config: DiTTraining) -> None:
@@ -63,7 +64,7 @@ class DiTTrainer(Trainer[DiTWithHeads]):
         cfg = self.config
         if cfg.init:
             parts, _ = load_parts(cfg.init)
-            dit = part_of(parts, DiT, cfg.init)
+            dit = detailed(part_of(parts, DiT, cfg.init), cfg.detail)
             text = widened(part_of(parts, TextEncoder, cfg.init), cfg.text.reach)
             for part in (dit, text):
                 part.train().requires_grad_(not cfg.only)
@@ -114,6 +115,19 @@ class DiTTrainer(Trainer[DiTWithHeads]):
         """Write the moving average as a checkpoint of transformer and text encoder, in float32."""
         dit, text = self.averaged()
         save(path, {"dit": dit, "text": text}, {"step": self.step}, dtype=torch.float32)
+
+
+def detailed(dit: DiT, channels: int) -> DiT:
+    """Return `dit` if it has a detailer already, or none is wanted (0 channels).
+
+    Otherwise one that computes alike so far and can learn to correct itself.
+    """
+    if dit.config.detail or not channels:
+        return dit
+    new = DiT(replace(dit.config, detail=channels))
+    new.load_state_dict(dit.state_dict(), strict=False)
+    zero_detail(new)
+    return new
 
 
 def widened(text: TextEncoder, reach: int) -> TextEncoder:
