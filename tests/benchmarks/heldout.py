@@ -5,7 +5,8 @@ trained on.
 
 Every model sees the same clips, prompts and noise, those of the abilities of `sora eval`, so what is compared are
 pairs, and the interval of the difference is narrow, where that of a share of 50 clips that are right is 20 points
-wide. Models without a VAE (exports of `sora train dit`) are read with the first one's.
+wide. "shapes" is the part of it where they are decided: tokens that show a subject, at noise levels from 0.6 on. Models
+without a VAE (exports of `sora train dit`) are read with the first one's.
 """
 
 from __future__ import annotations
@@ -24,20 +25,37 @@ from sora_core.errors import expect
 from sora_core.loading.checkpoint import load_parts
 from sora_core.model.dit import DiT
 from sora_core.model.text.concepts import TextEncoder
+from sora_core.training.data.shards import token_labels
 from sora_core.training.evaluate.cases import ABILITIES, Case, Draw
 
 SIGMAS = (0.3, 0.6, 0.8, 0.95)
+DECIDED = 0.6  # the noise level from which shapes are decided
 BATCH = 10
 
 
 @torch.no_grad()
-def losses(dit: DiT, text: TextEncoder, latents: Tensor, noise: Tensor, cases: list[Case]) -> Tensor:
-    """Flow loss of the clip of each case `[B]`, a mean over the noise levels SIGMAS."""
-    context, found = text.encode([case.prompts[0] for case in cases]), []
+def losses(
+    dit: DiT, text: TextEncoder, latents: Tensor, noise: Tensor, cases: list[Case], shown: Tensor | None = None
+) -> dict[str, np.ndarray]:
+    """Flow loss of the clip of each case `[B]`: "loss", a mean over the noise levels SIGMAS, and "shapes".
+
+    shown: bool `[B,T,h,w]`, which latents show a subject; without it, all count as such.
+    """
+    shown = torch.ones_like(latents[:, 0], dtype=torch.bool) if shown is None else shown
+    context, found, shapes = text.encode([case.prompts[0] for case in cases]), [], []
     for sigma in SIGMAS:
         v = dit((1 - sigma) * latents + sigma * noise, torch.full((len(noise),), 1000 * sigma), context)
-        found.append((v.float() - (noise - latents)).square().flatten(1).mean(1))
-    return torch.stack(found).mean(0)
+        error = (v.float() - (noise - latents)).square().mean(1)
+        found.append(error.flatten(1).mean(1))
+        if sigma >= DECIDED:
+            shapes.append((error * shown).flatten(1).sum(1) / shown.flatten(1).sum(1).clamp_min(1))
+    return {"loss": torch.stack(found).mean(0).numpy(), "shapes": torch.stack(shapes).mean(0).numpy()}
+
+
+def shows(labels: np.ndarray, classes: int) -> Tensor:
+    """Tell which latents show a subject, bool `[T,h,w]`, from what each pixel shows `[T,H,W]`."""
+    tokens = torch.from_numpy(token_labels(labels, classes) > 0)
+    return tokens.repeat_interleave(2, 1).repeat_interleave(2, 2)
 
 
 def main() -> None:
@@ -53,24 +71,27 @@ def main() -> None:
     draw, result = Draw(args.sprites), {}
     for ability in args.only.split(","):
         cases = ABILITIES[ability](draw, args.clips)
-        rows: list[list[np.ndarray]] = [[] for _ in models]
+        rows: list[list[dict[str, np.ndarray]]] = [[] for _ in models]
         for part in (cases[i : i + BATCH] for i in range(0, len(cases), BATCH)):
-            video = torch.from_numpy(np.stack([draw.truth(case) for case in part])).movedim(-1, 1) * 2 - 1
+            clips = [draw.clip(case) for case in part]
+            video = torch.from_numpy(np.stack([clip.frames / np.float32(255) for clip in clips])).movedim(-1, 1) * 2 - 1
+            shown = torch.stack([shows(clip.labels, len(draw.subjects)) for clip in clips])
             with torch.no_grad():
                 latents = models[0]["vae"].encode(video).float()
             shape = latents.shape[1:]
             noise = torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(c.seed)) for c in part])
             for row, model in zip(rows, models, strict=True):
-                row.append(losses(model["dit"], model["text"], latents, noise, part).numpy())
+                row.append(losses(model["dit"], model["text"], latents, noise, part, shown))
         result[ability] = {}
-        every = [np.concatenate(row) for row in rows]
-        for name, loss in zip(args.models, every, strict=True):
-            change = loss - every[0]
-            result[ability][name] = {
-                "loss": round(float(loss.mean()), 4),
-                "change": round(float(change.mean()), 4),
-                "95% +-": round(float(1.96 * change.std(ddof=1) / len(change) ** 0.5), 4),
-            }
+        for kind in ("loss", "shapes"):
+            every = [np.concatenate([part[kind] for part in row]) for row in rows]
+            for name, loss in zip(args.models, every, strict=True):
+                change = loss - every[0]
+                result[ability].setdefault(name, {})[kind] = {
+                    "mean": round(float(loss.mean()), 4),
+                    "change": round(float(change.mean()), 4),
+                    "95% +-": round(float(1.96 * change.std(ddof=1) / len(change) ** 0.5), 4),
+                }
         print(ability, json.dumps(result[ability]), file=sys.stderr if args.json else sys.stdout, flush=True)
     if args.json:
         print(json.dumps({"clips": args.clips, **result}, indent=2))

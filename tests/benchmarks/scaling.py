@@ -91,7 +91,7 @@ class Judge:
     def loss(self, dit, text) -> float:
         """Mean flow loss over noise levels, of prompts and noise that are the same every time."""
         noise = torch.randn(self.latents.shape, generator=torch.Generator().manual_seed(0))
-        return float(losses(dit, text, self.latents, noise, self.cases).mean())
+        return float(losses(dit, text, self.latents, noise, self.cases)["loss"].mean())
 
     def obeyed(self, dit, text) -> dict:
         """Share of clips that show all that they were asked for."""

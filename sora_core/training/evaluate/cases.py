@@ -16,7 +16,7 @@ import numpy as np
 
 from ...errors import expect
 from ...language import caption
-from ..world import PRESETS, World
+from ..world import PRESETS, RenderedClip, World
 from ..world.config import CAMERAS, EVENTS
 from ..world.facts import shot_facts
 from ..world.split import REDRAWS, held_out, shows_held_out
@@ -70,8 +70,12 @@ class Draw:
 
     def truth(self, case: Case) -> np.ndarray:
         """Render the world's clip of a case: float `[T,H,W,3]` 0..1."""
+        return self.clip(case).frames / np.float32(255)
+
+    def clip(self, case: Case) -> RenderedClip:
+        """Render the world's clip of a case, with what each pixel shows."""
         preset, seed, fixed = case.truth
-        return self.worlds[preset].sample(seed, fixed=fixed).frames / np.float32(255)
+        return self.worlds[preset].sample(seed, fixed=fixed)
 
     def facts(self, world: str, seed: int, fixed: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """Return seed and facts of a clip: of that seed, in practice of the first after it that no test asks for."""
