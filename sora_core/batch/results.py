@@ -13,9 +13,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
+import torch
 from PIL import Image, ImageDraw
+from PIL.PngImagePlugin import PngInfo
 
 from ..files import PICTURES, written_beside
+from ..provenance import History, plan
 from .jobs import Job
 from .records import DONE, Records
 
@@ -49,10 +53,9 @@ def write_results(records: Records, jobs: Iterable[Job], title: str) -> dict[str
     with written_beside(records.out / RESULTS) as part, part.open("w", encoding="utf-8") as file:
         for record in listed(records, order):
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
-    with written_beside(records.out / SHEET) as part:
-        draw_sheet(records, order).save(part)
     with written_beside(records.out / PAGE) as part, part.open("w", encoding="utf-8") as file:
         file.writelines(page(records, order, title))
+    save_sheet(draw_sheet(records, order), records.out / SHEET, counts.get(DONE, 0) > 0)
     return counts
 
 
@@ -90,6 +93,22 @@ def draw_sheet(records: Records, order: list[str]) -> Image.Image:
     if more > 0:
         draw.text((_GAP, sheet.height - 15), f"and {more} more: see {PAGE}", fill="black")
     return sheet
+
+
+def save_sheet(sheet: Image.Image, path: Path, made: bool) -> None:
+    """Save a contact sheet, labelled and signed as the policy says where it shows what was `made`.
+
+    It gets no watermark of its own: its pictures are of marked frames. Raises SoraError where it cannot be written.
+    """
+    saving = plan(History(generated=made))
+    pixels = torch.from_numpy(np.array(sheet)).float() / 255
+    ((shown,),) = saving.labels.shown([pixels[None]], None)
+    info = PngInfo()
+    if (packet := saving.next_label()) is not None:
+        info.add_itxt("XML:com.adobe.xmp", packet)
+    with written_beside(path) as part:
+        Image.fromarray((shown.numpy() * 255).round().astype(np.uint8)).save(part, format="PNG", pnginfo=info)
+        saving.seal(part, path.name)
 
 
 def _fitting(text: str) -> str:

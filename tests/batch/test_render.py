@@ -12,15 +12,18 @@ from pathlib import Path
 
 import pytest
 from batch_support import CAT, Watch, files_of, plan_of, results, start, write_batch
+from PIL import Image
 
 import sora_core
 from sora_core.batch.here import run_here
 from sora_core.batch.jobs import content_hash
 from sora_core.batch.records import Records
-from sora_core.batch.results import _fitting
+from sora_core.batch.results import _fitting, save_sheet
 from sora_core.batch.work import Workshop
 from sora_core.cli import main
 from sora_core.media.video import probe
+from sora_core.provenance.credentials.verify import verify
+from sora_core.safety.policy import in_force, load_policy
 
 SAMPLES = Path(__file__).resolve().parents[2] / "workflows" / "inputs"
 
@@ -48,6 +51,7 @@ def test_a_batch_is_made_once_and_told(tmp_path, capsys):
         "results.jsonl",
         "sheet.png",
     ]
+    assert verify(out / "sheet.png").state == "intact"
     # A second call makes nothing.
     assert render(tmp_path) == 0
     told = capsys.readouterr()
@@ -58,6 +62,19 @@ def test_a_batch_is_made_once_and_told(tmp_path, capsys):
     video = pipe.generate(CAT["prompt"], steps=1, cfg=1.0, seed=1)
     video.save(tmp_path / "python.mp4", metadata={"sora_job": results(out)[1]["job"]})
     assert probe(tmp_path / "python.mp4").frames == probe(out / results(out)[1]["file"]).frames
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_a_sheet_of_what_was_made_is_labelled(tmp_path, made):
+    policy = tmp_path / "policy.toml"
+    policy.write_text('[provenance]\nlabel = "cn"\nvisible_label = true\n', "utf-8")
+    plain = Image.new("RGB", (312, 182), "white")
+    with in_force(load_policy(policy)):
+        save_sheet(plain, tmp_path / "sheet.png", made)
+    report = verify(tmp_path / "sheet.png")
+    assert report.state == "intact" and bool(report.labels) == made
+    with Image.open(tmp_path / "sheet.png") as saved:
+        assert (list(saved.convert("RGB").getdata()) != list(plain.getdata())) == made
 
 
 def test_model_and_prompts_are_read_once(tmp_path):
