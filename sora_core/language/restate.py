@@ -29,6 +29,8 @@ _ELSE = {
     "夜晚的城市": "夜里",
     "太空": "夜里",
 }
+# What the lexicon reads as weather, and is a place too where no other is named.
+_PLACES = {"in the snow": "in snowy mountains while it snows", "雪中": "雪山里下着雪"}
 _SUBJECTS = ("it", "there is", "there", "that", "有", "它")  # read as articles, and none
 # Kinds of pieces of which at least one has to be left: an empty prompt asks for nothing.
 _NAMED = ("subject", "colour", "size", "mood", "scene", "own", "prop")  # which an article may stand before
@@ -95,13 +97,19 @@ def restate(prompt: str, own: Iterable[str] = (), keep: bool = False) -> Restate
 def _imply(pieces: list[Piece], whole: bool) -> None:
     """Settle phrases that say the place or the light by what is seen: "orange sky", "snow everywhere".
 
-    whole: the lexicon reads all of the prompt, phrases with them: they then say no more than their words.
+    whole: the lexicon reads all of the prompt, phrases with them: they then say no more than their words, but for where
+    it is in a prompt that names no place.
     """
-    places = {p.concept for p in pieces if p.kind == "scene" and p.new not in _ELSE and p.new != ""}
+    scenes = [p for p in pieces if p.kind == "scene"]
+    places = {p.concept for p in scenes if p.new is None or not (p.familiar or p.new in _ELSE or p.new == "")}
     for piece in pieces:
+        if piece.new is None and not places and piece.text in _PLACES:
+            piece.new = _PLACES[piece.text]
+            places.add("snowy mountains")
+            continue
         if piece.new is None or piece.new == "":
             continue
-        if piece.familiar and whole:
+        if piece.familiar and whole and (places or piece.kind != "scene"):
             piece.new = None
         elif piece.new in _ELSE and places - {piece.concept}:
             piece.new = _ELSE[piece.new]
@@ -140,14 +148,18 @@ def _tidy(pieces: list[Piece]) -> None:
         piece, after = kept[n], kept[n + 1] if n + 1 < len(kept) else None
         if after is not None and after.new and after.new.startswith("在") and piece.text.endswith("在"):
             after.new = after.new[1:]
+        said = after.new or "" if after is not None and not after.loose else ""
+        brings = said.startswith(("at ", "in ", "on ", "under", "while "))
+        if brings and piece.concept == "a" and piece.new is None and piece.text not in _SUBJECTS:
+            piece.drop()  # "in an orange sky" is "at sunset"
+            kept.pop(n)
+            continue
         if piece.kind != "function" or piece.concept not in _JOINTS or piece.chinese:
             continue
         i = pieces.index(piece)
         gap = any(p.new == "" for p in pieces[max(0, i - 1) : i + 2])
-        said = after.new or "" if after is not None and not after.loose else ""
-        brings = said.startswith(("at ", "in ", "on ", "under", "while "))
         ends = gap and (after is None or after.loose or (n == 0 and piece.concept in ("of", "and")))
-        if (brings and piece.concept in ("in", "to", "near")) or ends:
+        if brings or ends:
             piece.drop()
             kept.pop(n)
 

@@ -184,3 +184,25 @@ def test_free_prompts_reach_the_model():
     asked = [(row, ask) for row in rows if row["split"] == "dev" for ask in row["asks"] if ask[2] != "-"]
     reached = sum(any(set(one.split("+")) <= concepts(row["text"]) for one in ask[2].split("/")) for row, ask in asked)
     assert len(rows) == 100 and reached >= 0.9 * len(asked)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "told"),
+    [
+        ("a penguin in the snow", "a penguin in snowy mountains while it snows"),
+        ("a fox running through the snow", "a fox running in snowy mountains"),
+        ("a balloon surrounded by trees", "a balloon in a forest"),
+        ("a star in an orange sky", "a star at sunset"),
+        ("a cat with the neon lights", "a cat in a city at night"),
+        ("a cat and neon lights", "a cat in a city at night"),
+        ("一只企鹅在雪中走", "一只企鹅在雪山里下着雪走"),
+        ("一只企鹅在雪里", "一只企鹅在雪地"),
+        # Where a place is named, or only the weather told, words that are all known stay.
+        ("a cow in the snow on a beach", "a cow in the snow on a beach"),
+        ("a fox running through the snow in a forest", "a fox running through the snow in a forest"),
+        ("a cat while it snows", "a cat while it snows"),
+        ("一只企鹅在雪中的森林", "一只企鹅在雪中的森林"),
+    ],
+)
+def test_what_says_where_it_is_does_so_where_no_place_is_named(prompt, told):
+    assert restate(prompt).prompt == told
