@@ -17,7 +17,7 @@ from ..safety.policy import Policy, enforced_policy
 from ..words import listing
 from . import workers as there
 from .connection import Head, connected
-from .fitness import Node, checked, enough
+from .fitness import Node, checked, enough, nodes_of
 from .here import Stopped, Watcher
 from .jobs import Input, Job
 from .outcome import about, changed_since, words_of
@@ -74,6 +74,8 @@ def run_on_ray(
     """
     with connected(address, workers) as ray:
         policy = enforced_policy()
+        if not keep_going:
+            enough(jobs, nodes_of(ray), keep_going=False)  # before models are looked for, and sent
         nodes = checked(ray, jobs, policy, watch, send_models=send_models, keep_going=keep_going)
         jobs, small = enough(jobs, nodes, keep_going=keep_going)
         for job, why in small:
@@ -162,6 +164,12 @@ class Round:
         """Take in how a job ended."""
         try:
             answer = self.ray.get(ref)
+        except self.ray.exceptions.TaskUnschedulableError:
+            # The workers that might have taken it are gone: it goes to those that are left, if any is.
+            self.again.append(job)
+            time.sleep(0.5)  # Ray may hear of that later than we
+            self._count()
+            return
         except self.ray.exceptions.RayError as error:
             self._failed(job, _words(error), {})
             return

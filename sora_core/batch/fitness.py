@@ -45,13 +45,14 @@ class Node:
 
 
 def nodes_of(ray: Any) -> list[Node]:
-    """List the machines that can work: those with cores to give."""
+    """List the machines that can work: those with cores to give. Raises SoraError where there is none."""
     found = []
     for node in ray.nodes():
         has = node["Resources"]
         if node["Alive"] and has.get("CPU", 0) > 0:
             name = node.get("NodeManagerHostname") or node.get("NodeName") or node["NodeID"][:8]
             found.append(Node(node["NodeID"], name, has["CPU"], has.get("GPU", 0.0), has.get("memory", 0.0)))
+    expect(bool(found), "The cluster has no worker with cores to give: start one with `ray start --address=HEAD:PORT`.")
     return found
 
 
@@ -63,7 +64,6 @@ def checked(
     Raises SoraError that names the first one that cannot, unless `keep_going` leaves it out, and where none is left.
     """
     nodes = nodes_of(ray)
-    expect(bool(nodes), "The cluster has no worker with cores to give: start one with `ray start --address=HEAD:PORT`.")
     models = tuple({weights.digest: weights for job in jobs for weights in job.models}.values())
     unfit = _other_versions(ray, nodes)
     looked = _ask(ray, [node for node in nodes if node.id not in unfit], there.look, policy, models)
@@ -125,8 +125,10 @@ def _ask(ray: Any, nodes: Iterable[Node], question: Callable, *given: Any) -> di
         try:
             answers[node_id] = ray.get(ref, timeout=0.1)
         except ray.exceptions.RayTaskError as error:
-            line = (str(error.cause).strip().splitlines() or [""])[0]
-            answers[node_id] = f"cannot work ({type(error.cause).__name__}: {line:.200}): mend its installation."
+            # Of what could not be imported there Ray tells a page, whose last line is the reason.
+            first, *more = str(error.cause).strip().splitlines() or [""]
+            line = more[-1] if more and "Error: " in more[-1] else f"{type(error.cause).__name__}: {first}"
+            answers[node_id] = f"cannot work ({line:.200}): mend its installation."
         except ray.exceptions.RayError:
             answers[node_id] = "does not answer: look at its Ray logs."
     return answers

@@ -9,7 +9,16 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from ..errors import SoraError, expect
-from ..files import ensure_writable, is_file, user_cache, write_error, written_beside
+from ..files import (
+    DiskFullError,
+    ensure_writable,
+    is_file,
+    make_private,
+    own_temp,
+    user_cache,
+    write_error,
+    written_beside,
+)
 from ..loading.checkpoint import embedded_models
 from ..loading.lora import embedded_loras
 from .jobs import Input, Weights, content_hash, sha256
@@ -92,7 +101,16 @@ def keep_input(wanted: Input, fetch: Callable[[], bytes]) -> Path:
         with contextlib.suppress(OSError):
             os.utime(path)
         return path
-    ensure_writable(path.parent)
+    try:
+        ensure_writable(path.parent)
+    except DiskFullError:
+        raise
+    except SoraError:  # a worker without a home of its own: kept as long as this process lives
+        path = own_temp() / "inputs" / path.name
+        if path.is_file():
+            return path
+        make_private(own_temp())
+        path.parent.mkdir(exist_ok=True)
     with written_beside(path) as part:
         part.write_bytes(fetch())
         expect(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 from batch_support import CAT, Watch, plan_of
@@ -15,6 +17,7 @@ from sora_core.batch import fitness, handshake, stock, workers
 from sora_core.batch.connection import ask, connected
 from sora_core.batch.jobs import Weights, content_hash
 from sora_core.errors import SoraError
+from sora_core.files import own_temp
 
 SETTINGS = bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))  # an empty frame of HTTP/2
 
@@ -92,8 +95,16 @@ def test_a_model_comes_to_workers_that_share_a_home_and_pieces_may_come_twice(tm
     assert new.exists() and not old.exists()
 
 
-def broken() -> None:
-    raise ImportError("libtorch_cpu.so: cannot open shared object file")
+def test_an_input_is_kept_with_the_process_where_there_is_no_home(tmp_path, monkeypatch):
+    (tmp_path / "a.png").write_bytes(b"picture")
+    given = plan_of(tmp_path, {**CAT, "task": "animate", "image": "a.png"}).jobs[0].inputs[0]
+    (tmp_path / "nobody").write_bytes(b"")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "nobody"))
+    fetched = []
+    for _ in range(2):
+        path = stock.keep_input(given, lambda: fetched.append(1) or b"picture")
+        assert path.read_bytes() == b"picture" and own_temp() in path.parents
+    assert len(fetched) == 1
 
 
 @pytest.mark.slow
@@ -101,8 +112,11 @@ def broken() -> None:
 def test_a_worker_with_files_of_its_own(tmp_path, monkeypatch, capfd):
     """The short form of tests/benchmarks/many_foreign.py, in this process."""
     from sora_core.batch.cluster import Round
-    from sora_core.batch.here import run_here
+    from sora_core.batch.here import Stopped, run_here
     from sora_core.batch.records import Records
+
+    def broken() -> None:
+        raise ImportError("libtorch_cpu.so: cannot open shared object file")
 
     monkeypatch.setattr(fitness, "PIECE", 300_000)
     driver = tmp_path / "driver"
@@ -110,7 +124,8 @@ def test_a_worker_with_files_of_its_own(tmp_path, monkeypatch, capfd):
     jobs = plan_of(driver, {**CAT, "seed": "0..1"}).jobs
     here, there, model = Watch(), Watch(), driver / TINY
     run_here(jobs, Records(tmp_path / "here"), here)
-    with farm(tmp_path / "f") as cluster:
+    # A short name: those of Ray's sockets are limited.
+    with tempfile.TemporaryDirectory(prefix="mf") as folder, farm(Path(folder)) as cluster:
         small = 'mkdir -p "$ME/cache"; mount -t tmpfs -o size=500k none "$ME/cache"'
         cluster.add(Node("one", hidden=[driver]), Node("small", hidden=[driver], setup=small))
         with connected(cluster.address) as ray:
@@ -135,8 +150,12 @@ def test_a_worker_with_files_of_its_own(tmp_path, monkeypatch, capfd):
             started = time.monotonic()
             assert "does not answer" in fitness._ask(ray, fit, handshake.versions)[fit[0].id]
             assert time.monotonic() - started < 60
+            late = Watch()
+            with pytest.raises(Stopped, match="No worker is left: its machine is gone"):
+                Round(ray, jobs, Records(tmp_path / "late"), late, fit, None).go()
+            assert late.records == []
+        left = sorted(path.name for path in Path(folder).glob("*/cache/sora/models/*"))
     made = [{record["job"]: record["latent"] for record in watch.records} for watch in (here, there)]
     assert made[0] == made[1] and len(made[0]) == 2
-    left = sorted(path.name for path in (tmp_path / "f").glob("*/cache/sora/models/*"))
     assert left == [f"{jobs[0].models[0].digest}.safetensors"]
     assert "raylet" not in "".join(capfd.readouterr())
