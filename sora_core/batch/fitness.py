@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -69,9 +70,10 @@ def checked(
     looked = _ask(ray, [node for node in nodes if node.id not in unfit], there.look, policy, models)
     lacking: dict[str, list[Node]] = {}
     for node in nodes:
-        found = looked.get(node.id, {"unfit": unfit.get(node.id), "notes": (), "lacking": ()})
-        if isinstance(found, str):
-            found = {"unfit": found, "notes": (), "lacking": ()}
+        found = looked.get(node.id, unfit.get(node.id, ""))
+        if isinstance(found, str):  # why there is no answer
+            unfit[node.id] = found
+            continue
         missing = found["lacking"]
         if not found["unfit"] and missing and not send_models:
             names = listing(f"{weights.name} ({weights.digest[:12]})" for weights in missing)
@@ -84,8 +86,8 @@ def checked(
         for note in found["notes"]:
             watch.say(f"Worker {node.name}: {note}")
     for weights in models if keep_going or not unfit else ():
-        takers = [node for node in lacking.get(weights.digest, ()) if node.id not in unfit]
-        unfit |= _send(ray, takers, weights)
+        if takers := [node for node in lacking.get(weights.digest, ()) if node.id not in unfit]:
+            unfit |= _send(ray, takers, weights)
     told = [f"The worker {node.name} {unfit[node.id]}" for node in nodes if node.id in unfit]
     fit = [node for node in nodes if node.id not in unfit]
     if told and not (keep_going and fit):
@@ -110,16 +112,16 @@ def _other_versions(ray: Any, nodes: list[Node]) -> dict[str, str]:
 
 def _ask(ray: Any, nodes: Iterable[Node], question: Callable, *given: Any) -> dict[str, Any]:
     """Ask workers at once; returns their answers by id, or in words why there is none."""
-    task = ray.remote(question)
-    refs = {node.id: _on(task, node, question.__name__).remote(*given) for node in nodes}
+    task = _task(ray, question)
+    name = f"sora {question.__name__.strip('_')}"  # in Ray's dashboard
+    refs = {
+        node.id: task.options(name=name, label_selector={"ray.io/node-id": node.id}).remote(*given) for node in nodes
+    }
     head, waiting, end = Head(ray), list(refs.values()), time.monotonic() + ANSWER
     while waiting and time.monotonic() < end:
         _, waiting = ray.wait(waiting, num_returns=len(waiting), timeout=LOOK)
-        if waiting:  # for ever, of a machine that is gone: no other one may answer for it
-            alive = head.alive()
-            waiting = [
-                ref for node_id, ref in refs.items() if ref in waiting and node_id in (refs if alive is None else alive)
-            ]
+        if waiting and (alive := head.alive()) is not None:  # no other machine may answer for one that is gone
+            waiting = [ref for node_id, ref in refs.items() if ref in waiting and node_id in alive]
     answers: dict[str, Any] = {}
     for node_id, ref in refs.items():
         try:
@@ -134,10 +136,11 @@ def _ask(ray: Any, nodes: Iterable[Node], question: Callable, *given: Any) -> di
     return answers
 
 
-def _on(task: Any, node: Node, name: str) -> Any:
-    """Bind a task to a machine. It takes no core: the machine may be at work."""
-    label = {"ray.io/node-id": node.id}
-    return task.options(name=f"sora {name}", num_cpus=0, max_retries=1, label_selector=label)
+@functools.cache
+def _task(ray: Any, question: Callable) -> Any:
+    """Make a task of a question, once: each new one would travel to all workers by itself."""
+    # It takes no core: the machine may be at work.
+    return ray.remote(num_cpus=0, max_retries=1)(question)
 
 
 def _send(ray: Any, nodes: list[Node], weights: Weights) -> dict[str, str]:
@@ -158,7 +161,7 @@ def _send(ray: Any, nodes: list[Node], weights: Weights) -> dict[str, str]:
         raise SoraError(
             f"The model {weights.path} cannot be read ({error.strerror}): run the command again."
         ) from error
-    if nodes and weights.changed():
+    if weights.changed():
         raise SoraError(f"The model {weights.path} was changed since the plan: run the command again.")
     return unfit
 

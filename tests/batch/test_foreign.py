@@ -13,7 +13,7 @@ from batch_support import CAT, Watch, plan_of
 from foreign_nodes import Node, answering, farm, possible
 from nodes_support import TINY
 
-from sora_core.batch import fitness, handshake, stock, workers
+from sora_core.batch import connection, fitness, handshake, stock, workers
 from sora_core.batch.connection import ask, connected
 from sora_core.batch.jobs import Weights, content_hash
 from sora_core.errors import SoraError
@@ -154,6 +154,13 @@ def test_a_worker_with_files_of_its_own(tmp_path, monkeypatch, capfd):
             with pytest.raises(Stopped, match="No worker is left: its machine is gone"):
                 Round(ray, jobs, Records(tmp_path / "late"), late, fit, None).go()
             assert late.records == []
+            # Ray would wait for a head that is gone, and end this process after a minute.
+            monkeypatch.setattr(connection, "GIVEN_UP", 0.5)
+            rest = Round(ray, jobs, Records(tmp_path / "late"), late, fit, None)
+            cluster.head.kill()
+            time.sleep(1)
+            with pytest.raises(Stopped, match="head of the cluster does not answer .* goes on from here"):
+                rest._count()
         left = sorted(path.name for path in Path(folder).glob("*/cache/sora/models/*"))
     made = [{record["job"]: record["latent"] for record in watch.records} for watch in (here, there)]
     assert made[0] == made[1] and len(made[0]) == 2

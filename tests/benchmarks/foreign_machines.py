@@ -39,12 +39,13 @@ def versions(folder: Path, short: bool) -> Cases:
     info = folder / "site" / "torch-9.9.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: torch\nVersion: 9.9.0\n")
-    for name, path, words in (
+    kinds = (
         ("another version", str(older), f"has sora-nodes 0.0.1, this machine {VERSION}"),
         ("other code of this version", str(other), f"has other code of sora-nodes {VERSION}"),
         ("another torch", f"{info.parent}:{ROOT}", "has torch 9.9.0"),
-    ):
-        with farm(folder / name[-8:].strip()) as cluster:
+    )
+    for number, (name, path, words) in enumerate(kinds):
+        with farm(folder / f"f{number}") as cluster:
             cluster.add(driver.node("other", PYTHONPATH=path))
             done = driver.render(*to(cluster))
             yield seen(f"a worker with {name}", done, 1, f"other {words}.*install the same", "Nothing was started")
@@ -75,8 +76,9 @@ def lacking(folder: Path, short: bool) -> Cases:
         ),
         ("no torch", no_trace, "has no torch: install"),
         ("a broken torch", no_torch, "cannot work .*mend its installation"),
-    ):
-        with farm(folder / name[-5:].strip()) as cluster:
+    )
+    for number, (name, setup, words) in enumerate(kinds):
+        with farm(folder / f"f{number}") as cluster:
             cluster.add(driver.node("bare", setup))
             yield seen(f"a worker with {name}", driver.render(*to(cluster)), 1, f"bare {words}")
     with farm(folder / "f") as cluster:
