@@ -68,12 +68,9 @@ def lacking(folder: Path, short: bool) -> Cases:
     site = Path(torch.__file__).parents[1]
     no_torch = f"mount -t tmpfs none {site / 'torch'}"
     no_trace = f"{no_torch}; for each in {site}/torch-*.dist-info; do mount -t tmpfs none $each; done"
-    for name, setup, words in (
-        (
-            "no package",
-            "\n".join(f"mount -t tmpfs none {place}/sora_core" for place in places),
-            "has no sora-nodes: install",
-        ),
+    no_package = "\n".join(f"mount -t tmpfs none {place}/sora_core" for place in places)
+    kinds = (
+        ("no package", no_package, "has no sora-nodes: install"),
         ("no torch", no_trace, "has no torch: install"),
         ("a broken torch", no_torch, "cannot work .*mend its installation"),
     )
