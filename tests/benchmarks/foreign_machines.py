@@ -47,7 +47,7 @@ def versions(folder: Path, short: bool) -> Cases:
     for number, (name, path, words) in enumerate(kinds):
         with farm(folder / f"f{number}") as cluster:
             cluster.add(driver.node("other", PYTHONPATH=path))
-            done = driver.render(*to(cluster))
+            done = driver.render(*to(cluster, f"out{number}"))
             yield seen(f"a worker with {name}", done, 1, f"other {words}.*install the same", "Nothing was started")
             if name == "another version":
                 cluster.add(driver.node("good"))
