@@ -16,8 +16,8 @@ from ..errors import SoraError, expect
 from ..safety.policy import Policy, enforced_policy
 from ..words import listing
 from . import workers as there
-from .connection import connected
-from .fitness import Node, checked, enough
+from .connection import Head, connected
+from .fitness import Node, checked, enough, nodes_of
 from .here import Stopped, Watcher
 from .jobs import Input, Job
 from .outcome import about, changed_since, words_of
@@ -25,7 +25,7 @@ from .records import FAILED, Records, now
 
 RETRIES = 4  # times that a job is begun again where its worker died: one that kills every worker must end
 AHEAD = 2  # jobs that wait for a worker, for each that works: it need not wait for us
-SILENCE = 5.0  # seconds without an answer, after which the workers are counted
+BETWEEN = 5.0  # seconds from one count of the workers to the next
 
 
 class Inputs:
@@ -74,6 +74,8 @@ def run_on_ray(
     """
     with connected(address, workers) as ray:
         policy = enforced_policy()
+        if not keep_going:
+            enough(jobs, nodes_of(ray), keep_going=False)  # before models are looked for, and sent
         nodes = checked(ray, jobs, policy, watch, send_models=send_models, keep_going=keep_going)
         jobs, small = enough(jobs, nodes, keep_going=keep_going)
         for job, why in small:
@@ -89,7 +91,7 @@ class Round:
     ) -> None:
         self.ray, self.records, self.watch = ray, records, watch
         self.policy, self.nodes = policy, {node.id: node for node in nodes}
-        self.inputs = Inputs(ray, jobs)
+        self.inputs, self.head = Inputs(ray, jobs), Head(ray)
         self.jobs = iter(jobs)
         self.again: list[Job] = []  # whose worker had no room
         self.pending: dict[Any, Job] = {}
@@ -101,15 +103,14 @@ class Round:
     def go(self) -> list[Job]:
         """Hand out jobs and take in what comes back, until all have ended."""
         try:
-            heard = time.monotonic()
+            counted = time.monotonic()
             while self._fill():
                 ready, _ = self.ray.wait(list(self.pending), num_returns=1, timeout=1.0)
                 for ref in ready:
                     self._settle(ref, self.pending.pop(ref))
-                    heard = time.monotonic()
-                if time.monotonic() - heard > SILENCE:
+                if time.monotonic() - counted > BETWEEN:
                     self._count()
-                    heard = time.monotonic()
+                    counted = time.monotonic()
             return self.elsewhere
         finally:
             # What still runs ends when this process takes its leave of Ray. It is not cancelled before: where a worker
@@ -163,6 +164,12 @@ class Round:
         """Take in how a job ended."""
         try:
             answer = self.ray.get(ref)
+        except self.ray.exceptions.TaskUnschedulableError:
+            # The workers that might have taken it are gone: it goes to those that are left, if any is.
+            self.again.append(job)
+            time.sleep(0.5)  # Ray may hear of that later than we
+            self._count()
+            return
         except self.ray.exceptions.RayError as error:
             self._failed(job, _words(error), {})
             return
@@ -208,8 +215,13 @@ class Round:
             raise Stopped(f"No worker is left: {why} What is finished stays; the same command goes on from here.")
 
     def _count(self) -> None:
-        """Look whether the workers are still there. Raises Stopped where none is."""
-        alive = {node["NodeID"] for node in self.ray.nodes() if node["Alive"]}
+        """Look whether the head and the workers are still there. Raises Stopped where it is not, or none is."""
+        try:
+            alive = self.head.alive()
+        except SoraError as error:
+            raise Stopped(f"{error} What is finished stays; the same command goes on from here.") from error
+        if alive is None:
+            return
         for node in [node for node in self.nodes.values() if node.id not in alive]:
             self._without(node.id, node.name, "its machine is gone.")
         stuck = [job for job in self.pending.values() if not any(node.has_room(job) for node in self.nodes.values())]

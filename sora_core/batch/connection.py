@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import socket
-import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +14,7 @@ from ..errors import SoraError, expect
 from ..words import short
 
 PATIENCE = 4.0  # seconds that an address may take to answer
+GIVEN_UP = 25.0  # seconds that a head may be silent: one that is started again is back by then, after 60 Ray gives up
 STORE = 256 << 20  # bytes of the store of a local cluster: its workers share this machine's memory
 # Said before Ray is imported: nothing is reported to anybody, and a job without a GPU sees none.
 _QUIET = {
@@ -25,8 +26,19 @@ _QUIET = {
 # Said before Ray is imported: a cluster of one machine listens on the loopback address alone. The name is of what else
 # it does, on the systems where that is usual.
 _ALONE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-# How an HTTP/2 client begins, and an empty frame of settings: a Ray head answers with settings of its own.
-_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+# A call as gRPC makes it, of which a Ray head answers with the name of its cluster: how an HTTP/2 client begins, its
+# settings, the headers (written out, so that nothing has to be packed), an empty message.
+_PATH = b"/ray.rpc.NodeInfoGcsService/GetClusterId"
+_HEADERS = (
+    b"\x83\x86\x04" + bytes([len(_PATH)]) + _PATH + b"\x01\x03ray"  # POST, http, the call, to whom
+    b"\x0f\x10\x10application/grpc\x00\x02te\x08trailers"
+)
+_CALL = b"".join((
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0)),
+    bytes((0, 0, len(_HEADERS), 1, 4, 0, 0, 0, 1)) + _HEADERS,
+    bytes((0, 0, 5, 0, 1, 0, 0, 0, 1)) + bytes(5),
+))  # fmt: skip
+_DATA, _ANSWER, _ENDS = 0, 1, 1  # kinds of frames: what was asked for, its headers; the mark of the last one
 
 
 @contextlib.contextmanager
@@ -40,7 +52,8 @@ def connected(address: str, workers: int | None = None) -> Iterator[Any]:
         os.environ[_ALONE] = "0"
     if address not in ("local", "auto"):
         ask(address)
-    with contextlib.redirect_stdout(sys.stderr):  # stdout is for files, and Ray would tell of dead workers there
+    # stdout is for files, and Ray would fill it with pages of its own logs for each worker that dies.
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
         yield from _connected(address, workers)
 
 
@@ -69,12 +82,53 @@ def ask(address: str) -> None:
     expect(fits, f"--ray {short(address)} is no address: write HOST:PORT, as 10.0.0.1:6379, or local, or auto.")
     try:
         with socket.create_connection((host.strip("[]"), int(port)), PATIENCE) as line:
-            line.settimeout(PATIENCE)
-            line.sendall(_PREFACE)
-            head = line.recv(9)
+            # Over TLS nothing is understood without Ray's own certificates: Ray asks by itself.
+            ours = os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true") or _answers(line)
     except (OSError, UnicodeError) as error:
         raise SoraError(f"Nobody answers at {address} ({error}): {remedy}") from error
-    expect(len(head) == 9 and head[3] == 4, f"What answers at {address} is no Ray head: {remedy}")
+    expect(ours, f"What answers at {address} is no Ray head: {remedy}")
+
+
+def _answers(line: socket.socket) -> bool:
+    """Tell whether who listens answers a call, by its own message or by refusing it as gRPC does."""
+    line.sendall(_CALL)
+    end = time.monotonic() + PATIENCE
+    with line.makefile("rb") as frames:
+        while True:
+            line.settimeout(max(0.01, end - time.monotonic()))
+            head = frames.read(9)
+            if len(head) < 9 or head[:3] > b"\x00\x40\x00":  # nobody who was asked for no more sends longer frames
+                return False
+            body, of_call = frames.read(int.from_bytes(head[:3], "big")), head[5:] == b"\x00\x00\x00\x01"
+            if of_call and head[3] == _DATA:
+                return len(body) >= 5 and body[0] < 2  # a message of gRPC's, not a page
+            if of_call and head[3] == _ANSWER and head[4] & _ENDS:
+                return True
+
+
+class Head:
+    """Looks at the head of a cluster. Ray itself waits for one that is gone, and then ends this process."""
+
+    def __init__(self, ray: Any) -> None:
+        """ray: connected."""
+        self.ray, self.address = ray, str(ray.get_runtime_context().gcs_address)
+        self.heard = time.monotonic()
+
+    def alive(self) -> set[str] | None:
+        """Return the ids of the machines that are there, None where the head does not answer just now.
+
+        Raises SoraError where it has not answered for long.
+        """
+        try:
+            ask(self.address)
+        except SoraError:
+            gone = time.monotonic() - self.heard > GIVEN_UP
+            expect(
+                not gone, "The head of the cluster does not answer any more: start the cluster again, then the batch."
+            )
+            return None
+        self.heard = time.monotonic()
+        return {node["NodeID"] for node in self.ray.nodes() if node["Alive"]}
 
 
 def _start(address: str, workers: int | None) -> Any:

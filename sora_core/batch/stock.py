@@ -9,13 +9,24 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from ..errors import SoraError, expect
-from ..files import ensure_writable, user_cache, write_error, written_beside
+from ..files import (
+    DiskFullError,
+    ensure_writable,
+    is_file,
+    make_private,
+    own_temp,
+    user_cache,
+    write_error,
+    written_beside,
+)
 from ..loading.checkpoint import embedded_models
 from ..loading.lora import embedded_loras
 from .jobs import Input, Weights, content_hash, sha256
 
 FOLDERS = "SORA_MODELS"  # environment: folders in which a worker's models lie
 KEPT_DAYS = 30  # of inputs that no job used
+COMING = ".coming"  # ending of a model of which not all pieces are here
+ABANDONED = 3600.0  # seconds after the last piece
 
 
 def models_folder() -> Path:
@@ -46,34 +57,33 @@ def lacking(wanted: Iterable[Weights]) -> list[Weights]:
     return [weights for weights in wanted if find_weights(weights) is None]
 
 
-def append_part(wanted: Weights, offset: int, data: bytes) -> int:
-    """Write a piece of a model that is sent; the last one, where it is whole, gives it its name. Returns its size now.
+def append_part(wanted: Weights, offset: int, data: bytes, node: str = "") -> None:
+    """Write a piece of a model that is sent; the last one, where it is whole, gives it its name.
 
-    Raises SoraError for a model that arrives changed, and where there is no room for it.
+    node: who takes it: workers that share a home are sent it at the same time. A piece may come twice, where the
+    process that took it died. Raises SoraError for a model that arrives changed, and where there is no room for it.
     """
     folder = models_folder()
     ensure_writable(folder)
-    part = folder / f".{wanted.digest}.coming"
-    if offset == 0:
-        part.unlink(missing_ok=True)
+    part, whole = folder / f".{wanted.digest}.{node}{COMING}", folder / f"{wanted.digest}.safetensors"
     try:
-        with part.open("ab") as file:
-            expect(
-                file.tell() == offset, f"{wanted.name} arrives in pieces that do not follow each other: send it again."
-            )
+        if offset == 0:
+            part.write_bytes(b"")
+        elif not part.exists() and is_file(whole):
+            return
+        follows = part.is_file() and part.stat().st_size >= offset
+        expect(follows, f"{wanted.name} arrives in pieces that do not follow each other: send it again.")
+        with part.open("r+b") as file:
+            file.seek(offset)
+            file.truncate()
             file.write(data)
-        size = part.stat().st_size
-        if size >= wanted.size:
-            same = content_hash(part) == wanted.digest
-            if same:
-                os.replace(part, folder / f"{wanted.digest}.safetensors")
-            else:
-                part.unlink(missing_ok=True)
-            expect(same, f"{wanted.name} arrived changed: send it again.")
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise write_error(folder, error) from error
-    return size
+        if offset + len(data) >= wanted.size:
+            expect(content_hash(part) == wanted.digest, f"{wanted.name} arrived changed: send it again.")
+            os.replace(part, whole)
+    except (OSError, SoraError) as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise write_error(folder, error) if isinstance(error, OSError) else error from error
 
 
 def inputs_folder() -> Path:
@@ -91,7 +101,16 @@ def keep_input(wanted: Input, fetch: Callable[[], bytes]) -> Path:
         with contextlib.suppress(OSError):
             os.utime(path)
         return path
-    ensure_writable(path.parent)
+    try:
+        ensure_writable(path.parent)
+    except DiskFullError:
+        raise
+    except SoraError:  # a worker without a home of its own: kept as long as this process lives
+        path = own_temp() / "inputs" / path.name
+        if path.is_file():
+            return path
+        make_private(own_temp())
+        path.parent.mkdir(exist_ok=True)
     with written_beside(path) as part:
         part.write_bytes(fetch())
         expect(
@@ -101,8 +120,12 @@ def keep_input(wanted: Input, fetch: Callable[[], bytes]) -> Path:
 
 
 def tidy() -> None:
-    """Let inputs go that no job has used for long."""
-    with contextlib.suppress(OSError):
-        for path in inputs_folder().iterdir():
-            if path.is_file() and time.time() - path.stat().st_mtime > KEPT_DAYS * 86400:
-                path.unlink()
+    """Let go of inputs that no job has used for long, and of models whose sender was stopped on the way."""
+    for folder, pattern, seconds in (
+        (inputs_folder(), "*", KEPT_DAYS * 86400),
+        (models_folder(), f".*{COMING}", ABANDONED),
+    ):
+        with contextlib.suppress(OSError):
+            for path in folder.glob(pattern):
+                if path.is_file() and time.time() - path.stat().st_mtime > seconds:
+                    path.unlink()

@@ -52,14 +52,14 @@ def look(sent: Policy | None, models: tuple[Weights, ...]) -> dict[str, Any]:
         found["lacking"] = tuple(lacking(models))
         tidy()
     except SoraError as error:
-        found["unfit"] = str(error)
+        found["unfit"] = f"cannot work: {error}"
     return found
 
 
-def take_part(wanted: Weights, offset: int, data: bytes) -> str:
-    """Take a piece of a model; returns why that cannot be, "" where it was."""
+def take_part(wanted: Weights, offset: int, data: bytes, node: str = "") -> str:
+    """Take a piece of a model; returns why that cannot be, "" where it was. node: who takes it, by Ray's name."""
     try:
-        append_part(wanted, offset, data)
+        append_part(wanted, offset, data, node)
     except SoraError as error:
         return str(error)
     return ""

@@ -70,11 +70,11 @@ def test_without_ray_the_package_is_named(tmp_path, capsys, monkeypatch):
 
 
 def test_versions_are_compared_and_builds_are_not():
-    here = {"sora": "1.0", "torch": "2.13.0+cpu"}
-    assert handshake.differs(here, {"sora": "1.0", "torch": "2.13.0+cu130"}) == ""
-    assert "has torch 2.12.0" in handshake.differs(here, {"sora": "1.0", "torch": "2.12.0"})
-    assert "has sora-nodes 0.9" in handshake.differs(here, {"sora": "0.9", "torch": "2.13.0"})
-    assert "has no sora-nodes" in handshake.differs(here, {"sora": "", "torch": ""})
+    here = {"sora": "1.0", "torch": "2.13.0+cpu", "code": "a"}
+    assert handshake.differs(here, {**here, "torch": "2.13.0+cu130"}) == ""
+    assert "has torch 2.12.0" in handshake.differs(here, {**here, "torch": "2.12.0"})
+    assert "has sora-nodes 0.9" in handshake.differs(here, {**here, "sora": "0.9"})
+    assert "has no sora-nodes" in handshake.differs(here, {"sora": "", "torch": "", "code": ""})
     assert handshake.versions()["sora"]
 
 

@@ -20,6 +20,7 @@ PARTS = {
     "ray": "two Ray workers of one thread each against one: 40 four-call clips",
     "kill": "a Ray worker killed at random moments, five times: 40 files, the latents of a local run",
     "driver": "1,000 small jobs: the driver's memory, and its overhead",
+    "foreign": "Ray workers that differ from the driver: models, versions, disks, deaths, inputs, policies, addresses",
     "parallel": "one clip over two processes: latents, bytes, and what they mean for larger models",
 }
 
