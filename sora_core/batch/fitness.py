@@ -20,9 +20,8 @@ from .jobs import Job, Weights
 
 ANSWER = 900.0  # seconds that a worker may take: it imports torch, and may hash models of many gigabytes
 LOOK = 5.0  # seconds between two looks at whether a worker that is asked is still there
-PIECE = (
-    4 << 20
-)  # bytes of a model that are sent at once: of a killed command some stay in a worker's store, which may be small
+# Bytes of a model that are sent at once: of a killed command some stay in a worker's store, which may be small.
+PIECE = 4 << 20
 
 
 @dataclass(frozen=True)
