@@ -1,6 +1,7 @@
 """Blind naming: what viewers who see only the pictures call the subject of a clip, and a judge that is fitted to it.
 
     python tests/benchmarks/blind.py make --out FOLDER --sprites FOLDER   # clips, and sheets without captions
+    python tests/benchmarks/blind.py pair --out FOLDER --sprites FOLDER --models sora-mini FILE   # of several models
     python tests/benchmarks/blind.py score [--labels FILE]                # what viewers named
     python tests/benchmarks/blind.py fit --clips FOLDER --sprites FOLDER  # fit the judge, and its figures
 
@@ -18,6 +19,7 @@ import _paths
 import numpy as np
 import torch
 from blind_clips import make
+from blind_pairs import make_pairs
 
 from sora_core.language.reading import read
 from sora_core.observer.network import load_observer
@@ -63,7 +65,7 @@ def read_rows(path: Path) -> list[dict]:
 def score(args: argparse.Namespace) -> None:
     """Print what viewers named, by how clips were made."""
     rows = read_rows(args.labels)
-    for way in ("model", "few steps", "truth"):
+    for way in sorted({row["way"] for row in rows}):
         part = [row for row in rows if row["way"] == way]
         shapes = ", ".join(f"{s} {sum(row['shape'] == s for row in part)}" for s in SHAPES)
         named = proportion([row["named"] for row in part])
@@ -173,19 +175,25 @@ def _curve(found, asked, named, inside, out, size, ridge, seed) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("make", "label", "score", "fit"))
+    parser.add_argument("what", choices=("make", "pair", "label", "score", "fit"))
     parser.add_argument("--out", "--clips", dest="clips", type=Path, help="folder of the clips")
     parser.add_argument("--sprites", type=Path, help="the sprite package that the model was trained on")
+    parser.add_argument("--models", nargs="+", help="of `pair`: names or files, the same prompts and noise for each")
+    parser.add_argument("--count", type=int, default=64, help="of `pair`: clips of each model (default: 64)")
     parser.add_argument("--names", type=Path, help="what a viewer wrote")
     parser.add_argument("--labels", type=Path, default=LABELS, help="default: those of the repository")
-    parser.add_argument("--precision", choices=("fp32", "bf16"), default="bf16", help="of `make`; default: bf16")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="bf16", help="of clips (default: bf16)")
     parser.add_argument("--ridge", type=float, default=0.5, help="penalty on weights (default: 0.5)")
     parser.add_argument("--again", action="store_true", help="gather clues again")
     parser.add_argument("--save", action="store_true", help="write the judge into the package")
     args = parser.parse_args()
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[args.precision]
+    if args.what == "pair" and not args.models:
+        parser.error("pair needs --models")
     if args.what == "make":
-        dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[args.precision]
         make(args.clips, args.sprites, dtype, lambda text: print(text, flush=True))
+    elif args.what == "pair":
+        make_pairs(args.clips, args.sprites, args.models, args.count, dtype, lambda text: print(text, flush=True))
     else:
         {"label": label, "score": score, "fit": fit}[args.what](args)
 

@@ -36,7 +36,7 @@ class Asked:
     """A clip that viewers are asked about."""
 
     id: int
-    way: str  # "model", "few steps" or "truth"
+    way: str  # "model", "few steps" or "truth"; in `blind_pairs` the name of a model
     case: Case
 
     def row(self) -> dict[str, object]:
