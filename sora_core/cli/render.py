@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SoraError, expect
+from ..interrupt import remember
 from ..words import listing, printable, short
 from .options import add_policy, count, positive
 
@@ -145,6 +146,7 @@ def _make(args: argparse.Namespace, plan: Plan, records: Records, graphs: Any) -
             _results(args, plan, records)
         raise SoraError(str(stop)) from stop
     except KeyboardInterrupt:
+        remember(None)  # it has arrived: the results are still to be written
         if not args.job:
             _results(args, plan, records)
         raise
