@@ -192,6 +192,15 @@ def kinds(messages: list[Any]) -> list[str]:
     return [m["type"] for m in messages if isinstance(m, dict)]
 
 
+def told_of(messages: list[Any], kind: str, job_id: str) -> list[dict[str, Any]]:
+    """What the messages of a kind say of one job.
+
+    A page that opens just after another job ended may still be told the last of that one.
+    """
+    told = [m["data"] for m in messages if isinstance(m, dict) and m["type"] == kind]
+    return [data for data in told if data.get("prompt_id") == job_id]
+
+
 @contextlib.contextmanager
 def serving(base: Path, *, page: bool = False, packs: list[Path] | None = None, **options: Any) -> Iterator[Studio]:
     """A server in this process, with the tiny pack; its port is `studio.port`."""
