@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .products import inferring, onednn
+from .products import emulated, inferring, onednn
 
 _SCORES = 2 << 20  # bytes a thread: a tile's scores that are still in its cache when they are read again
 _ROWS = 256  # queries at least: fewer do not repay reading all keys once more
@@ -36,6 +36,8 @@ def attention(
     scale: of the scores, by default head_dim ** -0.5. bias: float32 `[L]`, added to the scores of each key.
     """
     scale = q.shape[-1] ** -0.5 if scale is None else scale
+    if emulated(q):
+        return attention(q.float(), k.float(), v.float(), mask, scale, bias).to(q.dtype)
     if len(k) != len(q):
         k, v = (x.expand(len(q), -1, -1, -1) for x in (k, v))
     if mask is None and bias is None and by_tiles(q, k):

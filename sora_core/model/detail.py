@@ -8,13 +8,14 @@ convolutions over the whole picture see both sides of a border. The transformer 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .layers import Layers
+from .products import convolve
 
 if TYPE_CHECKING:
     from .dit import DiTConfig
@@ -32,7 +33,7 @@ class DetailBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Run the block on `[B,C,T,H,W]`."""
         size = x.float().square().mean(1, keepdim=True).add(_EPS).rsqrt()
-        return cast(Tensor, x + self.conv2(F.silu(self.conv1((x * size).to(x.dtype)))))
+        return x + convolve(self.conv2, F.silu(convolve(self.conv1, (x * size).to(x.dtype))))
 
 
 class Detailer(nn.Module):
@@ -49,10 +50,10 @@ class Detailer(nn.Module):
     def forward(self, x: Tensor, plan: Tensor) -> Tensor:
         """Return what is added to the velocity `[B,C,T,H,W]`. x: the noised latent. plan: `[B,detail,T,H,W]`."""
         y = torch.cat((x.to(plan.dtype), plan), 1).contiguous(memory_format=torch.channels_last_3d)
-        y = self.stem(y)
+        y = convolve(self.stem, y)
         for block in self.blocks:
             y = block(y)
-        return cast(Tensor, self.head(F.silu(y)))
+        return convolve(self.head, F.silu(y))
 
 
 def _conv(channels_in: int, channels_out: int, ops: Layers) -> nn.Conv3d:

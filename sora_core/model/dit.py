@@ -34,7 +34,7 @@ from .patch import (
     patchify,
     unpatchify,
 )
-from .products import feed_forward, inferring, linear
+from .products import feed_forward, inferring, linear, product
 from .reading import TextKeys, merge_padding, read_text
 from .rope import grid_table, rope_table
 from .shards import Shard, Tokens
@@ -231,7 +231,8 @@ class DiT(nn.Module):
             context, bias = merge_padding(context, cfg.text_len)
         else:
             context = F.pad(context, (0, 0, 0, cfg.text_len - context.shape[1]))
-        embedded = self.text_embedding(context.to(self.compute_dtype))
+        first, _, second = self.text_embedding
+        embedded = linear(second, linear(first, context.to(self.compute_dtype), gelu=True))
         # A ModuleList knows its entries as modules only.
         return [read_text(cast(Block, block).cross_attn, embedded, bias, silent) for block in self.blocks]
 
@@ -270,7 +271,7 @@ class DiT(nn.Module):
         """Project patches `[B,N,...]` to `[B,N,dim]`; a host that fetches weights as they are used overrides it."""
         # A convolution whose stride is its kernel is a matrix product, and so works on packed clips of any shapes.
         w, b = self.patch_embedding.weight, self.patch_embedding.bias
-        return F.linear(tokens.to(w.dtype), w.flatten(1), b)
+        return product(tokens.to(w.dtype), w.flatten(1), b)
 
     def run(
         self,

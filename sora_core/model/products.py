@@ -3,6 +3,10 @@
 PyTorch hands float32 to another library, and activation and residual to passes of their own over memory. oneDNN takes
 both precisions, adds the residual and bends the activation before a value is rounded, and can keep weights in the order
 in which it reads them. That order changes no bit of a result: whether there is memory for it is a matter of time only.
+
+Processors without AVX-512 multiply no half precision: PyTorch does it number by number, 13 times slower than float32 in
+a linear layer and 100 times in a convolution. There products of halves are done in float32, weights converted as they
+are used, and what comes out is rounded once: `emulated`, `widen`.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +26,7 @@ from ..memory import free_memory, keep_freed
 
 SHARE = 0.25  # of the free memory that a run may take for weights in oneDNN's order
 _PRECISIONS = (torch.float32, torch.bfloat16, torch.float16)
+_HALVES = (torch.bfloat16, torch.float16)
 _FEW = 32  # rows that do not repay the reordering
 _SMALL = (
     1 << 20
@@ -90,6 +96,52 @@ def inferring(x: Tensor) -> bool:
 
 
 @lru_cache(maxsize=1)
+def slow_halves() -> tuple[torch.dtype, ...]:
+    """List the half precisions that this processor multiplies number by number, far slower than float32."""
+    if platform.machine().lower() not in ("x86_64", "amd64") or not torch.backends.mkldnn.is_available():
+        return ()  # others are not measured, and are left to PyTorch
+    try:
+        known = (torch.ops.mkldnn._is_mkldnn_bf16_supported(), torch.ops.mkldnn._is_mkldnn_fp16_supported())
+    except (AttributeError, RuntimeError):  # another PyTorch
+        return ()
+    return tuple(dtype for dtype, fast in zip(_HALVES, known, strict=True) if not fast)
+
+
+def emulated(x: Tensor) -> bool:
+    """Tell whether products of `x` in its own precision are done number by number here. A compiler does its own."""
+    return (
+        x.dtype in _HALVES and x.device.type == "cpu" and not torch.compiler.is_compiling() and x.dtype in slow_halves()
+    )
+
+
+def widen(x: Tensor) -> Tensor:
+    """Return `x` in float32 where products in its own precision are done number by number, else as it is."""
+    return x.float() if emulated(x) else x
+
+
+def narrow(y: Tensor, x: Tensor) -> Tensor:
+    """Return `y`, made of `widen(x)`, in the precision of `x`."""
+    return y.to(x.dtype) if emulated(x) else y
+
+
+def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Compute `F.linear` of `x` `[...,D]` with a weight `[E,D]`, in float32 where that pays, as precise as `x`.
+
+    weight, bias: in any precision.
+    """
+    wide = widen(x)
+    return narrow(F.linear(wide, weight.to(wide.dtype), None if bias is None else bias.to(wide.dtype)), x)
+
+
+def convolve(layer: nn.Module, x: Tensor) -> Tensor:
+    """Return `layer(x)` of a convolution for `x` `[B,C,T,H,W]`, in float32 where that pays."""
+    if type(layer) is not nn.Conv3d or not untouched(layer) or not emulated(x) or x.dtype != layer.weight.dtype:
+        return cast(Tensor, layer(x))
+    bias = None if layer.bias is None else layer.bias.float()
+    return layer._conv_forward(x.float(), layer.weight.float(), bias).to(x.dtype)
+
+
+@lru_cache(maxsize=1)
 def onednn() -> tuple[torch.dtype, ...]:
     """List the precisions that oneDNN multiplies faster than PyTorch alone does on this processor."""
     if platform.machine().lower() not in ("x86_64", "amd64") or not torch.backends.mkldnn.is_available():
@@ -128,10 +180,30 @@ def direct(layer: nn.Module, x: Tensor) -> bool:
     )
 
 
+def widens(layer: nn.Module, x: Tensor) -> bool:
+    """Tell whether a layer is PyTorch's own, with nothing hung on it, and its weight is to be used in float32."""
+    return (
+        type(layer) is nn.Linear
+        and x.dtype in (layer.weight.dtype, torch.float32)
+        and emulated(layer.weight)
+        and untouched(layer)
+        and not torch.is_autocast_enabled("cpu")
+    )
+
+
 def linear(layer: nn.Module, x: Tensor, gelu: bool = False, add: Tensor | None = None) -> Tensor:
-    """Return `layer(x)` for `x` `[...,D]`, through GELU (its tanh form) or, not both, with `add` `[...,E]` added."""
+    """Return `layer(x)` for `x` `[...,D]`, through GELU (its tanh form) or, not both, with `add` `[...,E]` added.
+
+    A layer of halves that `widens` takes `x` in float32 too, and returns what it took.
+    """
+    if isinstance(layer, nn.Linear) and widens(layer, x):
+        wide = x.float()
+        bias = None if layer.bias is None else layer.bias.float()
+        y = F.linear(wide, layer.weight.float(), bias)
+        y = F.gelu(y, approximate="tanh") if gelu else y
+        return (y if add is None else y.add_(add) if inferring(y) else y + add).to(x.dtype)
     if not direct(layer, x) or not isinstance(layer, nn.Linear):
-        y: Tensor = layer(x)
+        y = layer(x)
         y = F.gelu(y, approximate="tanh") if gelu else y
         return y if add is None else add + y
     packs, rows = _PACKS.get(), x.numel() // x.shape[-1]
@@ -152,7 +224,8 @@ def feed_forward(first: nn.Module, second: nn.Module, x: Tensor) -> Tensor:
     parts = -(-rows * width * x.element_size() // _INSIDE)
     if parts < 2 or not inferring(x) or not x.is_contiguous():
         return linear(second, linear(first, x, gelu=True))
-    flat = x.view(rows, -1)
+    flat, wide = x.view(rows, -1), widens(first, x) and widens(second, x)
     for part in flat.split(-(-rows // parts)):
-        part.copy_(linear(second, linear(first, part, gelu=True)))
+        # Not rounded between the two.
+        part.copy_(linear(second, linear(first, part.float() if wide else part, gelu=True)))
     return x

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from ..products import narrow, product, widen
+
 LARGE = 1 << 18  # values of one frame from which a convolution in time does without copies
 
 
@@ -28,12 +30,10 @@ class SpatialConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve `[B,C,T,h,w]`, in the precision of `x`."""
-        b = x.shape[0]
         # The fold keeps channels-last memory, where the convolution is fastest on CPU and GPU alike.
-        y = F.conv2d(
-            rearrange(x, "b c t h w -> (b t) c h w"), self.weight.to(x.dtype), self.bias.to(x.dtype), padding=1
-        )
-        return rearrange(y, "(b t) c h w -> b c t h w", b=b)
+        y = widen(rearrange(x, "b c t h w -> (b t) c h w"))
+        y = F.conv2d(y, self.weight.to(y.dtype), self.bias.to(y.dtype), padding=1)
+        return rearrange(narrow(y, x), "(b t) c h w -> b c t h w", b=len(x))
 
 
 class TemporalConv(nn.Module):
@@ -54,11 +54,11 @@ class TemporalConv(nn.Module):
             cache.frames[id(self)] = (x if x.shape[2] > 1 else torch.cat((past, x), 2))[:, :, -2:].clone()
         # Matrix products on shifted views: a 3x1x1 convolution has no spatial reach, and the plain product runs several
         # times faster than conv3d on a CPU.
-        past, y = (rearrange(part, "b c t h w -> b t h w c") for part in (past, x))
+        past, y = (widen(rearrange(part, "b c t h w -> b t h w c")) for part in (past, x))
         # By the size of a frame and not of a chunk: a stream computes as a whole clip does.
         many = y[0, 0].numel() >= LARGE and y.device.type == "cpu" and not _tracked(x, self.weight)
         made = self._by_taps(y, past) if many else self._at_once(y, past)
-        return rearrange(made, "b t h w c -> b c t h w")
+        return rearrange(narrow(made, x), "b t h w c -> b c t h w")
 
     def _at_once(self, y: Tensor, past: Tensor) -> Tensor:
         """Convolve `[B,T,h,w,C]` behind two frames in one product, of copies side by side."""
@@ -135,5 +135,5 @@ class Pointwise(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `[B,C_in,T,h,w]` to `[B,C_out,T,h,w]`."""
-        w, b = self.linear.weight.to(x.dtype), self.linear.bias.to(x.dtype)
-        return rearrange(F.linear(rearrange(x, "b c t h w -> b t h w c"), w, b), "b t h w c -> b c t h w")
+        y = product(rearrange(x, "b c t h w -> b t h w c"), self.linear.weight, self.linear.bias)
+        return rearrange(y, "b t h w c -> b c t h w")
