@@ -49,6 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"4 steps without guidance: a few-step LoRA of sora-mini, as --lora {FAST} does",
     )
     parser.add_argument(
+        "--compile",
+        action="store_true",
+        help="compile the model for this machine first (torch.compile): for long videos and large sizes",
+    )
+    parser.add_argument(
         "--expand",
         action=argparse.BooleanOptionalAction,
         help="tell the prompt again in the words that the model knows best (see sora expand); --no-expand: read it as "
@@ -91,6 +96,7 @@ def run(args: argparse.Namespace) -> int:
     if devices.follows():
         return devices.follow(args, lambda: _load(args))
     devices.check(args)
+    expect(not args.compile or (args.devices or 1) < 2, "--compile: a compiled model runs on one device. Leave it out.")
     out: Path = args.output
     expect(bool(args.prompt.strip()), EMPTY_PROMPT)
     ensure_mp4(out)
@@ -158,7 +164,7 @@ def _load(args: argparse.Namespace) -> Pipeline:
     pipe = load(args.model) if args.model else load()
     for given in [*args.lora, *([FAST] if args.fast else [])]:
         pipe = pipe.with_lora(*parse_lora(given))
-    return pipe
+    return pipe.compiled() if args.compile else pipe
 
 
 class _StepBar:

@@ -148,7 +148,7 @@ class Block(nn.Module):
             # Until here no text was read, so clips that differ in nothing else were one.
             copies = len(text.keys) // len(x)
             x, e = x.repeat(copies, 1, 1), e.repeat(copies)
-        if text.digest is not None and text_mask is None and inferring(x):
+        if text.digest is not None and text_mask is None and not torch.is_grad_enabled():
             x = text.digest.read(x, self.norm3, self.cross_attn.q)
         else:
             x = self.cross_attn(self.norm3(x), keys=text, mask=text_mask, add=x)
@@ -253,7 +253,13 @@ class DiT(nn.Module):
     _shard: Shard | None = None
 
     def share(self, shard: Shard | None) -> None:
-        """Run `forward` on this process's tokens alone, which `shard` exchanges with others; None: on all tokens."""
+        """Run `forward` on this process's tokens alone, which `shard` exchanges with others; None: on all tokens.
+
+        Raises SoraError where the blocks are compiled: they hold no exchange.
+        """
+        compiled = any(getattr(block, "_compiled_call_impl", None) is not None for block in self.blocks)
+        if shard is not None and compiled:
+            raise SoraError("A compiled model runs on one device: share it among several without compiling.")
         self._shard = shard
         for block in self.blocks:
             cast(Block, block).self_attn._shard = shard

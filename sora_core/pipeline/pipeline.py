@@ -24,6 +24,7 @@ from ..errors import expect
 from ..loading.checkpoint import load_model
 from ..loading.lora import apply_lora, read_lora
 from ..media.sizes import MAX_FRAMES, check_rate, check_seconds, check_size, plan_clip, plan_frames
+from ..model.compiling import compiled, is_compiled
 from ..provenance import plan
 from ..safety import gate
 from ..tasks.finish.splice import SPLICE
@@ -76,7 +77,17 @@ class Pipeline(LoadedModel):
 
         Raises SoraError for a file that is no LoRA, or one of another model.
         """
-        return Pipeline(apply_lora(self.bundle, read_lora(path), strength), self.engine)
+        other = Pipeline(apply_lora(self.bundle, read_lora(path), strength), self.engine)
+        return other.compiled() if is_compiled(self.bundle.dit) else other
+
+    @checked
+    def compiled(self) -> Pipeline:
+        """Compile the transformer with `torch.compile`, for calls that are many or long; this pipeline stays as it is.
+
+        The first call of every size waits for the compiler. Videos are the same but for rounding. Raises SoraError
+        where there is nothing to compile with.
+        """
+        return Pipeline(replace(self.bundle, dit=compiled(self.bundle.dit)), self.engine)
 
     # -- tasks -----------------------------------------------------------------------------------------------
     @recorded(None)

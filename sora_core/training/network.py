@@ -73,17 +73,6 @@ class DiTWithHeads(nn.Module):
         return v, features, words
 
 
-def compile_blocks(dit: DiT) -> None:
-    """Compile a transformer block by block, for each shape of latents anew.
-
-    One block compiled is compiled for all; the whole model would take minutes for every shape.
-    """
-    for block in dit.blocks:
-        block.compile(dynamic=False)
-    if dit.detail is not None:
-        dit.detail.compile(dynamic=False)
-
-
 def blocks_of(dit: DiT) -> Iterator[Block]:
     """Iterate over a transformer's blocks."""
     for block in dit.blocks:

@@ -8,9 +8,9 @@ step: one call of the network in a run, whose text is read and whose weights are
 text in the call, as diffusers does. guided: a run with cfg, ours by `sample`, diffusers' as its Wan pipeline does it,
 two calls a step. grid: of latents, t x y x x; 9x32x32 is 2,304 tokens, 5x60x104 is 7,800. parts: where our step's
 time goes, and which share of the processor's matrix products, measured in the same run, each part reaches. mini:
-clips of sora-mini in warm processes, ours and that of the checkout at --against. All alternate and are medians; a
-ratio is the other's time over ours. Errors are relative, against diffusers' float32. --short takes small sizes, to
-see that all of it works.
+clips of sora-mini in warm processes: that of the checkout at --against, ours, and ours with compiled blocks. All
+alternate and are medians; a ratio is the other's time over ours. Errors are relative, against diffusers' float32.
+--short takes small sizes, to see that all of it works.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ SIGMA, CFG = 0.7, 5.0
 CLIPS = """
 import sys, time, torch, sora_core
 pipes = {"w": sora_core.load()}
+if "compile" in sys.argv[2:]:
+    pipes = {"w": pipes["w"].compiled()}
 pipes["f"] = pipes["w"].with_lora("sora-mini-4step")
 for pipe in pipes.values():
     pipe.generate("a cat moving right on a beach", steps=2)
@@ -239,9 +241,9 @@ def mini(against: Path, repeats: int) -> dict:
     """Seconds of clips of 17 frames in warm processes of both checkouts, 25 steps ("w") and four calls ("f")."""
     with tempfile.TemporaryDirectory() as folder:
         running = {}
-        for name, root in (("other", against), ("ours", _paths.ROOT)):
+        for name, root in (("other", against), ("ours", _paths.ROOT), ("compiled", _paths.ROOT)):
             running[name] = subprocess.Popen(
-                [sys.executable, "-c", CLIPS, str(Path(folder) / name)],
+                [sys.executable, "-c", CLIPS, str(Path(folder) / name), *(["compile"] if name == "compiled" else [])],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
@@ -263,12 +265,11 @@ def mini(against: Path, repeats: int) -> dict:
         found = {}
         for kind, what in (("w", "25 steps"), ("f", "four calls")):
             middle = {name: statistics.median(values) for name, values in seconds[kind].items()}
-            latents = [torch.load(Path(folder) / (name + kind), weights_only=True) for name in running]
-            found[what] = {
-                "seconds": {name: round(value, 3) for name, value in middle.items()},
-                "ours_over_other": round(middle["ours"] / middle["other"], 3),
-                "latents_apart": float(f"{float((latents[0] - latents[1]).abs().max()):.3g}"),
-            }
+            found[what] = {"seconds": {name: round(value, 3) for name, value in middle.items()}}
+            first, *others = [torch.load(Path(folder) / (name + kind), weights_only=True) for name in running]
+            for name, latent in zip(("ours", "compiled"), others, strict=True):
+                found[what][f"{name}_over_other"] = round(middle[name] / middle["other"], 3)
+                found[what][f"{name}_latents_apart"] = float(f"{float((first - latent).abs().max()):.3g}")
     return found
 
 

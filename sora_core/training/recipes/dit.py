@@ -18,6 +18,7 @@ from torch import Tensor
 from ...errors import SoraError, expect
 from ...language.lexicon import load_lexicon
 from ...loading.checkpoint import load_parts, save
+from ...model.compiling import compile_blocks
 from ...model.dit import DiT, DiTConfig
 from ...model.registry import DIT_CONFIGS
 from ...model.text.concepts import TextConfig, TextEncoder, Vocabulary
@@ -27,7 +28,7 @@ from ..data.latent_batches import BatchSettings, LatentBatches, latent_buckets
 from ..loop.config import LoopConfig
 from ..loop.trainer import Trainer
 from ..losses.flow import FlowLoss, FlowSettings
-from ..network import DiTWithHeads, HeadSettings, compile_blocks, initialize, zero_detail
+from ..network import DiTWithHeads, HeadSettings, initialize, zero_detail
 from .prompt_sheet import PromptSheet, SheetSettings
 
 

@@ -18,9 +18,10 @@ import torch
 
 from ...errors import SoraError, expect
 from ...loading.lora import PREFIXES, read_lora
+from ...model.compiling import compile_blocks
 from ..losses.adversary import Adversary, Discriminator
 from ..losses.matching import MatchingLoss, MatchSettings
-from ..network import DiTWithHeads, compile_blocks
+from ..network import DiTWithHeads
 from .adapter import AdapterTrainer, AdapterTraining
 from .deepen import deepened_name
 from .few_steps import FewStepSettings, save_few_step_lora, student_levels

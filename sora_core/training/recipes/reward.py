@@ -19,12 +19,13 @@ from torch import Tensor
 
 from ...errors import expect
 from ...loading.checkpoint import load_model
+from ...model.compiling import compile_blocks
 from ..data.batch import Batch
 from ..data.latent_batches import shift_noise
 from ..loop.draws import step_generator
 from ..losses.flow import FlowLoss, FlowSettings
 from ..losses.reward import JudgedClips, RewardLoss
-from ..network import DiTWithHeads, compile_blocks
+from ..network import DiTWithHeads
 from .adapter import AdapterTrainer, AdapterTraining
 from .rollouts import advantages, read_rollouts
 

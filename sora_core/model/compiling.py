@@ -1,0 +1,68 @@
+"""Blocks that PyTorch's compiler makes one program of each: `torch.compile`, with inductor.
+
+It joins what stands between the matrix products into loops of its own, which saves passes over memory and calls. The
+first call of every shape waits for it, some seconds on two cores; what it made is kept on disk, in
+`TORCHINDUCTOR_CACHE_DIR`, for the next process.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from ..errors import SoraError
+from .dit import DiT
+
+SHAPES = 64  # that one process compiles a block for, before it runs further ones as they are
+_Module = TypeVar("_Module", bound=nn.Module)
+
+
+def compile_blocks(dit: DiT) -> None:
+    """Compile a transformer block by block, for each shape of latents anew.
+
+    One block compiled is compiled for all; the whole model would take minutes for every shape.
+    """
+    for block in dit.blocks:
+        block.compile(dynamic=False)
+    if dit.detail is not None:
+        dit.detail.compile(dynamic=False)
+
+
+def is_compiled(dit: DiT) -> bool:
+    """Tell whether a transformer's blocks are compiled, or will be when they are called."""
+    return any(getattr(block, "_compiled_call_impl", None) is not None for block in dit.blocks)
+
+
+def compiled(dit: DiT) -> DiT:
+    """Return the same transformer on the same weights, with compiled blocks; `dit` itself stays as it is.
+
+    Raises SoraError where nothing can be compiled.
+    """
+    check_compiler(next(dit.parameters()).device)
+    settings = torch._dynamo.config
+    settings.recompile_limit = max(SHAPES, settings.recompile_limit)
+    other = _sharing(dit)
+    compile_blocks(other)
+    return other
+
+
+def check_compiler(device: torch.device) -> None:
+    """Raise SoraError unless PyTorch compiles a small function for a device here: it needs other programs to."""
+    try:
+        torch.compile(lambda x: x.sin() + 1, dynamic=False)(torch.ones(16, device=device))
+    except Exception as wrong:  # what it raises differs by version, and by what is missing
+        reason = str(wrong).strip().split("\n", 1)[0][:200]
+        raise SoraError(
+            "torch.compile does not work here: on a CPU it needs a C++ compiler (g++, clang++, MSVC), on a GPU Triton. "
+            f"Install it, or go on without compiling. PyTorch says: {reason or type(wrong).__name__}"
+        ) from wrong
+
+
+def _sharing(module: _Module) -> _Module:
+    """Copy a module and those in it, but not their weights: what is set on a copy leaves the first one alone."""
+    other = copy.copy(module)
+    other._modules = {name: None if part is None else _sharing(part) for name, part in module._modules.items()}
+    return other

@@ -1,0 +1,63 @@
+"""Compiled blocks: the same video but for rounding, on the same weights, and a line where nothing can be compiled."""
+
+import pytest
+import torch
+from dit_support import tiny
+
+import sora_core
+from sora_core.cli.main import main
+from sora_core.errors import SoraError
+from sora_core.model.compiling import compiled, is_compiled
+
+HOW = {"steps": 2, "seed": 3, "width": 64, "height": 64}
+
+
+@pytest.mark.slow  # the compiler takes its time where it has kept nothing
+def test_a_compiled_pipeline_makes_the_same_video_on_the_same_weights():
+    plain, picture = sora_core.load(), torch.rand(64, 64, 3)
+    fast = plain.compiled()
+    dit, other = plain.bundle.dit, fast.bundle.dit
+    assert is_compiled(other) and not is_compiled(dit)
+    assert all(a is b for a, b in zip(dit.parameters(), other.parameters(), strict=True))
+    for call in (
+        lambda pipe: pipe.generate("a cat moving right on a beach", **HOW),
+        lambda pipe: pipe.generate("a cat moving right on a beach", cfg=1.0, frames=9, **HOW),
+        lambda pipe: pipe.generate("a cat moving right on a beach", cache=0.5, gate=0.5, **HOW),
+        lambda pipe: pipe.animate(picture, "a cat moving right on a beach", steps=2),
+        lambda pipe: pipe.storyboard([("a cat on a beach", 1), ("a dog in the snow", 1)], **HOW),
+        lambda pipe: pipe.with_lora("sora-mini-4step").generate("a cat moving right on a beach", **HOW | {"steps": 1}),
+    ):
+        wanted, made = call(plain).latent, call(fast).latent
+        assert 0 < (wanted - made).abs().max() < 1e-4
+    assert is_compiled(fast.with_lora("sora-mini-4step").bundle.dit)
+
+
+@pytest.mark.usefixtures("no_compiler")
+def test_without_a_compiler_it_says_what_is_missing(tmp_path, capsys):
+    with pytest.raises(SoraError, match=r"needs a C\+\+ compiler.*go on without compiling"):
+        sora_core.load().compiled()
+    out = tmp_path / "cat.mp4"
+    assert main(["generate", "a cat", "-o", str(out), "--steps", "1", "--compile"]) == 1
+    said = capsys.readouterr().err
+    assert "C++ compiler" in said and "Traceback" not in said and not out.exists()
+
+
+@pytest.fixture
+def no_compiler(monkeypatch, tmp_path):
+    """A machine whose compiler is away, and nothing kept of what was compiled."""
+    import torch._inductor.config as settings
+
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "kept"))
+    monkeypatch.setattr(settings.cpp, "cxx", (None, str(tmp_path / "nothing" / "g++")))
+    monkeypatch.setenv("CXX", str(tmp_path / "nothing" / "g++"))
+    torch._dynamo.reset()
+
+
+def test_a_compiled_model_is_not_shared_among_devices(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("sora_core.model.compiling.check_compiler", lambda device: None)
+    dit = compiled(tiny())
+    with pytest.raises(SoraError, match="runs on one device"):
+        dit.share(object())
+    dit.share(None)
+    line = ["generate", "a cat", "-o", str(tmp_path / "a.mp4"), "--compile", "--devices", "2"]
+    assert main(line) == 1 and "--compile: a compiled model runs on one device" in capsys.readouterr().err
