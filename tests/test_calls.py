@@ -19,6 +19,7 @@ from sora_core.provenance.credentials import stamp
 from sora_core.safety.prompts import guards
 
 SOON = 0.3  # seconds that a caller gives
+BUSY = 20.0  # seconds more that a busy machine may take: most of these answers have no end
 OK = b"HTTP/1.1 200 OK\r\n"
 
 
@@ -58,7 +59,7 @@ def for_ever(asked: socket.socket, first: bytes, piece: bytes, pause: float = 0.
 
 
 def silent(asked):
-    time.sleep(5)
+    time.sleep(60)
 
 
 def drips_its_status(asked):
@@ -133,7 +134,7 @@ def test_an_answer_that_takes_for_ever_ends_in_time(kind):
         began = time.monotonic()
         with pytest.raises(CallError, match=f"within {SOON}") as caught:
             call(address)
-    assert caught.value.late and time.monotonic() - began < SOON + 2
+    assert caught.value.late and time.monotonic() - began < SOON + BUSY
 
 
 @pytest.mark.parametrize("kind", WRONG, ids=name)
@@ -171,7 +172,7 @@ def test_a_connection_is_ended_when_its_time_is_over():
     ended = threading.Event()
 
     def listens(asked):
-        asked.settimeout(5)
+        asked.settimeout(60)
         while asked.recv(100):
             pass
         ended.set()
@@ -179,7 +180,7 @@ def test_a_connection_is_ended_when_its_time_is_over():
     with served(listens) as address:
         with pytest.raises(CallError):
             call(address)
-        assert ended.wait(2)
+        assert ended.wait(BUSY)
 
 
 def test_who_stops_the_work_does_not_wait_for_a_server():
@@ -210,7 +211,7 @@ def test_every_caller_stops_in_time(kind, monkeypatch, tmp_path):
             language_model.reword("a cat on a beach", address, seconds=SOON)
         with pytest.raises(stamp.StampError, match=f"{address} gave no time stamp .*(within {SOON}|more than 65536)"):
             sign(tmp_path / "a.png", tmp_path / "b.png", History(), load_signer(), title="b.png", time_stamp=address)
-    assert time.monotonic() - began < 3 * SOON + 4
+    assert time.monotonic() - began < 3 * SOON + BUSY
 
 
 @pytest.mark.parametrize("kind", ["text/html", "", "application/json"])

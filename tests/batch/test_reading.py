@@ -174,11 +174,11 @@ def test_what_a_call_fills_in_may_be_written_or_not(task, tmp_path):
 
 
 def test_more_jobs_than_memory_has_are_counted_not_listed(tmp_path):
-    start = time.monotonic()
+    start = time.process_time()  # what other processes take does not count
     for line in ({"seed": ["0..99999"] * 2000}, {"seed": "0..1000000"}, {"seed": "0..999", "cfg": [1, 2] * 500}):
         assert "at most 100000" in why(tmp_path, {**CAT, **line})
     assert "at most 100000" in why(tmp_path, {"workflow": "text_to_video", "set": {"A.seed": ["0..99999"] * 2000}})
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_a_link_to_nowhere_is_no_file_and_no_hint(tmp_path):

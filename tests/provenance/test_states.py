@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -25,31 +25,44 @@ from sora_core.safety.policy import in_force, load_policy
 
 c2pa = pytest.importorskip("c2pa")
 
-SHORT = (-1, 6 / 86400)  # days: a certificate that is valid for six seconds from now on, enough to sign something
+LIVES = (6, 30, 150)  # seconds that a certificate is valid: the first is enough where nothing else is done
 
 
-def wait_until_expired(certificate: Path) -> None:
-    """Wait by the clock that verifiers look at, whatever that of the process says."""
+def expires(certificate: Path) -> datetime:
     from cryptography import x509
 
-    until = x509.load_pem_x509_certificates(certificate.read_bytes())[0].not_valid_after_utc
-    while datetime.now(UTC) <= until + timedelta(seconds=1):
-        time.sleep(0.2)
+    return x509.load_pem_x509_certificates(certificate.read_bytes())[0].not_valid_after_utc
 
 
 @pytest.fixture
-def short_lived(tmp_path, monkeypatch) -> Path:
-    """Sign with a certificate that soon expires; gives its file, whose last certificate is its root."""
-    certificate, key = issue(tmp_path / "keys", days=SHORT)
-    key.chmod(0o600)
-    monkeypatch.setenv(CERTIFICATE, str(certificate))
-    monkeypatch.setenv(KEY, str(key))
-    return certificate
+def expired(tmp_path, monkeypatch) -> Callable[[Callable[[], object]], Path]:
+    """Do what signs with a certificate that soon expires, and wait until it has; by the clock that verifiers look at.
+
+    Gives the certificate's file, whose last certificate is its root.
+    """
+
+    def signed(make: Callable[[], object]) -> Path:
+        for seconds in LIVES:
+            certificate, key = issue(tmp_path / f"keys{seconds}", days=(-1, seconds / 86400))
+            key.chmod(0o600)
+            monkeypatch.setenv(CERTIFICATE, str(certificate))
+            monkeypatch.setenv(KEY, str(key))
+            try:
+                make()
+            except SoraError:  # too late
+                assert datetime.now(UTC) > expires(certificate)
+            if datetime.now(UTC) < expires(certificate):
+                break
+        while datetime.now(UTC) <= expires(certificate) + timedelta(seconds=1):
+            time.sleep(0.2)
+        return certificate
+
+    return signed
 
 
-def test_a_certificate_that_expired_since_is_no_tampering(tmp_path, short_lived, capsys):
-    path = save(tmp_path / "a.mp4")
-    wait_until_expired(short_lived)
+def test_a_certificate_that_expired_since_is_no_tampering(tmp_path, expired, capsys):
+    path = tmp_path / "a.mp4"
+    short_lived = expired(lambda: save(path))
     report = verify(path, short_lived)
     assert report.state == "expired" and not report.trusted and "has expired" in report.problems[0]
     assert main(["verify", str(path)]) == 0 and "TAMPERED" not in capsys.readouterr().out
@@ -227,15 +240,19 @@ def test_a_broken_time_stamp_is_said_and_the_file_is_signed_without(tmp_path, mo
 
 
 @pytest.mark.skipif(not has_openssl(), reason="openssl stands for the authority")
-def test_a_time_stamp_outlives_the_certificate(tmp_path, short_lived):
-    roots = tmp_path / "roots.pem"
-    roots.write_bytes(make_authority(tmp_path / "tsa").read_bytes() + short_lived.read_bytes())
-    with authority(tmp_path / "tsa") as address:
+def test_a_time_stamp_outlives_the_certificate(tmp_path, expired):
+    roots, trusted, lacking = tmp_path / "roots.pem", make_authority(tmp_path / "tsa"), []
+
+    def stamped() -> None:
         with in_force(load_policy().override({"provenance.time_stamp": address})):
             saving = plan(History())
         write_video(tmp_path / "a.mp4", clip(), 8, saving=saving)
-    assert not saving.lacking
-    wait_until_expired(short_lived)
+        lacking[:] = saving.lacking
+
+    with authority(tmp_path / "tsa") as address:
+        short_lived = expired(stamped)
+    assert not lacking
+    roots.write_bytes(trusted.read_bytes() + short_lived.read_bytes())
     report = verify(tmp_path / "a.mp4", roots)
     assert (report.state, report.trusted) == ("intact", True) and "by a time stamp that your roots trust" in str(report)
     alone = verify(tmp_path / "a.mp4")

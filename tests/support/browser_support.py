@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from studio_support import ROOT, Process
+from studio_support import LONG, ROOT, Process, until
 
 WORKFLOWS = ROOT / "workflows"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -38,7 +38,6 @@ SEEN = {"Comfy.OnboardingCoachmarks.Seen": ["appMode", "firstRun"]}  # without i
 SEEDS = itertools.count(1000)
 # What 1.49.6 says of its own start, whatever the host.
 OWN = "ComfyApp graph accessed before initialization"
-LONG = 60.0  # seconds until what is waited for is taken for lost, on a busy machine
 
 browser_needed = pytest.mark.skipif(
     CHROMIUM is None or importlib.util.find_spec("playwright") is None,
@@ -85,15 +84,6 @@ class Studio:
         self.ask("/history", {"clear": True})
         for folder in ("user/default", "input"):
             shutil.rmtree(self.base / folder, ignore_errors=True)
-
-
-def until(found: Callable[[], Any], what: str, seconds: float = LONG, pause: Any = time.sleep) -> Any:
-    """Wait until there is something."""
-    end = time.monotonic() + seconds
-    while not (value := found()):
-        assert time.monotonic() < end, f"never came: {what}"
-        pause(0.05)
-    return value
 
 
 class Tab:

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from sora_core.host.web.app import Settings, Studio
 ROOT = Path(__file__).resolve().parents[2]
 # Another frontend package than the installed one: the folder that `pip install --target` filled.
 FRONTEND = "SORA_TEST_FRONTEND"
+LONG = 60.0  # seconds until what is waited for is taken for lost, on a busy machine
 COMMAND = [sys.executable, "-c", "import sys; from sora_core.cli import main; sys.exit(main())"]
 
 
@@ -199,6 +200,15 @@ def told_of(messages: list[Any], kind: str, job_id: str) -> list[dict[str, Any]]
     """
     told = [m["data"] for m in messages if isinstance(m, dict) and m["type"] == kind]
     return [data for data in told if data.get("prompt_id") == job_id]
+
+
+def until(found: Callable[[], Any], what: str, seconds: float = LONG, pause: Any = time.sleep) -> Any:
+    """Wait until there is something."""
+    end = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < end, f"never came: {what}"
+        pause(0.05)
+    return value
 
 
 @contextlib.contextmanager

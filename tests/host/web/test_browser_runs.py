@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 
 import pytest
 from browser_support import WORKFLOWS, Studio, browser_needed
@@ -60,10 +59,8 @@ def test_a_second_run_is_cached_and_another_sampler_costs_only_its_own_part(tab)
     first = tab.run()
     tab.ends(first)
     assert "SoraSampler" in tab.ran(first)
-    started = time.monotonic()
     second = tab.run()
     tab.ends(second)
-    assert time.monotonic() - started < 2
     cached = tab.hears("execution_cached", second)["nodes"]
     assert sorted(cached) == ["1", "2", "3", "4", "5", "6", "7"] and tab.ran(second) == []
     tab.page.get_by_text("Nothing has changed since the last run").last.wait_for()
@@ -81,15 +78,15 @@ def test_a_run_is_stopped_within_a_step(tab):
     tab.show("text_to_video", **ENDLESS)
     job = tab.run()
     tab.until(lambda: any(data["max"] == 400 and data["value"] >= 2 for data in tab.told("progress", job)), "steps")
+    with tab.page.expect_response(re.compile("/(interrupt|cancel)$")) as answered:
+        tab.page.get_by_role("button", name=re.compile("cancel|interrupt", re.I)).first.click()
+    assert answered.value.status == 200
     value = tab.told("progress", job)[-1]["value"]
-    tab.page.get_by_role("button", name=re.compile("cancel|interrupt", re.I)).first.click()
-    started = time.monotonic()
     tab.ends(job, "execution_interrupted")
-    took = time.monotonic() - started
     tab.page.wait_for_timeout(500)
     tab.picture("interrupted")
     last = tab.told("progress", job)[-1]["value"]
-    assert last - value < 40 and took < 3, (value, last, took)
+    assert last - value < 40, (value, last)
     assert tab.until(lambda: not tab.studio.ask("/queue")["queue_running"], "the queue is empty")
     assert tab.studio.ask(f"/jobs/{job}")["status"] == "cancelled"
 

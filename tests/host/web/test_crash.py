@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 import uuid
 
 import pytest
@@ -55,7 +54,7 @@ def test_a_kill_in_the_middle_of_a_queue_loses_nothing_and_doubles_nothing(base)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_within_two_seconds_in_a_run_too(base, number):
+def test_a_signal_ends_it_at_once_in_a_run_too(base, number):
     with start(base) as server:
         client = server.client()
         job = client.queue(job_of(7, 5000))
@@ -63,7 +62,8 @@ def test_a_signal_ends_it_within_two_seconds_in_a_run_too(base, number):
         with client.connect() as page:
             page.until("progress", prompt_id=job)
             seconds, code, said = server.stop(number)
-            assert seconds < 2 and code == (0 if number == signal.SIGTERM else 130)
+            # A second and less, on a busy machine several; the run would go on for a hundred.
+            assert seconds < 20 and code == (0 if number == signal.SIGTERM else 130)
             assert "Stopped." in said and "Traceback" not in said
             assert page.until("execution_interrupted", prompt_id=job)
     store = Store(base / "user" / "sora.sqlite")
@@ -72,10 +72,17 @@ def test_a_signal_ends_it_within_two_seconds_in_a_run_too(base, number):
 
 
 def test_a_signal_while_nodes_are_loaded_ends_it(base):
+    slow_to_load(base)
     with start(base) as server:
-        seconds, code, said = server.stop()
-        # torch is imported from C, where Python hears no signal: a second, on a busy machine several.
-        assert seconds < 6 and code == 0 and "Traceback" not in said
+        _, code, said = server.stop()  # within half a minute: the nodes would never be there
+        assert code == 0 and "Traceback" not in said
+
+
+def slow_to_load(base) -> None:
+    """Make the tiny pack one that is there once there is a file `go_on`."""
+    init = base / "packs" / "tiny" / "__init__.py"
+    lines = ["import time", "from pathlib import Path", f"while not Path({str(base / 'go_on')!r}).exists():"]
+    init.write_text("\n".join([*lines, "    time.sleep(0.02)", init.read_text()]))
 
 
 def test_a_second_server_says_what_is_wrong(base):
@@ -96,14 +103,13 @@ def test_a_server_for_other_machines_warns_and_prints_its_token(base):
 
 
 def test_the_page_is_there_before_torch_is(base):
-    began = time.monotonic()
+    slow_to_load(base)
     with start(base, command="studio") as server:
         client = server.client()
         assert client.get("/").body.startswith(b"<!doctype html>")
-        early = client.get("/system_stats").json["system"]["pytorch_version"]
-        page = time.monotonic() - began
-        assert client.get("/object_info").json["SoraSampler"]
-        assert early == "" and page < time.monotonic() - began
+        assert client.get("/system_stats").json["system"]["pytorch_version"] == ""
+        (base / "go_on").touch()
+        assert client.get("/object_info").json["TinySlow"]
         assert client.get("/system_stats").json["system"]["pytorch_version"]
 
 

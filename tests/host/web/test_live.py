@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
 import uuid
 from urllib.parse import urlsplit
 
 import pytest
 from host_support import api
-from studio_support import Client, serving
+from studio_support import Client, serving, until
 
 from sora_core.host.web import live
 from sora_core.host.web.app import Settings, Studio, run
@@ -37,9 +36,7 @@ def test_who_is_too_far_behind_is_let_go_and_the_others_hear_on(studio, client, 
             studio.hub.call(studio.hub._begin, client.name)
             studio.hub.tell("execution_start", {"prompt_id": str(number), "text": big})
             page.until("execution_start", prompt_id=str(number))
-        end = time.monotonic() + 10
-        while len(studio.hub.clients) > 1 and time.monotonic() < end:
-            time.sleep(0.05)
+        until(lambda: len(studio.hub.clients) < 2, "the one that is behind is gone")
         assert [each.name for each in studio.hub.clients] == [client.name]
     studio.hub.begin(None)
 
@@ -68,6 +65,7 @@ def test_what_was_sent_counts_no_longer(studio, client):
 
 
 def test_there_is_an_end_to_pages(studio, client, monkeypatch):
+    until(lambda: not studio.hub.clients, "pages of other tests are gone")
     monkeypatch.setattr(live, "MOST_CLIENTS", 1)
     with client.connect() as first, client.connect() as second:
         assert (first.status, second.status) == (101, 503)
@@ -102,21 +100,19 @@ def test_who_is_not_let_in_is_shown_out_and_the_others_stay(tmp_path, monkeypatc
         assert opened.hostname == "127.0.0.1"
         ask = f"GET /users HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
         known = f"{ask}Authorization: Bearer {studio.gate.token}\r\n\r\n"
-        ends, writers, closed = [], [], []
+        ends, writers = [], []
         for said in ("", "GET / HT", f"{ask}\r\n", known, f"{known}{ask}"):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(said.encode())
             ends.append(reader)
             writers.append(writer)  # which closes what it wrote to when it is forgotten
-        await asyncio.sleep(1)
-        for end in ends:
-            try:
-                await asyncio.wait_for(end.read(), 0.1)  # up to its end
-                closed.append(True)
-            except TimeoutError:
-                closed.append(False)
+        reading = [asyncio.create_task(end.read()) for end in ends]  # up to its end
+        await asyncio.wait(reading[:3], timeout=20)
+        await asyncio.sleep(1)  # five times what they were given: who is let in stays beyond it
+        closed = [task.done() for task in reading]
         stopped.set()
         await server
+        await asyncio.wait(reading, timeout=20)
         return closed
 
     assert asyncio.run(visit()) == [True, True, True, False, False]

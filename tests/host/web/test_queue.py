@@ -55,12 +55,13 @@ def test_a_prompt_runs_and_its_file_is_served(client):
 def test_nothing_changed_is_told_as_cached_at_once_and_a_change_runs_what_follows(client):
     client.wait(client.queue(slow(20, prefix="again")))
     with client.connect() as page:
-        began = time.monotonic()
         job = client.queue(slow(20, prefix="again"))
         told = page.ended(job)
-        assert time.monotonic() - began < 0.35  # twenty steps take 0.4 s
         (cached,) = told_of(told, "execution_cached", job)
         assert sorted(cached["nodes"]) == ["1", "2"]
+        # No node runs, and none makes a step.
+        assert [data["node"] for data in told_of(told, "executing", job)] == [None]
+        assert told_of(told, "progress", job) == []
         # What was shown is shown again.
         assert [data["node"] for data in told_of(told, "executed", job)] == ["2"]
         job = client.queue(slow(20, prefix="other"))
@@ -138,8 +139,9 @@ def test_an_interrupt_ends_a_run_within_a_step(client, path):
         else:
             assert client.post(path, {"prompt_id": job}).status == 200
         told = page.ended(job)
-    assert time.monotonic() - began < 1
-    (stop,) = [m["data"] for m in told if isinstance(m, dict) and m["type"] == "execution_interrupted"]
+    # A step takes 0.02 s and all of them 40: a machine that does other things too still tells one from the other.
+    assert time.monotonic() - began < 10
+    (stop,) = told_of(told, "execution_interrupted", job)
     assert (stop["node_id"], stop["node_type"]) == ("1", "TinySlow")
     assert client.job(job)["status"] == "cancelled"
     assert client.post(f"/api/jobs/{job}/cancel").json == {"cancelled": False}
@@ -156,7 +158,7 @@ def test_an_error_is_told_on_its_node(client):
     with client.connect() as page:
         job = client.queue(prompt)
         told = page.ended(job)
-    (error,) = [m["data"] for m in told if isinstance(m, dict) and m["type"] == "execution_error"]
+    (error,) = told_of(told, "execution_error", job)
     assert (error["node_id"], error["node_type"], error["exception_type"]) == ("1", "TinyFail", "SoraError")
     assert "not to my liking" in error["exception_message"] and error["traceback"] == []
     found = client.job(job)
@@ -294,16 +296,17 @@ def test_history_is_listed_in_pages_and_forgotten(client):
 
 
 def test_two_clients_hear_of_their_own_jobs_and_of_one_queue(studio):
-    one, two = Client(studio.port, uuid.uuid4().hex), Client(studio.port, uuid.uuid4().hex)
+    one, two, third = (Client(studio.port, uuid.uuid4().hex) for _ in range(3))
     with one.connect() as first, two.connect() as second:
+        before = third.queue(slow(3000, 6, "before"))  # none of theirs has ended before both are queued
         jobs = [one.queue(slow(5, 4, "mine")), two.queue(slow(5, 5, "yours"))]
+        for page in (first, second):
+            page.until("status", status={"exec_info": {"queue_remaining": 3}})
+        third.post("/interrupt", {"prompt_id": before})
         told = [first.ended(jobs[0]), second.ended(jobs[1])]
-        one.wait(jobs[1])
         for messages, own in zip(told, jobs, strict=True):
             of = {m["data"].get("prompt_id", own) for m in messages if isinstance(m, dict)}
-            assert of & set(jobs) == {own}
-        waiting = [m["data"]["status"]["exec_info"]["queue_remaining"] for m in told[0] if kinds([m]) == ["status"]]
-        assert max(waiting) == 2
+            assert of & {before, *jobs} == {own}
 
 
 def test_what_one_keeps_is_kept_though_another_runs_meanwhile(studio):
@@ -336,11 +339,14 @@ def test_a_page_that_opens_again_is_told_what_runs(studio):
 def test_another_page_is_not_told_of_a_job_whose_own_page_is_open(studio):
     client, other = Client(studio.port, uuid.uuid4().hex), Client(studio.port, uuid.uuid4().hex)
     with client.connect() as page:
-        job = client.queue(slow(20, 9, "private"))
+        job = client.queue(slow(3000, 9, "private"))
         page.until("progress", prompt_id=job)
         with other.connect() as stranger:
+            told = stranger.until("status")
+            page.until("progress", prompt_id=job)
+            client.post("/interrupt", {"prompt_id": job})
             page.ended(job)
-            assert set(kinds(list(iter(lambda: stranger.hear(0.2), None)))) == {"status"}
+            assert set(kinds([*told, *iter(lambda: stranger.hear(0.2), None)])) == {"status"}
 
 
 def test_a_tab_that_was_doubled_hears_as_well(client):

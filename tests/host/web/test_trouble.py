@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 import uuid
 
 import pytest
 from host_support import api, write_pack
-from studio_support import Client, serving
+from studio_support import Client, serving, until
 
 from sora_core.errors import SoraError
 from sora_core.host.run.store import Job, Store
@@ -21,7 +20,8 @@ def wild(cls, how):
     import sys
 
     if how == "large":
-        time.sleep(1)
+        while not (current().input / "go_on").exists():
+            time.sleep(0.02)
         return io.NodeOutput(ui={"text": ["x" * 300_000]})
     if how == "exit":
         sys.exit(3)
@@ -72,9 +72,8 @@ def test_a_full_disk_holds_the_queue_up_and_nothing_is_lost(studio, client, monk
     client.wait(job, "in_progress")
     limit = studio.store._one("pragma max_page_count")[0]
     studio.store._do("pragma max_page_count = 1")  # what there is: SQLite then says what it says of a full disk
-    end = time.monotonic() + 20
-    while not said and time.monotonic() < end:
-        time.sleep(0.05)
+    (studio.folders.input / "go_on").touch()
+    until(lambda: said, "a word of the full disk")
     refused = client.post("/prompt", {"prompt": number(2), "extra_data": {"large": "x" * 100_000}})
     assert refused.status == 400 and "is there space on its disk?" in refused.json["error"]["message"]
     assert len(said) == 1 and "disk is full" in said[0] and "go on once it can be written" in said[0]
