@@ -72,6 +72,7 @@ def test_a_full_disk_holds_the_queue_up_and_nothing_is_lost(studio, client, monk
     client.wait(job, "in_progress")
     limit = studio.store._one("pragma max_page_count")[0]
     studio.store._do("pragma max_page_count = 1")  # what there is: SQLite then says what it says of a full disk
+    studio.folders.input.mkdir(exist_ok=True)
     (studio.folders.input / "go_on").touch()
     until(lambda: said, "a word of the full disk")
     refused = client.post("/prompt", {"prompt": number(2), "extra_data": {"large": "x" * 100_000}})
