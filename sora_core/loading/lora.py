@@ -43,7 +43,7 @@ EMBEDDING = "embedding.weight"  # the text encoder's table of concepts
 # How a model with a LoRA samples best, where the file says so, and of what type that is.
 HABITS: dict[str, type | tuple[type, ...]] = {"steps": int, "cfg": (int, float), "sampler": str}
 _KOHYA = "lora_unet_"  # what kohya's trainers write before a path whose dots are underscores
-_BLOCK = re.compile(r"\bblocks\.(\d+)\.")
+BLOCK = re.compile(r"(?<!detail\.)\bblocks\.(\d+)\.")  # of the transformer, which the detailer has too
 _PAIRS = (("lora_up.weight", "lora_down.weight"), ("lora_B.weight", "lora_A.weight"))
 
 
@@ -193,7 +193,7 @@ def _check_base(bundle: ModelBundle, lora: LoRA, keys: Mapping[str, tuple[str, s
         f"The LoRA {lora.name} is of another model: this one has no {', '.join(missing[:3])} "
         f"({len(missing)} of {len(lora.changes)} names). Use the model that it was trained on.",
     )
-    blocks, own = len(bundle.dit.blocks), {block[1] for name in lora.changes if (block := _BLOCK.search(name))}
+    blocks, own = len(bundle.dit.blocks), {block[1] for name in lora.changes if (block := BLOCK.search(name))}
     # Others may leave blocks out as they like; ours never do, so it was made for a model of fewer.
     expect(
         len(own) in (0, blocks) or not (lora.base or lora.habits),

@@ -23,6 +23,8 @@ from ..model.dit import Block, DiT
 from ..model.text.concepts import TextEncoder
 from .data.latent_batches import PLACES
 
+# First and last layers of transformer, text encoder and heads, see `loop.optim.build_optimizers`.
+ADAM_NAMES = ("embedding", "head", "labels", "places", "position", "modulation", "time_", "stem")
 PARTS = 4  # figures that say which part of its subject a token shows, see `losses.flow.box_positions`
 
 

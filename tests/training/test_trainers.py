@@ -15,14 +15,18 @@ from training_support import dit_config, resumes_exactly, vae_config
 from sora_core.diffusion.shots import read_shots
 from sora_core.errors import SoraError
 from sora_core.loading.checkpoint import load_model, load_parts, save
+from sora_core.model.dit import DiT, DiTConfig
 from sora_core.training import cli
 from sora_core.training.data.latents import encode_shards
 from sora_core.training.data.masks import frame_mask
 from sora_core.training.data.shards import BucketSampler, open_buckets, render_shards, token_labels
 from sora_core.training.loop.draws import Ranks
+from sora_core.training.loop.optim import build_optimizers
 from sora_core.training.losses.flow import box_positions, importance
 from sora_core.training.recipes.assemble import mean_parts
+from sora_core.training.recipes.deepen import deepened, deepened_name
 from sora_core.training.recipes.dit import DiTTrainer
+from sora_core.training.recipes.match import MatchTrainer
 from sora_core.training.recipes.vae import VAETrainer
 
 
@@ -142,6 +146,26 @@ def test_a_deeper_model_begins_as_the_one_it_is_made_of(world):
     new = deep.model.dit.blocks[1].ffn[2].weight
     assert bool(new.any()), "the new block has learned nothing"
     assert load_parts(world / "dit-deep" / "model.safetensors")[0]["dit"].config.num_layers == 5
+
+
+def test_a_deeper_transformer_keeps_its_detailer():
+    dit = DiT(DiTConfig(16, 32, 2, 2, in_dim=4, text_dim=8, text_len=4, detail=8, detail_blocks=3)).eval()
+    deep = deepened(dit, (0, 1)).eval()
+    x, t, context = torch.randn(1, 4, 2, 4, 6), torch.tensor([500.0]), torch.randn(1, 4, 8)
+    assert torch.equal(deep(x, t, context), dit(x, t, context))
+    # Its blocks are none of the transformer's.
+    for name in ("dit.detail.blocks.1.conv1", "diffusion_model.detail.blocks.1.conv1"):
+        assert deepened_name(name, (0, 0)) == name
+    assert deepened_name("diffusion_model.blocks.1.ffn.0", (0, 0)) == "diffusion_model.blocks.3.ffn.0"
+
+
+@pytest.mark.parametrize("trainer", [DiTTrainer, MatchTrainer])
+def test_first_and_last_layers_of_a_detailer_are_no_matrices_of_muon(trainer):
+    dit = DiT(DiTConfig(16, 32, 2, 1, text_dim=8, text_len=4, detail=8, detail_blocks=1))
+    muon, _ = build_optimizers(dit, 1e-3, 1e-3, 0.0, trainer.adam_names)
+    turned = {id(p) for group in muon.param_groups for p in group["params"]}
+    names = {name for name, p in dit.detail.named_parameters() if id(p) in turned}
+    assert names == {"tokens.weight", "blocks.0.conv1.weight", "blocks.0.conv2.weight"}
 
 
 @pytest.mark.slow

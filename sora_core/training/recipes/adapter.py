@@ -15,7 +15,7 @@ from ..data.batch import Batch
 from ..data.latent_batches import BatchSettings, LatentBatches, latent_buckets
 from ..loop.config import LoopConfig
 from ..loop.trainer import Trainer
-from ..network import DiTWithHeads, HeadSettings
+from ..network import ADAM_NAMES, DiTWithHeads, HeadSettings
 from .finetune import captions_of, new_words
 from .low_rank import add_low_rank, add_unknown_row, learned_changes
 
@@ -42,7 +42,7 @@ class AdapterTrainer(Trainer[DiTWithHeads]):
     without latents to learn from, and for a rank out of range.
     """
 
-    adam_names: tuple[str, ...] = ("embedding", "head", "labels", "places", "position", "modulation", "time_")
+    adam_names: tuple[str, ...] = ADAM_NAMES
     config: AdapterTraining
 
     def __init__(self, config: AdapterTraining) -> None:

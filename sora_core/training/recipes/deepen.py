@@ -5,7 +5,6 @@ Net2DeeperNet (Chen et al., arXiv 1511.05641), with copies of trained blocks in 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 
 from ...errors import expect
 from ...loading.checkpoint import load_parts, save
+from ...loading.lora import BLOCK
 from ...model.dit import DiT
 from ..checkpoints import part_of
 from ..network import blocks_of, zero_branches
@@ -21,7 +21,7 @@ from ..network import blocks_of, zero_branches
 
 def deepened_name(name: str, after: Sequence[int]) -> str:
     """Return what a layer of a transformer, or a LoRA of it, is called once that is `deepened`."""
-    return re.sub(r"\bblocks\.(\d+)\.", lambda m: f"blocks.{(n := int(m[1])) + sum(i < n for i in after)}.", name)
+    return BLOCK.sub(lambda m: f"blocks.{(n := int(m[1])) + sum(i < n for i in after)}.", name)
 
 
 def deepened(dit: DiT, after: Sequence[int]) -> DiT:
@@ -36,7 +36,8 @@ def deepened(dit: DiT, after: Sequence[int]) -> DiT:
         f"A block more after {list(after)} cannot be: name one or more of the blocks 0 to {count - 1}.",
     )
     deeper = DiT(replace(dit.config, num_layers=count + len(after)))
-    deeper.load_state_dict({deepened_name(k, after): v for k, v in dit.state_dict().items()}, strict=False)
+    kept = {deepened_name(k, after): v for k, v in dit.state_dict().items()}
+    deeper.load_state_dict(deeper.state_dict() | kept)  # strictly: nothing of the old one gets lost
     new = blocks_of(deeper)
     for i, block in enumerate(dit.blocks):
         next(new)  # the block itself, which has its weights already

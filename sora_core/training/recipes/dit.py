@@ -28,7 +28,7 @@ from ..data.latent_batches import BatchSettings, LatentBatches, latent_buckets
 from ..loop.config import LoopConfig
 from ..loop.trainer import Trainer
 from ..losses.flow import FlowLoss, FlowSettings
-from ..network import DiTWithHeads, HeadSettings, initialize, zero_detail
+from ..network import ADAM_NAMES, DiTWithHeads, HeadSettings, initialize, zero_detail
 from .prompt_sheet import PromptSheet, SheetSettings
 
 
@@ -48,7 +48,7 @@ class DiTTraining(HeadSettings, FlowSettings, SheetSettings, BatchSettings, Loop
 class DiTTrainer(Trainer[DiTWithHeads]):
     """Trains all weights of a transformer and its text encoder. Raises SoraError without latents to learn from."""
 
-    adam_names = ("embedding", "head", "labels", "places", "position", "modulation", "time_", "stem")
+    adam_names = ADAM_NAMES
     config: DiTTraining
 
     def __init__(self, config: DiTTraining) -> None:
