@@ -329,7 +329,8 @@ class DiT(nn.Module):
 
         positions: `[N,3]`, of each token in its clip; sizes: `[N,3]`, the token grid of its clip
         (`PackedPatches.sizes`). t: as in `forward`. context: `[B,L,text_dim]`. attn_mask: bool `[N,N]`, and text_mask:
-        bool `[N,L]`, True = attend, keep packed clips to themselves and to their prompts.
+        bool `[N,L]`, True = attend, keep packed clips to themselves and to their prompts. Raises SoraError for tokens
+        that are not whole clips.
         """
         x = self.embed(tokens, coordinate_tokens(positions, sizes, self.config.patch_size))
         rope = rope_table(positions, self.config.head_dim).to(x.device)
@@ -339,6 +340,8 @@ class DiT(nn.Module):
         )
         # Clips follow each other, and each begins with its first token.
         firsts = (positions == 0).all(1).nonzero().flatten().tolist()
+        if firsts[:1] != [0]:
+            raise SoraError("The first token is none that a clip begins with: give whole clips, one after the other.")
         made = []
         for first, end in zip(firsts, [*firsts[1:], len(positions)], strict=True):
             grid = cast(Grid, tuple(sizes[first].tolist()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import comfy_standin
@@ -14,6 +15,9 @@ from nodes_support import TINY
 from sora_core.errors import SoraError
 from sora_core.host import current
 from sora_core.latents.space import SPACE
+from sora_core.loading.checkpoint import load_model, load_parts, save
+from sora_core.loading.lora import Change, apply_lora, read_lora, save_lora
+from sora_core.model.dit import DiT
 
 PACKAGE = Path(current.__file__).parent / "comfy"
 
@@ -42,6 +46,24 @@ def test_same_latents_and_frames_as_standalone(hosts, change):
     (ours, frames, _), (theirs, expected, _) = (generate(native, path, **change), generate(standalone, path, **change))
     assert torch.allclose(ours["samples"], theirs["samples"], atol=1e-5) and ours["note"] == 1
     assert frames.shape == (9, 32, 48, 3) and torch.allclose(frames, expected, atol=1e-5)
+
+
+def test_a_model_with_a_detailer_makes_the_same_in_both_with_a_lora_on_it(hosts):
+    native, standalone, path = hosts
+    parts, info = load_parts(path)
+    dit = DiT(replace(parts["dit"].config, detail=8, detail_blocks=3, coordinates=True))
+    save(path, parts | {"dit": dit}, {k: v for k, v in info.items() if k != "file"}, torch.float32)
+    ours, theirs = (generate(host, path)[0]["samples"] for host in (native, standalone))
+    assert torch.allclose(ours, theirs, atol=1e-5)
+    # More of its blocks than the transformer has, and each block of that: a file of our own trainers.
+    low = Change(torch.ones(8, 2, 1, 1, 1), torch.ones(2, 8, 1, 3, 3))
+    changes = {f"diffusion_model.detail.blocks.{number}.conv1": low for number in range(3)}
+    changes |= {f"diffusion_model.blocks.{n}.ffn.0": Change(torch.ones(128, 1), torch.ones(1, 64)) for n in range(2)}
+    save_lora(path.with_name("lora.safetensors"), changes, info={"base": "tiny"})
+    bundle = load_model(path)
+    merged = apply_lora(bundle, read_lora(path.with_name("lora.safetensors")), 0.5)
+    moved = merged.dit.detail.blocks[2].conv1.weight - bundle.dit.detail.blocks[2].conv1.weight
+    assert torch.allclose(moved, torch.ones(8, 8, 1, 3, 3), atol=1e-5)
 
 
 def test_masks_reach_the_tokens_and_what_is_kept_stays(hosts):

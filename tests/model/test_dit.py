@@ -137,6 +137,29 @@ def test_packed_clips_get_what_they_get_alone(more):
     assert all(torch.equal(a, b) for a, b in zip(unpack(packed), clips, strict=True))
 
 
+def test_tokens_that_begin_within_a_clip_are_refused():
+    dit, packed = tiny(), pack([torch.randn(1, 4, 1, 4, 4), torch.randn(1, 4, 1, 2, 2)], (1, 2, 2))
+    with pytest.raises(SoraError, match="whole clips"):
+        dit.forward_tokens(
+            packed.tokens[:, 1:], packed.positions[1:], packed.sizes[1:], torch.tensor([500.0]), torch.zeros(1, 8, 24)
+        )
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 1, 2, 2), (3, 4, 1, 2, 6), (2, 4, 5, 6, 10)])
+@pytest.mark.parametrize(("dtype", "most"), [(torch.bfloat16, 0.15), (torch.float16, 0.02)])
+def test_a_detailer_corrects_clips_of_any_size_in_any_precision(shape, dtype, most):
+    dit, x, t = tiny(detail=8), torch.randn(shape), torch.tensor([500.0])
+    low = tiny(detail=8).to(dtype)
+    low.load_state_dict(dit.state_dict())
+    for texts in (1, shape[0], 2 * shape[0]):
+        contexts = torch.randn(texts, 8, 24)
+        exact = dit(x, t, contexts)
+        with torch.no_grad():
+            made = low(x, t, contexts.to(dtype))
+        assert made.shape == exact.shape == (max(texts, shape[0]), *shape[1:]) and made.dtype == dtype
+        assert (made.float() - exact).abs().max() < most
+
+
 def test_training_attention_equals_the_fused_one():
     dit, x, context = tiny(), torch.randn(1, 4, 2, 4, 4), torch.randn(1, 8, 24)
     t = torch.tensor([500.0])
