@@ -1,4 +1,4 @@
-"""How many threads FFmpeg works in: as many as torch does.
+"""How many threads FFmpeg works in: as many as torch does, to a limit.
 
 By itself it takes one for every core, which a job that was given one core of many must not.
 """
@@ -13,16 +13,23 @@ import torch
 if TYPE_CHECKING:
     from av import VideoStream
 
+MOST = 16  # as FFmpeg itself takes at most: 64 took more memory, and longer to decode than two did
+
 
 def use_threads(stream: VideoStream) -> None:
     """Let the codec of a picture track, which is not open yet, work in as many threads as torch."""
     if stream.codec_context is not None:  # none where there is no decoder
-        stream.codec_context.thread_count = torch.get_num_threads()
+        stream.codec_context.thread_count = count()
 
 
 def converting() -> dict[str, Any]:
     """Return what `reformat` and `to_ndarray` of a frame are to be called with for the same; nothing in older PyAV."""
-    return {"threads": torch.get_num_threads()} if _knows_threads() else {}
+    return {"threads": count()} if _knows_threads() else {}
+
+
+def count() -> int:
+    """Return how many threads there are to be."""
+    return min(torch.get_num_threads(), MOST)
 
 
 @cache

@@ -17,6 +17,8 @@ from sora_core.errors import SoraError
 from sora_core.host.desk.folders import Folders
 from sora_core.media import video as reading
 from sora_core.media.sound import read_audio
+from sora_core.media.threads import converting, use_threads
+from sora_core.media.tracks import open_video
 from sora_core.media.video import iter_frames, probe, read_video
 from sora_core.media.write import remux, write_video
 
@@ -233,8 +235,8 @@ def test_frames_are_decoded_side_by_side_only_where_that_is_safe(tmp_path, monke
 def test_codecs_take_as_many_threads_as_torch(tmp_path):
     """A job that was given one core of many must not encode and decode on all."""
 
-    def threads() -> int:
-        return len(os.listdir("/proc/self/task"))
+    def threads() -> set[str]:
+        return set(os.listdir("/proc/self/task"))
 
     def added(count: int) -> tuple[int, int]:
         torch.set_num_threads(count)
@@ -243,11 +245,10 @@ def test_codecs_take_as_many_threads_as_torch(tmp_path):
         def frames():
             for picture in clip(24, 256, 192):  # of a low picture x264 makes no parts
                 yield picture
-                seen.append(threads())
+                seen.append(len(threads() - before))
 
         write_video(tmp_path / "a.mp4", frames(), 8)
-        writing = max(seen) - before
-        return writing, max(threads() for _ in iter_frames(tmp_path / "a.mp4")) - before
+        return max(seen), max(len(threads() - before) for _ in iter_frames(tmp_path / "a.mp4"))
 
     usual = torch.get_num_threads()
     try:
@@ -255,6 +256,19 @@ def test_codecs_take_as_many_threads_as_torch(tmp_path):
     finally:
         torch.set_num_threads(usual)
     assert alone == (0, 0) and min(four) >= 3, (alone, four)
+
+
+def test_codecs_take_no_more_threads_than_help(tmp_path):
+    write_video(tmp_path / "a.mp4", clip(2, 32, 32), 8)
+    usual = torch.get_num_threads()
+    try:
+        torch.set_num_threads(64)
+        with open_video(tmp_path / "a.mp4") as container:
+            stream = container.streams.video[0]
+            use_threads(stream)
+            assert stream.codec_context.thread_count == 16 and converting() in ({}, {"threads": 16})
+    finally:
+        torch.set_num_threads(usual)
 
 
 def test_no_frames_are_wanted_where_the_most_is_none(tmp_path):
