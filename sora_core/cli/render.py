@@ -141,14 +141,14 @@ def _make(args: argparse.Namespace, plan: Plan, records: Records, graphs: Any) -
             workshop = Workshop()
             workshop.graphs = graphs
             return run_here(todo, records, bar, workshop)
-    except Stopped as stop:
-        with contextlib.suppress(SoraError):  # on a full disk there is no room for these either
-            _results(args, plan, records)
-        raise SoraError(str(stop)) from stop
-    except KeyboardInterrupt:
-        remember(None)  # it has arrived: the results are still to be written
+    except (Stopped, KeyboardInterrupt) as stop:
+        if isinstance(stop, KeyboardInterrupt):
+            remember(None)  # it has arrived: the results are still to be written
         if not args.job:
-            _results(args, plan, records)
+            with contextlib.suppress(SoraError):  # on a full disk there is no room for these either
+                _results(args, plan, records)
+        if isinstance(stop, Stopped):
+            raise SoraError(str(stop)) from stop
         raise
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -28,7 +28,7 @@ from torch import Tensor
 
 from ..errors import SoraError, expect
 from ..interrupt import check_interrupted
-from .exchange import Ulysses, check_heads, check_sharing, shared_by, talk
+from .exchange import LostError, Ulysses, check_heads, check_sharing, shared_by, talk
 from .experts import ExpertsVelocity, Turns, place
 from .prompts import Prompt
 from .velocity import Kept, ModelVelocity, Network, Velocity
@@ -158,12 +158,16 @@ class Team:
 
     @contextmanager
     def leading(self) -> Iterator[None]:
-        """Let the others go at the end of the block, if this process is not stopped in the middle of a call."""
+        """Let the others go at the end of the block, if this process is not stopped in the middle of a call.
+
+        Those that have gone already, as by the same Ctrl-C, need not be told: what ended the block counts.
+        """
         try:
             yield
         finally:
             if not self.busy:
-                self.tell(None)
+                with suppress(LostError):
+                    self.tell(None)
 
 
 class SharedVelocity:

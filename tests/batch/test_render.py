@@ -236,6 +236,36 @@ def test_a_full_disk_stops_the_batch(tmp_path, monkeypatch, capsys):
     assert render(tmp_path) == 0 and len(files_of(tmp_path / "out")) == 3
 
 
+def test_ctrl_c_on_a_full_disk_is_no_error(tmp_path, monkeypatch, capsys):
+    from sora_core.files import DiskFullError
+
+    def full(*_):
+        raise DiskFullError("The disk is full while writing x: free some space.")
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    write_batch(tmp_path, CAT)
+    monkeypatch.setattr("sora_core.batch.here.run_here", stopped)
+    monkeypatch.setattr("sora_core.batch.results.write_results", full)
+    assert render(tmp_path) == 130
+    assert capsys.readouterr().err.endswith("Stopped.\n")
+
+
+def test_one_job_that_the_disk_has_no_room_for_writes_no_results_of_the_batch(tmp_path, monkeypatch, capsys):
+    from sora_core.batch import records as module
+    from sora_core.files import DiskFullError
+
+    def full(*_):
+        raise DiskFullError("The disk is full while writing x: free some space.")
+
+    write_batch(tmp_path, {**CAT, "seed": "0..1"})
+    monkeypatch.setattr(module, "_to_disk", full)
+    job = plan_of(tmp_path, {**CAT, "seed": "0..1"}).jobs[0].id
+    assert render(tmp_path, "--job", job) == 1 and "disk is full" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "index.html").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

@@ -12,7 +12,7 @@ import torch
 from tiny_flow import TinyFlow
 
 from sora_core.diffusion.exchange import LostError, check_heads, exchanged, talk
-from sora_core.diffusion.parallel import Layout, check_shared, told_of
+from sora_core.diffusion.parallel import Layout, Team, check_shared, told_of
 from sora_core.errors import SoraError
 from sora_core.model.dit import DiT, DiTConfig
 from sora_core.model.registry import DIT_CONFIGS
@@ -83,6 +83,22 @@ def test_a_process_that_is_gone_or_silent_is_told_of(words, told):
 
     with pytest.raises(LostError, match=told):
         talk(call)
+
+
+def test_a_stop_is_told_though_the_others_have_gone_already():
+    class Alone(Team):
+        """The team of process 0 after the others were ended by the same Ctrl-C."""
+
+        def __init__(self):
+            self.busy = False
+
+        def tell(self, message):
+            raise LostError("Another process of this run has ended.")
+
+    with pytest.raises(KeyboardInterrupt), Alone().leading():
+        raise KeyboardInterrupt
+    with Alone().leading():
+        pass  # all is made
 
 
 def test_memory_that_runs_out_is_not_taken_for_a_process_that_is_gone():

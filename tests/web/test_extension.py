@@ -90,7 +90,8 @@ def test_ids_and_texts_of_a_foreign_workflow_are_nothing_but_text(editor):
     about = {"pos": [0, 0], "size": [400, 400], "inputs": [], "outputs": [], "properties": {}, "title": bad}
     node = {"id": f'a"] {bad}', "type": "SoraStoryboard", "widgets_values": [f"2s: {bad}\n1s: b"], **about}
     editor.page.evaluate("graph => app.loadGraphData(graph)", {"version": 0.4, "nodes": [node], "links": []})
-    editor.page.wait_for_timeout(1000)
+    editor.page.locator(".sora-shot").nth(1).wait_for()
+    editor.page.wait_for_timeout(500)
     assert editor.page.locator(".sora-shot").count() == 2 and editor.page.evaluate("window.got") is None
     assert editor.errors == []
 
@@ -243,10 +244,10 @@ def test_a_workflow_holds_nothing_of_the_extension(board):
 
 # -- after a run ---------------------------------------------------------------------------------------------
 def test_each_finished_shot_has_a_picture_of_its_own(run):
-    pictures = run.page.locator(".sora-shot").evaluate_all(
-        "shots => shots.map(shot => shot.style.getPropertyValue('--sora-picture'))"
-    )
-    assert len(set(pictures)) == 2 and all(picture.startswith('url("data:image/jpeg') for picture in pictures)
+    script = "() => [...document.querySelectorAll('.sora-shot')].map(s => s.style.getPropertyValue('--sora-picture'))"
+    # Those of still pictures come first, and stay until the video's are there.
+    run.page.wait_for_function(f"() => ({script})().every(picture => picture.startsWith('url(\"data:image/jpeg'))")
+    assert len(set(run.page.evaluate(script))) == 2
 
 
 def test_the_badges_tell_what_was_done_and_why(run):
@@ -296,6 +297,24 @@ def test_the_player_plays_in_step(run):
     run.page.get_by_label("Pause").click()
     first, second, _ = times(run)
     assert first == second
+
+
+def test_a_pause_at_the_moment_of_the_end_is_one(run):
+    """The longest video stands there until it is told to begin anew."""
+    run.page.locator(".sora-player button", has_text="Grid").click()
+    run.page.get_by_label("Play").click()
+    run.page.evaluate("""() => new Promise(done => {
+        const videos = [...document.querySelectorAll('.sora-screen video')];
+        const leader = videos.reduce((a, b) => a.duration >= b.duration ? a : b);
+        leader.addEventListener('pause', () => {
+            document.querySelector('.sora-player :is(.pi-pause, .pi-play)').closest('button').click();
+            done();
+        }, { once: true });
+    })""")
+    run.page.wait_for_timeout(500)
+    before = times(run)
+    run.page.wait_for_timeout(500)
+    assert times(run) == before and run.page.get_by_label("Play").count() == 1
 
 
 def test_the_player_steps_and_scrubs_by_frames(run):

@@ -19,6 +19,7 @@ class Player {
 
   constructor(node) {
     this.node = node;
+    this.going = false;
     const press = (mode) => ({ click: () => this.arrange(mode) });
     this.modes = MODES.map((mode) => make("button", { type: "button", on: press(mode) }, say(mode)));
     this.versus = make("select", { title: say("versus"), "aria-label": say("versus"), hidden: true });
@@ -70,8 +71,8 @@ class Player {
     this.clips = clips;
     const looks = { muted: true, playsInline: true, preload: "auto" };
     this.videos = files.map((file) => make("video", { ...looks, src: addressOf(file) }));
-    this.leader.addEventListener("pause", () => this.tell());
-    this.leader.addEventListener("ended", () => this.play());
+    this.leader.addEventListener("pause", () => this.stopped());
+    this.leader.addEventListener("ended", () => this.playing && this.play());
     this.leader.addEventListener("seeked", () => this.tell());
     this.leader.addEventListener("loadeddata", () => this.seek(0), { once: true });
     this.scrub.max = this.frames - 1;
@@ -133,8 +134,9 @@ class Player {
     this.split(this.divide + way * STEP);
   }
 
+  /** What is wanted: at its end a video stands for a moment, and goes on. */
   get playing() {
-    return this.videos.length > 0 && !this.leader.paused;
+    return this.going && this.videos.length > 0;
   }
 
   toggle() {
@@ -144,12 +146,20 @@ class Player {
 
   play() {
     if (!this.videos.length) return;
+    this.going = true;
     if (this.leader.ended) this.seek(0);
-    for (const video of this.videos) if (!video.ended) video.play().catch(() => this.tell());
+    for (const video of this.videos) if (!video.ended) video.play().catch(() => this.stopped());
     this.tick();
   }
 
+  /** The browser has stopped a video, as it does at the end and when it may not play. */
+  stopped() {
+    if (this.leader.paused && !this.leader.ended) this.going = false;
+    this.tell();
+  }
+
   pause() {
+    this.going = false;
     for (const video of this.videos) video.pause();
     if (this.videos.length) this.seek(this.frame);
   }
@@ -164,12 +174,14 @@ class Player {
       if (video !== this.leader && Math.abs(video.currentTime - time) > 0.5 / this.fps) video.currentTime = time;
     });
     this.tell();
-    requestAnimationFrame(() => this.tick());
+    cancelAnimationFrame(this.next);
+    this.next = requestAnimationFrame(() => this.tick());
   }
 
   step(by) {
     if (!this.videos.length) return;
     const frame = this.frame + by;
+    this.going = false;
     for (const video of this.videos) video.pause();
     this.seek((frame + this.frames) % this.frames);
   }

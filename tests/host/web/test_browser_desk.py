@@ -105,10 +105,7 @@ def choose(tab, name: str, entry: str) -> None:
 @pytest.mark.parametrize("kind", ["mp4", "png"])
 def test_a_saved_file_that_is_dropped_on_the_canvas_brings_its_graph_back(tab, kind):
     tab.open()
-    if kind == "mp4":
-        tab.show("text_to_video", **QUICK)
-    else:
-        tab.show(with_saved_pictures())
+    tab.show("text_to_video" if kind == "mp4" else with_saved_pictures(), **QUICK)
     tab.text_box("SoraTextEncode").fill("a dog jumps in the forest")
     job = tab.run()
     tab.ends(job)
