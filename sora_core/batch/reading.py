@@ -27,6 +27,7 @@ from .tasks import LISTS, WHOLE, WORKFLOW, check_names, task_of
 MOST_JOBS = 100_000  # of one batch
 LONGEST = 1 << 20  # bytes of a line
 _RANGE = re.compile(r"\s*(\d{1,20})\s*\.\.\s*(\d{1,20})\s*")
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,9 @@ def _parse(line: bytes) -> dict[str, Any]:
         raise _LineError(f"it cannot be read ({short(str(error))}): write another value.") from None
     if not isinstance(fields, dict):
         raise _LineError(f"it is {short(fields)}: write one object, {{...}}.")
+    # JSON may write down half of a character that takes two escapes, and no file can hold it.
+    if b"\\ud" in line.lower() and _HALF.search(json.dumps(fields, ensure_ascii=False)):
+        raise _LineError("a text holds half of a character (\\ud800 to \\udfff alone): write the whole one.")
     return fields
 
 

@@ -54,7 +54,7 @@ class Records:
             record = json.loads((self.jobs / f"{job_id}.json").read_text("utf-8"))
         except (OSError, ValueError, RecursionError):
             return None
-        return record if isinstance(record, dict) and record.get("job") == job_id else None
+        return record if isinstance(record, dict) and record.get("job") == job_id and _sound(record) else None
 
     def all(self) -> Iterator[dict[str, Any]]:
         """Yield every record, one at a time."""
@@ -187,6 +187,22 @@ class Records:
             self.give(mark.name.removesuffix(".job"))
         with contextlib.suppress(OSError):
             self.work.rmdir()
+
+
+def _sound(record: Mapping[str, Any]) -> bool:
+    """Tell whether a record is in shape as those that are written here: the folder is open to other hands."""
+    files, name = record.get("files", []), record.get("name", "")
+    try:
+        json.dumps(record, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:  # half of a character, which no results could hold
+        return False
+    return (
+        isinstance(record.get("state"), str)
+        and isinstance(name, str)
+        and isinstance(record.get("settings", {}), dict)
+        and isinstance(files, list)
+        and all(isinstance(file, dict) for file in files)
+    )
 
 
 def _holds(path: Path, told: Mapping[str, Any]) -> bool:

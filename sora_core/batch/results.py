@@ -86,7 +86,7 @@ def draw_sheet(records: Records, order: list[str]) -> Image.Image:
             with Image.open(records.jobs / f"{record['job']}.jpg") as picture:
                 picture.thumbnail((_CELL, _CELL))
                 sheet.paste(picture, (x + (_CELL - picture.width) // 2, y + (_CELL - picture.height) // 2))
-        except OSError:
+        except (OSError, ValueError, Image.DecompressionBombError):  # no picture, or a made one
             draw.rectangle((x, y, x + _CELL, y + _CELL), outline="#bbb")
         draw.text((x, y + _CELL + 1), _fitting(str(record.get("name", ""))), fill="black")
         draw.text((x, y + _CELL + 13), _fitting(_under(record)), fill="#666")

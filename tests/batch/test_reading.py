@@ -38,6 +38,9 @@ def test_ranges_lists_and_grids_are_expanded(tmp_path):
         ("{", "no JSON"),
         ("[1]", "write one object"),
         ("{}", "asks for nothing"),
+        (r'{"prompt": "a cat \ud83d"}', "half of a character"),
+        (r'{"prompt": "a", "negative": "\uDC08\uD83D"}', "half of a character"),
+        (r'{"prompt": "a", "grid": {"negative": ["\udfff"]}}', "half of a character"),
         ('{"prompt": "a", "prompt": "b"}', "'prompt' twice"),
         ('{"prompt": "a", "cfg": NaN}', "NaN"),
         ('{"prompt": "a", "seed": ' + "9" * 5000 + "}", "cannot be read"),
@@ -59,6 +62,11 @@ def test_ranges_lists_and_grids_are_expanded(tmp_path):
 def test_a_line_that_is_no_job_is_told_with_its_remedy(line, words, tmp_path):
     drafts, broken = read_batch(write_batch(tmp_path, line))
     assert not drafts and words in broken[0].why and broken[0].line == 1
+
+
+def test_a_character_of_two_escapes_is_a_whole_one(tmp_path):
+    drafts, broken = read_batch(write_batch(tmp_path, r'{"prompt": "a cat \ud83d\udc08"}'))
+    assert not broken and drafts[0].fields["prompt"] == "a cat \U0001f408"
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ import sora_core
 from sora_core.batch.here import run_here
 from sora_core.batch.jobs import content_hash
 from sora_core.batch.records import Records
-from sora_core.batch.results import _fitting, save_sheet
+from sora_core.batch.results import _fitting, save_sheet, write_results
 from sora_core.batch.work import Workshop
 from sora_core.cli import main
 from sora_core.media.video import probe
@@ -324,6 +324,29 @@ def test_what_befalls_who_looks_on_undoes_no_job(tmp_path):
     with pytest.raises(OSError, match="nobody"):
         run_here(jobs, records, Gone())
     assert records.finished(jobs[0].id) is not None
+
+
+def test_records_and_pictures_that_others_wrote_spoil_no_results(tmp_path):
+    records, jobs = Records(tmp_path / "out"), plan_of(tmp_path, {**CAT, "seed": "0..1"}).jobs
+    run_here(jobs, records, Watch())
+    path = records.jobs / f"{jobs[0].id}.json"
+    sound = json.loads(path.read_text("utf-8"))
+    changes = [{"state": None}, {"state": ["done"]}, {"files": None}, {"files": [7]}, {"files": {"file": "x"}}]
+    changes += [{"settings": [1]}, {"settings": None}, {"name": 3}, {"name": "\ud800"}]
+    for change in changes:
+        path.write_text(json.dumps({**sound, **change}), "utf-8")
+        assert write_results(records, jobs, "t") == {"done": 1}, change
+        assert records.finished(jobs[0].id) is None  # it is made again
+    odd = [{"seconds": "x"}, {"worker": 5}, {"seed": {"a": 1}}, {"settings": {"prompt": 5, "shots": [[1, 2], "c"]}}]
+    for change in [*odd, {}]:
+        path.write_text(json.dumps({**sound, **change}), "utf-8")
+        assert write_results(records, jobs, "t") == {"done": 2}, change
+    still = records.jobs / f"{jobs[0].id}.jpg"
+    for written in (b"", still.read_bytes()[:200], b"no picture"):
+        still.write_bytes(written)
+        assert write_results(records, jobs, "t") == {"done": 2}
+    Image.new("1", (20_000, 20_000)).save(still, "PNG")
+    assert write_results(records, jobs, "t") == {"done": 2}
 
 
 def test_what_a_user_made_of_a_file_stays_when_it_is_made_again(tmp_path):
