@@ -10,7 +10,7 @@ SOURCES = {path.name: path.read_text(encoding="utf-8") for path in sorted(JS.glo
 
 
 def test_they_are_small():
-    assert sum(text.count("\n") for text in SOURCES.values()) < 1100
+    assert sum(text.count("\n") for text in SOURCES.values()) < 1150
     assert all(len(line) <= 120 for text in SOURCES.values() for line in text.split("\n"))
 
 

@@ -35,6 +35,24 @@ function tellWhy() {
   });
 }
 
+/** Say what holds the queue up, as a full disk does, and when it goes on. */
+function tellHeld() {
+  let told = "";
+  const look = (status) => {
+    const held = status?.held ?? "";
+    if (held === told) return;
+    told = held;
+    const goesOn = { severity: "success", summary: say("held_no_more"), life: 4000 };
+    const stands = { severity: "error", summary: say("held"), detail: held, life: 15000 };
+    app.extensionManager.toast.add(held ? stands : goesOn);
+  };
+  api.addEventListener("status", ({ detail }) => look(detail));
+  // The first status may have come before this script.
+  const ask = async () => ours() && look(await (await api.fetchApi("/prompt")).json());
+  api.addEventListener("feature_flags", ask);
+  ask();
+}
+
 /** Whether the server is ours, which can queue a job again. */
 function ours() {
   return api.getServerFeature?.("extension.sora.requeue", false);
@@ -80,6 +98,7 @@ app.registerExtension({
   setup() {
     tellCached();
     tellWhy();
+    tellHeld();
     // At the start, and when the server is back.
     api.addEventListener("feature_flags", offerAgain);
     offerAgain();

@@ -20,6 +20,8 @@ const WORDS = {
   fit: ["shots: {count}, {seconds} s", "镜头：{count}，{seconds} 秒"],
   frame: ["frame {frame} of {frames}", "第 {frame} / {frames} 帧"],
   grid: ["Grid", "网格"],
+  held: ["The queue is on hold", "队列已暂停"],
+  held_no_more: ["The queue goes on", "队列继续运行"],
   interrupted: ["Interrupted", "已中断"],
   interrupted_why: [
     "The server ended while these jobs were running. Queue them again?",

@@ -37,9 +37,19 @@ class Watcher(Listener, Protocol):
 class Worker:
     """Takes jobs from the store while it is open."""
 
-    def __init__(self, store: Store, watch: Callable[[Job], Watcher], words: Callable[[str], str]) -> None:
-        """Make a worker that does not work yet. watch: makes who hears of a job. words: changes words of errors."""
-        self.store, self.watch, self.words = store, watch, words
+    def __init__(
+        self,
+        store: Store,
+        watch: Callable[[Job], Watcher],
+        words: Callable[[str], str],
+        held: Callable[[str], None] = lambda why: None,
+    ) -> None:
+        """Make a worker that does not work yet.
+
+        watch: makes who hears of a job. words: changes words of errors. held: hears what holds the queue up, as a full
+        disk does, and "" when it goes on.
+        """
+        self.store, self.watch, self.words, self.held = store, watch, words, held
         self.host: Host | None = None
         self.current: Job | None = None
         self._stop = threading.Event()  # of the current job
@@ -126,13 +136,18 @@ class Worker:
         while True:
             try:
                 with self._lock:
-                    return act()
+                    done = act()
             except SoraError as wrong:
                 if self._closing:
                     return None
                 if told != str(wrong):
                     told = str(wrong)
                     log.error("%s The jobs go on once it can be written.", told)
+                    self.held(self.words(told))
+            else:
+                if told:
+                    self.held("")
+                return done
             time.sleep(AGAIN)
 
     def _run(self, job: Job, watcher: Watcher) -> tuple[str, dict[str, Any]]:

@@ -69,7 +69,7 @@ class Studio:
         self.gate = Gate(settings.address, Places(named))
         self.store = Store(settings.base / "user" / "sora.sqlite")
         self.hub = Hub(lambda: self.store.count(OPEN))
-        self.worker = Worker(self.store, lambda job: Telling(job, self.hub), self.gate.hide)
+        self.worker = Worker(self.store, lambda job: Telling(job, self.hub), self.gate.hide, self.hub.hold)
         self.serving = Serving(self, page)
         self._host: asyncio.Future[Host] | None = None
         self._shelf: Shelf | None = None

@@ -82,6 +82,7 @@ class Hub:
         self.adopted: set[Client] = set()  # came while a job ran whose own page was closed
         self.story: list[str] = []  # what a page that opens now has missed of the running job
         self.state: dict[str, str] = {}
+        self.held = ""  # what holds the queue up
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> None:
         """Do something in the event loop's thread, from any other; nothing once the loop has ended."""
@@ -110,7 +111,15 @@ class Hub:
         """Tell everybody how long the queue is."""
         self.call(self._status)
 
+    def hold(self, why: str) -> None:
+        """Tell everybody, and whoever comes, what holds the queue up; "" when it goes on."""
+        self.call(self._hold, why)
+
     # -- in the loop's thread --------------------------------------------------------------------------------
+    def standing(self) -> dict[str, Any]:
+        """Return how the queue stands, as the frontend reads it; `held`, what holds it up, is the pack's own."""
+        return {"exec_info": {"queue_remaining": self.remaining()}} | ({"held": self.held} if self.held else {})
+
     def _begin(self, owner: str | None) -> None:
         self.owner, self.story, self.state = owner, [], {}
         self.adopted.clear()
@@ -137,8 +146,12 @@ class Hub:
             message = knowing if client.features.get(feature) else older
             client.replace(kind, message) if kind == "preview" else client.put(message)
 
+    def _hold(self, why: str) -> None:
+        self.held = why
+        self._status()
+
     def _status(self, client: Client | None = None) -> None:
-        data: dict[str, Any] = {"status": {"exec_info": {"queue_remaining": self.remaining()}}}
+        data = {"status": self.standing()}
         if client is not None:
             client.put(dump({"type": "status", "data": {**data, "sid": client.name}}))
         for each in [] if client else self.clients:

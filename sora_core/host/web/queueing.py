@@ -43,8 +43,8 @@ class Queueing:
         return web.json_response({"prompt_id": job.id, "number": job.number, "node_errors": errors}, dumps=wire.dump)
 
     async def get_prompt(self, request: web.Request) -> web.Response:
-        """Say how many jobs wait or run."""
-        return web.json_response({"exec_info": {"queue_remaining": self.studio.hub.remaining()}})
+        """Say how many jobs wait or run, and what holds them up if anything does."""
+        return web.json_response(self.studio.hub.standing())
 
     async def get_queue(self, request: web.Request) -> web.Response:
         """List what runs and what waits, the older way."""

@@ -52,6 +52,27 @@ def panel(tab) -> None:
     tab.page.locator("[data-job-id]").first.wait_for()
 
 
+def test_what_holds_the_queue_is_told_once_and_when_it_goes_on(tab):
+    tab.open()
+    # As the socket hands on what tests/host/web/test_trouble.py hears of a full disk.
+    tell = """async status => {
+        const { api } = await import('/scripts/api.js');
+        api.dispatchEvent(new CustomEvent('status', { detail: { exec_info: { queue_remaining: 1 }, ...status } }));
+    }"""
+    shown = tab.page.get_by_text("The queue is on hold")
+    tab.page.evaluate(tell, {"held": "The queue cannot be written (database or disk is full)."})
+    shown.first.wait_for()
+    once = shown.count()  # some frontends write it twice, for ears too
+    for _ in range(2):
+        tab.page.evaluate(tell, {"held": "The disk is gone."})
+    tab.page.get_by_text("The disk is gone.").first.wait_for()
+    tab.picture("held")
+    assert shown.count() == 2 * once
+    tab.page.evaluate(tell, {})
+    tab.page.get_by_text("The queue goes on").first.wait_for()
+    assert not tab.complaints
+
+
 def test_what_the_end_of_the_server_interrupted_runs_again_by_a_click(another_tab, tmp_path):
     studio = Studio(tmp_path / "base")
     try:

@@ -75,11 +75,19 @@ def test_a_full_disk_holds_the_queue_up_and_nothing_is_lost(studio, client, monk
     studio.folders.input.mkdir(exist_ok=True)
     (studio.folders.input / "go_on").touch()
     until(lambda: said, "a word of the full disk")
+    # All pages are told, and those that open now.
+    until(lambda: "held" in client.get("/prompt").json, "what holds the queue")
+    page = Client(studio.port, uuid.uuid4().hex).connect()
+    held = page.until("status")[-1]["data"]["status"]["held"]
+    assert "disk is full" in held
     refused = client.post("/prompt", {"prompt": number(2), "extra_data": {"large": "x" * 100_000}})
     assert refused.status == 400 and "is there space on its disk?" in refused.json["error"]["message"]
     assert len(said) == 1 and "disk is full" in said[0] and "go on once it can be written" in said[0]
     studio.store._do(f"pragma max_page_count = {limit}")
     assert client.wait(job, seconds=20)["status"] == "completed"
+    with page:
+        until(lambda: "held" not in page.until("status")[-1]["data"]["status"], "a queue that goes on")
+    assert "held" not in client.get("/prompt").json
     assert client.wait(client.queue(number(3)), seconds=20)["status"] == "completed"
 
 
