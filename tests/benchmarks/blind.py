@@ -188,7 +188,7 @@ def main() -> None:
     parser.add_argument("--save", action="store_true", help="write the judge into the package")
     args = parser.parse_args()
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[args.precision]
-    if args.what in ("make", "pair", "fit") and args.clips is None:
+    if args.what != "score" and args.clips is None:
         parser.error(f"{args.what} needs --out")
     if args.what == "pair" and not args.models:
         parser.error("pair needs --models")
