@@ -109,6 +109,42 @@ _ALONE: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             r"(?:pull|zoom|dolly|track|move)(?:ing)?[ -](?:out|back|away)(?: shot)?(?: from)?",
             "zoom out"
         ),
+        (
+            r"(?:push|dolly|crash zoom|snap zoom|whip zoom|punch)(?:ing)?(?: in)?(?: shot)? on\b|"
+            r"(?:close|tight|in close|in tight)(?: shot)? (?:in )?on\b|(?:close|tight) shot of\b|(?:extreme )?(?:tight|detail|insert) shot(?: of)?\b|"
+            r"(?:crash|snap|whip|fast|dolly|punch) zoom(?: in)?\b(?! out)(?: on)?|ecu(?: of)?\b|"
+            r"(?:let s |let us )?(?:go|get|come|move) (?:in )?close(?:r)?(?: to| on| in on)\b",
+            "zoom in"
+        ),
+        (
+            r"(?:dolly|push|track|zoom|ease|inch|creep|pushing|zooming|tracking|dollying|easing|inching|creeping)"
+            r"(?: shot)?(?: slowly| gently)?(?: in)?(?: closer)? (?:in on|to|towards?|up to)\b(?! (?:the )?(?:left|right)\b)",
+            "zoom in"
+        ),
+        (r"(?:ease|drift|inch|creep|float|easing|inching|creeping) in\b(?= (?:on|to|towards)\b|[,.;:]|$)", "zoom in"),
+        (
+            r"(?:ease|inch|creep|track|easing|inching|creeping|backing|back)(?: slowly| gently)? (?:out|back|away|off)\b"
+            r"(?= (?:from|slowly|gently|of|to)\b|[,.;:]|$)(?: slowly| gently)?(?: from)?",
+            "zoom out"
+        ),
+        (r"(?:full |smooth )?(?:orbit|arc|circle|rotation|spin)(?: shot)? (?:around|round|about)\b", "circle"),
+        (r"(?:crash|snap|whip|fast|dolly) zoom out\b(?: from)?|widen(?:ing)? out\b(?: from)?", "zoom out"),
+        (
+            r"(?<!a )(?<!an )(?<!the )(?:truck|track|dolly|slide|crab|swish pan|whip pan|trucking|tracking|dollying)"
+            r"(?: shot)?(?: to)?(?: the)? (left|right)(?:wards?)?\b(?! (?:of|next|behind|beside))"
+            r"(?: (?:past|along|across|over))?",
+            "pan"
+        ),
+        (
+            r"(?<!a )(?<!an )(?<!the )(?:crane|pedestal|ped|boom|jib|whip tilt)(?:ing|s)?(?: shot)? (up|down)(?:wards?)?\b",
+            "tilt"
+        ),
+        (
+            r"(?:locked[ -](?:off|down)|static|stationary|tripod|fixed)[ -](?:camera|tripod|frame|framing|angle)\b|"
+            r"locked[ -]?(?:off|down)\b(?! shot)|on a tripod\b|no camera (?:movement|motion|moves?)\b|"
+            r"(?:without|with no) camera (?:movement|motion)\b",
+            "static"
+        ),
         (r"(?:tracking|following|follow|chase) shot(?: of)?", "follow"),
         (r"(?:orbit|orbiting|arc|360|circling) shot(?: of| around)?", "circle"),
     )
@@ -124,10 +160,11 @@ _SAY = {
 def _said(concept: str, match: re.Match[str], words: str) -> str:
     """Say what the camera does in the lexicon's words."""
     slowly = "slowly " if re.search(r"\b(?:slow|gentl|gradual|smooth)", words, re.IGNORECASE) else ""
+    ways = [way.lower() for way in match.groups() if way]  # those of the pattern come last
     if concept == "pan":
-        return f"the camera {slowly}pans {match[1].lower()}"
+        return f"the camera {slowly}pans {'left' if 'left' in ways else 'right'}"
     if concept == "tilt":
-        way = (match[1] or match[2]).lower()
+        way = ways[-1]
         up = way.startswith(("up", "sky", "ris", "asc", "cli", "lif"))
         return f"the camera {slowly}tilts {'up' if up else 'down'}"
     return _SAY[concept].format(slowly=slowly)
@@ -140,6 +177,8 @@ def _settled(text: str, concept: str) -> bool:
     kind = kinds.get(concept, {concept})
     words = load_lexicon()
     telling = {c for c in known if words[c].kind != "function"} - {"camera"}
+    if len(telling & {"left", "right"}) > 1:
+        return False  # "从左摇到右" goes one way
     return not unknown and telling <= kind and bool(telling & {concept, "still"})
 
 
@@ -164,7 +203,7 @@ def read_camera(text: str) -> tuple[str, list[Found]]:
             whole = alone[0]
             if _settled(whole, concept):
                 break
-            say = "" if concept in WHY else _said(concept, alone, alone["gap"]) + _joined(text[alone.end() :], concept)
+            say = "" if concept in WHY else _said(concept, alone, whole) + _joined(text[alone.end() :], concept)
             if concept in WHY:
                 lost.append((whole.strip(), WHY[concept]))
             text = text[: alone.start()] + say + text[alone.end() :]
@@ -217,6 +256,10 @@ _ZH_DOES: tuple[tuple[str, str], ...] = (
     (
         r"(?:往|向|朝)?(?:前|内)?(?:推近|推进|推入|拉近|靠近|逼近|推向|凑近|移近|接近|前移|前推|越来越近|越推越近|慢推|特写)(?:了|着|去)?",
         "zoom in"
+    ),
+    (
+        r"(?:从|由)(?:左|右)(?:边|侧|方)?(?:缓缓|慢慢)?(?:摇动|摇移|摇|横移|移动|移|平移|扫|转|推|滑动|滑)(?:到|向|至|往)(左|右)(?:边|侧|方)?",
+        "pan"
     ),
     (
         r"(?:往|向|朝)(左|右)(?:边|侧|方)?(?:缓缓|慢慢)?(?:移动|移|转动|转|扫|横移|摇动|摇移|平移|摇|滑动|滑|推移|偏)?(?:过去|去|"

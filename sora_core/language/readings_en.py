@@ -8,7 +8,20 @@ from __future__ import annotations
 from .pieces import Piece
 from .synonyms import young
 
-_NOT = frozenset({"no", "without", "neither", "nor", "zero", "minus"})
+# fmt: off
+_NOT = frozenset({"no", "without", "neither", "nor", "zero", "minus", "lacking", "excluding", "except", "nobody"})
+# Negations of several words.
+_NOT_LONG = frozenset({
+    "except for", "instead of", "rather than", "devoid of", "free of", "empty of", "clear of", "anything but", "void of",
+    "bereft of", "free from", "not a single", "not one", "not any", "no more", "no one", "hardly any", "apart from",
+})
+_NOBODY = frozenset({"nobody", "no one"})  # that name already what is not there
+_ONLY = frozenset({"only", "just", "merely", "simply"})  # "not only a cat but also a dog": both
+_ANYWHERE = frozenset({
+    "around", "anywhere", "at all", "in sight", "nearby", "whatsoever", "there", "here", "about", "at", "all", "in",
+    "sight", "visible", "to", "be", "seen",
+})
+# fmt: on
 _NEVER = frozenset({"not", "never", "don", "doesn", "didn", "isn", "aren", "won", "can", "cannot"})
 _ARTICLES = frozenset({"a", "an", "the", "one", "this", "that", "its", "his", "her", "their", "some", "my", "your"})
 _NAMES = frozenset({"subject", "unknown", "beyond", "other", "own"})
@@ -21,11 +34,16 @@ _ONWARDS = frozenset({
 })
 _LEAVING = frozenset({"has", "have", "had", "nothing", "nobody", "only", "none"})
 # Nouns that are written as verbs: "a fly", "its head".
+_PEEKS = frozenset({"and", "then", "back", "right", "again", "it", "peeks", "peers", "pops", "sneaks", "jumps"})
 _NOUNS = frozenset({"head", "fly", "drop", "slide", "cross", "sink", "pass", "flies", "drops", "heads"})
 _VERB_LIKE = ("ing", "ed", "ly")
 # What a sentence says of a noun: an unknown word that comes after one is then no noun of its own.
 _VERB_ENDS = ("ing", "ed", "ly", "s")
 _SEASON = frozenset({"in", "of", "early", "late", "during", "this", "a", "the", "lovely", "sunny", "warm"})
+_ONWARDS_TO = frozenset({
+    "across", "through", "over", "past", "towards", "toward", "into", "along", "around", "after", "behind", "between",
+    "back", "forwards", "forward", "to the",
+})
 _YEAR = frozenset({
     "day", "morning", "afternoon", "evening", "night", "weather", "season", "flowers", "meadow", "garden",
     "in the rain", "breeze", "sun", "sunshine", "colours", "colors", "leaves", "sunflower", "flower", "landscape",
@@ -60,24 +78,77 @@ def _names_follow(pieces: list[Piece], i: int) -> bool:
     return after is not None and after.kind in ("subject", "unknown", "prop", "scene", "beyond", *_DESCRIBING)
 
 
+# fmt: off
+# What a comparison leaves of a word: "bigger than a house".
+_THAN = {
+    "bigger": "large", "larger": "large", "taller": "large", "higher": "large", "greater": "large", "smaller": "small",
+    "tinier": "small", "littler": "small", "faster": "fast", "quicker": "fast", "slower": "slowly",
+}
+# fmt: on
+
+
+def _denies(pieces: list[Piece], i: int) -> int:
+    """Count the pieces of the negation that begins at `i`, 0 for none."""
+    for count in (3, 2):
+        some = pieces[i : i + count]
+        if len(some) == count and not any(p.loose for p in some[1:]) and " ".join(p.text for p in some) in _NOT_LONG:
+            return count
+    return int(pieces[i].kind == "unknown" and pieces[i].text in _NOT)
+
+
+def _listed(pieces: list[Piece], end: int) -> int:
+    """Return where a list ends of which the first thing is denied: "no rain, snow or fog", "no cats and dogs"."""
+    at = end
+    for _ in range(4):
+        if at + 1 >= len(pieces):
+            break
+        if pieces[at].text in ("or", "nor") and not pieces[at + 1].loose:
+            return _listed(pieces, _phrase_end(pieces, at + 1))
+        after, beyond = pieces[at + 1], pieces[at + 2] if at + 2 < len(pieces) else None
+        if (
+            at == end
+            and pieces[at].text == "and"
+            and not pieces[at].loose
+            and after.kind in (*_NAMES, "prop", "weather")
+            and (beyond is None or beyond.loose or beyond.kind == "function")
+        ):
+            return at + 2
+        if not pieces[at].loose or pieces[at].kind not in (*_NAMES, *_DESCRIBING, "prop", "weather", "scene"):
+            break
+        at = _phrase_end(pieces, at)
+    return end
+
+
 def read_negations(pieces: list[Piece]) -> list[str]:
     """Take out what the prompt says is not there; returns it in the prompt's words."""
     said = []
     for i, piece in enumerate(pieces):
-        if piece.kind != "unknown" or piece.new is not None:
+        if piece.new is not None and piece.kind != "empty":
             continue
-        if piece.text in _NOT:
-            end = _phrase_end(pieces, i + 1)
-            while end + 1 < len(pieces) and pieces[end].text in ("or", "nor") and not pieces[end].loose:
-                end = _phrase_end(pieces, end + 1)
-        elif piece.text in _NEVER:
+        count = _denies(pieces, i)
+        if count:
+            end = i + count
+            if " ".join(p.text for p in pieces[i:end]) not in _NOBODY:
+                end = _listed(pieces, _phrase_end(pieces, end))
+        elif piece.text in _NEVER and piece.kind == "unknown":
             end = i + 1
+            if end < len(pieces) and pieces[end].text in _ONLY:
+                piece.drop()
+                piece.kind = "empty"
+                continue
             while end < len(pieces) and (pieces[end].text in ("t", "not", "be", "is") or pieces[end].kind == "empty"):
                 end += 1
             end = _phrase_end(pieces, end)
         else:
             continue
-        for each in pieces[i:end]:
+        if count:
+            tail = end
+            while tail < len(pieces) and not pieces[tail].loose and pieces[tail].text in _ANYWHERE:
+                tail += 1
+            if tail == len(pieces) or pieces[tail].loose or pieces[tail].kind == "function":
+                end = tail if pieces[tail - 1].text not in ("in", "at", "to") else end
+        first = i - 1 if i and pieces[i - 1].text == "with" and not piece.loose else i
+        for each in pieces[first:end]:
             each.drop()
             each.kind = "not"
         said.append(" ".join(each.text for each in pieces[i:end]))
@@ -87,8 +158,16 @@ def read_negations(pieces: list[Piece]) -> list[str]:
 def read_comparisons(pieces: list[Piece]) -> None:
     """Take out what somebody is only compared with: "runs like a rocket", "as big as a house"."""
     for i, piece in enumerate(pieces):
+        if piece.text == "than" and i and not piece.loose and pieces[i - 1].text in _THAN:
+            pieces[i - 1].new = _THAN[pieces[i - 1].text]
+            pieces[i - 1].kind = "function" if pieces[i - 1].new in ("fast", "slowly") else "size"
+            pieces[i - 1].concept = pieces[i - 1].new
+            for each in pieces[i : _phrase_end(pieces, i + 1)]:
+                each.drop()
+                each.kind = "empty"
+            continue
         second = piece.text == "as" and any(p.text == "as" for p in pieces[max(0, i - 3) : i]) and not piece.loose
-        if (piece.text == "like" and piece.kind == "unknown") or second:
+        if (piece.text == "like" and piece.kind == "unknown" and not piece.hyphen) or second:
             after = _after(pieces, i)
             if after is None or after.kind in ("style", "motion"):
                 piece.drop()
@@ -98,6 +177,141 @@ def read_comparisons(pieces: list[Piece]) -> None:
                 each.kind = "empty"
 
 
+# What comes after a noun and a hyphen, and makes a word of it that describes something else.
+# fmt: off
+_MADE = frozenset({
+    "shaped", "sized", "themed", "like", "style", "patterned", "print", "printed", "eyed", "eared", "headed", "legged",
+    "tailed", "haired", "nosed", "faced", "footed", "winged", "bellied", "bodied", "toothed", "horned", "necked",
+    "loving", "eating", "made", "drawn", "pulled", "ridden", "infested", "free", "proof", "flavoured", "flavored",
+    "inspired", "type", "esque", "watching", "hunting", "catching", "chasing", "costumed", "looking", "masked",
+    "riding", "driving", "backed", "hearted", "brained", "minded", "friendly", "powered", "adorned", "embroidered",
+    "bred", "borne", "branded", "wielding", "bearing", "carrying",
+})
+_MADE_ALONE = frozenset({"shaped", "sized", "themed", "patterned", "flavoured", "flavored"})  # without a hyphen too
+_LARGE = frozenset({
+    "elephant", "whale", "dinosaur", "house", "castle", "tower", "bus", "truck", "car", "building", "giant", "king",
+    "mountain", "skyscraper", "horse", "bear", "planet", "monster", "jumbo", "over", "super", "human", "man", "ship",
+    "train", "plane", "airplane", "rocket", "family", "mammoth", "titan", "city", "island", "moon", "hippo", "rhino",
+})
+_SMALL = frozenset({
+    "mouse", "ant", "bee", "ladybug", "thumb", "pea", "finger", "palm", "hand", "pocket", "fist", "coin", "button",
+    "snail", "chick", "pint", "bite", "doll", "toy", "under", "insect", "bug", "grain", "seed", "nut", "cookie", "bean",
+    "marble", "fly", "flea", "butterfly", "strawberry", "cherry", "hamster", "thimble", "walnut", "teacup", "penny",
+})
+# Nouns of the lexicon that are verbs too, and what they then say.
+_VERBS_TOO = {
+    "ducks": "goes", "duck": "go", "rockets": "flies", "rocket": "fly", "taxis": "drives", "taxies": "drives",
+    "snakes": "glides", "snake": "glide", "towers": "stands", "tower": "stand", "balloons": "grows", "balloon": "grow",
+    "mushrooms": "grows", "mushroom": "grow", "trains": "", "ships": "", "bears": "", "stars": "", "fishes": "",
+    "fish": "", "parrots": "", "hounds": "", "drums": "", "planes": "glides", "coaches": "", "houses": "", "crowns": "",
+    "crabs": "glides", "kites": "", "homes": "", "watches": "", "spooks": "", "banks": "flies",
+    "cranes": "",
+}
+# What a word before "of" only counts or heaps up: a sea of sunflowers is no sea.
+_HEAPS = frozenset({
+    "sea", "ocean", "forest", "mountain", "mountains", "cloud", "clouds", "storm", "shower", "wave", "waves", "river",
+    "galaxy", "universe", "planet", "desert", "rain", "snow", "blizzard", "hill", "hills", "island", "jungle", "wall",
+    "carpet", "blanket", "row", "rows", "line", "pile", "piles", "group", "herd", "flock", "pack", "swarm", "school",
+    "pod", "pride", "colony", "team", "crowd", "fleet", "family", "army", "troop", "gang", "litter", "train", "string",
+    "stack", "ring", "circle", "parade", "heap", "mound", "basket", "bowl", "plate", "box", "bucket", "world", "star",
+    "trio", "streets", "town", "city", "garden",
+})
+_LINKS = frozenset({"is", "are", "was", "were", "and", "that", "which", "who", "then", "slowly", "suddenly", "just"})
+_ALONG = frozenset({
+    "across", "through", "along", "past", "towards", "toward", "into", "around", "between", "away", "off", "forward",
+    "forwards", "backwards", "ahead", "by", "out of",
+})
+# fmt: on
+_MOVERS = frozenset({"subject", "own", "beyond"})
+_COMPARED = frozenset({"fast", "quick", "slow", "quickly", "slowly"})
+
+
+def read_described(pieces: list[Piece]) -> None:
+    """Read nouns that only describe: "a star-shaped cookie", "an elephant-sized cat", "an apple green car"."""
+    for i, piece in enumerate(pieces):
+        if piece.text in _MADE and i and (piece.hyphen or (piece.text in _MADE_ALONE and not piece.loose)):
+            first = i - 1
+            while first and pieces[first].hyphen:
+                first -= 1
+            nouns = [word for each in pieces[first:i] for word in each.text.split()]
+            if pieces[first].text in _ARTICLES or pieces[first].kind in ("colour", "size", "function"):
+                continue
+            for each in pieces[first:i]:
+                each.drop()
+                each.kind = "empty"
+            piece.drop()
+            if piece.text == "sized" and set(nouns) & (_LARGE | _SMALL):
+                piece.new = "large" if set(nouns) & _LARGE else "small"
+                piece.kind = piece.concept = piece.new
+                piece.kind = "size"
+            else:
+                piece.text, piece.kind = " ".join([*nouns, piece.text]), "unknown"
+            continue
+        after = _after(pieces, i)
+        if after is None or piece.kind in (*_DESCRIBING, "number", "function", "empty", "not", "style"):
+            continue
+        compared = after.kind in _DESCRIBING or after.text in _COMPARED
+        if compared and after.hyphen and not (i and piece.hyphen):
+            piece.drop()  # "ruby-red", "mirror-calm"
+            piece.kind = "empty"
+        elif compared and piece.kind == "subject" and _one(piece):
+            # "a rocket fast rabbit": a name comes after what is compared
+            then = next((p for p in pieces[i + 2 : i + 5] if p.kind not in _DESCRIBING or p.loose), None)
+            if then is not None and then.kind in ("subject", "own") and not then.loose:
+                piece.drop()
+                piece.kind = "empty"
+
+
+def read_verbs_like_nouns(pieces: list[Piece]) -> None:
+    """Read verbs that are nouns of the lexicon's as well: "a fox ducks behind a tree"."""
+    for i, piece in enumerate(pieces):
+        before, after = _before(pieces, i), _after(pieces, i)
+        if piece.text not in _VERBS_TOO or before is None or piece.kind not in ("subject", "other"):
+            continue
+        j = i - 1
+        while j and not pieces[j].loose and (pieces[j].concept in ("slowly", "suddenly", "then") or pieces[j].new == ""):
+            j -= 1
+        if pieces[j].kind not in ("subject", "own") or _one(pieces[j]) != piece.text.endswith("s"):
+            continue
+        if after is not None and after.kind in ("subject", "own", "unknown", "motion") and piece.text != "stars":
+            continue
+        piece.new = _VERBS_TOO[piece.text]
+        piece.kind, piece.concept = ("motion", "move") if piece.new else ("empty", "")
+
+
+def read_heaps(pieces: list[Piece]) -> None:
+    """Read words that only say how many: "a sea of sunflowers", "a herd of cows"."""
+    for i, piece in enumerate(pieces):
+        after = _after(pieces, i)
+        if piece.text not in _HEAPS or after is None or after.text != "of":
+            continue
+        noun = next((p for p in pieces[i + 2 : i + 6] if p.kind not in (*_DESCRIBING, "number", "empty")), None)
+        if noun is None or noun.kind not in _NAMES or any(p.loose for p in pieces[i + 2 : pieces.index(noun) + 1]):
+            continue
+        article = _before(pieces, i)
+        for each in (*([article] if article is not None and article.text in ("a", "an") else []), piece, after):
+            each.drop()
+            each.kind = "empty"
+
+
+def read_unknown_motions(pieces: list[Piece]) -> None:
+    """Read an unknown verb that leads somewhere as moving: "a car ripping through the woods", "a crab sidles left"."""
+    for i, piece in enumerate(pieces):
+        before, after = _before(pieces, i), _after(pieces, i)
+        if piece.kind != "unknown" or piece.new is not None or before is None or after is None:
+            continue
+        form = "moving" if piece.text.endswith("ing") else "moves" if piece.text.endswith(("s", "ed")) else ""
+        j = i - 1
+        while j and not pieces[j].loose and (pieces[j].text in _LINKS or pieces[j].new == ""):
+            j -= 1
+        goes = after.text.split()[0] in _ALONG or (after.kind == "direction" and after.text not in ("up", "down"))
+        if not goes and after.text in ("for", "to"):
+            place = next((p for p in pieces[i + 2 : i + 5] if p.kind not in ("function", *_DESCRIBING)), None)
+            goes = place is not None and place.kind == "scene" and not place.loose
+        if form and goes and len(piece.text) > 3 and not piece.text.endswith("ss") and pieces[j].kind in _MOVERS:
+            piece.new, piece.kind, piece.concept = form, "motion", "move"
+
+
 def read_compounds(pieces: list[Piece]) -> None:
     """Tell a noun from what describes another noun: a mouse pad, a tiger shark, a bear cub, a ruby-red car."""
     words = young()
@@ -105,9 +319,6 @@ def read_compounds(pieces: list[Piece]) -> None:
         after = _after(pieces, i)
         if after is None:
             continue
-        if after.hyphen and after.kind == "colour" and piece.kind != "colour" and piece.new is None:
-            piece.drop()  # "ruby-red"
-            piece.kind = "empty"
         if piece.kind != "subject" or piece.new == "":
             continue
         if after.text in words:
@@ -135,8 +346,12 @@ def _says_more(pieces: list[Piece], i: int, after: Piece) -> bool:
         return False
     if after.text.endswith(("ing", "ed", "ly")):
         return True
-    named = i > 0 and (pieces[i - 1].text in _ARTICLES or pieces[i - 1].kind in (*_DESCRIBING, "unknown"))
-    return after.text.endswith("s") and not after.text.endswith("ss") and named
+    if not after.text.endswith("s") or after.text.endswith("ss"):
+        return False
+    goes = _after(pieces, i + 1)
+    if goes is not None and (goes.kind == "direction" or goes.text in _ONWARDS_TO or goes.text.endswith(("ly", "wards"))):
+        return True  # "bee zigzags left": a headline
+    return i > 0 and (pieces[i - 1].text in _ARTICLES or pieces[i - 1].kind in (*_DESCRIBING, "unknown"))
 
 
 def read_adjectives(pieces: list[Piece]) -> None:
@@ -172,6 +387,9 @@ def read_two_meanings(pieces: list[Piece]) -> None:
             piece.why = _WHY.get(piece.text, "")
         elif piece.concept == "orbit" and piece.text.endswith("around") and piece.new is None:
             _read_around(pieces, i, after)
+        elif piece.text in ("up", "down", "out", "off") and before is not None and before.kind == "cannot":
+            piece.drop()  # "burns down"
+            piece.kind = "empty"
         elif piece.text in ("up", "down") and after is not None and piece.new is None:
             # "walks down the street": along it
             place = next(
@@ -203,6 +421,9 @@ def _is_other(piece: Piece, before: Piece | None, after: Piece | None) -> bool:
         )
     if word == "spring":
         return was in _SEASON or then in _YEAR or (before is None and after is None)
+    if word == "out":
+        leads = before is not None and (before.kind in ("motion", "direction", "event", "relation") or was in _PEEKS)
+        return not leads and then not in ("of", "from")
     if word == "fall":
         return article or was in ("in", "early", "late")
     if word == "right":
@@ -271,6 +492,10 @@ def read_english(pieces: list[Piece]) -> list[str]:
     absent = read_negations(pieces)
     read_comparisons(pieces)
     read_two_meanings(pieces)
+    read_heaps(pieces)
+    read_described(pieces)
+    read_verbs_like_nouns(pieces)
+    read_unknown_motions(pieces)
     read_compounds(pieces)
     read_adjectives(pieces)
     read_roles(pieces)

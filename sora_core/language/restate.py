@@ -13,10 +13,13 @@ from dataclasses import dataclass
 
 from .camera import Found, read_camera, read_chinese_camera
 from .lexicon import load_lexicon
+from .looks import LOOKS
 from .pieces import Piece, cut, joined
 from .reading import read
 from .readings_en import read_english
 from .readings_zh import read_chinese
+from .skies import read_chinese_skies, read_skies
+from .spelling import respell
 from .synonyms import drawn, load_table
 
 _MARKS = "，。；：！？、（）"  # that stay as they are written
@@ -31,10 +34,17 @@ _ELSE = {
 }
 # What the lexicon reads as weather, and is a place too where no other is named.
 _PLACES = {"in the snow": "in snowy mountains while it snows", "雪中": "雪山里下着雪"}
+# Where props are that stand in one place alone: "a fish by the coral".
+_OF_A_PLACE = {
+    "seaweed": ("seaweed", "underwater", "海底的海草"),
+    "cactus": ("cactus", "in the desert", "沙漠的仙人掌"),
+}
+_ON_WATER = ("sea", "ocean", "in the sea", "in the ocean", "in the water", "大海", "海洋", "海里", "海中", "水里", "水中")
 _SUBJECTS = ("it", "there is", "there", "that", "有", "它")  # read as articles, and none
 # Kinds of pieces of which at least one has to be left: an empty prompt asks for nothing.
 _NAMED = ("subject", "colour", "size", "mood", "scene", "own", "prop")  # which an article may stand before
 _TELLING = ("subject", "scene", "motion", "direction", "event", "own", "time", "weather", "prop", "style", "camera")
+_BESIDE = ("above", "below", "behind", "in front", "beside")
 _JOINTS = ("of", "in", "and", "to", "near")  # which join what comes before to what comes after
 ADVICE = {
     "a camera that goes along": "it can pan, tilt and zoom",
@@ -45,6 +55,7 @@ ADVICE = {
     "the style": "it has pencil, pixel art, watercolor, black and white, sepia, night vision and its own",
     "the season": "name the weather or the place instead",
     "swaying": "it has motions of the whole: to a side, up, down, bouncing, falling, spinning, growing, shrinking",
+    "eating": "a bite can be taken out of food: a pizza, a cookie, an apple",
     "the wind": "it has rain, snow, fog and clouds",
 }
 
@@ -70,7 +81,9 @@ def restate(prompt: str, own: Iterable[str] = (), keep: bool = False) -> Restate
     reading = read(prompt)
     whole = reading.facts is not None
     plain = "".join(c if c in _MARKS else unicodedata.normalize("NFKC", c) for c in prompt)
-    text, lost = plain, []
+    lost: list[Found] = []
+    text = plain if whole else respell(plain, own)
+    text = read_chinese_skies(read_skies(text, whole), whole)
     for reader in (read_camera, read_chinese_camera):
         text, found = reader(text)
         lost += found
@@ -78,6 +91,8 @@ def restate(prompt: str, own: Iterable[str] = (), keep: bool = False) -> Restate
     was = [piece.new for piece in pieces]
     absent = read_english(pieces) if reading.language == "en" else read_chinese(pieces)
     _imply(pieces, whole)
+    _settle_water(pieces)
+    _leave_meals(pieces)
     _cut_out(pieces, keep, any(p.new != "" and p.kind in _TELLING for p in pieces))
     _tidy(pieces)
     beyond = [(piece.text, piece.why) for piece in pieces if piece.kind == "beyond"]
@@ -100,6 +115,9 @@ def _imply(pieces: list[Piece], whole: bool) -> None:
     whole: the lexicon reads all of the prompt, phrases with them: they then say no more than their words, but for where
     it is in a prompt that names no place.
     """
+    for piece in pieces:
+        if whole and piece.familiar and piece.new and _says(piece.text, piece.concept):
+            piece.new = None
     scenes = [p for p in pieces if p.kind == "scene"]
     places = {p.concept for p in scenes if p.new is None or not (p.familiar or p.new in _ELSE or p.new == "")}
     for piece in pieces:
@@ -107,9 +125,13 @@ def _imply(pieces: list[Piece], whole: bool) -> None:
             piece.new = _PLACES[piece.text]
             places.add("snowy mountains")
             continue
+        if piece.new != "" and piece.concept in _OF_A_PLACE and not whole and not any(p.kind == "scene" for p in pieces):
+            name, where, chinese = _OF_A_PLACE[piece.concept]
+            piece.new = chinese if piece.chinese else f"{name} {where}"
+            continue
         if piece.new is None or piece.new == "":
             continue
-        if piece.familiar and whole and (places or piece.kind != "scene"):
+        if piece.familiar and whole and (places or piece.kind != "scene") and piece.kind != "event":
             piece.new = None
         elif piece.new in _ELSE and places - {piece.concept}:
             piece.new = _ELSE[piece.new]
@@ -117,6 +139,40 @@ def _imply(pieces: list[Piece], whole: bool) -> None:
             piece.new = "" if not piece.familiar else None
         elif piece.kind == "scene":
             places.add(piece.concept)
+
+
+def _says(text: str, concept: str) -> bool:
+    """Tell whether the lexicon reads `concept` in `text` itself: a phrase of the table adds nothing."""
+    return concept in load_lexicon().scan(text)[0]
+
+
+def _settle_water(pieces: list[Piece]) -> None:
+    """Keep boats afloat: to them the sea is what they sail on, and no place under water."""
+    names = {p.concept for p in pieces if p.kind == "subject" and p.new != ""}
+    if not names or any(LOOKS[name].kind != "boat" for name in names):
+        return
+    for piece in pieces:
+        if piece.concept == "underwater" and piece.text in _ON_WATER:
+            piece.new, piece.concept = ("海边" if piece.chinese else "at the beach"), "beach"
+
+
+def _leave_meals(pieces: list[Piece]) -> None:
+    """Take out that somebody eats, where no food is named: a bite would be taken out of them."""
+    if any(p.kind == "subject" and LOOKS[p.concept].kind == "food" for p in pieces):
+        return
+    somebody = any(p.kind in ("subject", "own") and p.new != "" for p in pieces)
+    for piece in pieces:
+        active = piece.text.split()[-1] if not piece.chinese else piece.text
+        if piece.concept == "bite" and somebody and not _bitten(active):
+            piece.drop()
+            piece.kind, piece.why = "cannot", "eating"
+
+
+def _bitten(word: str) -> bool:
+    """Tell whether a word of the event says that a bite is taken out of something."""
+    return word in ("bitten", "eaten", "bite", "bites", "mark", "marks", "taken", "it", "of", "into") or (
+        not word.isascii() and any(part in word for part in ("被", "口", "痕", "缺"))
+    )
 
 
 def _cut_out(pieces: list[Piece], keep: bool, tells: bool) -> None:
@@ -154,9 +210,24 @@ def _tidy(pieces: list[Piece]) -> None:
             piece.drop()  # "in an orange sky" is "at sunset"
             kept.pop(n)
             continue
+        i = pieces.index(piece)
+        if brings and piece.concept == "under" and piece.new is None:
+            piece.drop()  # "under a" before "at sunset"
+            kept.pop(n)
+            continue
+        if piece.kind == "relation" and piece.concept in _BESIDE and piece.new is None and not piece.chinese:
+            # "under the chandelier": what is below what is not known
+            last = next((p for p in pieces[i + 1 :] if p.loose or p.new != ""), None)
+            gone = i + 1 < len(pieces) and not pieces[i + 1].loose and any(
+                p.kind in ("unknown", "other", "beyond", "not", "cannot") for p in pieces[i + 1 : i + 4] if p.new == ""
+            )
+            nouns = [p for p in kept[n + 1 : n + 5] if not p.loose and p.kind in (*_NAMED, "time", "weather")]
+            if brings or (gone and (last is None or last.loose or not nouns)):
+                piece.drop()
+                kept.pop(n)
+            continue
         if piece.kind != "function" or piece.concept not in _JOINTS or piece.chinese:
             continue
-        i = pieces.index(piece)
         gap = any(p.new == "" for p in pieces[max(0, i - 1) : i + 2])
         ends = gap and (after is None or after.loose or (n == 0 and piece.concept in ("of", "and")))
         if brings or ends:

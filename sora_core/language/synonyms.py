@@ -34,9 +34,12 @@ _IRREGULAR = {
 }
 _DOUBLED = frozenset({
     "hop", "run", "swim", "get", "spin", "drop", "jog", "trot", "skip", "bob", "flit", "flap", "zip", "pop", "snap",
+    "nod", "hug", "wag", "drag", "tug", "grab", "dig", "cut", "chop", "shop", "win", "hit", "knit", "sob", "rob",
+    "rub", "pat", "pet", "hum", "drum", "strum", "drip", "step", "clap", "spit", "sip", "beg", "flip", "dip", "slip",
     "sit", "tip", "chug", "hug", "pan",
 })
 # fmt: on
+ACTS = "swaying"  # why what somebody does cannot be shown, see ADVICE in restate.py
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,12 @@ def drawn() -> frozenset[str]:
 def young() -> frozenset[str]:
     """List the English words for young animals that come after their parents': "bear cub"."""
     return frozenset(_rows()["en"]["young"])
+
+
+@lru_cache(maxsize=1)
+def load_plain() -> frozenset[str]:
+    """List English words that are none of ours and near to one of them in letters: they are no misspellings."""
+    return frozenset(_rows()["en"]["plain"])
 
 
 def _doubled(verb: str) -> str:
@@ -157,7 +166,11 @@ def _english(rows: dict) -> tuple[dict[str, Entry], dict[str, str]]:
             said.setdefault(each, name)
             said.setdefault(plural(each), many.get(name, name))
     nearest = {form: say for say, listed in rows["nearest"].items() for e in listed for form in (e, plural(e))}
-    return {phrase: Entry("ours", say) for phrase, say in said.items()}, nearest
+    entries = {phrase: Entry("ours", say) for phrase, say in said.items()}
+    for verb in rows["acts"]:
+        forms = verb_forms(verb, "move")
+        entries = {**{form: Entry("cannot", ACTS) for form in forms if form != verb}, **entries}
+    return entries, nearest
 
 
 def _chinese(rows: dict) -> tuple[dict[str, Entry], dict[str, str]]:
