@@ -9,13 +9,19 @@ from .pieces import Piece
 from .synonyms import young
 
 # fmt: off
-_NOT = frozenset({"no", "without", "neither", "nor", "zero", "minus", "lacking", "excluding", "except", "nobody"})
+_NOT = frozenset({
+    "no", "without", "neither", "nor", "zero", "minus", "lacking", "excluding", "except", "nobody", "forget", "ignore",
+    "omit", "exclude", "avoid", "scrap",
+})
 # Negations of several words.
 _NOT_LONG = frozenset({
     "except for", "instead of", "rather than", "devoid of", "free of", "empty of", "clear of", "anything but", "void of",
     "bereft of", "free from", "not a single", "not one", "not any", "no more", "no one", "hardly any", "apart from",
+    "never mind", "forget about", "leave out", "not counting", "but for", "far from",
 })
 _NOBODY = frozenset({"nobody", "no one"})  # that name already what is not there
+_BUT = frozenset({"except", "except for", "apart from", "anything but", "excluding"})
+_EMPTY = frozenset({"empty", "nothing", "nobody", "deserted", "bare", "silent", "alone", "none", "quiet", "abandoned"})
 _ONLY = frozenset({"only", "just", "merely", "simply"})  # "not only a cat but also a dog": both
 _ANYWHERE = frozenset({
     "around", "anywhere", "at all", "in sight", "nearby", "whatsoever", "there", "here", "about", "at", "all", "in",
@@ -96,6 +102,15 @@ def _denies(pieces: list[Piece], i: int) -> int:
     return int(pieces[i].kind == "unknown" and pieces[i].text in _NOT)
 
 
+def _is_alone(pieces: list[Piece], i: int) -> bool:
+    """Tell whether nothing but what follows is there: "the street is empty apart from a cat"."""
+    while i and not pieces[i].loose:
+        i -= 1
+        if pieces[i].text in _EMPTY or pieces[i].kind == "not":
+            return True
+    return False
+
+
 def _listed(pieces: list[Piece], end: int) -> int:
     """Return where a list ends of which the first thing is denied: "no rain, snow or fog", "no cats and dogs"."""
     at = end
@@ -126,11 +141,16 @@ def read_negations(pieces: list[Piece]) -> list[str]:
         if piece.new is not None and piece.kind != "empty":
             continue
         count = _denies(pieces, i)
+        if count and " ".join(p.text for p in pieces[i : i + count]) in _BUT and _is_alone(pieces, i):
+            for each in pieces[i : i + count]:
+                each.drop()
+                each.kind = "empty"
+            continue
         if count:
             end = i + count
             if " ".join(p.text for p in pieces[i:end]) not in _NOBODY:
                 end = _listed(pieces, _phrase_end(pieces, end))
-        elif piece.text in _NEVER and piece.kind == "unknown":
+        elif piece.text in _NEVER and (piece.kind == "unknown" or (i + 1 < len(pieces) and pieces[i + 1].text == "t")):
             end = i + 1
             if end < len(pieces) and pieces[end].text in _ONLY:
                 piece.drop()
@@ -184,10 +204,10 @@ _MADE = frozenset({
     "tailed", "haired", "nosed", "faced", "footed", "winged", "bellied", "bodied", "toothed", "horned", "necked",
     "loving", "eating", "made", "drawn", "pulled", "ridden", "infested", "free", "proof", "flavoured", "flavored",
     "inspired", "type", "esque", "watching", "hunting", "catching", "chasing", "costumed", "looking", "masked",
-    "riding", "driving", "backed", "hearted", "brained", "minded", "friendly", "powered", "adorned", "embroidered",
+    "coloured", "hued", "tinted", "toned", "scented", "riding", "driving", "backed", "hearted", "brained", "minded", "friendly", "powered", "adorned", "embroidered",
     "bred", "borne", "branded", "wielding", "bearing", "carrying",
 })
-_MADE_ALONE = frozenset({"shaped", "sized", "themed", "patterned", "flavoured", "flavored"})  # without a hyphen too
+_MADE_ALONE = frozenset({"coloured", "shaped", "sized", "themed", "patterned", "flavoured", "flavored"})  # without a hyphen too
 _LARGE = frozenset({
     "elephant", "whale", "dinosaur", "house", "castle", "tower", "bus", "truck", "car", "building", "giant", "king",
     "mountain", "skyscraper", "horse", "bear", "planet", "monster", "jumbo", "over", "super", "human", "man", "ship",
@@ -229,7 +249,10 @@ _COMPARED = frozenset({"fast", "quick", "slow", "quickly", "slowly"})
 def read_described(pieces: list[Piece]) -> None:
     """Read nouns that only describe: "a star-shaped cookie", "an elephant-sized cat", "an apple green car"."""
     for i, piece in enumerate(pieces):
-        if piece.text in _MADE and i and (piece.hyphen or (piece.text in _MADE_ALONE and not piece.loose)):
+        made = piece.text in _MADE or (
+            piece.text.endswith("ed") and piece.hyphen and i > 0 and pieces[i - 1].kind in ("subject", "unknown", "beyond")
+        )
+        if made and i and piece.kind != "colour" and (piece.hyphen or (piece.text in _MADE_ALONE and not piece.loose)):
             first = i - 1
             while first and pieces[first].hyphen:
                 first -= 1
@@ -277,6 +300,37 @@ def read_verbs_like_nouns(pieces: list[Piece]) -> None:
             continue
         piece.new = _VERBS_TOO[piece.text]
         piece.kind, piece.concept = ("motion", "move") if piece.new else ("empty", "")
+
+
+def read_verbs_as_nouns(pieces: list[Piece]) -> None:
+    """Take out verbs that are nouns here: "a shadow of a cat", "the roll of the drums"."""
+    for i, piece in enumerate(pieces):
+        before, after = _before(pieces, i), _after(pieces, i)
+        noun = before is not None and before.text in _ARTICLES and after is not None and after.text == "of"
+        if noun and piece.kind in ("motion", "relation") and not piece.text.endswith(("ing", "ed")):
+            piece.drop()
+            piece.kind = "empty"
+            after.drop()  # type: ignore[union-attr]
+
+
+# fmt: off
+_PARTS = frozenset({
+    "eye", "eyes", "ear", "ears", "tail", "tails", "paw", "paws", "fur", "nose", "wing", "wings", "head", "heads",
+    "mouth", "teeth", "legs", "leg", "feather", "feathers", "beak", "trunk", "mane", "horn", "horns", "claws", "shell",
+    "neck", "back", "face", "feet", "foot", "hooves", "whiskers", "tongue", "belly", "tummy", "wheels", "sails", "lights",
+    "headlights", "engine", "engines", "petals", "flame", "fins", "fin", "tentacles", "antennae", "stripes", "spots",
+})
+# fmt: on
+
+
+def read_parts(pieces: list[Piece]) -> None:
+    """Take out parts of somebody: "the cat's eyes glow" is about a cat, and "a dog with cat eyes" is about a dog."""
+    for i, piece in enumerate(pieces):
+        after = _after(pieces, i)
+        whose = piece.end - piece.start > len(piece.text) and piece.new is None
+        if piece.kind == "subject" and whose and after is not None and after.text in _PARTS:
+            after.drop()
+            after.kind = "empty"
 
 
 def read_heaps(pieces: list[Piece]) -> None:
@@ -357,6 +411,11 @@ def _says_more(pieces: list[Piece], i: int, after: Piece) -> bool:
 def read_adjectives(pieces: list[Piece]) -> None:
     """Take out the colours and sizes of what is not known: they would be somebody else's."""
     for i, piece in enumerate(pieces):
+        told = i > 1 and pieces[i - 1].concept == "is" and pieces[i - 2].kind in ("unknown", "other", "beyond", "not")
+        if piece.kind == "colour" and told and not piece.loose and piece.new is None:
+            piece.drop()  # "the carpet is red"
+            piece.kind = "lost"
+            continue
         noun = piece.kind in ("beyond", "other") or (
             piece.kind == "unknown"
             and piece.new is None
@@ -492,6 +551,8 @@ def read_english(pieces: list[Piece]) -> list[str]:
     absent = read_negations(pieces)
     read_comparisons(pieces)
     read_two_meanings(pieces)
+    read_parts(pieces)
+    read_verbs_as_nouns(pieces)
     read_heaps(pieces)
     read_described(pieces)
     read_verbs_like_nouns(pieces)

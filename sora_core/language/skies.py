@@ -39,7 +39,7 @@ _MOON = (
 )
 _GLITTER = _verbs("twinkle glitter shine sparkle gleam glimmer glow blaze shimmer flicker wink burn dot fill")
 _SPACE = re.compile(
-    r"\b(?:rockets?|space\w*|astronauts?|ufos?|alien|planets?|mars|saucers?|shuttle|starship|galaxy|cosmo\w+)\b", re.I
+    r"\b(?:rockets?|space\w*|astronauts?|ufos?|alien|planets?|mars|saucers?|shuttle|starship|galaxy|cosmo\w+|on the moon|lunar|orbit)\b", re.I
 )
 # The word by which it is told quickly that a pattern has nothing to find; the pattern; what it says.
 _SAID: tuple[tuple[str, str, str], ...] = (
@@ -58,6 +58,34 @@ _SAID: tuple[tuple[str, str, str], ...] = (
         rf"{_LEAD}(?:the )?(?:(?:hot|blazing|merciless|fierce|bright|midday|noon|scorching|summer) )*sun {_BE}"
         rf"{_verbs('burn blaze beat shine glare bake scorch pour stream sizzle roast')}{_HOW}(?: (?:in the sky|from above))?",
         "the sun shines",
+    ),
+    (
+        "sun",
+        r"(?:under|beneath|in|by) (?:the|a) (?!set|ris|sink|red|orange|low|dying|evening|morning|golden)"
+        r"(?:(?!with|of|and|at|near|by|on)[a-z]+ ){0,2}sun\b(?! (?:is|was|sets?|setting|goes|going|rises?|rising|dips?))",
+        "in the sun",
+    ),
+    (
+        "behind",
+        r"[a-z]+s (?:its (?:head|nose) )?(?:out )?from behind (?:a|the) (?:[a-z]+ )?tree",
+        "comes out from behind a tree",
+    ),
+    (
+        "behind",
+        r"[a-z]+ing (?:its (?:head|nose) )?(?:out )?from behind (?:a|the) (?:[a-z]+ )?tree",
+        "emerging from behind a tree",
+    ),
+    (
+        "to the right",
+        r"from (?:the )?(?:far )?left(?:[ -]hand)?(?: (?:side|edge|corner|end))?(?: of (?:the )?[a-z]+)?"
+        r"(?: all the way| over| across)? to the (?:far )?right(?:[ -]hand)?(?: (?:side|edge|corner|end))?",
+        "from left to right",
+    ),
+    (
+        "to the left",
+        r"from (?:the )?(?:far )?right(?:[ -]hand)?(?: (?:side|edge|corner|end))?(?: of (?:the )?[a-z]+)?"
+        r"(?: all the way| over| across)? to the (?:far )?left(?:[ -]hand)?(?: (?:side|edge|corner|end))?",
+        "from right to left",
     ),
     (
         "moon",
@@ -199,6 +227,10 @@ def _put(say: str, text: str) -> Callable[[re.Match[str]], str]:
 
 
 # -- Chinese -----------------------------------------------------------------------------------------------------
+# Those that something is compared with.
+_NOUNS = "|".join(
+    sorted((form for c in load_lexicon().concepts if c.kind == "subject" for form in c.zh), key=len, reverse=True)
+)
 _ZH_END = r"(?=[，。；！？、,.;!?\s]|$)"
 _ZH_SAID: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), say)
@@ -229,6 +261,13 @@ _ZH_SAID: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             r"(左|右)(?:边|侧|面|方)?",
             r"向\2\1",
         ),
+        (
+            r"从(?:一棵|那棵|那颗)?(?:大|老|小|松)?树(?:的)?(?:后面|背后|后头|后)[^，。；！？,.;!?]{0,4}?(?:出来|出头来|出头|出去|出脑袋)",
+            "从树后面经过",
+        ),
+        (r"比[^，。；！？,.;!?]{1,6}?(?:还要?|更)(?:大|高|巨大|高大)(?:得多)?的?", "巨大的"),
+        (r"比[^，。；！？,.;!?]{1,6}?(?:还要?|更)(?:小|矮)(?:得多)?的?", "小小的"),
+        (r"比[^，。；！？,.;!?]{1,6}?(?:还要?|更)快(?:得多)?", "快速"),
         # Comparisons: "像大象一样大的南瓜", "火箭般飞驰"
         (
             r"(?:好像|仿佛|宛如|犹如|如同|就像|像(?!素|[^，。]{0,6}(?:电影|画|游戏|片|素描|照片|卡通|童话))|似|如)(?:[一两]?[只头个辆条匹]?)[^，。；！？,.;!?像如]{1,7}?(?:一样|一般|那样|那么|似的|般|那般)"
@@ -241,12 +280,19 @@ _ZH_SAID: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             "小小的",
         ),
         (
+            r"(?:就像|像|如|似)[^，。；！？,.;!?像如]{1,7}?(?:一样|一般|那样|那么|似的|般|那般)(?:的|地)?快(?:速)?", "快速"
+        ),
+        (
             r"(?:好像|仿佛|宛如|犹如|如同|就像|像(?!素|[^，。]{0,6}(?:电影|画|游戏|片|素描|照片|卡通|童话))|似)(?:[一两]?[只头个辆条匹]?)[^，。；！？,.;!?像]{1,7}?(?:一样|一般|那样|似的|般|那般)"
             r"(?:的|地)?",
             "",
         ),
-        (r"(?:大象|房子|恐龙|鲸鱼|卡车|汽车|高楼|巨人|山|牛)(?:般|一样|那么)?大(?:小)?的", "巨大的"),
+        (r"(?:大象|房子|恐龙|鲸鱼|卡车|汽车|高楼|巨人|小山|山)(?:般|一样|那么)?大(?:小)?的", "巨大的"),
         (r"(?:蚂蚁|老鼠|拇指|豆子|米粒|蜜蜂|手掌|硬币|拳头)(?:般|一样|那么)?(?:大小|大|小)的", "小小的"),
+        (rf"(?:{_NOUNS})(?:般|一样|一般|那么|那样|似的)(?:巨大|大|高)的?", "巨大的"),
+        (rf"(?:{_NOUNS})(?:般|一样|一般|那么|那样|似的)小的?", "小小的"),
+        (rf"(?:{_NOUNS})(?:般|一样|一般|那么|那样|似的)快", "快速"),
+        (rf"(?:{_NOUNS})(?:大小|般|一样|一般|那样|似的)(?:的|地)?", ""),
         (r"(?:什么|啥)(?:都|也)没有", ""),
         (r"(?:连)?一[个只条辆棵点丝片朵颗架艘]([\u3400-\u9fff]{1,4}?)(?:都|也)(?:没有|没|看不到|看不见)", r"没有\1，"),
         (r"空无一人|阒无一人|杳无人烟|荒无人烟|渺无人迹", "没有人，"),

@@ -15,6 +15,7 @@ from .synonyms import SKIPPED, load_plain, load_table
 
 _LETTERS = re.compile(r"[A-Za-z]+(?:['’](?![A-Za-z]))?")
 _DRAWN_OUT = re.compile(r"(.)\1{2,}")
+_SOUNDS = (("f", "ph"), ("k", "c"), ("z", "s"), ("ks", "x"), ("ie", "y"), ("ei", "ie"))  # letters that sound alike
 # Short forms, each with the marks that belong to it, and what it stands for.
 _SHORT: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(rf"(?<![A-Za-z0-9])(?:{pattern})(?![A-Za-z0-9])", re.IGNORECASE), word)
@@ -22,6 +23,8 @@ _SHORT: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"b ?& ?w|b/w", "black and white"),
         (r"w/o|sans", "without"),
         (r"w/", "with"),
+        (r"t\. ?rex", "t rex"),
+        (r"colored", "coloured"),
         (r"thru", "through"),
         (r"pls|plz|pleez", "please"),
         (r"vids?", "video"),
@@ -65,6 +68,12 @@ def _meant() -> frozenset[str]:
 
 
 @lru_cache(maxsize=1)
+def _names() -> frozenset[str]:
+    """List the lexicon's names of one word, short ones too."""
+    return frozenset(form for c in load_lexicon().concepts if c.kind == "subject" for form in c.en if form.isalpha())
+
+
+@lru_cache(maxsize=1)
 def _gaps() -> dict[str, tuple[str, ...]]:
     """Map what is left of a word without one of its letters to the words that it may be."""
     found: dict[str, list[str]] = {}
@@ -93,6 +102,8 @@ def nearest_word(word: str) -> str:
         short = _DRAWN_OUT.sub(lambda letters, n=times: letters[1] * n, word)
         if short != word and short in words:
             return short  # "huuuge"
+    if word[-1] == word[-2] and word[:-1] in _names():
+        return word[:-1]  # "dogg"
     if len(word) < 4 or not word.isascii():
         return ""
     known = _meant()
@@ -111,6 +122,8 @@ def nearest_word(word: str) -> str:
                 if len(w) == len(word) and w[:i] == word[:i] and w[i + 1 :] == word[i + 1 :]
             }
         )
+    if not any(ways):
+        ways.append({w for a, b in _SOUNDS for w in (word.replace(a, b), word.replace(b, a)) if w in known})
     found = next((way for way in ways if way), set())
     return found.pop() if len(found) == 1 else ""
 
