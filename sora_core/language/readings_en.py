@@ -189,6 +189,8 @@ def read_comparisons(pieces: list[Piece]) -> None:
         second = piece.text == "as" and any(p.text == "as" for p in pieces[max(0, i - 3) : i]) and not piece.loose
         if (piece.text == "like" and piece.kind == "unknown" and not piece.hyphen) or second:
             after = _after(pieces, i)
+            while after is not None and (after.text in _ARTICLES or after.kind in ("empty", "mood")):
+                after = _after(pieces, pieces.index(after))
             if after is None or after.kind in ("style", "motion"):
                 piece.drop()
                 continue
@@ -358,7 +360,7 @@ def read_unknown_motions(pieces: list[Piece]) -> None:
         j = i - 1
         while j and not pieces[j].loose and (pieces[j].text in _LINKS or pieces[j].new == ""):
             j -= 1
-        goes = after.text.split()[0] in _ALONG or (after.kind == "direction" and after.text not in ("up", "down"))
+        goes = after.text in _ALONG or after.text.split()[0] in _ALONG or (after.kind == "direction" and after.text not in ("up", "down"))
         if not goes and after.text in ("for", "to"):
             place = next((p for p in pieces[i + 2 : i + 5] if p.kind not in ("function", *_DESCRIBING)), None)
             goes = place is not None and place.kind == "scene" and not place.loose
@@ -499,6 +501,10 @@ def _read_around(pieces: list[Piece], i: int, after: Piece | None) -> None:
     piece = pieces[i]
     verb = piece.text.removesuffix("around").strip()
     if verb.startswith(("circ", "orbit", "loop")):
+        return
+    before = _before(pieces, i)
+    if not verb and before is not None and before.text.split()[-1] in ("up", "down", "all", "rises", "rising"):
+        piece.new, piece.kind, piece.concept = "near", "function", "near"  # "bubbles drift up around it"
         return
     named = next((p for p in pieces[i + 1 : i + 9] if p.kind in ("subject", "scene", "own", *_NAMES)), None)
     loose = any(p.loose for p in pieces[i + 1 : i + 9][: pieces[i + 1 : i + 9].index(named)]) if named else False

@@ -89,13 +89,16 @@ def restate(prompt: str, own: Iterable[str] = (), keep: bool = False) -> Restate
         lost += found
     pieces = cut(text, own)
     was = [piece.new for piece in pieces]
+    beyond: list[Found] = []
     absent = read_english(pieces) if reading.language == "en" else read_chinese(pieces)
     _imply(pieces, whole)
+    if not whole:
+        beyond += _night_for_moons(pieces)
     _settle_water(pieces)
     _leave_meals(pieces)
     _cut_out(pieces, keep, any(p.new != "" and p.kind in _TELLING for p in pieces))
     _tidy(pieces)
-    beyond = [(piece.text, piece.why) for piece in pieces if piece.kind == "beyond"]
+    beyond += [(piece.text, piece.why) for piece in pieces if piece.kind == "beyond"]
     beyond += _undrawn(pieces)
     unknown = _unknown(pieces)
     lost += [(piece.text, piece.why) for piece in pieces if piece.kind == "cannot"]
@@ -144,6 +147,22 @@ def _imply(pieces: list[Piece], whole: bool) -> None:
 def _says(text: str, concept: str) -> bool:
     """Tell whether the lexicon reads `concept` in `text` itself: a phrase of the table adds nothing."""
     return concept in load_lexicon().scan(text)[0]
+
+
+def _night_for_moons(pieces: list[Piece]) -> list[Found]:
+    """Make a moon beside somebody a night, as there is none to draw; returns it with the nearest that there is."""
+    named = {p.concept for p in pieces if p.kind == "subject" and p.new != ""}
+    moons = [p for p in pieces if p.kind == "subject" and p.concept == "moon" and p.new != ""]
+    if not moons or not named - {"moon"} or "moon" in drawn():
+        return []
+    found = _undrawn(moons)
+    for moon in moons:
+        moon.new, moon.kind, moon.concept = ("夜里" if moon.chinese else "at night"), "time", "night"
+        i = pieces.index(moon) - 1
+        while i >= 0 and not pieces[i + 1].loose and pieces[i].kind in ("colour", "size", "mood"):
+            pieces[i].drop()
+            i -= 1
+    return found
 
 
 def _settle_water(pieces: list[Piece]) -> None:

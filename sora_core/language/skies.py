@@ -66,6 +66,18 @@ _SAID: tuple[tuple[str, str, str], ...] = (
         "in the sun",
     ),
     (
+        "to ",
+        r"(?:night|darkness|dusk|day|daylight|evening|morning|dawn|afternoon|twilight) (?:just |slowly |gently |already )*"
+        r"(?:gives? way|giving way|fades?|fading|turns?|turning|melts?|slips?|passes|changes?|changing) (?:in)?to (?:the )?"
+        r"(?=(?:night|darkness|dusk|day|daylight|evening|morning|dawn|afternoon|twilight)\b)",
+        "",
+    ),
+    (
+        "out of",
+        r"out of (?:the |a )?(?:[a-z]+ )?(?:water|sea|ocean|waves|surf|lake|pond|river)",
+        "out of the water",
+    ),
+    (
         "behind",
         r"[a-z]+s (?:its (?:head|nose) )?(?:out )?from behind (?:a|the) (?:[a-z]+ )?tree",
         "comes out from behind a tree",
@@ -186,7 +198,7 @@ _SAID: tuple[tuple[str, str, str], ...] = (
         "dark clouds",
     ),
 )  # fmt: skip
-_PATTERNS = [(word, re.compile(rf"\b{pattern}(?![A-Za-z])", re.IGNORECASE), say) for word, pattern, say in _SAID]
+_PATTERNS = [(word, re.compile(rf"\b{pattern}" + ("(?![a-z])" if say else ""), re.IGNORECASE), say) for word, pattern, say in _SAID]
 _WEATHER = frozenset({"rain", "snow", "fog", "cloudy", "night", "sunset", "dawn", "dusk"})
 _GOES_ON = re.compile(r" (?:the|a|an) ")
 
@@ -231,6 +243,7 @@ def _put(say: str, text: str) -> Callable[[re.Match[str]], str]:
 _NOUNS = "|".join(
     sorted((form for c in load_lexicon().concepts if c.kind == "subject" for form in c.zh), key=len, reverse=True)
 )
+_SCENES = "|".join(form for c in load_lexicon().concepts if c.kind == "scene" for form in c.zh)
 _ZH_END = r"(?=[，。；！？、,.;!?\s]|$)"
 _ZH_SAID: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), say)
@@ -268,6 +281,7 @@ _ZH_SAID: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"比[^，。；！？,.;!?]{1,6}?(?:还要?|更)(?:大|高|巨大|高大)(?:得多)?的?", "巨大的"),
         (r"比[^，。；！？,.;!?]{1,6}?(?:还要?|更)(?:小|矮)(?:得多)?的?", "小小的"),
         (r"比[^，。；！？,.;!?]{1,6}?(?:还要?|更)快(?:得多)?", "快速"),
+        (rf"(?:黑漆漆|黑乎乎|黑黢黢|黑洞洞|黑咕隆咚|漆黑一片|乌漆嘛黑|漆黑|黑黑)的?(?={_SCENES})", "夜里的"),
         # Comparisons: "像大象一样大的南瓜", "火箭般飞驰"
         (
             r"(?:好像|仿佛|宛如|犹如|如同|就像|像(?!素|[^，。]{0,6}(?:电影|画|游戏|片|素描|照片|卡通|童话))|似|如)(?:[一两]?[只头个辆条匹]?)[^，。；！？,.;!?像如]{1,7}?(?:一样|一般|那样|那么|似的|般|那般)"
