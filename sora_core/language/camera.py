@@ -14,14 +14,18 @@ from .lexicon import load_lexicon
 
 Found = tuple[str, str]  # what the prompt says, and why it cannot be
 _ADVERBS = (
-    r"(?:(?:is|are|that|which|who|then|and|also|starts?|begins?|keeps?|continues?|to|will|now|just|very|ever|so|quickly|"
+    r"(?:(?:is|are|that|which|who|then|and|also|starts?|begins?|keeps?|continues?|to|will|now|just|very|eve"
+    r"r|so|quickly|"
     r"smoothly|steadily|slightly|fast|quick|smooth|all the way|[a-z]+ly|slow|gentle|on) )*"
 )
 _WHOM = r"(?: (?:it|him|her|them|us|me|there|its subject|the scene|the subject|the action|the object))?"
 _MOVING = (
-    r"(?:moves?|moving|goes|go|going|glides?|gliding|slides?|sliding|tracks?|tracking|trucks?|drifts?|drifting|swings?|"
-    r"swinging|sweeps?|sweeping|turns?|turning|shifts?|shifting|travels?|travell?ing|floats?|floating|fl(?:y|ies|ying)|"
-    r"looks?|looking|pans?|panning|dollies|dolly|dollying|whips?|whipping|rotates?|rotating|swivels?|swivelling|pushes|"
+    r"(?:moves?|moving|goes|go|going|glides?|gliding|slides?|sliding|tracks?|tracking|trucks?|drifts?|drift"
+    r"ing|swings?|"
+    r"swinging|sweeps?|sweeping|turns?|turning|shifts?|shifting|travels?|travell?ing|floats?|floating|fl(?:"
+    r"y|ies|ying)|"
+    r"looks?|looking|pans?|panning|dollies|dolly|dollying|whips?|whipping|rotates?|rotating|swivels?|swivel"
+    r"ling|pushes|"
     r"push|pushing|pulls?|pulling|zooms?|zooming|draws?|drawing|runs?|running|walks?|walking|backs?|backing|comes?|"
     r"coming|gets?|getting|inch(?:es|ing)?|creeps?|creeping|eases?|easing|cranes?|craning|tilts?|tilting|points?|"
     r"pointing|rises?|rising|climbs?|climbing|lifts?|lifting|steps?|stepping|zips?|moved|pulled|pushed)"
@@ -30,7 +34,8 @@ _MOVING = (
 _DOES: tuple[tuple[str, str], ...] = (
     (
         r"(?:follows?|following|chases?|chasing|trails?|trailing|tracks?(?! (?:back|in|out|left|right|to|toward))|"
-        r"tracking(?! (?:back|in|out|left|right|to|toward|shot))|accompan(?:y|ies|ying)|keeps? (?:up|pace)|keeping up|"
+        r"tracking(?! (?:back|in|out|left|right|to|toward|shot))|accompan(?:y|ies|ying)|keeps? (?:up|pace)|"
+        r"keeping up|"
         r"(?:stays?|goes|go|going|moves?|moving|travels?|runs?|walks?|flies|fly) (?:along |close |right )?"
         r"(?:with|after|behind|beside|alongside|along(?! (?:the|a) )))(?: with| along| behind)?",
         "follow",
@@ -111,19 +116,22 @@ _ALONE: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         ),
         (
             r"(?:push|dolly|crash zoom|snap zoom|whip zoom|punch)(?:ing)?(?: in)?(?: shot)? on\b|"
-            r"(?:close|tight|in close|in tight)(?: shot)? (?:in )?on\b|(?:close|tight) shot of\b|(?:extreme )?(?:tight|detail|insert) shot(?: of)?\b|"
+            r"(?:close|tight|in close|in tight)(?: shot)? (?:in )?on\b|(?:close|tight) shot of\b|(?:extreme"
+            r" )?(?:tight|detail|insert) shot(?: of)?\b|"
             r"(?:crash|snap|whip|fast|dolly|punch) zoom(?: in)?\b(?! out)(?: on)?|ecu(?: of)?\b|"
             r"(?:let s |let us )?(?:go|get|come|move) (?:in )?close(?:r)?(?: to| on| in on)\b",
             "zoom in"
         ),
         (
             r"(?:dolly|push|track|zoom|ease|inch|creep|pushing|zooming|tracking|dollying|easing|inching|creeping)"
-            r"(?: shot)?(?: slowly| gently)?(?: in)?(?: closer)? (?:in on|to|towards?|up to)\b(?! (?:the )?(?:left|right)\b)",
+            r"(?: shot)?(?: slowly| gently)?(?: in)?(?: closer)? (?:in on|to|towards?|up to)\b(?! (?:the )?"
+            r"(?:left|right)\b)",
             "zoom in"
         ),
         (r"(?:ease|drift|inch|creep|float|easing|inching|creeping) in\b(?= (?:on|to|towards)\b|[,.;:]|$)", "zoom in"),
         (
-            r"(?:ease|inch|creep|track|easing|inching|creeping|backing|back)(?: slowly| gently)? (?:out|back|away|off)\b"
+            r"(?:ease|inch|creep|track|easing|inching|creeping|backing|back)(?: slowly| gently)? (?:out|bac"
+            r"k|away|off)\b"
             r"(?= (?:from|slowly|gently|of|to)\b|[,.;:]|$)(?: slowly| gently)?(?: from)?",
             "zoom out"
         ),
@@ -136,7 +144,8 @@ _ALONE: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             "pan"
         ),
         (
-            r"(?<!a )(?<!an )(?<!the )(?:crane|pedestal|ped|boom|jib|whip tilt)(?:ing|s)?(?: shot)? (up|down)(?:wards?)?\b",
+            r"(?<!a )(?<!an )(?<!the )(?:crane|pedestal|ped|boom|jib|whip tilt)(?:ing|s)?(?: shot)? (up|dow"
+            r"n)(?:wards?)?\b",
             "tilt"
         ),
         (
@@ -249,25 +258,30 @@ _ZH_DOES: tuple[tuple[str, str], ...] = (
         "circle"
     ),
     (
-        r"(?:往|向|朝)?(?:后|远处|外)?(?:拉远|拉开|拉出|拉后|远离|退后|后退|后移|推远|离远|越拉越远|越来越远|远去|往后退|向后退|退)(?:开|去|"
+        r"(?:往|向|朝)?(?:后|远处|外)?(?:拉远|拉开|拉出|拉后|远离|退后|后退|后移|推远|离远|越拉越远|越来越"
+        r"远|远去|往后退|向后退|退)(?:开|去|"
         r"了|着)?",
         "zoom out"
     ),
     (
-        r"(?:往|向|朝)?(?:前|内)?(?:推近|推进|推入|拉近|靠近|逼近|推向|凑近|移近|接近|前移|前推|越来越近|越推越近|慢推|特写)(?:了|着|去)?",
+        r"(?:往|向|朝)?(?:前|内)?(?:推近|推进|推入|拉近|靠近|逼近|推向|凑近|移近|接近|前移|前推|越来越近|越"
+        r"推越近|慢推|特写)(?:了|着|去)?",
         "zoom in"
     ),
     (
-        r"(?:从|由)(?:左|右)(?:边|侧|方)?(?:缓缓|慢慢)?(?:摇动|摇移|摇|横移|移动|移|平移|扫|转|推|滑动|滑)(?:到|向|至|往)(左|右)(?:边|侧|方)?",
+        r"(?:从|由)(?:左|右)(?:边|侧|方)?(?:缓缓|慢慢)?(?:摇动|摇移|摇|横移|移动|移|平移|扫|转|推|滑动|滑)"
+        r"(?:到|向|至|往)(左|右)(?:边|侧|方)?",
         "pan"
     ),
     (
-        r"(?:往|向|朝)(左|右)(?:边|侧|方)?(?:缓缓|慢慢)?(?:移动|移|转动|转|扫|横移|摇动|摇移|平移|摇|滑动|滑|推移|偏)?(?:过去|去|"
+        r"(?:往|向|朝)(左|右)(?:边|侧|方)?(?:缓缓|慢慢)?(?:移动|移|转动|转|扫|横移|摇动|摇移|平移|摇|滑动|"
+        r"滑|推移|偏)?(?:过去|去|"
         r"动)?",
         "pan"
     ),
     (
-        r"(?:往|向|朝)?(上|下)(?:方|面)?(?:缓缓|慢慢)?(?:抬起|抬|移动|移|升起|升|仰|摇动|摇|转动|转|降|压|倾斜|扫)(?:起|动|去)?|"
+        r"(?:往|向|朝)?(上|下)(?:方|面)?(?:缓缓|慢慢)?(?:抬起|抬|移动|移|升起|升|仰|摇动|摇|转动|转|降|压|"
+        r"倾斜|扫)(?:起|动|去)?|"
         r"(抬起|抬高|上抬|上升|升高|仰起|升起|下降|降低|压低|下移|上移|俯下)",
         "tilt"
     ),

@@ -10,12 +10,14 @@ from .synonyms import young
 
 # fmt: off
 _NOT = frozenset({
-    "no", "without", "neither", "nor", "zero", "minus", "lacking", "excluding", "except", "nobody", "forget", "ignore",
+    "no"
+    "", "without", "neither", "nor", "zero", "minus", "lacking", "excluding", "except", "nobody", "forget", "ignore",
     "omit", "exclude", "avoid", "scrap",
 })
 # Negations of several words.
 _NOT_LONG = frozenset({
-    "except for", "instead of", "rather than", "devoid of", "free of", "empty of", "clear of", "anything but", "void of",
+    "except for"
+    "", "instead of", "rather than", "devoid of", "free of", "empty of", "clear of", "anything but", "void of",
     "bereft of", "free from", "not a single", "not one", "not any", "no more", "no one", "hardly any", "apart from",
     "never mind", "forget about", "leave out", "not counting", "but for", "far from",
 })
@@ -46,6 +48,11 @@ _VERB_LIKE = ("ing", "ed", "ly")
 # What a sentence says of a noun: an unknown word that comes after one is then no noun of its own.
 _VERB_ENDS = ("ing", "ed", "ly", "s")
 _SEASON = frozenset({"in", "of", "early", "late", "during", "this", "a", "the", "lovely", "sunny", "warm"})
+_STATES = frozenset({
+    "stuck", "caught", "lost", "gone", "asleep", "awake", "afloat", "hidden", "frozen", "broken", "worn", "torn",
+    "built",
+    "seen", "hung", "bent", "bound", "swept", "struck", "alive", "alight", "ablaze", "aboard", "stranded", "alone",
+})
 _ONWARDS_TO = frozenset({
     "across", "through", "over", "past", "towards", "toward", "into", "along", "around", "after", "behind", "between",
     "back", "forwards", "forward", "to the",
@@ -87,7 +94,8 @@ def _names_follow(pieces: list[Piece], i: int) -> bool:
 # fmt: off
 # What a comparison leaves of a word: "bigger than a house".
 _THAN = {
-    "bigger": "large", "larger": "large", "taller": "large", "higher": "large", "greater": "large", "smaller": "small",
+    "bigger"
+    "": "large", "larger": "large", "taller": "large", "higher": "large", "greater": "large", "smaller": "small",
     "tinier": "small", "littler": "small", "faster": "fast", "quicker": "fast", "slower": "slowly",
 }
 # fmt: on
@@ -141,6 +149,10 @@ def read_negations(pieces: list[Piece]) -> list[str]:
         if piece.new is not None and piece.kind != "empty":
             continue
         count = _denies(pieces, i)
+        if piece.text == "no" and count == 1 and i + 1 < len(pieces) and pieces[i + 1].loose:
+            piece.drop()  # "a moose? no, a horse"
+            piece.kind = "empty"
+            continue
         if count and " ".join(p.text for p in pieces[i : i + count]) in _BUT and _is_alone(pieces, i):
             for each in pieces[i : i + count]:
                 each.drop()
@@ -179,9 +191,9 @@ def read_comparisons(pieces: list[Piece]) -> None:
     """Take out what somebody is only compared with: "runs like a rocket", "as big as a house"."""
     for i, piece in enumerate(pieces):
         if piece.text == "than" and i and not piece.loose and pieces[i - 1].text in _THAN:
-            pieces[i - 1].new = _THAN[pieces[i - 1].text]
-            pieces[i - 1].kind = "function" if pieces[i - 1].new in ("fast", "slowly") else "size"
-            pieces[i - 1].concept = pieces[i - 1].new
+            said = _THAN[pieces[i - 1].text]
+            pieces[i - 1].new = pieces[i - 1].concept = said
+            pieces[i - 1].kind = "function" if said in ("fast", "slowly") else "size"
             for each in pieces[i : _phrase_end(pieces, i + 1)]:
                 each.drop()
                 each.kind = "empty"
@@ -202,14 +214,17 @@ def read_comparisons(pieces: list[Piece]) -> None:
 # What comes after a noun and a hyphen, and makes a word of it that describes something else.
 # fmt: off
 _MADE = frozenset({
-    "shaped", "sized", "themed", "like", "style", "patterned", "print", "printed", "eyed", "eared", "headed", "legged",
+    "shaped"
+    "", "sized", "themed", "like", "style", "patterned", "print", "printed", "eyed", "eared", "headed", "legged",
     "tailed", "haired", "nosed", "faced", "footed", "winged", "bellied", "bodied", "toothed", "horned", "necked",
     "loving", "eating", "made", "drawn", "pulled", "ridden", "infested", "free", "proof", "flavoured", "flavored",
     "inspired", "type", "esque", "watching", "hunting", "catching", "chasing", "costumed", "looking", "masked",
-    "coloured", "hued", "tinted", "toned", "scented", "riding", "driving", "backed", "hearted", "brained", "minded", "friendly", "powered", "adorned", "embroidered",
+    "coloured", "hued", "tinted", "toned", "scented", "riding", "driving", "backed", "hearted", "brained", "minded",
+    "friendly", "powered", "adorned", "embroidered",
     "bred", "borne", "branded", "wielding", "bearing", "carrying",
 })
-_MADE_ALONE = frozenset({"coloured", "shaped", "sized", "themed", "patterned", "flavoured", "flavored"})  # without a hyphen too
+_MADE_ALONE = frozenset({"coloured", "shaped", "sized", "themed", "patterned", "flavoured",
+"flavored"})  # without a hyphen too,
 _LARGE = frozenset({
     "elephant", "whale", "dinosaur", "house", "castle", "tower", "bus", "truck", "car", "building", "giant", "king",
     "mountain", "skyscraper", "horse", "bear", "planet", "monster", "jumbo", "over", "super", "human", "man", "ship",
@@ -217,15 +232,18 @@ _LARGE = frozenset({
 })
 _SMALL = frozenset({
     "mouse", "ant", "bee", "ladybug", "thumb", "pea", "finger", "palm", "hand", "pocket", "fist", "coin", "button",
-    "snail", "chick", "pint", "bite", "doll", "toy", "under", "insect", "bug", "grain", "seed", "nut", "cookie", "bean",
+    "snail"
+    "", "chick", "pint", "bite", "doll", "toy", "under", "insect", "bug", "grain", "seed", "nut", "cookie", "bean",
     "marble", "fly", "flea", "butterfly", "strawberry", "cherry", "hamster", "thimble", "walnut", "teacup", "penny",
 })
 # Nouns of the lexicon that are verbs too, and what they then say.
 _VERBS_TOO = {
     "ducks": "goes", "duck": "go", "rockets": "flies", "rocket": "fly", "taxis": "drives", "taxies": "drives",
-    "snakes": "glides", "snake": "glide", "towers": "stands", "tower": "stand", "balloons": "grows", "balloon": "grow",
+    "snakes"
+    "": "glides", "snake": "glide", "towers": "stands", "tower": "stand", "balloons": "grows", "balloon": "grow",
     "mushrooms": "grows", "mushroom": "grow", "trains": "", "ships": "", "bears": "", "stars": "", "fishes": "",
-    "fish": "", "parrots": "", "hounds": "", "drums": "", "planes": "glides", "coaches": "", "houses": "", "crowns": "",
+    "fish"
+    "": "", "parrots": "", "hounds": "", "drums": "", "planes": "glides", "coaches": "", "houses": "", "crowns": "",
     "crabs": "glides", "kites": "", "homes": "", "watches": "", "spooks": "", "banks": "flies",
     "cranes": "",
 }
@@ -234,7 +252,8 @@ _HEAPS = frozenset({
     "sea", "ocean", "forest", "mountain", "mountains", "cloud", "clouds", "storm", "shower", "wave", "waves", "river",
     "galaxy", "universe", "planet", "desert", "rain", "snow", "blizzard", "hill", "hills", "island", "jungle", "wall",
     "carpet", "blanket", "row", "rows", "line", "pile", "piles", "group", "herd", "flock", "pack", "swarm", "school",
-    "pod", "pride", "colony", "team", "crowd", "fleet", "family", "army", "troop", "gang", "litter", "train", "string",
+    "pod"
+    "", "pride", "colony", "team", "crowd", "fleet", "family", "army", "troop", "gang", "litter", "train", "string",
     "stack", "ring", "circle", "parade", "heap", "mound", "basket", "bowl", "plate", "box", "bucket", "world", "star",
     "trio", "streets", "town", "city", "garden",
 })
@@ -252,7 +271,10 @@ def read_described(pieces: list[Piece]) -> None:
     """Read nouns that only describe: "a star-shaped cookie", "an elephant-sized cat", "an apple green car"."""
     for i, piece in enumerate(pieces):
         made = piece.text in _MADE or (
-            piece.text.endswith("ed") and piece.hyphen and i > 0 and pieces[i - 1].kind in ("subject", "unknown", "beyond")
+            piece.text.endswith(("ed", "ing"))
+            and piece.hyphen
+            and i > 0
+            and pieces[i - 1].kind in ("subject", "unknown", "beyond")
         )
         if made and i and piece.kind != "colour" and (piece.hyphen or (piece.text in _MADE_ALONE and not piece.loose)):
             first = i - 1
@@ -266,8 +288,7 @@ def read_described(pieces: list[Piece]) -> None:
                 each.kind = "empty"
             piece.drop()
             if piece.text == "sized" and set(nouns) & (_LARGE | _SMALL):
-                piece.new = "large" if set(nouns) & _LARGE else "small"
-                piece.kind = piece.concept = piece.new
+                piece.new = piece.concept = "large" if set(nouns) & _LARGE else "small"
                 piece.kind = "size"
             else:
                 piece.text, piece.kind = " ".join([*nouns, piece.text]), "unknown"
@@ -294,7 +315,9 @@ def read_verbs_like_nouns(pieces: list[Piece]) -> None:
         if piece.text not in _VERBS_TOO or before is None or piece.kind not in ("subject", "other"):
             continue
         j = i - 1
-        while j and not pieces[j].loose and (pieces[j].concept in ("slowly", "suddenly", "then") or pieces[j].new == ""):
+        while (
+            j and not pieces[j].loose and (pieces[j].concept in ("slowly", "suddenly", "then") or pieces[j].new == "")
+        ):
             j -= 1
         if pieces[j].kind not in ("subject", "own") or _one(pieces[j]) != piece.text.endswith("s"):
             continue
@@ -318,8 +341,10 @@ def read_verbs_as_nouns(pieces: list[Piece]) -> None:
 # fmt: off
 _PARTS = frozenset({
     "eye", "eyes", "ear", "ears", "tail", "tails", "paw", "paws", "fur", "nose", "wing", "wings", "head", "heads",
-    "mouth", "teeth", "legs", "leg", "feather", "feathers", "beak", "trunk", "mane", "horn", "horns", "claws", "shell",
-    "neck", "back", "face", "feet", "foot", "hooves", "whiskers", "tongue", "belly", "tummy", "wheels", "sails", "lights",
+    "mouth"
+    "", "teeth", "legs", "leg", "feather", "feathers", "beak", "trunk", "mane", "horn", "horns", "claws", "shell",
+    "neck"
+    "", "back", "face", "feet", "foot", "hooves", "whiskers", "tongue", "belly", "tummy", "wheels", "sails", "lights",
     "headlights", "engine", "engines", "petals", "flame", "fins", "fin", "tentacles", "antennae", "stripes", "spots",
 })
 # fmt: on
@@ -360,7 +385,11 @@ def read_unknown_motions(pieces: list[Piece]) -> None:
         j = i - 1
         while j and not pieces[j].loose and (pieces[j].text in _LINKS or pieces[j].new == ""):
             j -= 1
-        goes = after.text in _ALONG or after.text.split()[0] in _ALONG or (after.kind == "direction" and after.text not in ("up", "down"))
+        goes = (
+            after.text in _ALONG
+            or after.text.split()[0] in _ALONG
+            or (after.kind == "direction" and after.text not in ("up", "down"))
+        )
         if not goes and after.text in ("for", "to"):
             place = next((p for p in pieces[i + 2 : i + 5] if p.kind not in ("function", *_DESCRIBING)), None)
             goes = place is not None and place.kind == "scene" and not place.loose
@@ -400,12 +429,14 @@ def _says_more(pieces: list[Piece], i: int, after: Piece) -> bool:
     """Tell whether an unknown word after a noun is something that is said of it: a verb, or an adverb."""
     if after.kind in ("other", "beyond"):
         return False
-    if after.text.endswith(("ing", "ed", "ly")):
+    if after.text.endswith(("ing", "ed", "ly")) or after.text in _STATES:
         return True
     if not after.text.endswith("s") or after.text.endswith("ss"):
         return False
     goes = _after(pieces, i + 1)
-    if goes is not None and (goes.kind == "direction" or goes.text in _ONWARDS_TO or goes.text.endswith(("ly", "wards"))):
+    if goes is not None and (
+        goes.kind == "direction" or goes.text in _ONWARDS_TO or goes.text.endswith(("ly", "wards"))
+    ):
         return True  # "bee zigzags left": a headline
     return i > 0 and (pieces[i - 1].text in _ARTICLES or pieces[i - 1].kind in (*_DESCRIBING, "unknown"))
 

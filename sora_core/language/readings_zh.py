@@ -9,11 +9,16 @@ _NOT = frozenset({"没", "没有", "不", "无", "别", "毫无", "不要", "并
 _COUNTED = ("只", "头", "匹", "辆", "条", "艘", "架", "朵", "颗", "个", "位", "群", "些")
 # fmt: off
 # What may stand between a negation and what it denies.
-_BETWEEN = frozenset({"有", "的", "任何", "一", "是", "会", "能", "再", "要", "用", "太", "见", "在", "准", "许", "带", "让", "到"})
+_BETWEEN = frozenset({
+    "有", "的", "任何", "一", "是", "会", "能", "再", "要", "用", "太", "见", "在", "准", "许", "带", "让", "到",
+})
 _JOINED = frozenset({"和", "与", "或", "及", "以及", "或者", "也", "还有", "跟"})
 _SHAPES = frozenset({
-    "形", "状", "型", "形状", "造型", "图案", "花纹", "样式", "眼", "眼睛", "耳", "耳朵", "尾", "尾巴", "头", "脸", "皮", "毛",
-    "叫声", "叫", "爪", "爪子", "翅膀", "牌", "主题", "味", "口味", "味道", "服", "服装", "面具", "玩偶服", "声", "语",
+    "形"
+    "", "状", "型", "形状", "造型", "图案", "花纹", "样式", "眼", "眼睛", "耳", "耳朵", "尾", "尾巴", "头", "脸",
+    "皮", "毛",
+    "叫声"
+    "", "叫", "爪", "爪子", "翅膀", "牌", "主题", "味", "口味", "味道", "服", "服装", "面具", "玩偶服", "声", "语",
 })
 # fmt: on
 _DESCRIBING = frozenset({"colour", "size", "mood"})
@@ -30,10 +35,7 @@ def read_negations(pieces: list[Piece]) -> list[str]:
         while (
             end < len(pieces)
             and not pieces[end].loose
-            and (
-                pieces[end].text in _BETWEEN
-                or pieces[end].kind in ("empty", *_DESCRIBING)
-            )
+            and (pieces[end].text in _BETWEEN or pieces[end].kind in ("empty", *_DESCRIBING))
         ):
             end += 1
         # "不飞": the one word that is denied; "没有树": what there is not, all characters of it

@@ -39,7 +39,19 @@ _OF_A_PLACE = {
     "seaweed": ("seaweed", "underwater", "海底的海草"),
     "cactus": ("cactus", "in the desert", "沙漠的仙人掌"),
 }
-_ON_WATER = ("sea", "ocean", "in the sea", "in the ocean", "in the water", "大海", "海洋", "海里", "海中", "水里", "水中")
+_ON_WATER = (
+    "sea",
+    "ocean",
+    "in the sea",
+    "in the ocean",
+    "in the water",
+    "大海",
+    "海洋",
+    "海里",
+    "海中",
+    "水里",
+    "水中",
+)
 _SUBJECTS = ("it", "there is", "there", "that", "有", "它")  # read as articles, and none
 # Kinds of pieces of which at least one has to be left: an empty prompt asks for nothing.
 _NAMED = ("subject", "colour", "size", "mood", "scene", "own", "prop")  # which an article may stand before
@@ -128,7 +140,12 @@ def _imply(pieces: list[Piece], whole: bool) -> None:
             piece.new = _PLACES[piece.text]
             places.add("snowy mountains")
             continue
-        if piece.new != "" and piece.concept in _OF_A_PLACE and not whole and not any(p.kind == "scene" for p in pieces):
+        if (
+            piece.new != ""
+            and piece.concept in _OF_A_PLACE
+            and not whole
+            and not any(p.kind == "scene" for p in pieces)
+        ):
             name, where, chinese = _OF_A_PLACE[piece.concept]
             piece.new = chinese if piece.chinese else f"{name} {where}"
             continue
@@ -237,8 +254,14 @@ def _tidy(pieces: list[Piece]) -> None:
         if piece.kind == "relation" and piece.concept in _BESIDE and piece.new is None and not piece.chinese:
             # "under the chandelier": what is below what is not known
             last = next((p for p in pieces[i + 1 :] if p.loose or p.new != ""), None)
-            gone = i + 1 < len(pieces) and not pieces[i + 1].loose and any(
-                p.kind in ("unknown", "other", "beyond", "not", "cannot") for p in pieces[i + 1 : i + 4] if p.new == ""
+            gone = (
+                i + 1 < len(pieces)
+                and not pieces[i + 1].loose
+                and any(
+                    p.kind in ("unknown", "other", "beyond", "not", "cannot")
+                    for p in pieces[i + 1 : i + 4]
+                    if p.new == ""
+                )
             )
             nouns = [p for p in kept[n + 1 : n + 5] if not p.loose and p.kind in (*_NAMED, "time", "weather")]
             if brings or (gone and (last is None or last.loose or not nouns)):

@@ -14,7 +14,8 @@ from .lexicon import load_lexicon
 _LEAD = r"(?:(?:as|while|when|with|and) )?"
 _BE = r"(?:(?:is|are|was|were|has|have|just|already|slowly|softly|gently|quietly|lightly|begins? to|starts? to) )*"
 _HOW = (
-    r"(?: (?:slowly|softly|gently|quietly|lightly|heavily|hard|thickly|steadily|silently|brightly|low|down|everywhere|"
+    r"(?: (?:slowly|softly|gently|quietly|lightly|heavily|hard|thickly|steadily|silently|brightly|low|down|"
+    r"everywhere|"
     r"overhead|all around|outside|around|thick|wildly|fast|faintly|high|above|up above|up))*"
 )
 
@@ -34,18 +35,22 @@ _CLIMB = _verbs("rise climb peek break crest come creep appear") + "|rising|rose
 _HORIZON = r"(?: (?:the|a) (?:[a-z]+ )?(?:horizon|skyline|edge of the world|world|earth|waves))"
 _WAY = r"(?: (?:down|low|below|beneath|behind|under|over|into|towards?|on|above|past|out|up|through|from|of sight))*"
 _MOON = (
-    r"(?:silvery?|pale|bright|crescent|half|new|full|blood|harvest|big|huge|giant|large|round|white|yellow|golden|red|"
+    r"(?:silvery?|pale|bright|crescent|half|new|full|blood|harvest|big|huge|giant|large|round|white|yellow|"
+    r"golden|red|"
     r"orange|blue|cold|lonely|rising|waning|waxing|glowing|shining|gleaming|lone|enormous|thin|fat|clear) "
 )
 _GLITTER = _verbs("twinkle glitter shine sparkle gleam glimmer glow blaze shimmer flicker wink burn dot fill")
 _SPACE = re.compile(
-    r"\b(?:rockets?|space\w*|astronauts?|ufos?|alien|planets?|mars|saucers?|shuttle|starship|galaxy|cosmo\w+|on the moon|lunar|orbit)\b", re.I
+    r"\b(?:rockets?|space\w*|astronauts?|ufos?|alien|planets?|mars|saucers?|shuttle|starship|galaxy|cosmo"
+    r"\w+|on the moon|lunar|orbit)\b",
+    re.I,
 )
 # The word by which it is told quickly that a pattern has nothing to find; the pattern; what it says.
 _SAID: tuple[tuple[str, str, str], ...] = (
     (
         "sun",
-        rf"{_LEAD}(?:the )?(?:(?:red|orange|golden|evening|huge|big|late) )?sun {_BE}(?:{_SET}|low){_WAY}{_HORIZON}?\b",
+        rf"{_LEAD}(?:the )?(?:(?:red|orange|golden|evening|huge|big|late) )?sun {_BE}(?:{_SET}|low"
+        rf"){_WAY}{_HORIZON}?\b",
         "as the sun sets",
     ),
     (
@@ -56,19 +61,23 @@ _SAID: tuple[tuple[str, str, str], ...] = (
     (
         "sun",
         rf"{_LEAD}(?:the )?(?:(?:hot|blazing|merciless|fierce|bright|midday|noon|scorching|summer) )*sun {_BE}"
-        rf"{_verbs('burn blaze beat shine glare bake scorch pour stream sizzle roast')}{_HOW}(?: (?:in the sky|from above))?",
+        rf"{_verbs('burn blaze beat shine glare bake scorch pour stream sizzle roast')}{_HOW}(?: (?:in the "
+        rf"sky|from above))?",
         "the sun shines",
     ),
     (
         "sun",
         r"(?:under|beneath|in|by) (?:the|a) (?!set|ris|sink|red|orange|low|dying|evening|morning|golden)"
-        r"(?:(?!with|of|and|at|near|by|on)[a-z]+ ){0,2}sun\b(?! (?:is|was|sets?|setting|goes|going|rises?|rising|dips?))",
+        r"(?:(?!with|of|and|at|near|by|on)[a-z]+ ){0,2}sun\b(?! (?:is|was|sets?|setting|goes|going|rises?|r"
+        r"ising|dips?))",
         "in the sun",
     ),
     (
         "to ",
-        r"(?:night|darkness|dusk|day|daylight|evening|morning|dawn|afternoon|twilight) (?:just |slowly |gently |already )*"
-        r"(?:gives? way|giving way|fades?|fading|turns?|turning|melts?|slips?|passes|changes?|changing) (?:in)?to (?:the )?"
+        r"(?:night|darkness|dusk|day|daylight|evening|morning|dawn|afternoon|twilight) (?:just |slowly |gen"
+        r"tly |already )*"
+        r"(?:gives? way|giving way|fades?|fading|turns?|turning|melts?|slips?|passes|changes?|changing) (?:"
+        r"in)?to (?:the )?"
         r"(?=(?:night|darkness|dusk|day|daylight|evening|morning|dawn|afternoon|twilight)\b)",
         "",
     ),
@@ -102,8 +111,10 @@ _SAID: tuple[tuple[str, str, str], ...] = (
     (
         "moon",
         rf"(?:(?:under|beneath|below|by|in|against|with|and) )(?:(?:the|a|an) )?(?:(?:light|glow|gleam) of )?"
-        rf"(?:(?:the|a|an) )?(?:{_MOON}){{0,2}}moon(?:light|beams?|shine|glow)?\b(?! (?:landing|rover|rocket|base|rock|"
-        rf"surface|landscape|shape))(?: {_BE}{_verbs('hang rise shine glow gleam peek sail climb float beam')})?{_HOW}"
+        rf"(?:(?:the|a|an) )?(?:{_MOON}){{0,2}}moon(?:light|beams?|shine|glow)?\b(?! (?:landing|rover|rocke"
+        rf"t|base|rock|"
+        rf"surface|landscape|shape))(?:"
+        rf" {_BE}{_verbs('hang rise shine glow gleam peek sail climb float beam')})?{_HOW}"
         r"(?: in the (?:night )?sky)?",
         "under the moon",
     ),
@@ -116,20 +127,24 @@ _SAID: tuple[tuple[str, str, str], ...] = (
     ),
     (
         "stars",
-        rf"{_LEAD}(?:(?:the|a million|a thousand|countless|many|bright|distant|some) )*stars {_BE}(?:{_GLITTER}|overhead|"
-        rf"above){_HOW}(?: (?:behind|beyond|(?:in|above|across) the (?:dark |night |black )*sky|the (?:night )?sky))?",
+        rf"{_LEAD}(?:(?:the|a million|a thousand|countless|many|bright|distant|some) )*stars {_BE}(?"
+        rf":{_GLITTER}|overhead|"
+        rf"above){_HOW}(?: (?:behind|beyond|(?:in|above|across) the (?:dark |night |black )*sky|the (?:nigh"
+        rf"t )?sky))?",
         "under the stars",
     ),
     (
         "lights",
         rf"{_LEAD}(?:(?:under|beneath|below) )?(?:the )?(?:northern|southern|polar) lights"
-        rf"(?: {_BE}{_verbs('dance glow shimmer shine flicker ripple wave swirl')}{_HOW}(?: (?:in|across) the sky)?)?",
+        rf"(?: {_BE}{_verbs('dance glow shimmer shine flicker ripple wave swirl')}{_HOW}(?: (?:in|across) t"
+        rf"he sky)?)?",
         "under the stars",
     ),
     (
         "aurora",
         rf"{_LEAD}(?:(?:under|beneath|below) )?(?:(?:the|an|a) )?(?:[a-z]+ )?aurora(?: borealis| australis)?\b"
-        rf"(?: {_BE}{_verbs('dance glow shimmer shine flicker ripple wave swirl')}{_HOW}(?: (?:in|across) the sky)?)?",
+        rf"(?: {_BE}{_verbs('dance glow shimmer shine flicker ripple wave swirl')}{_HOW}(?: (?:in|across) t"
+        rf"he sky)?)?",
         "under the stars",
     ),
     (
@@ -142,13 +157,15 @@ _SAID: tuple[tuple[str, str, str], ...] = (
     ("thunder", r"(?:claps?|rolls?|cracks?|peals?|rumbles?) of thunder", "thunderstorm"),
     (
         "lightning",
-        rf"{_LEAD}(?:(?:flash(?:es)?|bolts?|forks?|streaks?) of lightning(?: {_verbs('light split streak')})?|lightning "
+        rf"{_LEAD}(?:(?:flash(?:es)?|bolts?|forks?|streaks?) of lightning(?: {_verbs('light split streak')}"
+        rf")?|lightning "
         rf"{_BE}{_verbs('flash strike crack fork split streak light illuminate flicker')}){_HOW}(?: the sky)?",
         "thunderstorm",
     ),
     (
         "rain",
-        rf"{_LEAD}(?:the )?(?:(?:heavy|light|cold|warm|soft|gentle) )*(?:rain(?:drops)?|sheets of rain|drizzle|sleet|hail|hailstones|a downpour|a shower|showers) "
+        rf"{_LEAD}(?:the )?(?:(?:heavy|light|cold|warm|soft|gentle) )*(?:rain(?:drops)?|sheets of rain|driz"
+        rf"zle|sleet|hail|hailstones|a downpour|a shower|showers) "
         rf"{_BE}{_verbs('fall pour lash pelt hammer beat drum patter streak drip come drizzle run splash')}{_HOW}"
         r"(?: from the sky)?",
         "it is raining",
@@ -166,7 +183,8 @@ _SAID: tuple[tuple[str, str, str], ...] = (
     ),
     (
         "snow",
-        rf"{_LEAD}(?:the )?(?:(?:heavy|light|soft|gentle|fresh|white|fluffy|fat|big) )*(?:snow(?:flakes?)?|flakes of snow) "
+        rf"{_LEAD}(?:the )?(?:(?:heavy|light|soft|gentle|fresh|white|fluffy|fat|big) )*(?:snow(?:flakes?)?|"
+        rf"flakes of snow) "
         rf"{_BE}{_verbs('fall drift float come settle swirl whirl dance blow tumble flutter pour')}{_HOW}"
         r"(?: from the sky| through the air)?",
         "it is snowing",
@@ -187,7 +205,7 @@ _SAID: tuple[tuple[str, str, str], ...] = (
     (
         "mist",
         rf"{_LEAD}(?:the )?(?:(?:thick|dense|heavy|white|grey|gray|pale|morning|cold) )*(?:mist|haze) {_BE}"
-        rf"{_verbs('roll hug drift creep hang swirl blanket cover lie cling fill curl descend settle thicken float rise')}"
+        rf"{_verbs('roll hug drift creep hang swirl blanket cover lie cling fill curl descend settle thicken rise')}"
         rf"(?: (?:in|over|across|around|along|through|above|to|low|between|down|from|off))*",
         "it is foggy",
     ),
@@ -198,7 +216,10 @@ _SAID: tuple[tuple[str, str, str], ...] = (
         "dark clouds",
     ),
 )  # fmt: skip
-_PATTERNS = [(word, re.compile(rf"\b{pattern}" + ("(?![a-z])" if say else ""), re.IGNORECASE), say) for word, pattern, say in _SAID]
+_PATTERNS = [
+    (word, re.compile(rf"\b{pattern}" + ("(?![a-z])" if say else ""), re.IGNORECASE), say)
+    for word, pattern, say in _SAID
+]
 _WEATHER = frozenset({"rain", "snow", "fog", "cloudy", "night", "sunset", "dawn", "dusk"})
 _GOES_ON = re.compile(r" (?:the|a|an) ")
 
@@ -249,17 +270,20 @@ _ZH_SAID: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), say)
     for pattern, say in (
         (
-            r"(?:一?[轮弯钩])?(?:[明弯圆新残]|皎洁的|银色的|金色的|大大的|圆圆的|弯弯的)?(?:月亮|月牙|月儿|明月|弯月|新月)"
+            r"(?:一?[轮弯钩])?(?:[明弯圆新残]|皎洁的|银色的|金色的|大大的|圆圆的|弯弯的)?(?:月亮|月牙|月儿|"
+            r"明月|弯月|新月)"
             r"(?:高|静静|悄悄|静静地|悄悄地|正|已)?(?:挂|悬|升|照|当空|爬|洒)[^，。；！？,.;!?]{0,6}?" + _ZH_END,
             "夜里",
         ),
         (
-            r"(?:太阳|夕阳|红日|落日)(?:慢慢|渐渐|正|缓缓|已经|快要|快|正在|逐渐|要)*(?:落下|下沉|西沉|沉入|落到|沉到|躲到|没入|"
+            r"(?:太阳|夕阳|红日|落日)(?:慢慢|渐渐|正|缓缓|已经|快要|快|正在|逐渐|要)*(?:落下|下沉|西沉|沉入"
+            r"|落到|沉到|躲到|没入|"
             r"沉|落|下山|西下|隐没)[^，。；！？,.;!?]{0,6}?" + _ZH_END,
             "夕阳下",
         ),
         (
-            r"(?:太阳|红日|朝阳|旭日)(?:慢慢|渐渐|正|缓缓|刚刚|刚|正在|从[^，。；,.;]{1,5}|逐渐)*(?:升起|升|爬上|爬|跃出|露出|探出|出来)"
+            r"(?:太阳|红日|朝阳|旭日)(?:慢慢|渐渐|正|缓缓|刚刚|刚|正在|从[^，。；,.;]{1,5}|逐渐)*(?:升起|升"
+            r"|爬上|爬|跃出|露出|探出|出来)"
             r"[^，。；！？,.;!?]{0,6}?" + _ZH_END,
             "清晨",
         ),
@@ -270,12 +294,14 @@ _ZH_SAID: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"越(?:跑|飞|游|走|转|开|滚|爬)越快", "快速地"),
         (r"越(?:跑|飞|游|走|转|开|滚|爬|来)越慢", "慢慢地"),
         (
-            r"从(?:左|右)(?:边|侧|面|方)?(?:缓缓|慢慢|飞快)?(移动|行驶|滚动|奔跑|飞行|[飞走跑游爬滚开驶飘跳滑移冲])(?:到|向|往|至)"
+            r"从(?:左|右)(?:边|侧|面|方)?(?:缓缓|慢慢|飞快)?(移动|行驶|滚动|奔跑|飞行|[飞走跑游爬滚开驶飘跳"
+            r"滑移冲])(?:到|向|往|至)"
             r"(左|右)(?:边|侧|面|方)?",
             r"向\2\1",
         ),
         (
-            r"从(?:一棵|那棵|那颗)?(?:大|老|小|松)?树(?:的)?(?:后面|背后|后头|后)[^，。；！？,.;!?]{0,4}?(?:出来|出头来|出头|出去|出脑袋)",
+            r"从(?:一棵|那棵|那颗)?(?:大|老|小|松)?树(?:的)?(?:后面|背后|后头|后)[^，。；！？,.;!?]{0,4}?(?"
+            r":出来|出头来|出头|出去|出脑袋)",
             "从树后面经过",
         ),
         (r"比[^，。；！？,.;!?]{1,6}?(?:还要?|更)(?:大|高|巨大|高大)(?:得多)?的?", "巨大的"),
@@ -284,20 +310,24 @@ _ZH_SAID: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (rf"(?:黑漆漆|黑乎乎|黑黢黢|黑洞洞|黑咕隆咚|漆黑一片|乌漆嘛黑|漆黑|黑黑)的?(?={_SCENES})", "夜里的"),
         # Comparisons: "像大象一样大的南瓜", "火箭般飞驰"
         (
-            r"(?:好像|仿佛|宛如|犹如|如同|就像|像(?!素|[^，。]{0,6}(?:电影|画|游戏|片|素描|照片|卡通|童话))|似|如)(?:[一两]?[只头个辆条匹]?)[^，。；！？,.;!?像如]{1,7}?(?:一样|一般|那样|那么|似的|般|那般)"
+            r"(?:好像|仿佛|宛如|犹如|如同|就像|像(?!素|[^，。]{0,6}(?:电影|画|游戏|片|素描|照片|卡通|童话))"
+            r"|似|如)(?:[一两]?[只头个辆条匹]?)[^，。；！？,.;!?像如]{1,7}?(?:一样|一般|那样|那么|似的|般|那般)"
             r"(?:的|地)?(?:大|巨大|高大|庞大)(?:的|地)?",
             "巨大的",
         ),
         (
-            r"(?:好像|仿佛|宛如|犹如|如同|就像|像(?!素|[^，。]{0,6}(?:电影|画|游戏|片|素描|照片|卡通|童话))|似|如)(?:[一两]?[只头个辆条匹]?)[^，。；！？,.;!?像如]{1,7}?(?:一样|一般|那样|那么|似的|般|那般)"
+            r"(?:好像|仿佛|宛如|犹如|如同|就像|像(?!素|[^，。]{0,6}(?:电影|画|游戏|片|素描|照片|卡通|童话))"
+            r"|似|如)(?:[一两]?[只头个辆条匹]?)[^，。；！？,.;!?像如]{1,7}?(?:一样|一般|那样|那么|似的|般|那般)"
             r"(?:的|地)?(?:小|矮小|渺小)(?:的|地)?",
             "小小的",
         ),
         (
-            r"(?:就像|像|如|似)[^，。；！？,.;!?像如]{1,7}?(?:一样|一般|那样|那么|似的|般|那般)(?:的|地)?快(?:速)?", "快速"
+            r"(?:就像|像|如|似)[^，。；！？,.;!?像如]{1,7}?(?:一样|一般|那样|那么|似的|般|那般)(?:的|地)?快(?:速)?",
+            "快速",
         ),
         (
-            r"(?:好像|仿佛|宛如|犹如|如同|就像|像(?!素|[^，。]{0,6}(?:电影|画|游戏|片|素描|照片|卡通|童话))|似)(?:[一两]?[只头个辆条匹]?)[^，。；！？,.;!?像]{1,7}?(?:一样|一般|那样|似的|般|那般)"
+            r"(?:好像|仿佛|宛如|犹如|如同|就像|像(?!素|[^，。]{0,6}(?:电影|画|游戏|片|素描|照片|卡通|童话))"
+            r"|似)(?:[一两]?[只头个辆条匹]?)[^，。；！？,.;!?像]{1,7}?(?:一样|一般|那样|似的|般|那般)"
             r"(?:的|地)?",
             "",
         ),
@@ -308,7 +338,11 @@ _ZH_SAID: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (rf"(?:{_NOUNS})(?:般|一样|一般|那么|那样|似的)快", "快速"),
         (rf"(?:{_NOUNS})(?:大小|般|一样|一般|那样|似的)(?:的|地)?", ""),
         (r"(?:什么|啥)(?:都|也)没有", ""),
-        (r"(?:连)?一[个只条辆棵点丝片朵颗架艘]([\u3400-\u9fff]{1,4}?)(?:都|也)(?:没有|没|看不到|看不见)", r"没有\1，"),
+        (
+            r"(?:连)?一[个只条辆棵点丝片朵颗架艘]([\u3400-\u9fff]{1,4}?)(?:都|也)(?:没有|没|看不到|看不见)"
+            r"",
+            r"没有\1，",
+        ),
         (r"空无一人|阒无一人|杳无人烟|荒无人烟|渺无人迹", "没有人，"),
         (r"(?:看不到|看不见|见不到|找不到)(?:任何)?(?=[\u3400-\u9fff])", "没有"),
         (r"不见(?=(?:人|车|树|花|月|阳|云|星|鸟|猫|狗))", "没有"),

@@ -99,7 +99,7 @@ def nearest_word(word: str) -> str:
     if word.endswith("in") and word + "g" in words:
         return word + "g"  # "walkin'"
     for times in (2, 1):
-        short = _DRAWN_OUT.sub(lambda letters, n=times: letters[1] * n, word)
+        short = _DRAWN_OUT.sub(r"\1" * times, word)
         if short != word and short in words:
             return short  # "huuuge"
     if word[-1] == word[-2] and word[:-1] in _names():

@@ -36,7 +36,7 @@ _DOUBLED = frozenset({
     "hop", "run", "swim", "get", "spin", "drop", "jog", "trot", "skip", "bob", "flit", "flap", "zip", "pop", "snap",
     "nod", "hug", "wag", "drag", "tug", "grab", "dig", "cut", "chop", "shop", "win", "hit", "knit", "sob", "rob",
     "rub", "pat", "pet", "hum", "drum", "strum", "drip", "step", "clap", "spit", "sip", "beg", "flip", "dip", "slip",
-    "sit", "tip", "chug", "hug", "pan",
+    "sit", "tip", "chug", "pan",
 })
 # fmt: on
 ACTS = "swaying"  # why what somebody does cannot be shown, see ADVICE in restate.py

@@ -13,6 +13,7 @@ from sora_core.errors import SoraError
 from sora_core.language import LENGTHS, caption, load_lexicon
 from sora_core.language.reading import read
 from sora_core.language.restate import ADVICE, restate
+from sora_core.language.spelling import nearest_word
 from sora_core.language.synonyms import drawn, load_table, plural, verb_forms
 from sora_core.language.wording import worded
 from sora_core.training.world import PRESETS
@@ -61,6 +62,33 @@ READ = {
     "3 terriers in a thunderstorm": {"three", "dog", "rain"},
     "charcoal sketch of a racehorse cantering leftwards": {"pencil", "horse", "move", "left"},
     "a T-rex heading straight for the camera": {"dinosaur", "grow"},
+    # Slips, dropped letters and short forms.
+    "three pinguins on the baech": {"three", "penguin", "beach"},
+    "a helicoptor, a dogg and a girafe": {"helicopter", "dog", "giraffe"},
+    "a huuuge bear chillin w/o a hat": {"large", "bear", "still"},
+    "b&w vid of a bus": {"black and white", "bus"},
+    # The sky, in sentences of its own.
+    "a yacht as the sun dips below the horizon": {"sailboat", "sunset"},
+    "a goat and a toad under a pale silver moon": {"frog", "night"},
+    "a moth, thunder rumbling in the distance": {"butterfly", "rain"},
+    "a moth under the northern lights": {"butterfly", "night"},
+    # Nouns that describe, verbs that look like nouns, and unknown verbs that lead somewhere.
+    "an elephant-sized pumpkin": {"large", "pumpkin"},
+    "a donut bigger than a house": {"large", "donut"},
+    "a fox ducks behind a wall": {"fox", "move"},
+    "a bee jinks left": {"bee", "move", "left"},
+    "a van ripping through the woods": {"move", "forest"},
+    "the cat's eyes glow": {"cat"},
+    "the street is empty apart from a tabby": {"cat", "city at night"},
+    "a moose? no, a colt": {"horse"},
+    "not only a tabby but also a pup": {"cat", "dog"},
+    "a catamaran on the calm sea": {"sailboat", "beach"},
+    "truck left past a penguin": {"pan", "left", "penguin"},
+    "slow push on a tabby": {"zoom in", "slowly", "cat"},
+    "镜头从左摇到右，一只柯基": {"pan", "right", "dog"},
+    "一只野马，月亮挂在天边": {"horse", "night"},
+    "越野车越开越远": {"car", "shrink"},
+    "比房子还大的锦鲤": {"large", "fish"},
     "一只金毛在竹林里溜达": {"dog", "forest", "move"},
     "漫天飞雪，一辆跑车在飞驰": {"snow", "car", "move"},
     "镜头越来越近，一只考拉": {"zoom in", "koala"},
@@ -98,6 +126,32 @@ NOT = {
     "watch a cat run": "clock",
     "a bear cub in a forest": "lion",
     "the pumpkin pie on a beach": "pumpkin",
+    "a star-shaped cookie": "star",
+    "a dog-eared book and a cat": "dog",
+    "a rocket-fast rabbit": "rocket",
+    "an apple green tabby": "apple",
+    "a sea of sunflowers": "underwater",
+    "a shadow of a tabby": "follow",
+    "a tabby, snow falling softly": "fall",
+    "a tabby with rain pouring down": "down",
+    "a fox ducks behind a wall": "duck",
+    "a road devoid of cars, a tabby": "car",
+    "a toad instead of a lion": "lion",
+    "no cats, dogs or horses, just a toad": "dog",
+    "a street without cars and people, a toad": "car",
+    "a penguin that can't fly": "move",
+    "never mind the lion, show a toad": "lion",
+    "a tabby munching grass": "bite",
+    "the carpet is red and a tabby sleeps": "red",
+    "a tabby under a chandelier": "below",
+    "a heifer wearing a hat": "move",
+    "苹果绿的越野车": "apple",
+    "星星形状的饼干": "star",
+    "狗一样大的兔子": "dog",
+    "没有树和花的沙滩": "sunflower",
+    "一辆车都没有的路上有一只柯基": "car",
+    "海鸥贴着浪花飞": "sunflower",
+    "火车冒着黑烟开过": "black",
     "一个鼠标垫和一只猫": "mouse",
     "马上有一只猫": "horse",
     "一只猫喝牛奶": "cow",
@@ -127,6 +181,23 @@ def test_what_cannot_be_shown_is_told():
     # What the lexicon knows and the model was never shown: told, and the prompt stays.
     made = worded("a man walks on a beach")
     assert not made.changed and "cannot draw a man" in made.notes[0]
+
+
+def test_ordinary_words_are_no_slips():
+    """Words that are near to the lexicon's in letters, and none of them."""
+    for word in ("wearing", "stairs", "beards", "moist", "booth", "heard", "cousin", "pasta"):
+        assert nearest_word(word) == "", word
+    assert [nearest_word(w) for w in ("elefant", "sailbaot", "walkin", "giraf", "cattt")] == [
+        "elephant", "sailboat", "walking", "", "cat",
+    ]  # fmt: skip
+    assert "gryfon" in restate("a gryfon walks", own={"gryfon"}).prompt
+
+
+def test_what_is_left_out_of_described_nouns_is_told():
+    notes = worded("a star-shaped cookie and a tabby munching grass")
+    assert "star shaped" in notes.unknown and "munching" in " ".join(notes.notes)
+    assert "devoid of cars" in " ".join(worded("a road devoid of cars, a tabby").notes)
+    assert "星星形状" in worded("星星形状的饼干").unknown
 
 
 def test_weights_and_marks_stay():
