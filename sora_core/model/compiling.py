@@ -31,11 +31,6 @@ def compile_blocks(dit: DiT) -> None:
         dit.detail.compile(dynamic=False)
 
 
-def is_compiled(dit: DiT) -> bool:
-    """Tell whether a transformer's blocks are compiled, or will be when they are called."""
-    return any(getattr(block, "_compiled_call_impl", None) is not None for block in dit.blocks)
-
-
 def compiled(dit: DiT) -> DiT:
     """Return the same transformer on the same weights, with compiled blocks; `dit` itself stays as it is.
 

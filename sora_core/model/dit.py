@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ..errors import SoraError
 from .attention import attention
 from .detail import Detailer
-from .layers import Layers, RMSNorm
+from .layers import Layers, RMSNorm, is_compiled
 from .modulation import Groups, Modulation, add_gated, modulated_norm, timestep_embedding
 from .patch import (
     COORDINATES,
@@ -257,8 +257,7 @@ class DiT(nn.Module):
 
         Raises SoraError where the blocks are compiled: they hold no exchange.
         """
-        compiled = any(getattr(block, "_compiled_call_impl", None) is not None for block in self.blocks)
-        if shard is not None and compiled:
+        if shard is not None and any(map(is_compiled, self.blocks)):
             raise SoraError("A compiled model runs on one device: share it among several without compiling.")
         self._shard = shard
         for block in self.blocks:
@@ -300,7 +299,7 @@ class DiT(nn.Module):
         features = []
         for number, (block, keys) in enumerate(zip(self.blocks, text, strict=True), 1):
             count = len(x)
-            plain = not inferring(x) or getattr(block, "_compiled_call_impl", None) is not None
+            plain = not inferring(x) or is_compiled(block)
             x = block(x, e6.spread() if plain else e6, rope, keys, mask, text_mask)
             if len(x) > count:
                 e, e6 = e.repeat(len(x) // count), e6.repeat(len(x) // count)

@@ -23,6 +23,11 @@ class Layers(Protocol):
         """Make a layer as `nn.Conv3d` does."""
 
 
+def is_compiled(module: nn.Module) -> bool:
+    """Tell whether a module is handed to `torch.compile` when it is called."""
+    return getattr(module, "_compiled_call_impl", None) is not None
+
+
 class RMSNorm(nn.Module):
     """Division by the root mean square over the last axis, with a gain (arXiv 1910.07467)."""
 

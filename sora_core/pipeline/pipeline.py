@@ -24,7 +24,8 @@ from ..errors import expect
 from ..loading.checkpoint import load_model
 from ..loading.lora import apply_lora, read_lora
 from ..media.sizes import MAX_FRAMES, check_rate, check_seconds, check_size, plan_clip, plan_frames
-from ..model.compiling import compiled, is_compiled
+from ..model.compiling import compiled
+from ..model.layers import is_compiled
 from ..provenance import plan
 from ..safety import gate
 from ..tasks.finish.splice import SPLICE
@@ -78,7 +79,7 @@ class Pipeline(LoadedModel):
         Raises SoraError for a file that is no LoRA, or one of another model.
         """
         other = Pipeline(apply_lora(self.bundle, read_lora(path), strength), self.engine)
-        return other.compiled() if is_compiled(self.bundle.dit) else other
+        return other.compiled() if any(map(is_compiled, self.bundle.dit.blocks)) else other
 
     @checked
     def compiled(self) -> Pipeline:
