@@ -14,18 +14,18 @@ from .lexicon import load_lexicon
 
 Found = tuple[str, str]  # what the prompt says, and why it cannot be
 _ADVERBS = (
-    r"(?:(?:is|are|that|which|who|then|and|also|starts?|begins?|keeps?|continues?|to|will|now|just|very|eve"
-    r"r|so|quickly|"
+    r"(?:(?:is|are|that|which|who|then|and|also|starts?|begins?|keeps?|continues?|to|will|now|just|very|"
+    r"ever|so|quickly|"
     r"smoothly|steadily|slightly|fast|quick|smooth|all the way|[a-z]+ly|slow|gentle|on) )*"
 )
 _WHOM = r"(?: (?:it|him|her|them|us|me|there|its subject|the scene|the subject|the action|the object))?"
 _MOVING = (
-    r"(?:moves?|moving|goes|go|going|glides?|gliding|slides?|sliding|tracks?|tracking|trucks?|drifts?|drift"
-    r"ing|swings?|"
+    r"(?:moves?|moving|goes|go|going|glides?|gliding|slides?|sliding|tracks?|tracking|trucks?|drifts?|"
+    r"drifting|swings?|"
     r"swinging|sweeps?|sweeping|turns?|turning|shifts?|shifting|travels?|travell?ing|floats?|floating|fl(?:"
     r"y|ies|ying)|"
-    r"looks?|looking|pans?|panning|dollies|dolly|dollying|whips?|whipping|rotates?|rotating|swivels?|swivel"
-    r"ling|pushes|"
+    r"looks?|looking|pans?|panning|dollies|dolly|dollying|whips?|whipping|rotates?|rotating|swivels?|"
+    r"swivelling|pushes|"
     r"push|pushing|pulls?|pulling|zooms?|zooming|draws?|drawing|runs?|running|walks?|walking|backs?|backing|comes?|"
     r"coming|gets?|getting|inch(?:es|ing)?|creeps?|creeping|eases?|easing|cranes?|craning|tilts?|tilting|points?|"
     r"pointing|rises?|rising|climbs?|climbing|lifts?|lifting|steps?|stepping|zips?|moved|pulled|pushed)"
@@ -130,8 +130,8 @@ _ALONE: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         ),
         (r"(?:ease|drift|inch|creep|float|easing|inching|creeping) in\b(?= (?:on|to|towards)\b|[,.;:]|$)", "zoom in"),
         (
-            r"(?:ease|inch|creep|track|easing|inching|creeping|backing|back)(?: slowly| gently)? (?:out|bac"
-            r"k|away|off)\b"
+            r"(?:ease|inch|creep|track|easing|inching|creeping|backing|back)(?: slowly| gently)? (?:out|"
+            r"back|away|off)\b"
             r"(?= (?:from|slowly|gently|of|to)\b|[,.;:]|$)(?: slowly| gently)?(?: from)?",
             "zoom out"
         ),
@@ -144,8 +144,8 @@ _ALONE: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             "pan"
         ),
         (
-            r"(?<!a )(?<!an )(?<!the )(?:crane|pedestal|ped|boom|jib|whip tilt)(?:ing|s)?(?: shot)? (up|dow"
-            r"n)(?:wards?)?\b",
+            r"(?<!a )(?<!an )(?<!the )(?:crane|pedestal|ped|boom|jib|whip tilt)(?:ing|s)?(?: shot)? (up|"
+            r"down)(?:wards?)?\b",
             "tilt"
         ),
         (

@@ -30,8 +30,7 @@ _NEVER = frozenset({"not", "never", "don", "doesn", "didn", "isn", "aren", "won"
 # fmt: off
 # What a comparison leaves of a word: "bigger than a house".
 _THAN = {
-    "bigger"
-    "": "large", "larger": "large", "taller": "large", "higher": "large", "greater": "large", "smaller": "small",
+    "bigger": "large", "larger": "large", "taller": "large", "higher": "large", "greater": "large", "smaller": "small",
     "tinier": "small", "littler": "small", "faster": "fast", "quicker": "fast", "slower": "slowly",
 }
 # fmt: on

@@ -7,8 +7,7 @@ from .pieces import Piece
 
 # fmt: off
 _MADE = frozenset({
-    "shaped"
-    "", "sized", "themed", "like", "style", "patterned", "print", "printed", "eyed", "eared", "headed", "legged",
+    "shaped", "sized", "themed", "like", "style", "patterned", "print", "printed", "eyed", "eared", "headed", "legged",
     "tailed", "haired", "nosed", "faced", "footed", "winged", "bellied", "bodied", "toothed", "horned", "necked",
     "loving", "eating", "made", "drawn", "pulled", "ridden", "infested", "free", "proof", "flavoured", "flavored",
     "inspired", "type", "esque", "watching", "hunting", "catching", "chasing", "costumed", "looking", "masked",
@@ -25,18 +24,15 @@ _LARGE = frozenset({
 })
 _SMALL = frozenset({
     "mouse", "ant", "bee", "ladybug", "thumb", "pea", "finger", "palm", "hand", "pocket", "fist", "coin", "button",
-    "snail"
-    "", "chick", "pint", "bite", "doll", "toy", "under", "insect", "bug", "grain", "seed", "nut", "cookie", "bean",
+    "snail", "chick", "pint", "bite", "doll", "toy", "under", "insect", "bug", "grain", "seed", "nut", "cookie", "bean",
     "marble", "fly", "flea", "butterfly", "strawberry", "cherry", "hamster", "thimble", "walnut", "teacup", "penny",
 })
 # Nouns of the lexicon that are verbs too, and what they then say.
 _VERBS_TOO = {
     "ducks": "goes", "duck": "go", "rockets": "flies", "rocket": "fly", "taxis": "drives", "taxies": "drives",
-    "snakes"
-    "": "glides", "snake": "glide", "towers": "stands", "tower": "stand", "balloons": "grows", "balloon": "grow",
+    "snakes": "glides", "snake": "glide", "towers": "stands", "tower": "stand", "balloons": "grows", "balloon": "grow",
     "mushrooms": "grows", "mushroom": "grow", "trains": "", "ships": "", "bears": "", "stars": "", "fishes": "",
-    "fish"
-    "": "", "parrots": "", "hounds": "", "drums": "", "planes": "glides", "coaches": "", "houses": "", "crowns": "",
+    "fish": "", "parrots": "", "hounds": "", "drums": "", "planes": "glides", "coaches": "", "houses": "", "crowns": "",
     "crabs": "glides", "kites": "", "homes": "", "watches": "", "spooks": "", "banks": "flies",
     "cranes": "",
 }
@@ -45,8 +41,7 @@ _HEAPS = frozenset({
     "sea", "ocean", "forest", "mountain", "mountains", "cloud", "clouds", "storm", "shower", "wave", "waves", "river",
     "galaxy", "universe", "planet", "desert", "rain", "snow", "blizzard", "hill", "hills", "island", "jungle", "wall",
     "carpet", "blanket", "row", "rows", "line", "pile", "piles", "group", "herd", "flock", "pack", "swarm", "school",
-    "pod"
-    "", "pride", "colony", "team", "crowd", "fleet", "family", "army", "troop", "gang", "litter", "train", "string",
+    "pod", "pride", "colony", "team", "crowd", "fleet", "family", "army", "troop", "gang", "litter", "train", "string",
     "stack", "ring", "circle", "parade", "heap", "mound", "basket", "bowl", "plate", "box", "bucket", "world", "star",
     "trio", "streets", "town", "city", "garden",
 })
@@ -134,10 +129,9 @@ def read_verbs_as_nouns(pieces: list[Piece]) -> None:
 # fmt: off
 _PARTS = frozenset({
     "eye", "eyes", "ear", "ears", "tail", "tails", "paw", "paws", "fur", "nose", "wing", "wings", "head", "heads",
-    "mouth"
-    "", "teeth", "legs", "leg", "feather", "feathers", "beak", "trunk", "mane", "horn", "horns", "claws", "shell",
-    "neck"
-    "", "back", "face", "feet", "foot", "hooves", "whiskers", "tongue", "belly", "tummy", "wheels", "sails", "lights",
+    "mouth", "teeth", "legs", "leg", "feather", "feathers", "beak", "trunk", "mane", "horn", "horns", "claws", "shell",
+    "neck", "back", "face", "feet", "foot", "hooves", "whiskers", "tongue", "belly", "tummy", "wheels", "sails",
+    "lights",
     "headlights", "engine", "engines", "petals", "flame", "fins", "fin", "tentacles", "antennae", "stripes", "spots",
 })
 # fmt: on

@@ -68,14 +68,14 @@ _SAID: tuple[tuple[str, str, str], ...] = (
     (
         "sun",
         r"(?:under|beneath|in|by) (?:the|a) (?!set|ris|sink|red|orange|low|dying|evening|morning|golden)"
-        r"(?:(?!with|of|and|at|near|by|on)[a-z]+ ){0,2}sun\b(?! (?:is|was|sets?|setting|goes|going|rises?|r"
-        r"ising|dips?))",
+        r"(?:(?!with|of|and|at|near|by|on)[a-z]+ ){0,2}sun\b(?! (?:is|was|sets?|setting|goes|going|rises?|"
+        r"rising|dips?))",
         "in the sun",
     ),
     (
         "to ",
-        r"(?:night|darkness|dusk|day|daylight|evening|morning|dawn|afternoon|twilight) (?:just |slowly |gen"
-        r"tly |already )*"
+        r"(?:night|darkness|dusk|day|daylight|evening|morning|dawn|afternoon|twilight) (?:just |slowly |"
+        r"gently |already )*"
         r"(?:gives? way|giving way|fades?|fading|turns?|turning|melts?|slips?|passes|changes?|changing) (?:"
         r"in)?to (?:the )?"
         r"(?=(?:night|darkness|dusk|day|daylight|evening|morning|dawn|afternoon|twilight)\b)",
@@ -111,8 +111,8 @@ _SAID: tuple[tuple[str, str, str], ...] = (
     (
         "moon",
         rf"(?:(?:under|beneath|below|by|in|against|with|and) )(?:(?:the|a|an) )?(?:(?:light|glow|gleam) of )?"
-        rf"(?:(?:the|a|an) )?(?:{_MOON}){{0,2}}moon(?:light|beams?|shine|glow)?\b(?! (?:landing|rover|rocke"
-        rf"t|base|rock|"
+        rf"(?:(?:the|a|an) )?(?:{_MOON}){{0,2}}moon(?:light|beams?|shine|glow)?\b(?! (?:landing|rover|"
+        rf"rocket|base|rock|"
         rf"surface|landscape|shape))(?:"
         rf" {_BE}{_verbs('hang rise shine glow gleam peek sail climb float beam')})?{_HOW}"
         r"(?: in the (?:night )?sky)?",
@@ -129,22 +129,22 @@ _SAID: tuple[tuple[str, str, str], ...] = (
         "stars",
         rf"{_LEAD}(?:(?:the|a million|a thousand|countless|many|bright|distant|some) )*stars {_BE}(?"
         rf":{_GLITTER}|overhead|"
-        rf"above){_HOW}(?: (?:behind|beyond|(?:in|above|across) the (?:dark |night |black )*sky|the (?:nigh"
-        rf"t )?sky))?",
+        rf"above){_HOW}(?: (?:behind|beyond|(?:in|above|across) the (?:dark |night |black )*sky|the (?:"
+        rf"night )?sky))?",
         "under the stars",
     ),
     (
         "lights",
         rf"{_LEAD}(?:(?:under|beneath|below) )?(?:the )?(?:northern|southern|polar) lights"
-        rf"(?: {_BE}{_verbs('dance glow shimmer shine flicker ripple wave swirl')}{_HOW}(?: (?:in|across) t"
-        rf"he sky)?)?",
+        rf"(?: {_BE}{_verbs('dance glow shimmer shine flicker ripple wave swirl')}{_HOW}(?: (?:in|across) "
+        rf"the sky)?)?",
         "under the stars",
     ),
     (
         "aurora",
         rf"{_LEAD}(?:(?:under|beneath|below) )?(?:(?:the|an|a) )?(?:[a-z]+ )?aurora(?: borealis| australis)?\b"
-        rf"(?: {_BE}{_verbs('dance glow shimmer shine flicker ripple wave swirl')}{_HOW}(?: (?:in|across) t"
-        rf"he sky)?)?",
+        rf"(?: {_BE}{_verbs('dance glow shimmer shine flicker ripple wave swirl')}{_HOW}(?: (?:in|across) "
+        rf"the sky)?)?",
         "under the stars",
     ),
     (
@@ -164,8 +164,8 @@ _SAID: tuple[tuple[str, str, str], ...] = (
     ),
     (
         "rain",
-        rf"{_LEAD}(?:the )?(?:(?:heavy|light|cold|warm|soft|gentle) )*(?:rain(?:drops)?|sheets of rain|driz"
-        rf"zle|sleet|hail|hailstones|a downpour|a shower|showers) "
+        rf"{_LEAD}(?:the )?(?:(?:heavy|light|cold|warm|soft|gentle) )*(?:rain(?:drops)?|sheets of rain|"
+        rf"drizzle|sleet|hail|hailstones|a downpour|a shower|showers) "
         rf"{_BE}{_verbs('fall pour lash pelt hammer beat drum patter streak drip come drizzle run splash')}{_HOW}"
         r"(?: from the sky)?",
         "it is raining",
@@ -338,11 +338,7 @@ _ZH_SAID: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (rf"(?:{_NOUNS})(?:般|一样|一般|那么|那样|似的)快", "快速"),
         (rf"(?:{_NOUNS})(?:大小|般|一样|一般|那样|似的)(?:的|地)?", ""),
         (r"(?:什么|啥)(?:都|也)没有", ""),
-        (
-            r"(?:连)?一[个只条辆棵点丝片朵颗架艘]([\u3400-\u9fff]{1,4}?)(?:都|也)(?:没有|没|看不到|看不见)"
-            r"",
-            r"没有\1，",
-        ),
+        (r"(?:连)?一[个只条辆棵点丝片朵颗架艘]([\u3400-\u9fff]{1,4}?)(?:都|也)(?:没有|没|看不到|看不见)", r"没有\1，"),
         (r"空无一人|阒无一人|杳无人烟|荒无人烟|渺无人迹", "没有人，"),
         (r"(?:看不到|看不见|见不到|找不到)(?:任何)?(?=[\u3400-\u9fff])", "没有"),
         (r"不见(?=(?:人|车|树|花|月|阳|云|星|鸟|猫|狗))", "没有"),

@@ -24,7 +24,8 @@ SKIPPED = frozenset({
 _IRREGULAR = {
     "swim": ("swam", "swum"), "fly": ("flew", "flown"), "run": ("ran",), "go": ("went", "gone"),
     "rise": ("rose", "risen"),
-    "fall": ("fell", "fallen"), "spin": ("spun",), "stand": ("stood",), "sit": ("sat",), "lie": ("lay",),
+    "fall": ("fell", "has fallen", "have fallen"),
+    "spin": ("spun",), "stand": ("stood",), "sit": ("sat",), "lie": ("lay",),
     "sleep": ("slept",), "drive": ("drove",), "ride": ("rode",), "leap": ("leapt",), "creep": ("crept",),
     "grow": ("grew", "grown"), "shrink": ("shrank", "shrunk"), "sink": ("sank", "sunk"), "eat": ("ate",),
     "bite": ("bit",), "burst": ("burst",), "come": ("came",), "get": ("got",), "become": ("became",),

@@ -47,6 +47,8 @@ def test_prompts_of_the_workflows_stay_as_they_are():
 
 READ = {
     "a tabby ambles at the edge of the woods": {"cat", "move", "forest"},
+    "a hound bounding through fallen leaves": {"dog", "move"},
+    "an apple has fallen from a twig": {"apple", "fall"},
     "snow everywhere, two huskies": {"snowy mountains", "two", "dog"},
     "orange sky, a yacht": {"sunset", "sailboat"},
     "a galleon among waves": {"ship"},
