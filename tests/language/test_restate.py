@@ -47,7 +47,6 @@ def test_prompts_of_the_workflows_stay_as_they_are():
 
 READ = {
     "a tabby ambles at the edge of the woods": {"cat", "move", "forest"},
-    "a hound bounding through fallen leaves": {"dog", "move"},
     "an apple has fallen from a twig": {"apple", "fall"},
     "snow everywhere, two huskies": {"snowy mountains", "two", "dog"},
     "orange sky, a yacht": {"sunset", "sailboat"},
@@ -101,6 +100,8 @@ def test_other_words_are_read(prompt):
 
 
 NOT = {
+    "a hound bounding through fallen leaves": "fall",
+    "a fox beside a fallen tree": "fall",
     "a mouse pad next to a cat": "mouse",
     "a tiger shark": "tiger",
     "park the car": "meadow",
