@@ -32,7 +32,9 @@ SHAPES = [(1, 4, 3, 4, 6), (2, 4, 1, 2, 2), (1, 4, 5, 14, 10), (3, 4, 2, 6, 2)]
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("times", ["clip", "frame", "token"])
-def test_a_step_is_what_the_formulas_give(shape, times):
+@pytest.mark.parametrize("pays", [True, False])
+def test_a_step_is_what_the_formulas_give(shape, times, pays, monkeypatch):
+    monkeypatch.setattr(products, "onednn_pays", lambda: pays)
     dit, x, context = tiny(), torch.randn(shape), torch.randn(shape[0], 5, 24)
     groups = {"clip": 1, "frame": shape[2], "token": shape[2] * shape[3] * shape[4] // 4}[times]
     t = torch.rand(shape[0], groups) * 1000
@@ -166,6 +168,7 @@ def test_clips_that_differ_in_text_alone_are_one_until_they_read_it():
 
 @pytest.mark.parametrize("dtype", products.onednn())
 def test_the_order_of_weights_changes_no_bit(dtype, monkeypatch):
+    monkeypatch.setattr(products, "onednn_pays", lambda: True)
     monkeypatch.setattr(products, "_SMALL", 0)
     torch.manual_seed(0)
     dit = DiT(TINY).eval().requires_grad_(False).to(dtype)
@@ -186,7 +189,9 @@ def test_no_memory_no_copies(monkeypatch):
     assert packs.get(layer, 100) is layer.weight
 
 
-def test_weights_that_change_are_read_again(monkeypatch):
+@pytest.mark.parametrize("pays", [True, False])
+def test_weights_that_change_are_read_again(pays, monkeypatch):
+    monkeypatch.setattr(products, "onednn_pays", lambda: pays)
     monkeypatch.setattr(products, "_SMALL", 0)
     layer, x, packs = torch.nn.Linear(64, 32).requires_grad_(False), torch.randn(100, 64), products.Packs()
     with torch.no_grad(), products.using(packs):
