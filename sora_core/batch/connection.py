@@ -26,6 +26,7 @@ _QUIET = {
 # Said before Ray is imported: a cluster of one machine listens on the loopback address alone. The name is of what else
 # it does, on the systems where that is usual.
 _ALONE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+_AUTH = "RAY_AUTH_MODE"
 # A call as gRPC makes it, of which a Ray head answers with the name of its cluster: how an HTTP/2 client begins, its
 # settings, the headers (written out, so that nothing has to be packed), an empty message.
 _PATH = b"/ray.rpc.NodeInfoGcsService/GetClusterId"
@@ -48,13 +49,21 @@ def connected(address: str, workers: int | None = None) -> Iterator[Any]:
     workers: of a local cluster. Raises SoraError within seconds where nobody answers.
     """
     os.environ.update(_QUIET)
+    before = os.environ.get(_AUTH)
     if address == "local":
         os.environ[_ALONE] = "0"
     if address not in ("local", "auto"):
         ask(address)
     # stdout is for files, and Ray would fill it with pages of its own logs for each worker that dies.
     with open(os.devnull, "w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
-        yield from _connected(address, workers)
+        try:
+            yield from _connected(address, workers)
+        finally:
+            # Ray 2.60 asks for a token in a cluster of its own, and would in every later one of this process.
+            if before is None:
+                os.environ.pop(_AUTH, None)
+            else:
+                os.environ[_AUTH] = before
 
 
 def _connected(address: str, workers: int | None) -> Iterator[Any]:
@@ -153,8 +162,10 @@ def _start(address: str, workers: int | None) -> Any:
             raise SoraError(
                 f"Ray on this machine and on the cluster differ ({line:.240}): install the same."
             ) from error
+        token = ", or bring the token that it may ask for (RAY_AUTH_MODE=token, and its ~/.ray/auth_token here)"
         where = "This machine is in no Ray cluster" if address == "auto" else f"Ray at {address} cannot be joined"
         raise SoraError(
-            f"{where} ({line:.200}): join it with `ray start --address=HEAD:6379 --num-cpus=0`, or use --ray local."
+            f"{where} ({line:.200}): join it with `ray start --address=HEAD:6379 --num-cpus=0`{token}, or use --ray "
+            "local."
         ) from error
     return ray

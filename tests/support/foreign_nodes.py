@@ -122,7 +122,8 @@ class Farm:
         command += ["--min-worker-port=0", "--max-worker-port=0", f"--object-store-memory={STORE}"]
         lines += [node.setup, "exec " + " ".join(command)]
         own = {"HOME": "", "TMPDIR": "tmp", "XDG_CACHE_HOME": "cache", "XDG_CONFIG_HOME": "config"}
-        env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+        # Whatever a cluster of this process has set: Ray 2.60 makes tokens, which these homes do not have.
+        env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": "disabled"}
         env |= {name: str(home / part) for name, part in own.items()} | node.env
         # The head shares the driver's name and files, as where a batch is started on it.
         kinds = "-p" if node is self.head else "-mup"
