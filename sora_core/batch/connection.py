@@ -49,7 +49,7 @@ def connected(address: str, workers: int | None = None) -> Iterator[Any]:
     workers: of a local cluster. Raises SoraError within seconds where nobody answers.
     """
     os.environ.update(_QUIET)
-    before = os.environ.get(_AUTH)
+    before = {name: os.environ.get(name) for name in (_ALONE, _AUTH)}
     if address == "local":
         os.environ[_ALONE] = "0"
     if address not in ("local", "auto"):
@@ -59,11 +59,12 @@ def connected(address: str, workers: int | None = None) -> Iterator[Any]:
         try:
             yield from _connected(address, workers)
         finally:
-            # Ray 2.60 asks for a token in a cluster of its own, and would in every later one of this process.
-            if before is None:
-                os.environ.pop(_AUTH, None)
-            else:
-                os.environ[_AUTH] = before
+            # What a local cluster sets would hold for every later one of this process: Ray 2.60 makes a token for it.
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
 
 
 def _connected(address: str, workers: int | None) -> Iterator[Any]:
