@@ -112,15 +112,20 @@ def test_an_input_is_kept_with_the_process_where_there_is_no_home(tmp_path, monk
     assert len(fetched) == 1
 
 
+def run_alone(request: pytest.FixtureRequest) -> None:
+    """Run the test that asks in a process of its own."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "PYTEST_"))}
+    line = [sys.executable, "-m", "pytest", "-n0", "-m", "slow", "-p", "no:cacheprovider", request.node.nodeid]
+    done = subprocess.run(line, cwd=request.config.rootpath, env=env | {ALONE: "1"}, capture_output=True, text=True)
+    assert done.returncode == 0 and "skipped" not in done.stdout, done.stdout[-4000:]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(bool(possible()), reason=possible() or "-")
 def test_a_worker_with_files_of_its_own(tmp_path, monkeypatch, capfd, request):
     """The short form of tests/benchmarks/many_foreign.py, in a process of its own: Ray confuses two clusters in one."""
     if ALONE not in os.environ:
-        env = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "PYTEST_"))}
-        line = [sys.executable, "-m", "pytest", "-n0", "-m", "slow", "-p", "no:cacheprovider", request.node.nodeid]
-        done = subprocess.run(line, cwd=request.config.rootpath, env=env | {ALONE: "1"}, capture_output=True, text=True)
-        assert done.returncode == 0 and "skipped" not in done.stdout, done.stdout[-4000:]
+        run_alone(request)
         return
     from sora_core.batch.cluster import Round
     from sora_core.batch.here import Stopped, run_here
