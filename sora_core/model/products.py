@@ -162,7 +162,7 @@ def onednn() -> tuple[torch.dtype, ...]:
 
 @lru_cache(maxsize=1)
 def onednn_pays() -> bool:
-    """Tell whether oneDNN is the faster: it is with AVX-512 (Zen 4), and 5 to 15% slower than MKL with AVX2 (Zen 2)."""
+    """Tell whether oneDNN is the faster: it is with AVX-512 (Zen 4), and 5 to 15% slower than MKL with AVX2 (Zen 3)."""
     return "AVX512" in torch.backends.cpu.get_cpu_capability()
 
 
