@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--compile",
         action="store_true",
-        help="compile the model for this machine first (torch.compile): for long videos and large sizes",
+        help="compile the model first, where that makes it faster (torch.compile): for long videos and large sizes",
     )
     parser.add_argument(
         "--expand",
@@ -164,7 +164,14 @@ def _load(args: argparse.Namespace) -> Pipeline:
     pipe = load(args.model) if args.model else load()
     for given in [*args.lora, *([FAST] if args.fast else [])]:
         pipe = pipe.with_lora(*parse_lora(given))
-    return pipe.compiled() if args.compile else pipe
+    if not args.compile:
+        return pipe
+    from ..model.compiling import compiling_pays
+
+    if not compiling_pays(next(pipe.bundle.dit.parameters()).device):
+        print("--compile: left out. This processor (AVX-512) is faster without.", file=sys.stderr)
+        return pipe
+    return pipe.compiled()
 
 
 class _StepBar:

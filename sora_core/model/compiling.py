@@ -2,7 +2,7 @@
 
 It joins what stands between the matrix products into loops of its own, which saves passes over memory and calls. The
 first call of every shape waits for it, some seconds on two cores; what it made is kept on disk, in
-`TORCHINDUCTOR_CACHE_DIR`, for the next process.
+`TORCHINDUCTOR_CACHE_DIR`, for the next process. On a CPU with AVX-512 it loses more than it wins, `compiling_pays`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,15 @@ from torch import nn
 
 from ..errors import SoraError
 from .dit import DiT
+from .products import onednn, onednn_pays
 
 SHAPES = 64  # that one process compiles a block for, before it runs further ones as they are
 _Module = TypeVar("_Module", bound=nn.Module)
+
+
+def compiling_pays(device: torch.device) -> bool:
+    """Tell whether compiled blocks are the faster ones: not on a CPU whose oneDNN is, as inductor calls MKL."""
+    return device.type != "cpu" or not (onednn() and onednn_pays())
 
 
 def compile_blocks(dit: DiT) -> None:

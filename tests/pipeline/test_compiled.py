@@ -33,7 +33,8 @@ def test_a_compiled_pipeline_makes_the_same_video_on_the_same_weights():
 
 
 @pytest.mark.usefixtures("no_compiler")
-def test_without_a_compiler_it_says_what_is_missing(tmp_path, capsys):
+def test_without_a_compiler_it_says_what_is_missing(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("sora_core.model.compiling.onednn_pays", lambda: False)
     with pytest.raises(SoraError, match=r"needs a C\+\+ compiler.*go on without compiling"):
         sora_core.load().compiled()
     out = tmp_path / "cat.mp4"
@@ -42,15 +43,25 @@ def test_without_a_compiler_it_says_what_is_missing(tmp_path, capsys):
     assert "C++ compiler" in said and "Traceback" not in said and not out.exists()
 
 
+@pytest.mark.usefixtures("no_compiler")
+def test_the_command_does_not_compile_where_that_is_slower(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("sora_core.model.compiling.onednn_pays", lambda: True)
+    monkeypatch.setattr("sora_core.model.compiling.onednn", lambda: (torch.float32,))
+    out = tmp_path / "cat.mp4"
+    assert main(["generate", "a cat", "-o", str(out), "--steps", "1", "--compile"]) == 0 and out.exists()
+    assert "--compile: left out." in capsys.readouterr().err
+
+
 @pytest.fixture
 def no_compiler(monkeypatch, tmp_path):
     """A machine whose compiler is away, and nothing kept of what was compiled."""
     import torch._inductor.config as settings
 
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "kept"))
-    monkeypatch.setattr(settings.cpp, "cxx", (None, str(tmp_path / "nothing" / "g++")))
     monkeypatch.setenv("CXX", str(tmp_path / "nothing" / "g++"))
     torch._dynamo.reset()
+    with settings.patch({"cpp.cxx": (None, str(tmp_path / "nothing" / "g++"))}):
+        yield
 
 
 def test_a_compiled_model_is_not_shared_among_devices(tmp_path, capsys, monkeypatch):

@@ -101,7 +101,10 @@ def test_a_discriminator_tells_the_students_clips_from_the_worlds_and_says_where
 
 @pytest.mark.parametrize(
     "bad",
-    [{"adversarial": -1.0}, {"adversarial": 11.0}, {"taps": ()}, {"taps": (2, 1)}, {"taps": (0,)}, {"taps": (1, 99)}],
+    [
+        *({"adversarial": -1.0}, {"adversarial": 11.0}, {"judged_noise": 0.0}, {"judged_noise": 1.5}),
+        *({"taps": ()}, {"taps": (2, 1)}, {"taps": (0,)}, {"taps": (1, 99)}),
+    ],
 )
 def test_a_discriminator_that_cannot_be_is_refused(root, tmp_path, bad):
     with pytest.raises(SoraError, match=next(iter(bad))):

@@ -20,8 +20,6 @@ from ..loop.trainer import Autocast
 from ..network import DiTWithHeads
 from .adversary import Adversary
 
-# The most noise in what a discriminator sees: detail is what is asked of it, and much noise hides that.
-_FAINT = 0.6
 # Noise levels at which scores are compared: at either end they say nothing, or divide by almost nothing.
 _LOWEST, _HIGHEST = 0.02, 0.98
 
@@ -33,6 +31,8 @@ class MatchSettings:
     ahead: int = 2  # steps of the critic to one of the student
     alone: int = 40  # steps at the start that only the critic takes
     cfg: float = 3.0  # the teacher's guidance
+    # The most noise, 0 to 1, in what a discriminator sees: little shows it detail, much the shapes that detail hides.
+    judged_noise: float = 0.6
 
 
 class _Draws:
@@ -45,9 +45,9 @@ class _Draws:
         """Draw noise levels `[B]` between `low` and `high`, then shift them."""
         return shift_noise(self._uniform() * (high - low) + low, self.shift)
 
-    def faint_levels(self) -> Tensor:
-        """Draw noise levels `[B]` for a discriminator."""
-        return self._uniform() * _FAINT
+    def judged_levels(self, most: float) -> Tensor:
+        """Draw noise levels `[B]` for a discriminator, up to `most`."""
+        return self._uniform() * most
 
     def noise(self) -> Tensor:
         """Draw Gaussian noise in the clips' shape."""
@@ -137,12 +137,13 @@ class MatchingLoss:
         total = self._critic_loss(fixed, b, draws)
         metrics = {"critic": float(total.detach())}
         if self.adversary:
-            loss, metrics["told apart"] = self.adversary.loss(fixed, b, draws.faint_levels(), draws.noise())
+            level, noise = draws.judged_levels(cfg.judged_noise), draws.noise()
+            loss, metrics["told apart"] = self.adversary.loss(fixed, b, level, noise)
             total = total + loss
         if learn:
             gradient = self.score_difference(fixed, b, draws.levels(_LOWEST, _HIGHEST), draws.noise())
             if self.adversary:
-                level, noise = draws.faint_levels(), draws.noise()
+                level, noise = draws.judged_levels(cfg.judged_noise), draws.noise()
                 gradient = gradient + self.adversary.gradient(fixed, b, level, noise, gradient)
             share = b.generate_mask.expand_as(clip).float()
             # The clip's gradient is `gradient`; the value says nothing.

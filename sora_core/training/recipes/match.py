@@ -56,6 +56,7 @@ class MatchTrainer(AdapterTrainer):
         expect(config.few >= 1 and config.substeps >= 1, "few and substeps must be at least 1.")
         expect(config.ahead >= 1 and config.alone >= 0, "ahead must be at least 1 and alone at least 0.")
         expect(0 <= config.adversarial <= 10, f"adversarial is {config.adversarial}: use 0 to 10.")
+        expect(0 < config.judged_noise <= 1, f"judged_noise is {config.judged_noise}: use 0 to 1, not 0.")
         super().__init__(config)
         expect(self.ranks.world_size == 1, "A few-step LoRA is trained in one process: run it without torchrun.")
         teacher = DiTWithHeads(self.base.dit, self.base.text, 1, config.label_block)
