@@ -99,10 +99,24 @@ def test_a_discriminator_tells_the_students_clips_from_the_worlds_and_says_where
     assert there > here
 
 
+def test_a_discriminators_own_teacher_learns_and_is_no_part_of_the_lora(root, tmp_path):
+    plain = {"adversarial": 0.5, "taps": (1,), "steps": 3, "alone": 3, "lr": 1e-2}
+    trainer = MatchTrainer(config(root, out=str(tmp_path), judge_rank=4, **plain))
+    before = {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
+    trainer.train()
+    moved = {name for name, p in trainer.model.named_parameters() if not torch.equal(p, before[name])}
+    judged = {name for name in moved if name.startswith("judge.")}
+    assert judged and all(name.startswith("judge.dit.blocks.0.") for name in judged)
+    assert all(".parametrizations." in name for name in judged)
+    again = MatchTrainer(config(root, out=str(tmp_path / "b"), **plain))
+    assert trainer.changes().keys() == again.changes().keys()
+
+
 @pytest.mark.parametrize(
     "bad",
     [
         *({"adversarial": -1.0}, {"adversarial": 11.0}, {"judged_noise": 0.0}, {"judged_noise": 1.5}),
+        *({"judge_rank": -1}, {"judge_rank": 257}),
         *({"taps": ()}, {"taps": (2, 1)}, {"taps": (0,)}, {"taps": (1, 99)}),
     ],
 )

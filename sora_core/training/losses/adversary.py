@@ -1,7 +1,8 @@
-"""A discriminator on the frozen teacher's features, which tells a student's clips from the world's.
+"""A discriminator on the teacher's features, which tells a student's clips from the world's.
 
-LADD (Sauer et al., arXiv 2403.12015): both are noised before the teacher sees them. Its direction is scaled to that of
-the scores (`losses.matching`), so that one setting says how much it counts.
+LADD (Sauer et al., arXiv 2403.12015): both are noised before the teacher sees them. The teacher is frozen, or the
+discriminator's own, which learns to see what denoising has no need of (APT, arXiv 2501.08316). The direction is scaled
+to that of the scores (`losses.matching`), so that one setting says how much it counts.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Adversary:
     def __init__(
         self,
         discriminator: Discriminator,
-        teacher: DiTWithHeads,  # frozen
+        teacher: DiTWithHeads,  # frozen but for what the discriminator may change of it
         taps: tuple[int, ...],  # blocks of the teacher whose features the discriminator sees, from 1
         strength: float,  # how far a clip goes along its gradient, as a part of how far it goes along the scores
         autocast: Autocast,

@@ -82,11 +82,16 @@ def without_changes(model: nn.Module) -> Iterator[None]:
 
 
 def learned_changes(state: Mapping[str, Tensor], scale: float, words: int) -> dict[str, Change]:
-    """Return the changes in a model's state under the names of a LoRA file; words: rows of the embedding."""
+    """Return the changes in a model's state under the names of a LoRA file; words: rows of the embedding.
+
+    Those of networks that only help to train it are left out.
+    """
     found = {}
     for key, value in state.items():
         layer, _, kind = key.partition(_CHANGE)
         part, _, path = layer.partition(".")
+        if part not in PREFIXES:
+            continue
         if kind == "up":
             found[PREFIXES[part] + path] = Change(value, state[f"{layer}{_CHANGE}down"], scale)
         elif kind == "row":

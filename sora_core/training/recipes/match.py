@@ -25,7 +25,7 @@ from ..network import DiTWithHeads
 from .adapter import AdapterTrainer, AdapterTraining
 from .deepen import deepened_name
 from .few_steps import FewStepSettings, save_few_step_lora, student_levels
-from .low_rank import low_rank_of
+from .low_rank import add_low_rank, low_rank_of
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ class MatchTraining(FewStepSettings, MatchSettings, AdapterTraining):
     # scores; 0: without one.
     adversarial: float = 0.0
     taps: tuple[int, ...] = (2, 4, 6)  # the blocks, from 1, after which that looks at the teacher's features
+    # Rank of what it may change of a teacher of its own, to see what denoising has no need of; 0: nothing.
+    judge_rank: int = 0
 
 
 class MatchTrainer(AdapterTrainer):
@@ -57,6 +59,7 @@ class MatchTrainer(AdapterTrainer):
         expect(config.ahead >= 1 and config.alone >= 0, "ahead must be at least 1 and alone at least 0.")
         expect(0 <= config.adversarial <= 10, f"adversarial is {config.adversarial}: use 0 to 10.")
         expect(0 < config.judged_noise <= 1, f"judged_noise is {config.judged_noise}: use 0 to 1, not 0.")
+        expect(0 <= config.judge_rank <= 256, f"judge_rank is {config.judge_rank}: use 0 to 256.")
         super().__init__(config)
         expect(self.ranks.world_size == 1, "A few-step LoRA is trained in one process: run it without torchrun.")
         teacher = DiTWithHeads(self.base.dit, self.base.text, 1, config.label_block)
@@ -64,7 +67,7 @@ class MatchTrainer(AdapterTrainer):
         adversary = None
         if self.discriminator is not None:
             strength = config.adversarial
-            adversary = Adversary(self.discriminator, teacher, config.taps, strength, self.autocast)
+            adversary = Adversary(self.discriminator, self.judge or teacher, config.taps, strength, self.autocast)
         self.objective = MatchingLoss(
             self.model,
             self.critic,
@@ -83,17 +86,26 @@ class MatchTrainer(AdapterTrainer):
         student = super().build()
         if cfg.start:
             self._start_from(student, cfg.start)
-        self.critic = DiTWithHeads(copy.deepcopy(self.base.dit), copy.deepcopy(self.base.text), 1, cfg.label_block)
-        self.critic.requires_grad_(False)
+        self.critic = self._teacher_again()
         self.critic.dit.train().requires_grad_(True)
         student.add_module("critic", self.critic)
         self.discriminator = self._new_discriminator() if cfg.adversarial else None
         if self.discriminator is not None:
             student.add_module("discriminator", self.discriminator)
+        self.judge = self._teacher_again() if cfg.adversarial and cfg.judge_rank else None
+        if self.judge is not None:
+            seen = self.judge.dit.blocks[: max(cfg.taps)]
+            add_low_rank(dict(seen.named_modules()), cfg.judge_rank, 1.0)
+            student.add_module("judge", self.judge)
         if cfg.compile:
             compile_blocks(self.base.dit)
             compile_blocks(self.critic.dit)
         return student
+
+    def _teacher_again(self) -> DiTWithHeads:
+        """Copy the base model, frozen."""
+        parts = copy.deepcopy(self.base.dit), copy.deepcopy(self.base.text)
+        return DiTWithHeads(*parts, 1, self.config.label_block).requires_grad_(False)
 
     def _new_discriminator(self) -> Discriminator:
         """Make a discriminator that finds all alike. Raises SoraError for taps that cannot be."""
