@@ -136,8 +136,12 @@ def test_it_goes_on_from_what_distillation_made(root, tmp_path):
     for name, change in first.items():
         shape = (change.up.shape[0], change.down.shape[1])
         assert torch.allclose(change.delta(shape), second[name].delta(shape), atol=2e-3)
+    wider = MatchTrainer(config(root, out=str(tmp_path / "c"), start=str(file), rank=8)).changes()
+    for name, change in first.items():
+        shape = (change.up.shape[0], change.down.shape[1])
+        assert torch.allclose(change.delta(shape), wider[name].delta(shape), atol=2e-3)
     with pytest.raises(SoraError, match="rank"):
-        MatchTrainer(config(root, out=str(tmp_path / "c"), start=str(file), rank=8))
+        MatchTrainer(config(root, out=str(tmp_path / "d"), start=str(file), rank=1))
 
 
 def test_a_lora_that_teaches_words_is_no_start(root, tmp_path):

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from ...errors import SoraError, expect
-from ...loading.lora import PREFIXES, read_lora
+from ...loading.lora import PREFIXES, Change, read_lora
 from ...model.compiling import compile_blocks
 from ..losses.adversary import Adversary, Discriminator
 from ..losses.matching import MatchingLoss, MatchSettings
@@ -25,7 +25,7 @@ from ..network import DiTWithHeads
 from .adapter import AdapterTrainer, AdapterTraining
 from .deepen import deepened_name
 from .few_steps import FewStepSettings, save_few_step_lora, student_levels
-from .low_rank import add_low_rank, low_rank_of
+from .low_rank import LowRank, add_low_rank, low_rank_of
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class MatchTraining(FewStepSettings, MatchSettings, AdapterTraining):
     """Settings of `sora train match`."""
 
     text_drop: float = 0.0  # the student is called with a prompt
-    start: str = ""  # the LoRA to go on from, of `rank`
+    start: str = ""  # the LoRA to go on from, of `rank` or a smaller one
     deepened: tuple[int, ...] = ()  # where the model was deepened since that was made, `after` of `deepen`
     # How far a clip goes where the discriminator finds it more like the world's, as a part of how far it goes along the
     # scores; 0: without one.
@@ -125,18 +125,25 @@ class MatchTrainer(AdapterTrainer):
             part = next((p for p, prefix in PREFIXES.items() if name.startswith(prefix)), "")
             known = f"{part}.{name.removeprefix(PREFIXES.get(part, ''))}"
             low = low_rank_of(layers.get(deepened_name(known, self.config.deepened)))
+            rank = change.down.shape[0]
             # The changes of an embedding (of a tuned model's new words) are no low-rank ones of ours.
-            if low is None or low.up.shape != change.up.shape or low.down.shape != change.down.shape:
+            if low is None or not _fits(low, change):
                 raise SoraError(
                     f"{start}: {name} is not what rank={self.config.rank} of {self.config.init} trains. "
-                    f"Its rank is {change.down.shape[0]}."
+                    f"Its rank is {rank}."
                 )
-            low.up.copy_(change.up.float() * (change.scale / low.scale))
-            low.down.copy_(change.down.float())
+            low.up[:, :rank] = change.up.float() * (change.scale / low.scale)  # what is further starts at zero
+            low.down[:rank] = change.down.float()
 
     def export(self, path: Path) -> None:
         """Write the LoRA file."""
         save_few_step_lora(self, self.config)
+
+
+def _fits(low: LowRank, change: Change) -> bool:
+    """Tell whether a LoRA's change can be the beginning of one that is trained: of the same layer, and no larger."""
+    (out, rank), (few, wide) = low.up.shape, change.down.shape
+    return change.up.shape == (out, few) and few <= rank and low.down.shape[1] == wide
 
 
 def match(config: MatchTraining) -> Path:
