@@ -178,7 +178,7 @@ def main() -> None:
     parser.add_argument("what", choices=("make", "pair", "label", "score", "fit"))
     parser.add_argument("--out", "--clips", dest="clips", type=Path, help="folder of the clips")
     parser.add_argument("--sprites", type=Path, help="the sprite package that the model was trained on")
-    parser.add_argument("--models", nargs="+", help="of `pair`: names or files, the same prompts and noise for each")
+    parser.add_argument("--models", nargs="+", help="of `pair`: models, or MODEL+LORA, by names or files")
     parser.add_argument("--count", type=int, default=64, help="of `pair`: clips of each model (default: 64)")
     parser.add_argument("--names", type=Path, help="what a viewer wrote")
     parser.add_argument("--labels", type=Path, default=LABELS, help="default: those of the repository")

@@ -12,6 +12,7 @@ import torch
 from blind_clips import MOTIONS, ON_A_SHEET, Asked, sheet
 
 from sora_core.loading.checkpoint import load_parts
+from sora_core.loading.lora import parse_lora
 from sora_core.pipeline import Pipeline, load
 from sora_core.training.evaluate.cases import Case, Draw
 from sora_core.training.evaluate.run import Maker
@@ -35,7 +36,10 @@ def cases(draw: Draw, count: int) -> list[Case]:
 
 
 def opened(name: str, dtype: torch.dtype) -> Pipeline:
-    """Load a model; what an export of `sora train dit` lacks is sora-mini's."""
+    """Load a model, `MODEL+LORA` with a LoRA; what an export of `sora train dit` lacks is sora-mini's."""
+    name, _, lora = name.partition("+")
+    if lora:
+        return opened(name, dtype).with_lora(*parse_lora(lora))
     parts, _ = load_parts(name)
     if "vae" in parts:
         return load(name, dtype=dtype)
