@@ -15,6 +15,7 @@ from .lexicon import MAX_WORDS, load_lexicon
 from .synonyms import SKIPPED, Entry, load_table
 
 _WORDS = re.compile(r"[a-z0-9]+|[\u3400-\u9fff]+")
+_MARKS = re.compile(r"[,.;:!?…—–-]+")
 _WEIGHT = re.compile(r":\s*[+-]?(?:\d+(?:\.\d+)?|\.\d+)\s*(?=\))")  # of "(word:1.3)": a number, and no word
 
 
@@ -32,6 +33,7 @@ class Piece:
     new: str | None = None  # what to write in its place, "" for nothing; None leaves it as it is
     why: str = ""  # of "cannot": what there is not; of "beyond": the nearest that there is
     familiar: bool = False  # a phrase whose words the lexicon has one by one
+    glued: bool = False  # the marks before it are left out
 
     @property
     def chinese(self) -> bool:
@@ -62,7 +64,7 @@ def _units(text: str) -> list[_Unit]:
         if match.start() in weights:
             continue
         between = low[last : match.start()]
-        loose = bool(found) and bool(between.strip(" \t-'’"))
+        loose = bool(found) and (bool(between.strip(" \t-'’")) or " - " in between or "--" in between)
         hyphen = between in ("-", "‐")
         if match[0].isascii():
             # A possessive is its noun, as the text encoder has it.
@@ -147,12 +149,14 @@ def _of(entry: Entry) -> Piece:
 
 def joined(text: str, pieces: list[Piece]) -> str:
     """Put a prompt together again: with the new words of its pieces, and no marks around what was taken out."""
-    out, last = [], 0
+    out, last, before = [], 0, 0
     for piece in pieces:
-        if piece.new is None:
-            continue
-        out += [text[last : piece.start], piece.new]
-        last = piece.end
+        if piece.new is not None or piece.glued:
+            gap = text[before : piece.start]
+            said = text[piece.start : piece.end] if piece.new is None else piece.new
+            out += [text[last:before], _MARKS.sub(" ", gap) if piece.glued else gap, said]
+            last = piece.end
+        before = piece.end
     whole = "".join([*out, text[last:]])
     if not out:
         return text

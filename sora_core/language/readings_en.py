@@ -5,6 +5,7 @@ A word that is read falsely is worse than one that is not read: a mouse pad is n
 
 from __future__ import annotations
 
+from .corrections_en import read_corrections
 from .negations_en import read_comparisons, read_negations
 from .noun_phrases_en import ARTICLES, DESCRIBING, NAMES, is_single, names_follow, phrase_end, piece_after, piece_before
 from .nouns_en import (
@@ -36,6 +37,7 @@ _STATES = frozenset({
     "stuck", "caught", "lost", "gone", "asleep", "awake", "afloat", "hidden", "frozen", "broken", "worn", "torn",
     "built",
     "seen", "hung", "bent", "bound", "swept", "struck", "alive", "alight", "ablaze", "aboard", "stranded", "alone",
+    "well",
 })
 _ONWARDS_TO = frozenset({
     "across", "through", "over", "past", "towards", "toward", "into", "along", "around", "after", "behind", "between",
@@ -232,6 +234,7 @@ def read_roles(pieces: list[Piece]) -> None:
 
 def read_english(pieces: list[Piece]) -> list[str]:
     """Settle what the pieces of an English prompt mean; returns what it says is not there."""
+    read_corrections(pieces)
     absent = read_negations(pieces)
     read_comparisons(pieces)
     read_two_meanings(pieces)

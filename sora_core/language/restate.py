@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .camera import Found, read_camera, read_chinese_camera
+from .gaps_en import close_gaps
 from .lexicon import load_lexicon
 from .looks import LOOKS
 from .pieces import Piece, cut, joined
@@ -20,6 +21,7 @@ from .readings_en import read_english
 from .readings_zh import read_chinese
 from .skies import read_chinese_skies, read_skies
 from .spelling import respell
+from .standins import stand_in, with_articles
 from .synonyms import drawn, load_table
 
 _MARKS = "，。；：！？、（）"  # that stay as they are written
@@ -80,6 +82,7 @@ class Restated:
     changed: bool  # whether anything is said otherwise
     unknown: tuple[str, ...] = ()  # words that were left out, in order
     beyond: tuple[tuple[str, str], ...] = ()  # what cannot be drawn, with the nearest that can
+    instead: tuple[tuple[str, str], ...] = ()  # what cannot be drawn, with what is drawn in its place
     cannot: tuple[Found, ...] = ()  # what cannot be shown, with why
     absent: tuple[str, ...] = ()  # what the prompt says is not there
 
@@ -100,6 +103,7 @@ def restate(prompt: str, own: Iterable[str] = (), keep: bool = False) -> Restate
         text, found = reader(text)
         lost += found
     pieces = cut(text, own)
+    drawn_as = [] if keep else stand_in(pieces)
     was = [piece.new for piece in pieces]
     beyond: list[Found] = []
     absent = read_english(pieces) if reading.language == "en" else read_chinese(pieces)
@@ -109,18 +113,28 @@ def restate(prompt: str, own: Iterable[str] = (), keep: bool = False) -> Restate
     _settle_water(pieces)
     _leave_meals(pieces)
     _cut_out(pieces, keep, any(p.new != "" and p.kind in _TELLING for p in pieces))
+    if reading.language == "en":
+        close_gaps(pieces)
     _tidy(pieces)
     beyond += [(piece.text, piece.why) for piece in pieces if piece.kind == "beyond"]
     beyond += _undrawn(pieces)
     unknown = _unknown(pieces)
     lost += [(piece.text, piece.why) for piece in pieces if piece.kind == "cannot"]
+    instead = [(piece.text, name) for piece, name in drawn_as if piece.kind == "subject" and piece.new]
     changed = bool(lost) or text != plain or any(p.new is not None for p in pieces)
     changed = changed or [piece.new for piece in pieces] != was
     said = joined(text, pieces) if changed else prompt
+    said = with_articles(said, [name for _, name in instead])
     # An empty prompt would be refused: a word that asks for nothing stands for one of which nothing is left.
     said = said or ("它" if reading.language == "zh" else "it") if prompt.strip() else prompt
     return Restated(
-        said, said != prompt, tuple(dict.fromkeys(unknown)), tuple(dict.fromkeys(beyond)), tuple(lost), tuple(absent)
+        said,
+        said != prompt,
+        tuple(dict.fromkeys(unknown)),
+        tuple(dict.fromkeys(beyond)),
+        tuple(dict.fromkeys(instead)),
+        tuple(lost),
+        tuple(absent),
     )
 
 
@@ -132,10 +146,14 @@ def _imply(pieces: list[Piece], whole: bool) -> None:
     """
     for piece in pieces:
         if whole and piece.familiar and piece.new and _says(piece.text, piece.concept):
-            piece.new = None
+            # A name of several words is no more than what it names: a hot air balloon is not hot.
+            piece.new = piece.new if piece.kind == "subject" and _says_else(piece) else None
     scenes = [p for p in pieces if p.kind == "scene"]
     places = {p.concept for p in scenes if p.new is None or not (p.familiar or p.new in _ELSE or p.new == "")}
     for piece in pieces:
+        if piece.new and piece.kind == "scene" and _is_said(pieces, piece):
+            piece.drop()  # "bamboo in a forest"
+            continue
         if piece.new is None and not places and piece.text in _PLACES:
             piece.new = _PLACES[piece.text]
             places.add("snowy mountains")
@@ -151,6 +169,8 @@ def _imply(pieces: list[Piece], whole: bool) -> None:
             continue
         if piece.new is None or piece.new == "":
             continue
+        if piece.kind == "subject":
+            continue
         if piece.familiar and whole and (places or piece.kind != "scene") and piece.kind != "event":
             piece.new = None
         elif piece.new in _ELSE and places - {piece.concept}:
@@ -159,11 +179,36 @@ def _imply(pieces: list[Piece], whole: bool) -> None:
             piece.new = "" if not piece.familiar else None
         elif piece.kind == "scene":
             places.add(piece.concept)
+    if any(piece.new == "in a city at night" for piece in pieces):
+        for piece in pieces:
+            if piece.kind == "time" and piece.concept == "night":
+                piece.drop()  # "on a road at night"
+
+
+def _is_said(pieces: list[Piece], place: Piece) -> bool:
+    """Tell whether a place that is implied, "chewing bamboo", is named besides; takes out a "with" before it."""
+    i = pieces.index(place)
+    if place.loose or not i or not any(p.concept == place.concept for p in pieces if p is not place and p.new != ""):
+        return False
+    before = pieces[i - 1]
+    if before.text == "with":
+        before.drop()
+    return before.text == "with" or before.kind not in ("function", "relation", *_NAMED)
 
 
 def _says(text: str, concept: str) -> bool:
     """Tell whether the lexicon reads `concept` in `text` itself: a phrase of the table adds nothing."""
     return concept in load_lexicon().scan(text)[0]
+
+
+def _says_else(piece: Piece) -> bool:
+    """Tell whether the words of a name describe something that what it is told as does not."""
+    lexicon = load_lexicon()
+    was, now = (
+        {n for n in lexicon.scan(t)[0] if lexicon[n].kind in ("mood", "size", "colour", "weather", "time")}
+        for t in (piece.text, piece.new or "")
+    )
+    return bool(was - now)
 
 
 def _night_for_moons(pieces: list[Piece]) -> list[Found]:

@@ -105,7 +105,8 @@ def nearest_word(word: str) -> str:
     if word[-1] == word[-2] and word[:-1] in _names():
         return word[:-1]  # "dogg"
     if len(word) < 4 or not word.isascii():
-        return ""
+        found = {w for a, b in _SOUNDS for w in (word.replace(a, b), word.replace(b, a)) if w in _names()}
+        return found.pop() if len(found) == 1 else ""  # "kat"
     known = _meant()
     ways = [{w for w in _swapped(word) if w in known}]
     if len(word) > 4:

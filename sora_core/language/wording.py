@@ -14,6 +14,7 @@ from ..words import short
 from .expand import expand as told_again
 from .phrases_en import article
 from .restate import ADVICE, Restated, restate
+from .standins import MANY
 
 AUTO, ALWAYS, NEVER = "auto", "always", "never"
 HOW = (AUTO, ALWAYS, NEVER)  # when a prompt is told in other words
@@ -53,7 +54,8 @@ def worded(prompt: str, how: str = AUTO, seed: int = 0, own: Iterable[str] = ())
     said = made.prompt
     if how == ALWAYS:
         said = told_again(said, seed).prompt
-    unknown = (*made.unknown, *(word for word, _ in made.beyond if made.changed and word not in made.unknown))
+    lost = [word for word, _ in (*made.instead, *made.beyond) if made.changed and word not in made.unknown]
+    unknown = (*made.unknown, *lost)
     read = (f"Read as: {said}",) if said != prompt else ()
     return Wording(prompt, said, unknown, (*read, *notes_of(made)))
 
@@ -61,8 +63,9 @@ def worded(prompt: str, how: str = AUTO, seed: int = 0, own: Iterable[str] = ())
 def notes_of(made: Restated) -> tuple[str, ...]:
     """Say what of a prompt cannot be shown, and what can be in its place, one sentence each."""
     said = []
-    if made.beyond:
-        each = [f"{_one(word)}{_nearest(word, near)}" for word, near in made.beyond]
+    if made.beyond or made.instead:
+        each = [f"{_one(word)}{_instead(name)}" for word, name in made.instead]
+        each += [f"{_one(word)}{_nearest(word, near)}" for word, near in made.beyond]
         said.append(f"The model cannot draw {'; '.join(each)}.")
     by_why: dict[str, list[str]] = {}
     for found, why in made.cannot:
@@ -77,7 +80,11 @@ def notes_of(made: Restated) -> tuple[str, ...]:
 
 
 def _one(word: str) -> str:
-    return article(word) if word.isascii() and not word.endswith("s") else word
+    return article(word) if word.isascii() and not word.endswith("s") and word.split()[-1] not in MANY else word
+
+
+def _instead(name: str) -> str:
+    return f" (drawn as {_one(name)})" if name.isascii() else f"（画成{name}）"
 
 
 def _nearest(word: str, near: str) -> str:

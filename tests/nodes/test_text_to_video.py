@@ -180,8 +180,8 @@ def test_says_which_words_it_does_not_know(host):
     result = host.run(text_to_video(positive__text="a cat and a Zeppelin, (running:1.2)"))
     (told,) = result.outputs["positive"]["text"]
     assert told.splitlines() == [
-        "Read as: a cat, (running:1.2)",
-        "The model cannot draw a zeppelin (the nearest that it can: an airplane).",
+        "Read as: a cat and an airplane, (running:1.2)",
+        "The model cannot draw a zeppelin (drawn as an airplane).",
         "The model does not know: zeppelin. It leaves these words out.",
     ]
 
