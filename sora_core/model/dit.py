@@ -152,7 +152,7 @@ class Block(nn.Module):
             x = text.digest.read(x, self.norm3, self.cross_attn.q)
         else:
             x = self.cross_attn(self.norm3(x), keys=text, mask=text_mask, add=x)
-        y = feed_forward(self.ffn[0], self.ffn[2], modulated_norm(x, e, 3, 4, self.eps))
+        y = feed_forward(self.ffn, modulated_norm(x, e, 3, 4, self.eps))
         return add_gated(x, y, e, 5, inplace=True)
 
 
