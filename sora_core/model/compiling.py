@@ -16,7 +16,7 @@ from torch import nn
 
 from ..errors import SoraError
 from .dit import DiT
-from .products import onednn, onednn_pays
+from .products import onednn, onednn_pays, slow_halves
 
 SHAPES = 64  # that one process compiles a block for, before it runs further ones as they are
 _Module = TypeVar("_Module", bound=nn.Module)
@@ -33,6 +33,7 @@ def compile_blocks(dit: DiT) -> None:
     One block compiled is compiled for all; the whole model would take minutes for every shape. What is hung on layers
     within a block once it has run goes unnoticed, PyTorch does not look there.
     """
+    slow_halves()  # found before the compiler comes to it
     settings, how = torch._dynamo.config, {}
     most = max(SHAPES, settings.recompile_limit)
     if "recompile_limit" in inspect.signature(torch.compile).parameters:

@@ -107,9 +107,18 @@ def inferring(x: Tensor) -> bool:
     )
 
 
-@lru_cache(maxsize=1)
 def slow_halves() -> tuple[torch.dtype, ...]:
     """List the half precisions that this processor multiplies number by number, far slower than float32."""
+    if not _SLOW:
+        _SLOW["halves"] = _find_slow_halves()
+    return _SLOW["halves"]
+
+
+# What was found. A compiler reads it as it stands, where it could not ask the processor.
+_SLOW: dict[str, tuple[torch.dtype, ...]] = {}
+
+
+def _find_slow_halves() -> tuple[torch.dtype, ...]:
     if platform.machine().lower() not in ("x86_64", "amd64") or not torch.backends.mkldnn.is_available():
         return ()  # others are not measured, and are left to PyTorch
     try:
@@ -120,8 +129,8 @@ def slow_halves() -> tuple[torch.dtype, ...]:
 
 
 def emulated(x: Tensor) -> bool:
-    """Tell whether products of `x` in its own precision are done number by number here. A compiler does its own."""
-    return x.dtype in _HALVES and x.device.type == "cpu" and not traced() and x.dtype in slow_halves()
+    """Tell whether products of `x` in its own precision are done number by number here."""
+    return x.dtype in _HALVES and x.device.type == "cpu" and x.dtype in slow_halves()
 
 
 def widen(x: Tensor) -> Tensor:
