@@ -20,6 +20,7 @@ from functools import lru_cache
 from typing import cast
 
 import torch
+import torch.autograd.forward_ad as forward_ad
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -90,13 +91,14 @@ def traced() -> bool:
     """
     # By its name: PyTorch has it from 2.7 on.
     exporting = getattr(torch.compiler, "_is_exporting_flag", False)
-    return bool(torch.compiler.is_dynamo_compiling() or exporting)
+    return bool(torch.compiler.is_dynamo_compiling() or exporting or torch.jit.is_tracing())
 
 
 def inferring(x: Tensor) -> bool:
     """Tell whether `x` is on the CPU with no gradient wanted: what is done in place and in pieces is right then only.
 
-    A compiler makes its own passes of the plain formulas, and autocast chooses precisions of its own.
+    A compiler makes its own passes of the plain formulas, and autocast chooses precisions of its own. Derivatives may
+    be asked for without gradients too, forward (`torch.func.jvp`), and oneDNN's layers have none.
     """
     return (
         not torch.is_grad_enabled()
@@ -104,6 +106,8 @@ def inferring(x: Tensor) -> bool:
         and x.dtype in _PRECISIONS
         and not torch.is_autocast_enabled("cpu")
         and not traced()
+        and forward_ad._current_level < 0
+        and not torch._C._functorch.is_functorch_wrapped_tensor(x)
     )
 
 

@@ -4,6 +4,7 @@ import threading
 
 import pytest
 import torch
+import torch.autograd.forward_ad as forward_ad
 import torch.nn.functional as F
 from dit_support import tiny
 from torch import nn
@@ -137,3 +138,31 @@ def test_a_block_has_no_use_for_what_it_was_given_before():
         given = x.clone()
         first = block(x, e, rope, text, None, None)
         assert torch.equal(x, given) and torch.equal(block(x, e, rope, text, None, None), first)
+
+
+@pytest.mark.usefixtures("processor")
+@pytest.mark.parametrize("how", [{}, {"gelu": True}, {"add": torch.ones(3, 8)}])
+@torch.no_grad()
+def test_derivatives_that_run_forward_are_not_lost(how):
+    layer, x, along = nn.Linear(8, 8), torch.randn(3, 8), torch.randn(3, 8)
+    with forward_ad.dual_level():
+        made = forward_ad.unpack_dual(products.linear(layer, forward_ad.make_dual(x, along), **how))
+    step = 1e-3
+    ends = [products.linear(layer, x + sign * step * along, **how) for sign in (1, -1)]
+    assert made.tangent is not None
+    assert torch.allclose(made.tangent, (ends[0] - ends[1]) / (2 * step), atol=1e-3)
+
+
+@pytest.mark.usefixtures("processor")
+@torch.no_grad()
+def test_a_transformer_is_differentiated_forward_mapped_and_traced_without_gradients():
+    dit, x = tiny(), torch.randn(2, 1, 4, 2, 4, 4)
+    t, context = torch.tensor([400.0]), torch.randn(1, 5, 24)
+    wanted = torch.stack([dit(one, t, context) for one in x])
+    assert torch.allclose(torch.func.vmap(lambda one: dit(one, t, context))(x), wanted, atol=1e-5)
+    made, change = torch.func.jvp(lambda one: dit(one, t, context), (x[0],), (x[1],))
+    with torch.enable_grad():
+        right = torch.func.jvp(lambda one: dit(one, t, context), (x[0],), (x[1],))[1]
+    assert torch.allclose(made, wanted[0], atol=1e-5) and torch.allclose(change, right, atol=1e-4)
+    traced = torch.jit.trace(dit, (x[0], t, context), check_trace=False)
+    assert torch.allclose(traced(x[1], t, context), wanted[1], atol=1e-5)
