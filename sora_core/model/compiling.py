@@ -8,6 +8,7 @@ first call of every shape waits for it, some seconds on two cores; what it made 
 from __future__ import annotations
 
 import copy
+import inspect
 from typing import TypeVar
 
 import torch
@@ -15,7 +16,7 @@ from torch import nn
 
 from ..errors import SoraError
 from .dit import DiT
-from .products import onednn, onednn_pays
+from .products import onednn, onednn_pays, slow_halves
 
 SHAPES = 64  # that one process compiles a block for, before it runs further ones as they are
 _Module = TypeVar("_Module", bound=nn.Module)
@@ -29,24 +30,30 @@ def compiling_pays(device: torch.device) -> bool:
 def compile_blocks(dit: DiT) -> None:
     """Compile a transformer block by block, for each shape of latents anew.
 
-    One block compiled is compiled for all; the whole model would take minutes for every shape.
+    One block compiled is compiled for all; the whole model would take minutes for every shape. What is hung on layers
+    within a block once it has run goes unnoticed, PyTorch does not look there.
     """
-    for block in dit.blocks:
-        block.compile(dynamic=False)
-    if dit.detail is not None:
-        dit.detail.compile(dynamic=False)
+    slow_halves()  # found before the compiler comes to it
+    settings, how = torch._dynamo.config, {}
+    most = max(SHAPES, settings.recompile_limit)
+    if "recompile_limit" in inspect.signature(torch.compile).parameters:
+        how["recompile_limit"] = most
+    else:
+        # In PyTorch of today this holds in the thread that sets it alone, and runs may be another's.
+        settings.recompile_limit = most
+    for block in [*dit.blocks, *([] if dit.detail is None else [dit.detail])]:
+        block.compile(dynamic=False, **how)
 
 
 def compiled(dit: DiT) -> DiT:
     """Return the same transformer on the same weights, with compiled blocks; `dit` itself stays as it is.
 
-    Raises SoraError where nothing can be compiled.
+    Raises SoraError where nothing can be compiled, and for a transformer that is shared among devices.
     """
     check_compiler(next(dit.parameters()).device)
-    settings = torch._dynamo.config
-    settings.recompile_limit = max(SHAPES, settings.recompile_limit)
     other = _sharing(dit)
     compile_blocks(other)
+    other.share(dit._shard)  # which refuses that
     return other
 
 
@@ -65,5 +72,8 @@ def check_compiler(device: torch.device) -> None:
 def _sharing(module: _Module) -> _Module:
     """Copy a module and those in it, but not their weights: what is set on a copy leaves the first one alone."""
     other = copy.copy(module)
+    for name, kept in list(vars(other).items()):
+        if isinstance(kept, (dict, set)):  # of weights by name, and of what hangs on the module
+            other.__dict__[name] = copy.copy(kept)
     other._modules = {name: None if part is None else _sharing(part) for name, part in module._modules.items()}
     return other

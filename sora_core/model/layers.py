@@ -24,8 +24,8 @@ class Layers(Protocol):
 
 
 def is_compiled(module: nn.Module) -> bool:
-    """Tell whether a module is handed to `torch.compile` when it is called."""
-    return getattr(module, "_compiled_call_impl", None) is not None
+    """Tell whether a module is handed to `torch.compile` when it is called, or is what that gave in its place."""
+    return getattr(module, "_compiled_call_impl", None) is not None or "_orig_mod" in module._modules
 
 
 class RMSNorm(nn.Module):

@@ -20,6 +20,7 @@ from functools import lru_cache
 from typing import cast
 
 import torch
+import torch.autograd.forward_ad as forward_ad
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -82,23 +83,46 @@ def using(packs: Packs) -> Iterator[None]:
         _PACKS.reset(token)
 
 
+def traced() -> bool:
+    """Tell whether a compiler reads what calls this.
+
+    `torch.compiler.is_compiling` says so in every thread as soon as one compiles: another's run would change its ways
+    in the middle, and no longer be bit by bit what it is alone.
+    """
+    # By its name: PyTorch has it from 2.7 on.
+    exporting = getattr(torch.compiler, "_is_exporting_flag", False)
+    return bool(torch.compiler.is_dynamo_compiling() or exporting or torch.jit.is_tracing())
+
+
 def inferring(x: Tensor) -> bool:
     """Tell whether `x` is on the CPU with no gradient wanted: what is done in place and in pieces is right then only.
 
-    A compiler makes its own passes of the plain formulas, and autocast chooses precisions of its own.
+    A compiler makes its own passes of the plain formulas, and autocast chooses precisions of its own. Derivatives may
+    be asked for without gradients too, forward (`torch.func.jvp`), and oneDNN's layers have none.
     """
     return (
         not torch.is_grad_enabled()
         and x.device.type == "cpu"
         and x.dtype in _PRECISIONS
         and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
+        and not traced()
+        and forward_ad._current_level < 0
+        and not torch._C._functorch.is_functorch_wrapped_tensor(x)
     )
 
 
-@lru_cache(maxsize=1)
 def slow_halves() -> tuple[torch.dtype, ...]:
     """List the half precisions that this processor multiplies number by number, far slower than float32."""
+    if not _SLOW:
+        _SLOW["halves"] = _find_slow_halves()
+    return _SLOW["halves"]
+
+
+# What was found. A compiler reads it as it stands, where it could not ask the processor.
+_SLOW: dict[str, tuple[torch.dtype, ...]] = {}
+
+
+def _find_slow_halves() -> tuple[torch.dtype, ...]:
     if platform.machine().lower() not in ("x86_64", "amd64") or not torch.backends.mkldnn.is_available():
         return ()  # others are not measured, and are left to PyTorch
     try:
@@ -109,10 +133,8 @@ def slow_halves() -> tuple[torch.dtype, ...]:
 
 
 def emulated(x: Tensor) -> bool:
-    """Tell whether products of `x` in its own precision are done number by number here. A compiler does its own."""
-    return (
-        x.dtype in _HALVES and x.device.type == "cpu" and not torch.compiler.is_compiling() and x.dtype in slow_halves()
-    )
+    """Tell whether products of `x` in its own precision are done number by number here."""
+    return x.dtype in _HALVES and x.device.type == "cpu" and x.dtype in slow_halves()
 
 
 def widen(x: Tensor) -> Tensor:
@@ -167,8 +189,12 @@ def onednn_pays() -> bool:
 
 
 def untouched(module: nn.Module) -> bool:
-    """Tell whether nobody has hung anything on a module's call."""
-    return not (module._forward_hooks or module._forward_pre_hooks) and "forward" not in module.__dict__
+    """Tell whether nobody has hung anything on a module's call, or on those of all modules."""
+    own = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    every = nn.modules.module
+    shared = every._global_forward_hooks or every._global_forward_pre_hooks
+    shared = shared or every._global_backward_hooks or every._global_backward_pre_hooks
+    return not (own or shared) and "forward" not in module.__dict__
 
 
 def direct(layer: nn.Module, x: Tensor) -> bool:
@@ -183,7 +209,7 @@ def direct(layer: nn.Module, x: Tensor) -> bool:
         and not layer.weight.is_inference()
         and layer.weight.is_contiguous()
         and untouched(layer)
-        and x.numel() > 0
+        and min(x.numel(), layer.weight.numel()) > 0
     )
 
 
@@ -203,6 +229,9 @@ def linear(layer: nn.Module, x: Tensor, gelu: bool = False, add: Tensor | None =
 
     A layer of halves that `widens` takes `x` in float32 too, and returns what it took.
     """
+    made = (*x.shape[:-1], layer.out_features) if isinstance(layer, nn.Linear) else None
+    if made is not None and add is not None and (add.dtype != x.dtype or add.shape != made):
+        return linear(layer, x) + add  # which spreads, or has another precision, as in any sum
     if isinstance(layer, nn.Linear) and widens(layer, x):
         wide = x.float()
         bias = None if layer.bias is None else layer.bias.float()
@@ -225,18 +254,29 @@ def linear(layer: nn.Module, x: Tensor, gelu: bool = False, add: Tensor | None =
     return torch.ops.mkldnn._linear_pointwise(x, weight, layer.bias, kind, [], form)
 
 
-def feed_forward(first: nn.Module, second: nn.Module, x: Tensor) -> Tensor:
-    """Return tokens `x` `[B,N,D]`, the caller's own to be used up, through two layers with GELU between them.
+def plain_feed_forward(part: nn.Module) -> bool:
+    """Tell whether a part is two layers with GELU (its tanh form) between them, with nothing hung on the whole."""
+    if type(part) is not nn.Sequential or len(part) != 3 or type(part[1]) is not nn.GELU:
+        return False
+    return part[1].approximate == "tanh" and untouched(part) and untouched(part[1])
+
+
+def feed_forward(part: nn.Module, x: Tensor) -> Tensor:
+    """Return tokens `x` `[B,N,D]`, the caller's own to be used up, through `part`: two layers with GELU between them.
 
     The many channels between the two are held for some of the tokens at a time where no gradients are wanted.
     """
+    if not plain_feed_forward(part):
+        return cast(Tensor, part(x))
+    first, _, second = cast(nn.Sequential, part)
     width = first.out_features if isinstance(first, nn.Linear) else 4 * x.shape[-1]
     rows = x.numel() // max(x.shape[-1], 1)
-    parts = -(-rows * width * x.element_size() // _INSIDE)
-    if parts < 2 or not inferring(x) or not x.is_contiguous():
+    pieces = -(-rows * width * x.element_size() // _INSIDE)
+    # What hangs on a layer may count the tokens.
+    if pieces < 2 or not inferring(x) or not x.is_contiguous() or not (untouched(first) and untouched(second)):
         return linear(second, linear(first, x, gelu=True))
     flat, wide = x.view(rows, -1), widens(first, x) and widens(second, x)
-    for part in flat.split(-(-rows // parts)):
+    for some in flat.split(-(-rows // pieces)):
         # Not rounded between the two.
-        part.copy_(linear(second, linear(first, part.float() if wide else part, gelu=True)))
+        some.copy_(linear(second, linear(first, some.float() if wide else some, gelu=True)))
     return x

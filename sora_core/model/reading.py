@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .products import direct, linear, untouched
+from .products import direct, inferring, linear, traced, untouched
 
 _VECTOR = 16  # numbers of float32 in the widest vectors of a CPU
 
@@ -28,6 +28,10 @@ class Digest(NamedTuple):
     adds: Tensor  # `[B,heads*L,D]`, what each key adds to a token, in the output layer's terms
     heads: int
     eps: float  # of the queries' norm
+
+    def suits(self, x: Tensor) -> bool:
+        """Tell whether tokens `x` may read it: no derivatives are wanted, for some of it is done in place."""
+        return inferring(x) or (traced() and not torch.is_grad_enabled())
 
     def read(self, x: Tensor, norm: nn.Module, q: nn.Module) -> Tensor:
         """Add to tokens `[B,N,D]` what they read of B texts or of one. norm, q: make queries of them."""

@@ -130,3 +130,33 @@ def test_no_half_is_far_slower_than_float32(dtype):
             half, rounded = copy.deepcopy(part).to(dtype), given.to(dtype)
             plain = _seconds(lambda part=part, given=given: once(part, given))
             assert _seconds(lambda half=half, rounded=rounded: once(half, rounded)) < 6 * plain + 0.002, part
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+@torch.no_grad()
+def test_a_compiler_is_given_products_of_float32_too(dtype, monkeypatch):
+    """It would hand halves to the same slow products."""
+    monkeypatch.setattr(products, "_SLOW", {"halves": tuple(HALVES)}, raising=False)
+    torch._dynamo.reset()
+    torch.manual_seed(8)
+    dit = DiT(dataclasses.replace(TINY, detail=8, detail_blocks=1)).eval().requires_grad_(False).to(dtype)
+    nn.init.normal_(dit.detail.head.weight, std=0.2)
+    given = torch.randn(1, 4, 2, 4, 4).to(dtype), torch.tensor([400.0]), torch.randn(1, 5, 24).to(dtype)
+    wanted, read = dit(*given), []
+
+    def backend(graph, _):
+        read.append(graph)
+        return graph
+
+    for module in (*dit.blocks, dit.detail):
+        module.compile(dynamic=False, backend=backend)
+    made = dit(*given)
+    assert made.dtype == dtype and off(made, wanted) < HALVES[dtype]
+    assert len(read) == 2, "one program for all blocks, and one behind them"
+    of = {
+        node.meta["example_value"].dtype
+        for graph in read
+        for node in graph.graph.nodes
+        if node.target in (F.linear, torch.conv3d, torch.matmul, torch.bmm, F.scaled_dot_product_attention)
+    }
+    assert of == {torch.float32}

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from sora_core.errors import SoraError
+from sora_core.model import products
 from sora_core.model.vae import causal
 from sora_core.model.vae.mini import FeatureCache, VAEConfig, VideoVAE
 
@@ -117,3 +118,38 @@ def test_a_norm_with_silu_is_both_of_them(vae):
     assert torch.equal(norm.silu(x), torch.nn.functional.silu(norm(x))) and torch.equal(x, given)
     half = norm.silu(x.bfloat16())
     assert half.dtype == torch.bfloat16 and (half.float() - norm.silu(x)).abs().max() < 0.05
+
+
+@pytest.mark.parametrize("large", [0, causal.LARGE])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("halves", [(), (torch.bfloat16, torch.float16)])
+def test_autocast_without_gradients_takes_large_frames_too(vae, video, large, dtype, halves, monkeypatch):
+    monkeypatch.setattr(causal, "LARGE", large)
+    monkeypatch.setattr(products, "slow_halves", lambda: halves)
+    with torch.no_grad(), torch.autocast("cpu", dtype):
+        latent = vae.encode(video)
+        made = vae.decode(latent)
+    assert (latent - vae.encode(video)).norm() < 0.05 * latent.norm()
+    assert (made.float() - vae.decode(latent)).norm() < 0.05 * made.float().norm()
+
+
+@pytest.mark.parametrize("trained", ["bias", "past"])
+def test_gradients_of_large_frames_reach_all_that_asks_for_them(trained, monkeypatch):
+    found = []
+    for large in (0, causal.LARGE):
+        monkeypatch.setattr(causal, "LARGE", large)
+        torch.manual_seed(3)
+        layer, x = causal.TemporalConv(4, 6).requires_grad_(False), torch.randn(1, 4, 3, 5, 5)
+        cache, wanted = FeatureCache(), layer.bias if trained == "bias" else torch.randn(1, 4, 2, 5, 5)
+        wanted.requires_grad_()
+        if trained == "past":
+            layer(wanted, cache)
+        layer(x, cache).square().sum().backward()
+        found.append(wanted.grad)
+    assert found[0].abs().max() > 0 and torch.allclose(*found, atol=1e-5)
+
+
+def test_chunks_of_nothing_are_passed_over(vae, video):
+    z = vae.encode(video)
+    chunks = [z[:, :, :0], z[:, :, :2], z[:, :, :0], z[:, :, 2:]]
+    assert torch.allclose(torch.cat(list(vae.stream_decode(chunks)), 2), vae.decode(z), atol=1e-4)

@@ -1,8 +1,11 @@
 """Compiled blocks: the same video but for rounding, on the same weights, and a line where nothing can be compiled."""
 
+import threading
+
 import pytest
 import torch
 from dit_support import tiny
+from torch import nn
 
 import sora_core
 from sora_core.cli.main import main
@@ -62,6 +65,80 @@ def no_compiler(monkeypatch, tmp_path):
     torch._dynamo.reset()
     with settings.patch({"cpp.cxx": (None, str(tmp_path / "nothing" / "g++"))}):
         yield
+
+
+@pytest.fixture
+def eager(monkeypatch):
+    """The compiler's reading of the code alone, which takes moments."""
+    compile_module = nn.Module.compile
+    monkeypatch.setattr(nn.Module, "compile", lambda self, **how: compile_module(self, backend="eager", **how))
+    monkeypatch.setattr("sora_core.model.compiling.check_compiler", lambda device: None)
+    torch._dynamo.reset()
+
+
+GIVEN = (torch.ones(1, 4, 2, 4, 4), torch.tensor([400.0]), torch.ones(1, 5, 24))
+
+
+@pytest.mark.usefixtures("eager")
+@torch.no_grad()
+def test_what_is_done_to_a_compiled_model_leaves_the_first_one_alone():
+    dit = tiny()
+    before, other, seen = dit(*GIVEN), compiled(dit), []
+    assert torch.allclose(other(*GIVEN), before, atol=1e-5) and torch.equal(dit(*GIVEN), before)
+    other.blocks[0].register_forward_hook(lambda *_: seen.append("after"))
+    other.blocks[0].register_forward_pre_hook(lambda *_: seen.append("before"))
+    other.blocks[1].ffn[0].weight = nn.Parameter(torch.zeros(160, 96))
+    other.blocks[1].register_buffer("more", torch.zeros(1))
+    other.register_module("extra", nn.Identity())
+    other.blocks[2].self_attn.norm_q.weight = None
+    assert torch.equal(dit(*GIVEN), before) and not seen
+    assert set(dict(dit.named_buffers())) == set() and len(dit.state_dict()) == len(tiny().state_dict())
+
+
+@pytest.mark.usefixtures("eager")
+@torch.no_grad()
+def test_a_thread_compiles_as_many_shapes_as_any():
+    """PyTorch's settings are a thread's own, and a host calls models in another than that which loads them."""
+    other, counts = compiled(tiny()), torch._dynamo.utils.counters
+    counts.clear()
+    (x, t, context), shapes = GIVEN, 12
+    calls = torch.no_grad()(lambda: [other(x.repeat(1, 1, n, 1, 1), t, context) for n in range(1, shapes + 1)])
+    worker = threading.Thread(target=calls)
+    worker.start()
+    worker.join()
+    assert counts["stats"]["unique_graphs"] == shapes
+
+
+@pytest.mark.usefixtures("eager")
+@torch.no_grad()
+def test_a_compiled_model_is_compiled_once_for_all_threads():
+    other, made = compiled(tiny()), {}
+    workers = [threading.Thread(target=torch.no_grad()(lambda n=n: made.update({n: other(*GIVEN)}))) for n in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len(made) == 4 and all(torch.equal(one, other(*GIVEN)) for one in made.values())
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_model_whose_blocks_a_host_compiled_is_not_shared_and_runs_as_ours_does():
+    dit = tiny()
+    before = torch.no_grad()(dit)(*GIVEN)
+    for number, block in enumerate(dit.blocks):
+        dit.blocks[number] = torch.compile(block, backend="eager")
+    assert all(map(is_compiled, dit.blocks))
+    assert torch.allclose(torch.no_grad()(dit)(*GIVEN), before, atol=1e-5)
+    with pytest.raises(SoraError, match="runs on one device"):
+        dit.share(object())
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_shared_model_is_not_compiled():
+    dit = tiny()
+    dit.share(object())
+    with pytest.raises(SoraError, match="runs on one device"):
+        compiled(dit)
 
 
 def test_a_compiled_model_is_not_shared_among_devices(tmp_path, capsys, monkeypatch):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -56,8 +58,11 @@ class TemporalConv(nn.Module):
         # times faster than conv3d on a CPU.
         past, y = (widen(rearrange(part, "b c t h w -> b t h w c")) for part in (past, x))
         # By the size of a frame and not of a chunk: a stream computes as a whole clip does.
-        many = y[0, 0].numel() >= LARGE and y.device.type == "cpu" and not _tracked(x, self.weight)
-        made = self._by_taps(y, past) if many else self._at_once(y, past)
+        many = math.prod(y.shape[2:]) >= LARGE and y.device.type == "cpu"
+        if many and not _tracked(y, past, self.weight, self.bias) and not torch.is_autocast_enabled("cpu"):
+            made = self._by_taps(y, past)
+        else:
+            made = self._at_once(y, past)
         return rearrange(narrow(made, x), "b t h w c -> b c t h w")
 
     def _at_once(self, y: Tensor, past: Tensor) -> Tensor:

@@ -218,5 +218,6 @@ class VideoVAE(nn.Module):
         cache = cache if cache is not None else FeatureCache()
         parts = latent.split(chunk, 2) if isinstance(latent, Tensor) else latent
         for part in parts:
-            yield self._decoded(part, cache, first)
-            first = False
+            if part.shape[2]:
+                yield self._decoded(part, cache, first)
+                first = False
