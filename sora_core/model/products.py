@@ -106,9 +106,13 @@ def inferring(x: Tensor) -> bool:
         and x.dtype in _PRECISIONS
         and not torch.is_autocast_enabled("cpu")
         and not traced()
-        and forward_ad._current_level < 0
-        and not torch._C._functorch.is_functorch_wrapped_tensor(x)
+        and not derived(x)
     )
+
+
+def derived(x: Tensor) -> bool:
+    """Tell whether derivatives are asked for forward, or a function's transform runs (`torch.func`)."""
+    return forward_ad._current_level >= 0 or torch._C._functorch.is_functorch_wrapped_tensor(x)
 
 
 def slow_halves() -> tuple[torch.dtype, ...]:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .products import direct, inferring, linear, traced, untouched
+from .products import derived, direct, linear, traced, untouched
 
 _VECTOR = 16  # numbers of float32 in the widest vectors of a CPU
 
@@ -31,7 +31,7 @@ class Digest(NamedTuple):
 
     def suits(self, x: Tensor) -> bool:
         """Tell whether tokens `x` may read it: no derivatives are wanted, for some of it is done in place."""
-        return inferring(x) or (traced() and not torch.is_grad_enabled())
+        return not torch.is_grad_enabled() and (traced() or not derived(x))
 
     def read(self, x: Tensor, norm: nn.Module, q: nn.Module) -> Tensor:
         """Add to tokens `[B,N,D]` what they read of B texts or of one. norm, q: make queries of them."""
