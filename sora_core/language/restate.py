@@ -87,11 +87,11 @@ class Restated:
     absent: tuple[str, ...] = ()  # what the prompt says is not there
 
 
-def restate(prompt: str, own: Iterable[str] = (), keep: bool = False) -> Restated:
+def restate(prompt: str, own: Iterable[str] = (), keep: bool = False, stand_ins: bool = True) -> Restated:
     """Tell `prompt` in the lexicon's words.
 
-    own: words that a model has learned besides those of the lexicon. keep: leave unknown words where they are. Raises
-    SoraError for a prompt that is too long to read.
+    own: words that a model has learned besides those of the lexicon. keep: leave unknown words where they are.
+    stand_ins: tell what cannot be drawn as the nearest that can. Raises SoraError for a prompt that is too long.
     """
     reading = read(prompt)
     whole = reading.facts is not None
@@ -103,7 +103,7 @@ def restate(prompt: str, own: Iterable[str] = (), keep: bool = False) -> Restate
         text, found = reader(text)
         lost += found
     pieces = cut(text, own)
-    drawn_as = [] if keep else stand_in(pieces)
+    drawn_as = [] if keep or not stand_ins else stand_in(pieces)
     was = [piece.new for piece in pieces]
     beyond: list[Found] = []
     absent = read_english(pieces) if reading.language == "en" else read_chinese(pieces)

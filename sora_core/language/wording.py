@@ -40,17 +40,17 @@ def check_how(how: str) -> None:
     expect(how in HOW, f"expand is {how!r}. Use one of: {', '.join(HOW)}.")
 
 
-def worded(prompt: str, how: str = AUTO, seed: int = 0, own: Iterable[str] = ()) -> Wording:
+def worded(prompt: str, how: str = AUTO, seed: int = 0, own: Iterable[str] = (), stand_ins: bool = True) -> Wording:
     """Word a prompt for the model.
 
     how: "auto" tells what is not in the lexicon's words in them; "always" tells every prompt again, in the descriptive
     words that captions have; "never" leaves it as it is. own: words that a model has learned besides the lexicon's.
-    Raises SoraError for another `how`.
+    stand_ins: tell what cannot be drawn as the nearest that can. Raises SoraError for another `how`.
     """
     check_how(how)
     if how == NEVER or not prompt.strip():
         return Wording(prompt, prompt)
-    made = restate(prompt, own)
+    made = restate(prompt, own, stand_ins=stand_ins)
     said = made.prompt
     if how == ALWAYS:
         said = told_again(said, seed).prompt

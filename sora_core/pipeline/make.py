@@ -120,7 +120,7 @@ def encode_negative(engine: Engine, clip: Any, negative: str, prompt: str, cfg: 
     """
     told = frozenset({negative}) - {prompt} if cfg >= 1 else frozenset()
     with gate.telling(gate.Negatives(told, prompt)):
-        return encode_worded(engine, clip, negative, expand)
+        return encode_worded(engine, clip, negative, expand, negative=True)
 
 
 @overload

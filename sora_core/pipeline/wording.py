@@ -28,11 +28,14 @@ class Encoded:
         return (self.wording.prompt,) if self.wording.changed else ()
 
 
-def word(engine: Engine, clip: Any, text: str, how: str = AUTO) -> Wording:
-    """Word a prompt for a text encoder: for one with our lexicon as `how` says, for any other as it is written."""
+def word(engine: Engine, clip: Any, text: str, how: str = AUTO, negative: bool = False) -> Wording:
+    """Word a prompt for a text encoder: for one with our lexicon as `how` says, for any other as it is written.
+
+    Nobody stands in for what a negative prompt names: against a wolf is not against a dog.
+    """
     check_how(how)
     known = engine.known_words(clip)
-    return Wording(text, text) if known is None else worded(text, how, own=learned(known))
+    return Wording(text, text) if known is None else worded(text, how, own=learned(known), stand_ins=not negative)
 
 
 def learned(known: Iterable[str]) -> frozenset[str]:
@@ -46,13 +49,13 @@ def _lexicon() -> frozenset[str]:
     return frozenset(Vocabulary.from_lexicon(load_lexicon()).surfaces)
 
 
-def encode_worded(engine: Engine, clip: Any, text: str, how: str = AUTO) -> Encoded:
+def encode_worded(engine: Engine, clip: Any, text: str, how: str = AUTO, negative: bool = False) -> Encoded:
     """Encode a prompt in the words that the model knows.
 
     Raises SoraError for a text that is too long, and for what the policy forbids: of what was written, and of what the
     model reads.
     """
-    wording = word(engine, clip, text, how)
+    wording = word(engine, clip, text, how, negative)
     if wording.changed:
         gate.check_text(text)
     with gate.same_as(text, wording.prompt):

@@ -186,6 +186,12 @@ def test_says_which_words_it_does_not_know(host):
     ]
 
 
+def test_nobody_stands_in_for_what_a_negative_prompt_names(host):
+    result = host.run(text_to_video(positive__text="a wolf", negative__text="an alligator, a cat"))
+    said = " ".join(result.outputs["positive"]["text"] + result.outputs["negative"]["text"])
+    assert "a wolf (drawn as a dog)" in said and "an alligator (the nearest that it can: a dinosaur)" in said
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -18,3 +18,10 @@ def test_python_reads_weights_as_the_nodes_do():
     plain = encode_prompts(pipe.engine, pipe.loaded.clip, "a cat on a beach").positive
     assert not torch.equal(made[0][0], plain[0][0])
     assert pipe.unknown_words(WEIGHED) == []
+
+
+def test_nobody_stands_in_for_what_a_negative_prompt_names():
+    pipe = sora_core.load()
+    made = encode_prompts(pipe.engine, pipe.loaded.clip, "a wolf in a meadow", "an alligator, a cat")
+    notes = " ".join(made.notes)
+    assert "a wolf (drawn as a dog)" in notes and "an alligator (the nearest that it can: a dinosaur)" in notes
