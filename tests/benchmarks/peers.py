@@ -1,15 +1,16 @@
 """Our transformer against diffusers' Wan on the same random weights: a step, its parts, a guided run; sora-mini against
 another checkout.
 
-    python tests/benchmarks/peers.py [--json] [--short] [--only step,parts,guided,mini] [--precision bf16,fp32]
+    python tests/benchmarks/peers.py [--json] [--short] [--only step,parts,guided,batch,mini] [--precision bf16,fp32]
         [--grid 9x32x32] [--layers 4] [--steps 25] [--gate 0] [--repeats 5] [--against FOLDER]
 
 step: one call of the network in a run, whose text is read and whose weights are laid out once; `direct` reads the
 text in the call, as diffusers does. guided: a run with cfg, ours by `sample`, diffusers' as its Wan pipeline does it,
-two calls a step. grid: of latents, t x y x x; 9x32x32 is 2,304 tokens, 5x60x104 is 7,800. parts: where our step's
-time goes, and which share of the processor's matrix products, measured in the same run, each part reaches. mini:
-clips of sora-mini in warm processes: that of the checkout at --against, ours, and ours with compiled blocks. All
-alternate and are medians; a ratio is the other's time over ours. Errors are relative, against diffusers' float32.
+two calls a step. batch: prompt and negative in one batch, which is what ours does, and in two calls. grid: of latents,
+t x y x x; 9x32x32 is 2,304 tokens, 5x60x104 is 7,800. parts: where our step's time goes, and which share of the
+processor's matrix products, measured in the same run, each part reaches. mini: clips of sora-mini in warm processes:
+that of the checkout at --against, ours, and ours with compiled blocks. All alternate and are medians; a ratio is the
+other's time over ours. Errors are relative, against diffusers' float32.
 --short takes small sizes, to see that all of it works.
 """
 
@@ -88,10 +89,17 @@ class Pair:
         self.ours.to(dtype), self.theirs.to(dtype)
         self.x, self.t, self.texts = x.to(dtype), t, [text.to(dtype) for text in texts]
         self.tokens = grid[0] * grid[1] * grid[2] // 4
-        self.velocity, self.prompts = ModelVelocity(self.ours), [Prompt(self.texts[0])]
+        self.guiding = [Prompt(text) for text in self.texts]
+        self.velocity, self.prompts = ModelVelocity(self.ours), self.guiding[:1]
 
     def step(self) -> torch.Tensor:
         return self.velocity(self.x, torch.tensor([SIGMA]), self.prompts)[0]
+
+    def both(self) -> torch.Tensor:
+        return torch.cat(self.velocity(self.x, torch.tensor([SIGMA]), self.guiding))
+
+    def one_by_one(self) -> torch.Tensor:
+        return torch.cat([self.velocity(self.x, torch.tensor([SIGMA]), [prompt])[0] for prompt in self.guiding])
 
     def direct(self) -> torch.Tensor:
         return self.ours(self.x, self.t, self.texts[0])
@@ -145,6 +153,17 @@ def step(pair: Pair, repeats: int) -> dict:
         "ratio_direct": round(seconds["diffusers"] / seconds["direct"], 3),
         "error": {name: error(value, pair.exact) for name, value in made.items()},
         "same_twice": torch.equal(made["ours"], pair.step()),
+    }
+
+
+def batch(pair: Pair, repeats: int) -> dict:
+    """Seconds of both prompts of a guided step in one batch and in two calls, and how far the two are apart."""
+    seconds, made = alternate({"one": pair.both, "two": pair.one_by_one}, repeats)
+    return {
+        "tokens": pair.tokens,
+        "seconds": {name: round(value, 4) for name, value in seconds.items()},
+        "two_over_one": round(seconds["two"] / seconds["one"], 3),
+        "apart": error(made["two"], made["one"].float()),
     }
 
 
@@ -282,13 +301,15 @@ def measure(args: argparse.Namespace) -> dict:
         config, grid, repeats, steps = SHORT, (4, 16, 16), 3, 3
     found: dict = {"torch": torch.__version__, "threads": torch.get_num_threads()}
     for name in args.precision.split(","):
-        if not {"step", "parts", "guided"} & set(args.only.split(",")):
+        if not {"step", "parts", "batch", "guided"} & set(args.only.split(",")):
             break
         pair = Pair(config, grid, PRECISIONS[name])
         if "step" in args.only:
             found[f"step {name}"] = step(pair, repeats)
         if "parts" in args.only:
             found[f"parts {name}"] = parts(pair, repeats)
+        if "batch" in args.only:
+            found[f"batch {name}"] = batch(pair, repeats)
         if "guided" in args.only:
             found[f"guided {name}"] = guided(pair, steps, 1, args.gate)
     if args.against:
@@ -300,7 +321,7 @@ def main(argv: list[str] | None = None) -> dict:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print JSON only")
     parser.add_argument("--short", action="store_true", help="small sizes: that it works, not how fast")
-    parser.add_argument("--only", default="step,parts,guided,mini")
+    parser.add_argument("--only", default="step,parts,batch,guided,mini")
     parser.add_argument("--precision", default="bf16,fp32")
     parser.add_argument("--grid", default="9x32x32", help="latents, t x y x x")
     parser.add_argument("--layers", type=int, default=4)

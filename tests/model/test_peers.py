@@ -20,6 +20,7 @@ def test_peers_in_short():
     half = found["step bf16"]["error"]
     assert half["ours"] <= 1.2 * half["diffusers"] and half["direct"] <= 1.2 * half["diffusers"]
     for precision in ("bf16", "fp32"):
+        assert found[f"batch {precision}"]["apart"] < 1e-2
         assert found[f"step {precision}"]["same_twice"]
         assert found[f"step {precision}"]["ratio"] > 0.6  # on a machine that does something else meanwhile
         assert found[f"parts {precision}"]["linear layers"]["share"] < 1
