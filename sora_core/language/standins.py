@@ -6,11 +6,9 @@ Where nothing stood there, the model would draw anybody.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
 from .lexicon import load_lexicon
 from .noun_phrases_en import is_single
-from .phrases_en import article
 from .pieces import Piece
 from .synonyms import plural
 
@@ -32,11 +30,3 @@ def stand_in(pieces: list[Piece]) -> list[tuple[Piece, str]]:
         piece.new = name if one else plural(name)
         found.append((piece, piece.new))
     return found
-
-
-def with_articles(text: str, names: Iterable[str]) -> str:
-    """Put the right article before English names: "an octopus" for "a octopus"."""
-    for name in names:
-        right = article(name).split()[0] if name.isascii() else ""
-        text = re.sub(rf"\b(?:a|an) (?={re.escape(name)}\b)", f"{right} ", text) if right else text
-    return text
