@@ -208,7 +208,39 @@ def test_what_cannot_be_drawn_is_drawn_as_the_nearest(prompt, told, instead):
         ("a green... make that yellow bus in the desert", "a yellow bus in the desert"),
         ("a purple dinosaur, I meant a green one", "a green dinosaur"),
         ("a whale jumps - scratch that - a dolphin jumps", "a dolphin jumps"),
+        ("two, no three ducks in the water", "three ducks in the water"),
+        ("a cat, no wait, two cats in the forest", "two cats in the forest"),
+        ("three pigs, I mean three sheep in a field", "three sheep in a field"),
+        ("an elephant, make that two", "two elephants"),
+        ("a cat sits, hold on, it's a dog", "a dog sits"),
+        ("a cat runs left, no, a wolf", "a dog runs left"),
+        ("a lion on a rock, I mean a tiger", "a tiger on a rock"),
+        ("a cat on the beach, no, a dog in the forest", "a dog in the forest"),
+        ("a parrot on a pirate ship, sorry, on a tower", "a parrot on a tower"),
+        ("the dog runs fast, no, slowly, in the meadow", "the dog runs slowly, in the meadow"),
+        ("the camera zooms in, no, out", "the camera zooms out"),
+        ("a bee, sorry not a bee, a ladybug on a sunflower", "a ladybug on a sunflower"),
+        ("is it a bird? no, it's a plane", "is it a plane"),
+        ("change that to a pig in the meadow", "a pig in the meadow"),
+        ("a rocket (sorry, a ufo) falls", "(a ufo) falls"),
+        ("红色的汽车，不对，是蓝色的汽车，往左开", "蓝色的汽车，往左开"),
+        ("一辆红色的汽车，不，蓝色的，往左开", "一辆蓝色的汽车，往左开"),
+        ("两只，哦不，三只兔子在跳", "三只兔子在跳"),
+        ("一只小蜗牛，我是说小蜜蜂，在飞", "一只小蜜蜂，在飞"),
+        ("西瓜在弹跳，应该是南瓜", "南瓜在弹跳"),
+        ("一只猫在跑，不对，是狗在跳", "一只狗在跳"),
+        ("一只猫，不是猫，是狗，在沙滩上", "一只狗，在沙滩上"),
+        ("在沙漠里，不，在海边，一只螃蟹在走", "在海边，一只螃蟹在走"),
+        ("往左走，不，往右走的狐狸", "往右走的狐狸"),
+        ("一只猫在沙滩上，把猫换成狗", "一只狗在沙滩上"),
+        ("一辆公交车，把颜色改成紫色", "一辆紫色的公交车"),
+        ("一头大象，等等，两头大象", "两个大象"),
         # What takes nothing back.
+        ("a ship sails left, I mean, the ship is red", "a ship sails left, the ship is red"),
+        ("a robot says oh no, a rocket falls", "a robot, a rocket falls"),
+        ("等等，一只猫", "一只猫"),
+        ("一只企鹅应该在雪山里", "一只企鹅在雪山里"),
+        ("一只猫，不是狗", "一只猫"),
         ("a cat walks, wait, and then jumps", "a cat walks, wait, and then jumps"),
         ("a dog runs, no cats", "a dog runs"),
         ("a bear well hidden in the forest", "a bear in the forest"),
@@ -233,6 +265,29 @@ def test_what_a_prompt_takes_back_is_not_asked(prompt, told):
         ("two pangolins and a cat", "a cat"),
         ("a hot air balloon over a beach", "a balloon over a beach"),
         ("a kat jumping on the beach", "a cat jumping on the beach"),
+        # What a gap takes along, and what it leaves.
+        ("an old man walks a dog", "a man walks a dog"),
+        ("an enormous old elephant", "a large elephant"),
+        ("An upside down turtle", "A turtle"),
+        ("a dog under a table", "a dog"),
+        ("a snail crawls across a leaf", "a snail crawls"),
+        ("a cat in a box in front of a tower", "a cat in front of a tower"),
+        ("a whale breaches beside a ship", "a whale jumps beside a ship"),
+        ("a helicopter hovers above a ship", "a helicopter drifts above a ship"),
+        ("a giraffe beside a cactus in the desert", "a giraffe beside a cactus in the desert"),
+        ("a pony in a magical land", "a pony"),
+        ("a fox in an autumn forest", "a fox in a forest"),
+        ("a watermelon rolling down a hill", "a watermelon rolling down a hill"),
+        ("a pink pig that flies", "a pink pig that flies"),
+        ("a wolf pack runs", "a dog runs"),
+        ("balloons popping one after the other", "balloons popping"),
+        ("a wolf howling at the moon", "a dog at night"),
+        ("an orbiting camera around a red tower", "a red tower"),
+        ("a sheep jumping over a fence", "a sheep jumping"),
+        ("i want to see a rocket", "a rocket"),
+        ("能不能画一条鲨鱼", "一条鲨鱼"),
+        ("小明骑着马在沙滩上", "马在沙滩上"),
+        ("一只考拉并排坐着", "一只考拉旁边坐着"),
     ],
 )
 def test_nothing_is_left_of_phrases_whose_noun_is_gone(prompt, told):
@@ -241,10 +296,10 @@ def test_nothing_is_left_of_phrases_whose_noun_is_gone(prompt, told):
 
 def test_ordinary_words_are_no_slips():
     """Words that are near to the lexicon's in letters, and none of them."""
-    for word in ("wearing", "stairs", "beards", "moist", "booth", "heard", "cousin", "pasta"):
+    for word in ("act", "arm", "wearing", "stairs", "beards", "moist", "booth", "heard", "cousin", "pasta"):
         assert nearest_word(word) == "", word
-    assert [nearest_word(w) for w in ("elefant", "sailbaot", "walkin", "giraf", "cattt")] == [
-        "elephant", "sailboat", "walking", "", "cat",
+    assert [nearest_word(w) for w in ("elefant", "sailbaot", "walkin", "giraf", "cattt", "cta", "dinasour")] == [
+        "elephant", "sailboat", "walking", "", "cat", "cat", "dinosaur",
     ]  # fmt: skip
     assert "gryfon" in restate("a gryfon walks", own={"gryfon"}).prompt
 
