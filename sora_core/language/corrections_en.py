@@ -104,6 +104,8 @@ def _takes_back(pieces: list[Piece], start: int, end: int) -> bool:
         return False
     # Words that may as well mean something else need the same kind of word right before them.
     weak = all(p.text in _WEAK for p in pieces[start:end])
+    if weak and pieces[first].kind in ("unknown", "other"):
+        return False  # "an elephant, well fed"
     reach = 2 if weak else 8
     at = _last(pieces, start, kinds, reach)
     if (at is None and named is not None and kinds <= DESCRIBING) or kinds == _NAMES:
@@ -124,6 +126,9 @@ def _takes_back(pieces: list[Piece], start: int, end: int) -> bool:
     elif kinds <= DESCRIBING or kinds == _NAMES:
         _take_name(pieces, at if before is None else before, start, (end, first, named))
     else:
+        said = pieces[first + 1].concept if first + 1 < len(pieces) else ""
+        if said and at + 1 < start and pieces[at + 1].concept == said and pieces[first].kind == "motion":
+            _out([pieces[at + 1]])  # "a walking dog, no, running dog"
         _out_place(pieces, at, end, first)
     # What comes after is said in its place: no mark stands between.
     for each in pieces[start : end + 1]:

@@ -11,12 +11,12 @@ _MARKERS = tuple(sorted((
     "啊不对", "不是", "不是不是", "哦不是", "错了", "说错了", "我说错了", "写错了", "打错了", "搞错了", "弄错了",
     "口误", "更正", "更正一下", "纠正一下", "等等", "等一下", "等下", "慢着", "抱歉", "对不起", "不好意思",
     "我是说", "我的意思是", "我意思是", "应该是", "应该说", "应该", "其实是", "准确地说", "确切地说", "或者说",
-    "改成", "改为", "换成", "换为", "改", "换", "还是", "算了", "要不", "要不还是", "还是换成", "还是改成", "不如",
+    "改成", "改为", "换成", "换为", "还是", "算了", "要不", "要不还是", "还是换成", "还是改成", "不如",
     "那就", "哦", "呃", "额", "嗯", "啊", "哎呀", "我想要的是", "我要的是", "我说的是", "变成了才对", "重来",
 ), key=len, reverse=True))
 # Those that are fillers, and take nothing back by themselves.
 _WEAK = frozenset({
-    "等等", "等一下", "等下", "慢着", "应该", "哦", "呃", "额", "嗯", "啊", "哎呀", "那就", "还是", "改", "换", "不如",
+    "等等", "等一下", "等下", "慢着", "应该", "哦", "呃", "额", "嗯", "啊", "哎呀", "那就", "还是", "不如",
 })
 # What may stand between the marker and the right word.
 _LEADS = frozenset({
@@ -77,24 +77,39 @@ def _correct(pieces: list[Piece], i: int) -> bool:
     start, strong = _marker(pieces, i)
     if start == i:
         return False
-    first = start
-    while first < len(pieces) and pieces[first].text in _LEADS:
-        first += 1
-    if first >= len(pieces) or not _replace(pieces, i, first, strong):
+    first = _after_leads(pieces, start)
+    if first >= len(pieces) or not (strong or _is_sure(pieces, i, start, first)):
+        return False
+    if not _replace(pieces, i, first, strong):
         return False
     _out(pieces[i:first])
     return True
 
 
+def _after_leads(pieces: list[Piece], i: int) -> int:
+    """Return the place after the words from `i` on that only lead to the right one."""
+    while i < len(pieces) and (pieces[i].text in _LEADS or pieces[i].kind == "empty"):
+        i += 1
+    return i
+
+
+def _is_sure(pieces: list[Piece], i: int, start: int, first: int) -> bool:
+    """Tell whether a mere filler takes back: "等等，两头大象" after an elephant, "还是狗吧", "应该是狗"."""
+    name = _name_after(pieces, first + (pieces[first].kind == "number"))
+    again = name is not None and any(
+        p.concept == pieces[name].concept and p.new != "" for p in pieces[max(0, i - 2) : i]
+    )
+    end = next((n for n in range(first + 1, len(pieces)) if pieces[n].loose), len(pieces))
+    return again or pieces[end - 1].text == "吧" or any(p.text in ("是", "应该") for p in pieces[start:first])
+
+
 def _deny(pieces: list[Piece], i: int) -> bool:
     """Read "一只猫，不是猫，是狗": the cat that is denied is the one that was asked."""
-    if [p.text for p in pieces[i : i + 2]] != ["不", "是"] or i + 2 >= len(pieces):
+    if not "".join(p.text for p in pieces[i : i + 2]).startswith(("不是", "不要", "别")):
         return False
-    end = next((n for n in range(i + 2, len(pieces)) if pieces[n].loose), len(pieces))
-    told = [p for p in pieces[i + 2 : end] if p.kind in (*_NAMES, *_ALONE)]
-    first = end
-    while first < len(pieces) and pieces[first].text in _LEADS:
-        first += 1
+    end = next((n for n in range(i + 1, len(pieces)) if pieces[n].loose), len(pieces))
+    told = [p for p in pieces[i + 1 : end] if p.kind in (*_NAMES, *_ALONE)]
+    first = _after_leads(pieces, end)
     if not told or first == end or first >= len(pieces):
         return False
     asked = [p for p in pieces[:i] if p.concept == told[-1].concept and p.new != ""]
@@ -114,8 +129,7 @@ def _change(pieces: list[Piece], i: int) -> bool:
         if said not in _CHANGES and pieces[n].text not in _CHANGES:
             continue
         first = n + 1 if pieces[n].text in _CHANGES else n + 2
-        while first < end and pieces[first].text in _LEADS:
-            first += 1
+        first = _after_leads(pieces, first)
         named = {p.concept for p in pieces[i + 1 : n] if p.kind in _NAMES}
         if first < end and _replace(pieces, i, first, True, named):
             _out(pieces[i:first])

@@ -49,6 +49,9 @@ def agree(text: str, pieces: list[Piece]) -> None:
         # What the prompt itself has beside its article stays as it is written.
         if not n or pieces[n].loose or (n == i + 1 and pieces[n].new is None and piece.new is None):
             continue
+        if pieces[n].text in ARTICLES and pieces[n].kind == "function" and said == piece.text:
+            piece.drop()  # "a shadow of a cat"
+            continue
         right = article((pieces[n].new or pieces[n].text).strip(", ")).split()[0]
         if right != said.split()[-1]:
             said = " ".join([*said.split()[:-1], right])

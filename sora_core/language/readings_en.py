@@ -77,12 +77,23 @@ def read_compounds(pieces: list[Piece]) -> None:
             piece.kind = "empty"
         elif after.kind == "unknown" and after.capital and not piece.capital:
             after.drop()  # "my cat Felix": its name
-            after.kind = "empty"
         elif after.kind in ("unknown", "other", "beyond") and is_single(piece) and not _says_more(pieces, i, after):
             piece.drop()
             after.text = f"{piece.text} {after.text}"
             piece.kind = "empty"
             after.kind = after.kind if after.kind == "beyond" else "other"
+
+
+def read_given_names(pieces: list[Piece]) -> None:
+    """Take out what somebody is called: "a robot called Bob" does not bob."""
+    for i, piece in enumerate(pieces):
+        before, after = piece_before(pieces, i), piece_after(pieces, i)
+        if piece.text not in ("named", "called", "nicknamed") or before is None or after is None:
+            continue
+        if before.kind in ("subject", "own", "beyond", "unknown") and after.text not in ARTICLES:
+            for each in (piece, after):
+                each.drop()
+                each.kind = "empty" if each is piece else "unknown"
 
 
 def _says_more(pieces: list[Piece], i: int, after: Piece) -> bool:
@@ -253,6 +264,7 @@ def read_english(pieces: list[Piece]) -> list[str]:
     read_corrections(pieces)
     absent = read_negations(pieces)
     read_comparisons(pieces)
+    read_given_names(pieces)
     read_two_meanings(pieces)
     read_parts(pieces)
     read_verbs_as_nouns(pieces)
