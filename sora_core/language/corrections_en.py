@@ -27,7 +27,6 @@ _NAMES = frozenset({"subject", "own", "beyond", "other", "unknown", "prop"})
 _ONE_OF = ("colour", "size", "number", "scene", "time", "weather", "motion", "direction", "style", "speed", "camera")
 _OF_ONE = frozenset({"motion", "direction", "scene", "weather", "time"})  # what one sentence says once of somebody
 _SPEEDS = frozenset({"fast", "slowly"})
-_MANY = {"fish": "fish", "sheep": "sheep", "mouse": "mice", "goose": "geese"}  # plurals that are irregular
 _JOINTS = frozenset({"in", "at", "on", "to", "with", "over", "under"})
 # What leads to the right word: "a cat, no, it's a dog"; "make that a dog".
 _LEADS = frozenset({"it", "is", "that", "should", "be", "it s", "that s", "they", "are", "say", "let s say", "just"})
@@ -243,7 +242,7 @@ def _takes_back_number(pieces: list[Piece], start: int, end: int, first: int) ->
             return False
         pieces[begin].new, pieces[begin].kind, pieces[begin].concept = pieces[first].text, "number", pieces[first].text
         if is_single(pieces[at]) and pieces[at].new is None:
-            pieces[at].new = _MANY.get(pieces[at].text, plural(pieces[at].text))
+            pieces[at].new = plural(pieces[at].text)
         _out(pieces[end : first + 1])
     if at is None:
         return False

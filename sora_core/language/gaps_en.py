@@ -15,6 +15,7 @@ _JOINTS = frozenset({
     "inside", "within", "among", "along", "under", "under a", "under the", "for",
 })
 # fmt: on
+_ONTO = frozenset({"on", "of", "with", "and", "for"})
 _BESIDE = frozenset({"above", "below", "behind", "in front", "beside"})
 
 
@@ -31,7 +32,11 @@ def close_gaps(pieces: list[Piece]) -> None:
     for i in range(len(pieces) - 1, -1, -1):
         joint = (pieces[i].text in _JOINTS or pieces[i].new == "along") and pieces[i].kind in ("function", "motion")
         beside = pieces[i].kind == "relation" and pieces[i].concept in _BESIDE
-        nothing = ((joint or beside) and _leads_nowhere(pieces, i)) or (beside and _comes_from_nothing(pieces, i))
+        # "a tank top on a dog", at the beginning
+        starts = joint and pieces[i].text in _ONTO and all(p.new == "" for p in pieces[:i])
+        nothing = ((joint or beside) and _leads_nowhere(pieces, i)) or (
+            (beside or starts) and _comes_from_nothing(pieces, i)
+        )
         if nothing and pieces[i].new in (None, "along"):
             pieces[i].drop()
 
@@ -51,6 +56,9 @@ def agree(text: str, pieces: list[Piece]) -> None:
             continue
         if pieces[n].text in ARTICLES and pieces[n].kind == "function" and said == piece.text:
             piece.drop()  # "a shadow of a cat"
+            continue
+        if (pieces[n].new or "").endswith("mountains") and said == piece.text:
+            piece.new = "the"  # "an icy slope"
             continue
         right = article((pieces[n].new or pieces[n].text).strip(", ")).split()[0]
         if right != said.split()[-1]:
