@@ -91,7 +91,7 @@ _RULES = [
 ]
 # Without anybody who holds the camera.
 _BEGIN = (
-    r"(?:^|(?<=[,.;:(] )|(?<=\n)|(?<=\bin |\bas ))(?:an? |the )?"
+    r"(?:^|(?<=[,.;:(] )|(?<=\n)|(?<=\bin |\bas )|(?<=\bplease ))(?:an? |the )?"
     r"(?P<gap>(?:very |extreme |slow |quick |slowly |big )*)"
 )
 _ALONE: tuple[tuple[re.Pattern[str], str], ...] = tuple(
@@ -274,7 +274,7 @@ _ZH_DOES: tuple[tuple[str, str], ...] = (
         "pan"
     ),
     (
-        r"(?:往|向|朝)(左|右)(?:边|侧|方)?(?:缓缓|慢慢)?(?:移动|移|转动|转|扫|横移|摇动|摇移|平移|摇|滑动|"
+        r"(?:往|向|朝|(?=[左右](?:移|摇|平移|横移|转)))(左|右)(?:边|侧|方)?(?:缓缓|慢慢)?(?:移动|移|转动|转|扫|横移|摇动|摇移|平移|摇|滑动|"
         r"滑|推移|偏)?(?:过去|去|"
         r"动)?",
         "pan"

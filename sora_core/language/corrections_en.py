@@ -209,6 +209,8 @@ def _is_same(pieces: list[Piece], marker: tuple[int, int], at: int, first: int) 
 
 def _kind(piece: Piece) -> str:
     """Name what a word is one of, of which one can be said in another's place."""
+    if piece.concept == "sunset":
+        return "time"  # "at night, I mean, at sunset"
     if piece.kind == "camera":
         return "lens" if piece.concept == "camera" else "camera"
     return "speed" if piece.concept in _SPEEDS and piece.kind == "function" else piece.kind

@@ -49,6 +49,7 @@ from sora_core.language.restate import restate
         ("一只粉色的猪，不要粉色，要蓝色", "一只蓝色的猪"),
         ("一只猫，算了，还是画狗吧", "一只狗"),
         ("红色的直升机，呃，说错了，是飞机，往上飞", "红色的飞机，升起"),
+        ("a sailboat at night, hmm, at sunset, drifting right", "a sailboat at sunset, drifting right"),
         # What takes nothing back.
         ("a ship sails left, I mean, the ship is red", "a ship sails left, the ship is red"),
         ("a robot says oh no, a rocket falls", "a robot, a rocket falls"),
