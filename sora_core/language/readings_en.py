@@ -148,6 +148,8 @@ def read_two_meanings(pieces: list[Piece]) -> None:
             piece.drop()
             piece.kind = "other" if piece.text in _NOUNS else "cannot" if piece.text in _WHY else "empty"
             piece.why = _WHY.get(piece.text, "")
+        elif piece.text == "going to" and after is not None and (after.text in ARTICLES or after.kind == "direction"):
+            piece.new, piece.kind, piece.concept = None, "motion", "move"  # "going to the left"
         elif piece.kind == "cannot" and piece.why == "the season" and piece.text.startswith(("in ", "on ", "of ")):
             # "in an autumn forest": in a forest; "in autumn" alone leaves nothing.
             if after is not None and after.kind in ("scene", "subject", "prop", "own"):

@@ -110,7 +110,7 @@ def restate(prompt: str, own: Iterable[str] = (), keep: bool = False, stand_ins:
     _imply(pieces, whole)
     if not whole:
         beyond += _night_for_moons(pieces)
-    _settle_water(pieces)
+    _settle_water(pieces, whole)
     _leave_meals(pieces)
     _cut_out(pieces, keep, any(p.new != "" and p.kind in _TELLING for p in pieces))
     if reading.language == "en":
@@ -228,8 +228,13 @@ def _night_for_moons(pieces: list[Piece]) -> list[Found]:
     return found
 
 
-def _settle_water(pieces: list[Piece]) -> None:
-    """Keep boats afloat: to them the sea is what they sail on, and no place under water."""
+def _settle_water(pieces: list[Piece], whole: bool) -> None:
+    """Keep boats afloat: to them the sea is what they sail on, and no place under water.
+
+    whole: the lexicon reads all of the prompt: where another place is named in it, the sea is none.
+    """
+    if whole and any(p.kind == "scene" and p.new != "" and p.concept != "underwater" for p in pieces):
+        return
     names = {p.concept for p in pieces if p.kind == "subject" and p.new != ""}
     if not names or any(LOOKS[name].kind != "boat" for name in names):
         return

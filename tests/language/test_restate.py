@@ -246,6 +246,8 @@ def test_what_cannot_be_drawn_is_drawn_as_the_nearest(prompt, told, instead):
         ("a princess braiding her hair in a tower", "a princess in a tower"),
         ("a panda sliding down an icy slope", "a panda descending the snowy mountains"),
         ("a flock of geese", "ducks"),
+        ("a puppy going to the right by a volcano", "a puppy going to the right by a volcano"),
+        ("a ship on a beach. Blue sea in the background.", "a ship on a beach. Blue sea in the background."),
         ("a cat in a sunflower field", "a cat in a sunflower meadow"),
         ("please no camera movement: a poodle", "the camera stays still: a dog"),
         ("一只柯基，镜头左移", "一只狗，镜头向左平移"),
