@@ -38,7 +38,8 @@ def read_corrections(pieces: list[Piece]) -> None:
     i = 0
     while i < len(pieces):
         end = _marker(pieces, i)
-        if end and not i and " ".join(p.text for p in pieces[:end]) in _ANYWHERE:
+        sure = " ".join(p.text for p in pieces[:end]) in _ANYWHERE or (end < len(pieces) and pieces[end].loose)
+        if end and not i and sure:
             _out(pieces[:end])  # "change that to a pig": whatever came before is in no prompt
         elif end and _takes_back(pieces, i, end):
             _out(pieces[i:end])
@@ -76,7 +77,7 @@ def _is_one(pieces: list[Piece], i: int, count: int, marked: bool) -> bool:
     if len(some) < count or any(p.kind in ("subject", "scene", "colour") for p in some):
         return False
     said = " ".join(p.text for p in some)
-    return said in _ANYWHERE or (said in _AFTER_A_MARK and (marked or (i > 0 and some[0].loose)))
+    return said in _ANYWHERE or (said in _AFTER_A_MARK and (marked or not i or some[0].loose))
 
 
 def _takes_back(pieces: list[Piece], start: int, end: int) -> bool:
@@ -91,8 +92,8 @@ def _takes_back(pieces: list[Piece], start: int, end: int) -> bool:
     first = end
     while first < len(pieces) and (pieces[first].text in ARTICLES or pieces[first].text in _JOINTS):
         first += 1
-    if first >= len(pieces):
-        return False
+    if first >= len(pieces) or not start or any(p.text == "one" for p in pieces[end : first - 1]):
+        return False  # "a penguin, I mean the one with the hat"
     if _zooms(pieces, start, first):
         return True
     if _kind(pieces[first]) == "number":
@@ -274,7 +275,7 @@ def _out_place(pieces: list[Piece], at: int, end: int, first: int) -> None:
 def _last(pieces: list[Piece], start: int, kinds: frozenset[str], reach: int) -> int | None:
     """Find the last piece before `start` of one of `kinds`, at most `reach` pieces away."""
     for at in range(start - 1, max(-1, start - 1 - reach), -1):
-        if _kind(pieces[at]) in kinds and pieces[at].new != "":
+        if _kind(pieces[at]) in kinds and pieces[at].new != "" and pieces[at].text not in _AFTER_A_MARK:
             return at
     return None
 

@@ -149,6 +149,10 @@ def _replace(
         first += 1
     name = _name_after(pieces, first)
     alone = pieces[begin].kind
+    if name is not None and i > 1 and pieces[i - 1].text == "的" and pieces[i - 2].kind == alone:
+        pieces[begin].loose = False
+        _out(pieces[i - 2 : i])  # "一只蓝色的，不，绿色的青蛙"
+        return True
     if name is not None:
         at = _last(pieces, i, _NAMES, strong, named)
         if at is None and alone == "number":

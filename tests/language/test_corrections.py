@@ -50,7 +50,11 @@ from sora_core.language.restate import restate
         ("一只猫，算了，还是画狗吧", "一只狗"),
         ("红色的直升机，呃，说错了，是飞机，往上飞", "红色的飞机，升起"),
         ("a sailboat at night, hmm, at sunset, drifting right", "a sailboat at sunset, drifting right"),
+        ("一只蓝色的，不，绿色的青蛙", "一只绿色的青蛙"),
+        ("大的，不，小的气球", "小的气球"),
         # What takes nothing back.
+        ("no wait, actually, hmm, a snail", "a snail"),
+        ("a penguin, I mean the one with the hat, slides", "a penguin, the one, slides"),
         ("a ship sails left, I mean, the ship is red", "a ship sails left, the ship is red"),
         ("a robot says oh no, a rocket falls", "a robot, a rocket falls"),
         ("等等，一只猫", "一只猫"),
