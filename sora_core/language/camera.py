@@ -42,7 +42,7 @@ _DOES: tuple[tuple[str, str], ...] = (
     ),
     (
         r"(?:circles?|circling|orbits?|orbiting|revolves?|revolving|arcs?|arcing|spirals?|spiralling|"
-        r"{t}(?:in circles|in a circle|a full circle))(?: all the way)?(?: around| round)?|"
+        r"{t}(?:in circles|in a circle|a full circle))\b(?: all the way)?(?: around| round)?|"
         r"{t}(?:all the way |once )?(?:around|round)\b",
         "circle",
     ),
@@ -91,7 +91,7 @@ _RULES = [
 ]
 # Without anybody who holds the camera.
 _BEGIN = (
-    r"(?:^|(?<=[,.;:(] )|(?<=\n)|(?<=\bin |\bas ))(?:an? |the )?"
+    r"(?:^|(?<=[,.;:(] )|(?<=\n)|(?<=\bin |\bas )|(?<=\bplease ))(?:an? |the )?"
     r"(?P<gap>(?:very |extreme |slow |quick |slowly |big )*)"
 )
 _ALONE: tuple[tuple[re.Pattern[str], str], ...] = tuple(
@@ -155,7 +155,7 @@ _ALONE: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             "static"
         ),
         (r"(?:tracking|following|follow|chase) shot(?: of)?", "follow"),
-        (r"(?:orbit|orbiting|arc|360|circling) shot(?: of| around)?", "circle"),
+        (r"(?:orbit|orbiting|arc|360|circling) (?:shot|camera)(?: of| around)?", "circle"),
     )
 )  # fmt: skip
 WHY = {"follow": "a camera that goes along", "circle": "a camera that circles around"}
@@ -259,13 +259,13 @@ _ZH_DOES: tuple[tuple[str, str], ...] = (
     ),
     (
         r"(?:往|向|朝)?(?:后|远处|外)?(?:拉远|拉开|拉出|拉后|远离|退后|后退|后移|推远|离远|越拉越远|越来越"
-        r"远|远去|往后退|向后退|退)(?:开|去|"
+        r"远|远去|往后退|向后退|退|从近到远|从近拉到远|由近到远)(?:开|去|"
         r"了|着)?",
         "zoom out"
     ),
     (
         r"(?:往|向|朝)?(?:前|内)?(?:推近|推进|推入|拉近|靠近|逼近|推向|凑近|移近|接近|前移|前推|越来越近|越"
-        r"推越近|慢推|特写)(?:了|着|去)?",
+        r"推越近|慢推|特写|从远到近|从远推到近|由远到近|由远及近)(?:了|着|去)?",
         "zoom in"
     ),
     (
@@ -274,7 +274,7 @@ _ZH_DOES: tuple[tuple[str, str], ...] = (
         "pan"
     ),
     (
-        r"(?:往|向|朝)(左|右)(?:边|侧|方)?(?:缓缓|慢慢)?(?:移动|移|转动|转|扫|横移|摇动|摇移|平移|摇|滑动|"
+        r"(?:往|向|朝|(?=[左右](?:移|摇|平移|横移|转)))(左|右)(?:边|侧|方)?(?:缓缓|慢慢)?(?:移动|移|转动|转|扫|横移|摇动|摇移|平移|摇|滑动|"
         r"滑|推移|偏)?(?:过去|去|"
         r"动)?",
         "pan"

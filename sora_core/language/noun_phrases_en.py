@@ -6,6 +6,7 @@ from .pieces import Piece
 
 ARTICLES = frozenset({"a", "an", "the", "one", "this", "that", "its", "his", "her", "their", "some", "my", "your"})
 NAMES = frozenset({"subject", "unknown", "beyond", "other", "own"})
+ENDS_IN_S = frozenset({"bus", "octopus", "walrus", "pegasus", "platypus", "cactus", "hippopotamus", "minibus"})
 DESCRIBING = frozenset({"colour", "size", "mood"})
 
 
@@ -39,4 +40,4 @@ def names_follow(pieces: list[Piece], i: int) -> bool:
 def is_single(piece: Piece) -> bool:
     """Tell whether an English noun is in the singular."""
     last = piece.text.split()[-1]
-    return not last.endswith("s") or last in ("bus", "octopus")
+    return not last.endswith("s") or last in ENDS_IN_S

@@ -45,6 +45,8 @@ _HEAPS = frozenset({
     "stack", "ring", "circle", "parade", "heap", "mound", "basket", "bowl", "plate", "box", "bucket", "world", "star",
     "trio", "streets", "town", "city", "garden",
 })
+# Verbs that are nouns after an article.
+_NOUNS_TOO = frozenset({"land", "lands", "drop", "drops", "slide", "slides", "sink", "pass", "head", "heads", "cross"})
 _LINKS = frozenset({"is", "are", "was", "were", "and", "that", "which", "who", "then", "slowly", "suddenly", "just"})
 _ALONG = frozenset({
     "across", "through", "along", "past", "towards", "toward", "into", "around", "between", "away", "off", "forward",
@@ -124,6 +126,22 @@ def read_verbs_as_nouns(pieces: list[Piece]) -> None:
             piece.drop()
             piece.kind = "empty"
             after.drop()  # type: ignore[union-attr]
+        elif piece.text in _NOUNS_TOO and piece.kind in ("motion", "direction") and _is_described(pieces, i):
+            piece.drop()
+            piece.kind = "other"  # "in a magical land"
+
+
+def _is_described(pieces: list[Piece], i: int) -> bool:
+    """Tell whether an article stands before the word at `i`, with or without what describes it."""
+    while i and not pieces[i].loose:
+        i -= 1
+        if pieces[i].text in ("on", "by", "over"):
+            return pieces[i + 1].text.startswith("land")  # "a crab on dry land"
+        if pieces[i].text in ARTICLES:
+            return pieces[i].text not in ("that", "this", "its", "one")
+        if pieces[i].kind not in (*DESCRIBING, "empty", "unknown"):
+            return False
+    return False
 
 
 # fmt: off

@@ -15,7 +15,7 @@ from .lexicon import MAX_WORDS, load_lexicon
 from .synonyms import SKIPPED, Entry, load_table
 
 _WORDS = re.compile(r"[a-z0-9]+|[\u3400-\u9fff]+")
-_MARKS = re.compile(r"[,.;:!?…—–-]+")
+_MARKS = re.compile(r"[,.;:!?…—–，。；：！？、-]+")
 _WEIGHT = re.compile(r":\s*[+-]?(?:\d+(?:\.\d+)?|\.\d+)\s*(?=\))")  # of "(word:1.3)": a number, and no word
 
 
@@ -33,6 +33,7 @@ class Piece:
     new: str | None = None  # what to write in its place, "" for nothing; None leaves it as it is
     why: str = ""  # of "cannot": what there is not; of "beyond": the nearest that there is
     familiar: bool = False  # a phrase whose words the lexicon has one by one
+    capital: bool = False  # it is written with a capital letter
     glued: bool = False  # the marks before it are left out
 
     @property
@@ -112,8 +113,12 @@ def cut(text: str, own: Iterable[str] = ()) -> list[Piece]:
         known = _known(words, forms[zh], glue, most)
         extra = _known(words, own, glue, 8) if own else 0
         count, entry = tables[zh].longest(words, SKIPPED if not zh else frozenset())
-        if count > known and any(k + _known(words[k:], forms[zh], glue, most) > count for k in range(1, count)):
-            count, entry = known, None  # "in deep space": a phrase of the lexicon's goes on where this one would end
+        # "in deep space": a phrase of the lexicon's goes on where this one would end
+        while count > known:
+            cut_at = next((k for k in range(1, count) if k + _known(words[k:], forms[zh], glue, most) > count), 0)
+            if not cut_at:
+                break
+            count, entry = tables[zh].longest(words[:cut_at], SKIPPED if not zh else frozenset())
         if extra and extra >= max(known, count):
             count, piece = extra, Piece("", 0, 0, "own")
         elif entry is not None and count > known:
@@ -126,6 +131,7 @@ def cut(text: str, own: Iterable[str] = ()) -> list[Piece]:
         piece.text = glue.join(words[:count])
         piece.start, piece.end = units[i].start, units[i + count - 1].end
         piece.loose, piece.hyphen = units[i].loose, units[i].hyphen
+        piece.capital = text[piece.start].isupper()
         pieces.append(piece)
         i += count
     return pieces
@@ -154,14 +160,14 @@ def joined(text: str, pieces: list[Piece]) -> str:
         if piece.new is not None or piece.glued:
             gap = text[before : piece.start]
             said = text[piece.start : piece.end] if piece.new is None else piece.new
-            out += [text[last:before], _MARKS.sub(" ", gap) if piece.glued else gap, said]
+            out += [text[last:before], _MARKS.sub("" if piece.chinese else " ", gap) if piece.glued else gap, said]
             last = piece.end
         before = piece.end
     whole = "".join([*out, text[last:]])
     if not out:
         return text
     whole = re.sub(r"\(\s*(?::\s*[+-]?[\d.]+\s*)?\)", " ", whole)  # brackets around nothing
-    whole = re.sub(r"[ \t]+", " ", whole)
+    whole = re.sub(r"[ \t]+", " ", re.sub(r"\( +", "(", whole))
     whole = re.sub(r"\s*[-'’]+(?=\s|$|[,.;!?])|(?:^|(?<=[\s,.;]))[-'’]+\s*", " ", whole)
     whole = re.sub(r" +(?=[,.;!?:，。；！？、：)])", "", whole)
     whole = re.sub(r"(?:[,;，；、]\s*)+(?=[.!?。！？])", "", whole)

@@ -17,7 +17,7 @@ from .nouns_en import (
     read_verbs_like_nouns,
 )
 from .pieces import Piece
-from .synonyms import young
+from .synonyms import plural, young
 
 _PLACES = frozenset({"in", "at", "on", "through", "across", "into", "along", "under", "over", "near", "by", "onto"})
 # fmt: off
@@ -48,6 +48,12 @@ _YEAR = frozenset({
     "in the rain", "breeze", "sun", "sunshine", "colours", "colors", "leaves", "sunflower", "flower", "landscape",
     "field", "forest",
 })
+# What goes up and down: who rolls down a hill rolls down.
+_STEEP = frozenset({
+    "hill", "hills", "hillside", "slope", "slopes", "mountain", "mountains", "mountainside", "cliff", "stairs", "ramp",
+    "dune", "dunes", "volcano", "tree", "trunk", "ladder", "tower", "wall", "rock", "chimney", "pole", "hole",
+})
+_TOGETHER = frozenset({"pack", "packs", "herd", "herds", "flock", "flocks", "swarm", "swarms", "pod", "family"})
 # fmt: on
 _WHY = {"spring": "the season", "fall": "the season"}
 
@@ -61,17 +67,33 @@ def read_compounds(pieces: list[Piece]) -> None:
             continue
         if piece.kind != "subject" or piece.new == "":
             continue
-        if after.text in words:
+        if after.text in words or (after.text in _TOGETHER and after.kind != "scene"):
             after.drop()
             after.kind = "empty"
+            if after.text.endswith("s") and after.text in _TOGETHER and is_single(piece):
+                piece.new = plural(piece.new or piece.text)  # "wolf packs"
         elif after.kind == "subject" and after.new != "" and after.concept != piece.concept and is_single(piece):
             piece.drop()
             piece.kind = "empty"
+        elif after.kind == "unknown" and after.capital and not piece.capital:
+            after.drop()  # "my cat Felix": its name
         elif after.kind in ("unknown", "other", "beyond") and is_single(piece) and not _says_more(pieces, i, after):
             piece.drop()
             after.text = f"{piece.text} {after.text}"
             piece.kind = "empty"
             after.kind = after.kind if after.kind == "beyond" else "other"
+
+
+def read_given_names(pieces: list[Piece]) -> None:
+    """Take out what somebody is called: "a robot called Bob" does not bob."""
+    for i, piece in enumerate(pieces):
+        before, after = piece_before(pieces, i), piece_after(pieces, i)
+        if piece.text not in ("named", "called", "nicknamed") or before is None or after is None:
+            continue
+        if before.kind in ("subject", "own", "beyond", "unknown") and after.text not in ARTICLES:
+            for each in (piece, after):
+                each.drop()
+                each.kind = "empty" if each is piece else "unknown"
 
 
 def _says_more(pieces: list[Piece], i: int, after: Piece) -> bool:
@@ -126,6 +148,12 @@ def read_two_meanings(pieces: list[Piece]) -> None:
             piece.drop()
             piece.kind = "other" if piece.text in _NOUNS else "cannot" if piece.text in _WHY else "empty"
             piece.why = _WHY.get(piece.text, "")
+        elif piece.text == "going to" and after is not None and (after.text in ARTICLES or after.kind == "direction"):
+            piece.new, piece.kind, piece.concept = None, "motion", "move"  # "going to the left"
+        elif piece.kind == "cannot" and piece.why == "the season" and piece.text.startswith(("in ", "on ", "of ")):
+            # "in an autumn forest": in a forest; "in autumn" alone leaves nothing.
+            if after is not None and after.kind in ("scene", "subject", "prop", "own"):
+                piece.new = " ".join(piece.text.split()[:-1])
         elif piece.concept == "orbit" and piece.text.endswith("around") and piece.new is None:
             _read_around(pieces, i, after)
         elif piece.text in ("up", "down", "out", "off") and before is not None and before.kind == "cannot":
@@ -136,7 +164,8 @@ def read_two_meanings(pieces: list[Piece]) -> None:
             place = next(
                 (p for p in pieces[i + 1 : i + 9] if p.kind in ("scene", "unknown", "subject", "direction")), None
             )
-            if after.text in ARTICLES and place is not None and place.kind in ("scene", "unknown"):
+            steep = place is not None and place.text.split()[-1] in _STEEP
+            if after.text in ARTICLES and place is not None and place.kind in ("scene", "unknown") and not steep:
                 piece.new, piece.kind = "along", "function"
         elif piece.text == "rose" and before is not None and before.kind in ("subject", "own"):
             piece.new, piece.kind, piece.concept = "rises", "direction", "up"
@@ -173,7 +202,7 @@ def _is_other(piece: Piece, before: Piece | None, after: Piece | None) -> bool:
         return then in ("alone", "behind") or was in _LEAVING
     if word in ("high", "long"):
         return before is not None and (before.kind in ("motion", "direction") or was in ("for a", "so", "too"))
-    return word in _NOUNS and article
+    return word in _NOUNS and article and was != "that"  # "a pig that flies"
 
 
 def _read_around(pieces: list[Piece], i: int, after: Piece | None) -> None:
@@ -237,6 +266,7 @@ def read_english(pieces: list[Piece]) -> list[str]:
     read_corrections(pieces)
     absent = read_negations(pieces)
     read_comparisons(pieces)
+    read_given_names(pieces)
     read_two_meanings(pieces)
     read_parts(pieces)
     read_verbs_as_nouns(pieces)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .corrections_zh import read_corrections
 from .pieces import Piece
 
 _NOT = frozenset({"没", "没有", "不", "无", "别", "毫无", "不要", "并不", "未"})
@@ -27,7 +28,7 @@ def read_negations(pieces: list[Piece]) -> list[str]:
     """Take out what the prompt says is not there; returns it in the prompt's words."""
     said = []
     for i, piece in enumerate(pieces):
-        if piece.text not in _NOT or piece.new:
+        if piece.text not in _NOT or piece.new or piece.kind == "taken back":
             continue
         end = i + 1
         while (
@@ -93,7 +94,8 @@ def read_loose_colours(pieces: list[Piece]) -> None:
     """Take out colours of what is not known: "冒着黑烟" is no black one."""
     for i, piece in enumerate(pieces):
         after = pieces[i + 1] if i + 1 < len(pieces) and not pieces[i + 1].loose else None
-        if piece.kind != "colour" or piece.new == "" or after is None or after.kind != "unknown":
+        small = piece.text in ("小", "大", "老") and piece.kind == "size"
+        if not (piece.kind == "colour" or small) or piece.new == "" or after is None or after.kind != "unknown":
             continue
         end = i + 1
         while end < len(pieces) and pieces[end].kind == "unknown" and not pieces[end].loose:
@@ -101,6 +103,8 @@ def read_loose_colours(pieces: list[Piece]) -> None:
         then = pieces[end] if end < len(pieces) and not pieces[end].loose else None
         if then is None or (then.kind not in ("subject", "own", "colour", "size", "mood") and then.text != "的"):
             piece.drop()
+            if small:  # "小明": a name
+                after.text, after.start = piece.text + after.text, piece.start
             piece.kind = "lost"
 
 
@@ -119,6 +123,7 @@ def read_adjectives(pieces: list[Piece]) -> None:
 
 def read_chinese(pieces: list[Piece]) -> list[str]:
     """Settle what the pieces of a Chinese prompt mean; returns what it says is not there."""
+    read_corrections(pieces)
     absent = read_negations(pieces)
     read_described(pieces)
     read_parts(pieces)

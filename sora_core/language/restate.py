@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .camera import Found, read_camera, read_chinese_camera
-from .gaps_en import close_gaps
+from .gaps_en import agree, close_gaps
 from .lexicon import load_lexicon
 from .looks import LOOKS
 from .pieces import Piece, cut, joined
@@ -21,7 +21,7 @@ from .readings_en import read_english
 from .readings_zh import read_chinese
 from .skies import read_chinese_skies, read_skies
 from .spelling import respell
-from .standins import stand_in, with_articles
+from .standins import stand_in
 from .synonyms import drawn, load_table
 
 _MARKS = "，。；：！？、（）"  # that stay as they are written
@@ -94,7 +94,7 @@ def restate(prompt: str, own: Iterable[str] = (), keep: bool = False, stand_ins:
     stand_ins: tell what cannot be drawn as the nearest that can. Raises SoraError for a prompt that is too long.
     """
     reading = read(prompt)
-    whole = reading.facts is not None
+    whole = reading.facts is not None and not reading.unknown
     plain = "".join(c if c in _MARKS else unicodedata.normalize("NFKC", c) for c in prompt)
     lost: list[Found] = []
     text = plain if whole else respell(plain, own)
@@ -110,12 +110,14 @@ def restate(prompt: str, own: Iterable[str] = (), keep: bool = False, stand_ins:
     _imply(pieces, whole)
     if not whole:
         beyond += _night_for_moons(pieces)
-    _settle_water(pieces)
+    _settle_water(pieces, whole)
     _leave_meals(pieces)
     _cut_out(pieces, keep, any(p.new != "" and p.kind in _TELLING for p in pieces))
     if reading.language == "en":
         close_gaps(pieces)
     _tidy(pieces)
+    if reading.language == "en":
+        agree(text, pieces)
     beyond += [(piece.text, piece.why) for piece in pieces if piece.kind == "beyond"]
     beyond += _undrawn(pieces)
     unknown = _unknown(pieces)
@@ -123,8 +125,7 @@ def restate(prompt: str, own: Iterable[str] = (), keep: bool = False, stand_ins:
     instead = [(piece.text, name) for piece, name in drawn_as if piece.kind == "subject" and piece.new]
     changed = bool(lost) or text != plain or any(p.new is not None for p in pieces)
     changed = changed or [piece.new for piece in pieces] != was
-    said = joined(text, pieces) if changed else prompt
-    said = with_articles(said, [name for _, name in instead])
+    said = joined(text, pieces).strip() if changed else prompt
     # An empty prompt would be refused: a word that asks for nothing stands for one of which nothing is left.
     said = said or ("它" if reading.language == "zh" else "it") if prompt.strip() else prompt
     return Restated(
@@ -227,8 +228,13 @@ def _night_for_moons(pieces: list[Piece]) -> list[Found]:
     return found
 
 
-def _settle_water(pieces: list[Piece]) -> None:
-    """Keep boats afloat: to them the sea is what they sail on, and no place under water."""
+def _settle_water(pieces: list[Piece], whole: bool) -> None:
+    """Keep boats afloat: to them the sea is what they sail on, and no place under water.
+
+    whole: the lexicon reads all of the prompt: where another place is named in it, the sea is none.
+    """
+    if whole and any(p.kind == "scene" and p.new != "" and p.concept != "underwater" for p in pieces):
+        return
     names = {p.concept for p in pieces if p.kind == "subject" and p.new != ""}
     if not names or any(LOOKS[name].kind != "boat" for name in names):
         return

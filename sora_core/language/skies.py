@@ -32,7 +32,7 @@ def _verbs(words: str) -> str:
 
 _SET = _verbs("dip sink drop slip slide fade melt go set vanish disappear touch kiss meet hang") + "|went|sank"
 _CLIMB = _verbs("rise climb peek break crest come creep appear") + "|rising|rose|up"
-_HORIZON = r"(?: (?:the|a) (?:[a-z]+ )?(?:horizon|skyline|edge of the world|world|earth|waves))"
+_HORIZON = r"(?: (?:the|a) (?:[a-z]+ )?(?:horizon|skyline|edge of the world|world|earth|waves)| (?:it|him|her|them)\b)"
 _WAY = r"(?: (?:down|low|below|beneath|behind|under|over|into|towards?|on|above|past|out|up|through|from|of sight))*"
 _MOON = (
     r"(?:silvery?|pale|bright|crescent|half|new|full|blood|harvest|big|huge|giant|large|round|white|yellow|"
@@ -291,7 +291,8 @@ _ZH_SAID: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"越(?:飞|飘|降|沉|潜|落|游|坠|滑|爬)越(?:低|深|下)", "下降"),
         (r"越(?:长|变|滚|胀|吹|鼓|走|跑|飞|游|开|靠)越大|越(?:走|跑|飞|游|开|靠)越近", "变大"),
         (r"越(?:缩|变|走|跑|飞|飘|游|开|滚|离)越(?:小|远)", "变小"),
-        (r"越(?:跑|飞|游|走|转|开|滚|爬)越快", "快速地"),
+        (r"越转越快", "快速地旋转"),
+        (r"越(?:跑|飞|游|走|开|滚|爬)越快", "快速地移动"),
         (r"越(?:跑|飞|游|走|转|开|滚|爬|来)越慢", "慢慢地"),
         (
             r"从(?:左|右)(?:边|侧|面|方)?(?:缓缓|慢慢|飞快)?(移动|行驶|滚动|奔跑|飞行|[飞走跑游爬滚开驶飘跳"

@@ -20,7 +20,8 @@ _SOUNDS = (("f", "ph"), ("k", "c"), ("z", "s"), ("ks", "x"), ("ie", "y"), ("ei",
 _SHORT: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(rf"(?<![A-Za-z0-9])(?:{pattern})(?![A-Za-z0-9])", re.IGNORECASE), word)
     for pattern, word in (
-        (r"b ?& ?w|b/w", "black and white"),
+        (r"b ?& ?w|b/w|black ?(?:&|/) ?white", "black and white"),
+        (r"(?<= )vs(?:\.|(?= ))|(?<= )versus(?= )", "and"),
         (r"w/o|sans", "without"),
         (r"w/", "with"),
         (r"t\. ?rex", "t rex"),
@@ -35,7 +36,7 @@ _SHORT: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"['’]?em", "them"),
         (r"['’]n['’]?|n['’]", "and"),
         (r"teh|hte|da|th", "the"),
-        (r"adn|nad|ans|anf", "and"),
+        (r"adn|nad|ans|anf|snd|nd|amd|aand", "and"),
         (r"wiht|wih|wtih", "with"),
         (r"nite", "night"),
         (r"ppl|peeps", "people"),
@@ -83,6 +84,19 @@ def _gaps() -> dict[str, tuple[str, ...]]:
     return {left: tuple(words) for left, words in found.items()}
 
 
+@lru_cache(maxsize=1)
+def _anagrams() -> dict[str, tuple[str, ...]]:
+    """Map the letters of a word, in the alphabet's order, to the words that have them."""
+    found: dict[str, list[str]] = {}
+    for word in sorted(_meant()):
+        found.setdefault("".join(sorted(word)), []).append(word)
+    return {letters: tuple(words) for letters, words in found.items()}
+
+
+def _consonants(word: str) -> str:
+    return re.sub("[aeiou]+", "", word[0] + "|" + word[1:])
+
+
 def _without_one(word: str) -> set[str]:
     return {word[:i] + word[i + 1 :] for i in range(len(word))}
 
@@ -105,6 +119,9 @@ def nearest_word(word: str) -> str:
     if word[-1] == word[-2] and word[:-1] in _names():
         return word[:-1]  # "dogg"
     if len(word) < 4 or not word.isascii():
+        swapped = {w for w in _swapped(word) if w in _names()} if word not in ("act", "arm") else set()
+        if len(swapped) == 1:
+            return swapped.pop()  # "cta"
         found = {w for a, b in _SOUNDS for w in (word.replace(a, b), word.replace(b, a)) if w in _names()}
         return found.pop() if len(found) == 1 else ""  # "kat"
     known = _meant()
@@ -123,6 +140,9 @@ def nearest_word(word: str) -> str:
                 if len(w) == len(word) and w[:i] == word[:i] and w[i + 1 :] == word[i + 1 :]
             }
         )
+    if len(word) > 5:
+        # "dinasour": the same letters, of which only the vowels have changed places
+        ways.append({w for w in _anagrams().get("".join(sorted(word)), ()) if _consonants(w) == _consonants(word)})
     if not any(ways):
         ways.append({w for a, b in _SOUNDS for w in (word.replace(a, b), word.replace(b, a)) if w in known})
     found = next((way for way in ways if way), set())

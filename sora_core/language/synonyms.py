@@ -39,6 +39,11 @@ _DOUBLED = frozenset({
     "rub", "pat", "pet", "hum", "drum", "strum", "drip", "step", "clap", "spit", "sip", "beg", "flip", "dip", "slip",
     "sit", "tip", "chug", "pan",
 })
+_PLURALS = {
+    "goose": "geese", "mouse": "mice", "ox": "oxen", "child": "children", "person": "people", "buffalo": "buffaloes",
+    "fish": "fish", "sheep": "sheep", "tomato": "tomatoes", "potato": "potatoes", "mosquito": "mosquitoes",
+    "flamingo": "flamingos",
+}
 # fmt: on
 ACTS = "swaying"  # why what somebody does cannot be shown, see ADVICE in restate.py
 
@@ -136,6 +141,9 @@ def verb_forms(theirs: str, ours: str) -> dict[str, str]:
 
 def plural(noun: str) -> str:
     """Return the plural of a noun of one or more words."""
+    start, _, last = noun.rpartition(" ")
+    if last in _PLURALS:
+        return f"{start} {_PLURALS[last]}".strip()
     if noun.endswith("man"):
         return noun[:-2] + "en"
     if noun.endswith(("s", "x", "ch", "sh", "z")):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from ..errors import expect
 from ..words import short
 from .expand import expand as told_again
+from .noun_phrases_en import ENDS_IN_S
 from .phrases_en import article
 from .restate import ADVICE, Restated, restate
 from .standins import MANY
@@ -80,7 +81,8 @@ def notes_of(made: Restated) -> tuple[str, ...]:
 
 
 def _one(word: str) -> str:
-    return article(word) if word.isascii() and not word.endswith("s") and word.split()[-1] not in MANY else word
+    one = word.isascii() and (not word.endswith("s") or word.split()[-1] in ENDS_IN_S) and word.split()[-1] not in MANY
+    return article(word) if one else word
 
 
 def _instead(name: str) -> str:

@@ -67,6 +67,7 @@ READ = {
     "three pinguins on the baech": {"three", "penguin", "beach"},
     "a helicoptor, a dogg and a girafe": {"helicopter", "dog", "giraffe"},
     "a huuuge bear chillin w/o a hat": {"large", "bear", "still"},
+    "a bus, black & white": {"black and white", "bus"},
     "b&w vid of a bus": {"black and white", "bus"},
     # The sky, in sentences of its own.
     "a yacht as the sun dips below the horizon": {"sailboat", "sunset"},
@@ -182,6 +183,10 @@ def test_what_cannot_be_shown_is_told():
         ("people on a beach", "astronauts on a beach", ("people",)),
         ("a squid monster in the sea", "an octopus in the sea", ("squid monster",)),
         ("一只狼在森林里", "一只狗在森林", ("狼",)),
+        ("a couple on a beach", "two astronauts on a beach", ("couple",)),
+        ("a happy family in the forest", "happy astronauts in the forest", ("family",)),
+        ("three deer in the snowy forest", "three horses in the snowy forest", ("deer",)),
+        ("a deer, jellyfish float", "a horse, octopuses float", ("deer", "jellyfish")),
         # Too far, compared, denied, or a word that a model has learned.
         ("kites over a beach", None, ()),
         ("a wolf spider and a rabbit", "a crab and a rabbit", ("spider",)),
@@ -193,29 +198,6 @@ def test_what_cannot_be_drawn_is_drawn_as_the_nearest(prompt, told, instead):
     assert made.prompt == (told or prompt) and tuple(word for word, _ in made.instead) == instead
     assert restate("a wolf walks", own={"wolf"}).prompt == "a wolf walks"
     assert "wolf" in restate("a wolf walks", keep=True).prompt
-
-
-@pytest.mark.parametrize(
-    ("prompt", "told"),
-    [
-        ("a red, no, blue car goes left in the meadow", "a blue car goes left in the meadow"),
-        ("a blue car (no, red) in the desert", "a red car in the desert"),
-        ("a cat, sorry, I mean a dog on the beach", "a dog on the beach"),
-        ("a dog - actually a fox - runs", "a fox runs"),
-        ("a big red ball, sorry, balloon rises", "a big red balloon rises"),
-        ("a tiger in the desert, no, the forest", "a tiger in the forest"),
-        ("a robot walks left, no, right in the city", "a robot walks right in the city"),
-        ("a green... make that yellow bus in the desert", "a yellow bus in the desert"),
-        ("a purple dinosaur, I meant a green one", "a green dinosaur"),
-        ("a whale jumps - scratch that - a dolphin jumps", "a dolphin jumps"),
-        # What takes nothing back.
-        ("a cat walks, wait, and then jumps", "a cat walks, wait, and then jumps"),
-        ("a dog runs, no cats", "a dog runs"),
-        ("a bear well hidden in the forest", "a bear in the forest"),
-    ],
-)
-def test_what_a_prompt_takes_back_is_not_asked(prompt, told):
-    assert restate(prompt).prompt == told
 
 
 @pytest.mark.parametrize(
@@ -233,6 +215,49 @@ def test_what_a_prompt_takes_back_is_not_asked(prompt, told):
         ("two pangolins and a cat", "a cat"),
         ("a hot air balloon over a beach", "a balloon over a beach"),
         ("a kat jumping on the beach", "a cat jumping on the beach"),
+        # What a gap takes along, and what it leaves.
+        ("an old man walks a dog", "a man walks a dog"),
+        ("an enormous old elephant", "a large elephant"),
+        ("An upside down turtle", "A turtle"),
+        ("a dog under a table", "a dog"),
+        ("a snail crawls across a leaf", "a snail crawls"),
+        ("a cat in a box in front of a tower", "a cat in front of a tower"),
+        ("a whale breaches beside a ship", "a whale jumps beside a ship"),
+        ("a helicopter hovers above a ship", "a helicopter hovers above a ship"),
+        ("a giraffe beside a cactus in the desert", "a giraffe beside a cactus in the desert"),
+        ("a pony in a magical land", "a pony"),
+        ("a fox in an autumn forest", "a fox in a forest"),
+        ("a watermelon rolling down a hill", "a watermelon rolling down a hill"),
+        ("a pink pig that flies", "a pink pig that flies"),
+        ("a wolf pack runs", "a dog runs"),
+        ("balloons popping one after the other", "balloons popping"),
+        ("a wolf howling at the moon", "a dog at night"),
+        ("an orbiting camera around a red tower", "a red tower"),
+        ("a sheep jumping over a fence", "a sheep jumping"),
+        ("i want to see a rocket", "a rocket"),
+        ("my cat Felix chases a butterfly", "cat chases a butterfly"),
+        ("a robot called Bob walks left", "a robot walks left"),
+        ("a bear in a snowy forest, please", "a bear in a snowy forest"),
+        ("an apple drops from a tree", "an apple falls from a tree"),
+        ("a donut vs a cookie", "a donut and a cookie"),
+        ("a snail across the moon", "a snail in outer space"),
+        ("a shadow of a tabby", "a cat"),
+        ("a tank top on a dog", "a dog"),
+        ("a princess braiding her hair in a tower", "a princess in a tower"),
+        ("a panda sliding down an icy slope", "a panda descending the snowy mountains"),
+        ("a flock of geese", "ducks"),
+        ("a puppy going to the right by a volcano", "a puppy going to the right by a volcano"),
+        ("a ship on a beach. Blue sea in the background.", "a ship on a beach. Blue sea in the background."),
+        ("a cat in a sunflower field", "a cat in a sunflower meadow"),
+        ("please no camera movement: a poodle", "the camera stays still: a dog"),
+        ("一只柯基，镜头左移", "一只狗，镜头向左平移"),
+        ("苹果从树上掉下来", "苹果从树掉下来"),
+        ("镜头从远到近，一座塔", "镜头推近，一座塔"),
+        ("一个甜甜圈越转越快", "一个甜甜圈快速地旋转"),
+        ("一架小飞机飞过火山，请", "一架小飞机飞过火山"),
+        ("能不能画一条鲨鱼", "一条鲨鱼"),
+        ("小明骑着马在沙滩上", "马在沙滩上"),
+        ("一只考拉并排坐着", "一只考拉旁边坐着"),
     ],
 )
 def test_nothing_is_left_of_phrases_whose_noun_is_gone(prompt, told):
@@ -241,10 +266,10 @@ def test_nothing_is_left_of_phrases_whose_noun_is_gone(prompt, told):
 
 def test_ordinary_words_are_no_slips():
     """Words that are near to the lexicon's in letters, and none of them."""
-    for word in ("wearing", "stairs", "beards", "moist", "booth", "heard", "cousin", "pasta"):
+    for word in ("act", "arm", "wearing", "stairs", "beards", "moist", "booth", "heard", "cousin", "pasta"):
         assert nearest_word(word) == "", word
-    assert [nearest_word(w) for w in ("elefant", "sailbaot", "walkin", "giraf", "cattt")] == [
-        "elephant", "sailboat", "walking", "", "cat",
+    assert [nearest_word(w) for w in ("elefant", "sailbaot", "walkin", "giraf", "cattt", "cta", "dinasour")] == [
+        "elephant", "sailboat", "walking", "", "cat", "cat", "dinosaur",
     ]  # fmt: skip
     assert "gryfon" in restate("a gryfon walks", own={"gryfon"}).prompt
 
