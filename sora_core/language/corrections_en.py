@@ -116,11 +116,8 @@ def _takes_back(pieces: list[Piece], start: int, end: int) -> bool:
     before = _name_of(pieces, at, start) if kinds <= DESCRIBING else None
     if kinds <= DESCRIBING and named is None:
         pieces[at].new, pieces[at].concept = pieces[first].text, pieces[first].concept
-        _out(
-            pieces[
-                end : first + 2 if [p.text for p in pieces[first + 1 : first + 2]] in (["one"], ["ones"]) else first + 1
-            ]
-        )
+        ends = [p.text in ("one", "ones") for p in pieces[first + 1 : first + 2]]  # "I meant a green one"
+        _out(pieces[end : first + 1 + sum(ends)])
     elif kinds <= DESCRIBING and before is None:
         _out_phrase(pieces, at) if pieces[end].text in ARTICLES else _out([pieces[at]])
     elif kinds <= DESCRIBING or kinds == _NAMES:
