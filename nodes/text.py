@@ -43,8 +43,10 @@ class SoraTextEncode(io.ComfyNode):
     @classmethod
     def execute(cls, clip: Any, text: str, expand: str = "auto") -> io.NodeOutput:
         from sora_core.pipeline.wording import encode_worded, notes_of
+        from sora_core.provenance.credentials.history import only_negative
 
-        negative = _only_negative(cls.hidden.prompt, cls.hidden.unique_id)
+        # A node that is kept from the run before is not asked again when its link moves: its notes say what was read.
+        negative = only_negative(cls.hidden.prompt, cls.hidden.unique_id)
         made = encode_worded(engine(), clip, text, expand, negative)
         message = "\n".join(notes_of(made)) or "The model knows every word."
         message = message if text.strip() else "The prompt is empty."
@@ -215,17 +217,3 @@ class SoraCaption(io.ComfyNode):
 
 
 NODES = [SoraTextEncode, SoraExpandPrompt, SoraStoryboard, SoraCaption]
-
-
-def _only_negative(prompt: Any, node: Any) -> bool:
-    """Tell whether a graph uses a node's first output as a negative prompt alone.
-
-    A node that is kept from the run before is not asked again when its link moves: its notes say what was read.
-    """
-    uses = [
-        name
-        for other in (prompt or {}).values()
-        for name, value in other.get("inputs", {}).items()
-        if isinstance(value, list) and [str(each) for each in value] == [str(node), "0"]
-    ]
-    return bool(uses) and all("negative" in name for name in uses)

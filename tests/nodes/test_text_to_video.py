@@ -16,6 +16,7 @@ from sora_core.latents.patches import unpatchify_latents
 from sora_core.media.sizes import crop_frames
 from sora_core.media.video import probe, read_video
 from sora_core.model.dit import DiT
+from sora_core.provenance.credentials.history import only_negative
 
 
 @pytest.fixture()
@@ -190,6 +191,11 @@ def test_nobody_stands_in_for_what_a_negative_prompt_names(host):
     result = host.run(text_to_video(positive__text="a wolf", negative__text="an alligator, a cat"))
     said = " ".join(result.outputs["positive"]["text"] + result.outputs["negative"]["text"])
     assert "a wolf (drawn as a dog)" in said and "an alligator (the nearest that it can: a dinosaur)" in said
+    links = {"positive": ["1", 0], "negative": ["2", 0]}
+    graph = {"1": {"inputs": None}, "2": {}, "3": {"inputs": links}, "4": {"inputs": {"images": ["1", 1]}}}
+    assert [only_negative(graph, node) for node in ("1", "2", "3", None)] == [False, True, False, False]
+    graph["4"]["inputs"]["conditioning"] = ["2", 0]
+    assert not only_negative(graph, "2") and not only_negative(None, "1")
 
 
 @pytest.mark.parametrize(

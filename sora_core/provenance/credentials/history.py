@@ -118,7 +118,7 @@ def read_graph(
     sources: dict[Path, None] = {}
     inherited = False  # what was made before is made, whatever this graph does with it
     edits, prompts, read, ours, generated = [], [], [], False, False
-    for kind, inputs in _upstream(prompt or {}, str(node)):
+    for at, kind, inputs in _upstream(prompt or {}, str(node)):
         values = {name: value for name, value in inputs.items() if isinstance(value, str)}
         for name, value in values.items():
             if value.lower().partition(" [")[0].endswith(SOURCES):  # "cat.mp4 [output]" is a file of another folder
@@ -141,7 +141,8 @@ def read_graph(
         # A LoRA may have brought words of its own, which the graph does not tell.
         ours = ours or (kind == "SoraLoadModel" and inputs.get("lora", "none") in ("", "none"))
         if kind in WORDING and inputs.get("expand", AUTO) in HOW:
-            read += _read_as(values.get("text", values.get("shots", "")), inputs.get("expand", AUTO))
+            text = values.get("text", values.get("shots", ""))
+            read += _read_as(text, inputs.get("expand", AUTO), negative=only_negative(prompt, at))
         prompts += [text for name, text in values.items() if name in ("text", "shots", "prompt") and text.strip()]
     return History(
         models=tuple(models.values()),
@@ -154,10 +155,11 @@ def read_graph(
     )
 
 
-def _read_as(text: str, how: str) -> list[str]:
+def _read_as(text: str, how: str, negative: bool) -> list[str]:
     """List what our model reads in place of a prompt, or of each shot of a storyboard, where that differs."""
     lines = [line.partition(":")[2] if _SHOT.match(line) else line for line in text.splitlines()]
-    made = [worded(line.strip(), how) for line in (lines if any(map(_SHOT.match, text.splitlines())) else [text])]
+    lines = lines if any(map(_SHOT.match, text.splitlines())) else [text]
+    made = [worded(line.strip(), how, stand_ins=not negative) for line in lines]
     return [each.prompt for each in made if each.changed]
 
 
@@ -177,7 +179,7 @@ def only_files(
         (kind in READERS and _reads_users_files(inputs, find_input))
         or kind in ARRANGERS
         or kind.startswith("Primitive")
-        for kind, inputs in listed
+        for _, kind, inputs in listed
     )
 
 
@@ -211,8 +213,20 @@ def _is_prompt(given: tuple[str, Any]) -> bool:
     return asked and (_is_link(value) or (isinstance(value, str) and bool(value.strip())))
 
 
-def _upstream(prompt: Mapping[str, Any], node: str) -> Iterator[tuple[str, dict]]:
-    """Yield type and inputs of `node` and of all that it depends on, each once, sources first.
+def only_negative(prompt: Mapping[str, Any] | None, node: str | None) -> bool:
+    """Tell whether a graph in API format uses a node's first output as a negative prompt alone."""
+    uses = [
+        name
+        for other in (prompt or {}).values()
+        if isinstance(other, Mapping)
+        for name, value in (other.get("inputs") or {}).items()
+        if isinstance(value, list) and [str(each) for each in value] == [str(node), "0"]
+    ]
+    return bool(uses) and all("negative" in name for name in uses)
+
+
+def _upstream(prompt: Mapping[str, Any], node: str) -> Iterator[tuple[str, str, dict]]:
+    """Yield name, type and inputs of `node` and of all that it depends on, each once, sources first.
 
     What is linked and not in the graph is _UNSEEN: nodes that another one put there while it ran.
     """
@@ -222,11 +236,11 @@ def _upstream(prompt: Mapping[str, Any], node: str) -> Iterator[tuple[str, dict]
         name, done = stack.pop()
         entry = prompt.get(name)
         if not isinstance(entry, Mapping):
-            yield _UNSEEN, {}
+            yield name, _UNSEEN, {}
             continue
         inputs = dict(entry.get("inputs") or {})
         if done:
-            yield str(entry.get("class_type")), inputs
+            yield name, str(entry.get("class_type")), inputs
         elif name not in seen:
             seen.add(name)
             stack.append((name, True))
