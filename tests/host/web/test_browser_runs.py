@@ -16,7 +16,8 @@ PROGRESS = re.compile(r"Step (\d+) of (\d+), .*\d+ s left")
 
 def test_prompt_and_sampler_are_changed_and_the_run_is_watched(tab):
     tab.open()
-    tab.show("text_to_video", SoraEmptyLatent__seconds=1.0, SoraSampler__steps=20)
+    # Steps enough to be looked at on a fast machine, too.
+    tab.show("text_to_video", SoraEmptyLatent__seconds=1.0, SoraSampler__steps=80)
     tab.text_box("SoraTextEncode").fill("a cat walks right on the beach")
     tab.page.mouse.click(*tab.place("SoraSampler", "sampler"))
     tab.page.locator(".litecontextmenu .litemenu-entry", has_text="dpmpp_2m").first.click()
@@ -29,7 +30,7 @@ def test_prompt_and_sampler_are_changed_and_the_run_is_watched(tab):
     tab.ends(job)
     assert len(shown) > 1, "the preview on the canvas stood still"
     # A step has several frames: they move while the sampler thinks of the next.
-    steps = [data for data in tab.told("progress", job) if data["max"] == 20]
+    steps = [data for data in tab.told("progress", job) if data["max"] == 80]
     assert len(steps) > 3 and len({picture for _, picture in tab.previews}) > 5
     assert {about["node_id"] for about, _ in tab.previews} <= {"5", "6"}
     left = [found for text in tab.texts if (found := PROGRESS.search(text))]
