@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import socket
 import threading
 import time
@@ -31,7 +32,7 @@ def served(answer: Callable[[socket.socket], None]) -> Iterator[str]:
     def one(asked: socket.socket) -> None:
         with asked:
             try:
-                asked.recv(1 << 16)
+                read_request(asked)
                 answer(asked)
             except OSError:
                 pass  # the caller has gone
@@ -49,6 +50,18 @@ def served(answer: Callable[[socket.socket], None]) -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         listener.close()
+
+
+def read_request(asked: socket.socket) -> None:
+    """Read all of a request: what is closed with some of it unread is reset, and an answer on its way with it."""
+    got = b""
+    while b"\r\n\r\n" not in got and (part := asked.recv(1 << 16)):
+        got += part
+    head, _, body = got.partition(b"\r\n\r\n")
+    told = re.search(rb"(?i)content-length:\s*(\d+)", head)
+    left = int(told[1]) - len(body) if told else 0
+    while left > 0 and (part := asked.recv(1 << 16)):
+        left -= len(part)
 
 
 def for_ever(asked: socket.socket, first: bytes, piece: bytes, pause: float = 0.02) -> None:
