@@ -55,7 +55,7 @@ def worded(prompt: str, how: str = AUTO, seed: int = 0, own: Iterable[str] = (),
     said = made.prompt
     if how == ALWAYS:
         said = told_again(said, seed).prompt
-    lost = [word for word, _ in (*made.instead, *made.beyond) if made.changed and word not in made.unknown]
+    lost = [word for word, _ in made.beyond if made.changed and word not in made.unknown]
     unknown = (*made.unknown, *lost)
     read = (f"Read as: {said}",) if said != prompt else ()
     return Wording(prompt, said, unknown, (*read, *notes_of(made)))

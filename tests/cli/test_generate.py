@@ -80,7 +80,8 @@ def test_what_a_person_should_know_goes_to_stderr_and_the_path_alone_to_stdout(t
     assert main(["generate", "a cat and a Zeppelin", *words]) == 0
     told = capsys.readouterr()
     assert told.out == f"{out}\n"
-    assert "The model does not know: zeppelin. It leaves these words out." in told.err
+    assert "The model cannot draw a zeppelin (drawn as an airplane)." in told.err
+    assert "leaves these words out" not in told.err
     assert "5.6 frames rounded to 5 (1 + 4k)" in told.err
     assert "signed" in told.err.lower(), told.err
     # What is already as the model knows it, and is not signed, needs no word.
