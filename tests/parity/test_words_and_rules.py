@@ -48,7 +48,7 @@ def test_other_words_are_told_the_same_way_in_all_three(ways, expand):
 @pytest.mark.slow
 def test_a_long_video_tells_what_became_of_the_clip_that_it_goes_on_from(ways):
     rolling, notes = Rolling(4, 1, 1, 0.6, 0.8), []
-    shots = f"3s: {PROMPT} with a zeppelin"
+    shots = f"3s: {PROMPT} with a zanzibar"
     given = {"video": ways.inputs / "odd.mp4", "fps": 8, "width": 32, "height": 32}
     ways.pipe.long_video(shots, ways.folder / "mine.mp4", rolling=rolling, notes=notes, **given, **HOW)
     graph = long_graph(shots, video=["a", 0])
