@@ -87,7 +87,8 @@ class Ulysses:
         if mask is not None:
             # A token that may read nothing would get NaN.
             mask = cut(mask.to(torch.uint8), -2, 1).bool()
-        return Tokens(cut(tokens.patches, 1), cut(tokens.where, 0), cut(tokens.rope, 0), times, mask)
+        told = None if tokens.told is None else cut(tokens.told, 1)
+        return Tokens(cut(tokens.patches, 1), cut(tokens.where, 0), cut(tokens.rope, 0), times, mask, told)
 
     def attend(self, attention: Attend, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         """Attend from this process's tokens to those of all; mask: of all tokens."""

@@ -209,7 +209,8 @@ class SharedVelocity:
 
 
 def _on_cpu(prompt: Prompt) -> Prompt:
-    return replace(prompt, context=prompt.context.cpu())
+    layout = None if prompt.layout is None else prompt.layout.cpu()
+    return replace(prompt, context=prompt.context.cpu(), layout=layout)
 
 
 def told_of(velocity: Velocity) -> tuple[Kept | None, Turns | None]:

@@ -30,6 +30,7 @@ class Prompt:
     sigma_start: float = 1.0  # it is on from this sigma down
     sigma_end: float = 0.0  # to this one, both included
     shots: tuple[int, ...] | None = None  # latents of each shot, whose prompts stand one after the other in the context
+    layout: Tensor | None = None  # `[B,T,...]`, where subjects are in the run's clips, see `layouts`
 
     def active(self, sigma: float) -> bool:
         """Return whether the prompt is on at `sigma`."""

@@ -229,6 +229,8 @@ def sample(
         shift=model.shift,
         wrappers=(*wrappers, *model.wrappers),
         low_noise=model.turns(sigmas, name),
+        noise=noise if add_noise else None,
+        start=float(sigmas[0]),
     )
     watched = Watched(denoiser, sigmas, name)
     x = fn(watched, x, sigmas.to(device), extra_args={"seed": seed}, callback=callback, disable=True, **settings)

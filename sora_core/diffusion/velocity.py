@@ -127,7 +127,10 @@ class ModelVelocity:
         prompts = [replace(p, context=p.context.to(x.device, self.dtype or x.dtype)) for p in prompts]
         text_keys = getattr(self.dit, "text_keys", None)
         shots = shared_shots(prompts, x.shape[2])
+        # Where things are is a matter of the clip: all its prompts have one layout.
+        layout = next((p.layout for p in prompts if p.layout is not None), None)
+        placed = {} if layout is None else {"layout": layout.to(x.device)}
         if shots is None:
             context = stack_contexts([p.context for p in prompts], batch)
-            return (context, {}) if text_keys is None else (None, {"text": text_keys(context)})
-        return None, read_shots(self.dit, stack_shots(prompts, len(shots), batch), shots, x.shape)
+            return (context, {}) if text_keys is None else (None, {"text": text_keys(context)} | placed)
+        return None, read_shots(self.dit, stack_shots(prompts, len(shots), batch), shots, x.shape) | placed

@@ -11,8 +11,7 @@ one per latent frame, or one per token; all three run through the same code.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -20,10 +19,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import SoraError
-from .attention import attention
+from .block import Block, DiTConfig, Head
 from .detail import Detailer
-from .layers import Layers, RMSNorm, is_compiled
-from .modulation import Groups, Modulation, add_gated, modulated_norm, timestep_embedding
+from .layers import Layers, is_compiled
+from .layout import FIGURES, LONGEST, SLOTS, Layout
+from .modulation import Groups, Modulation, timestep_embedding
 from .patch import (
     COORDINATES,
     Grid,
@@ -34,145 +34,12 @@ from .patch import (
     patchify,
     unpatchify,
 )
-from .products import feed_forward, inferring, linear, product
+from .products import inferring, linear, product
 from .reading import TextKeys, merge_padding, read_text
 from .rope import grid_table, rope_table
 from .shards import Shard, Tokens
 
-
-@dataclass(frozen=True)
-class DiTConfig:
-    """Sizes of a `DiT`. The defaults that Wan shares stand here; `sora_core.model.registry` names the models."""
-
-    dim: int  # of a token between blocks
-    ffn_dim: int  # inside a block's feed-forward part
-    num_heads: int
-    num_layers: int  # blocks
-    in_dim: int = 16  # channels of a latent
-    out_dim: int = 16
-    text_dim: int = 4096  # of a token of text
-    text_len: int = 512  # tokens of text, to which shorter prompts are padded
-    freq_dim: int = 256  # of the sinusoidal embedding of a timestep
-    patch_size: Grid = (1, 2, 2)  # latents (t, y, x) of one token
-    eps: float = 1e-6
-    # Tell every token where in the clip it lies, in extra channels of the patch embedding. Wan does without.
-    coordinates: bool = False
-    # Channels and blocks of the convolutions behind the transformer, see `detail`. Wan does without.
-    detail: int = 0
-    detail_blocks: int = 4
-
-    @property
-    def head_dim(self) -> int:
-        """Channels of one attention head."""
-        return self.dim // self.num_heads
-
-
-class Attention(nn.Module):
-    """Self-attention, or cross-attention to keys and values that are given."""
-
-    # Set by `DiT.share`. Private, so that a model has one fingerprint however many devices share it.
-    _shard: Shard | None = None
-
-    def __init__(self, cfg: DiTConfig, ops: Layers = nn) -> None:
-        super().__init__()
-        self.num_heads = cfg.num_heads
-        self.q, self.k, self.v, self.o = (ops.Linear(cfg.dim, cfg.dim) for _ in range(4))
-        # Over all heads together, not one by one: Wan's checkpoints hold one gain of `dim` values.
-        self.norm_q, self.norm_k = RMSNorm(cfg.dim, cfg.eps), RMSNorm(cfg.dim, cfg.eps)
-
-    def keys(self, context: Tensor, rope: Tensor | None = None) -> TextKeys:
-        """Compute keys and values of a context `[B,L,dim]`. Those of a text serve a whole run, so callers keep them."""
-        k = self.norm_k.heads(linear(self.k, context), self.num_heads, rope)
-        return TextKeys(k, linear(self.v, context).unflatten(-1, (self.num_heads, -1)))
-
-    def forward(
-        self,
-        x: Tensor,
-        rope: Tensor | None = None,
-        keys: TextKeys | None = None,
-        mask: Tensor | None = None,
-        add: Tensor | None = None,
-    ) -> Tensor:
-        """Attend from tokens `[B,N,dim]` to `keys`, or to themselves at the places of `rope` (see `rope_table`).
-
-        add: `[B,N,dim]`, what the result is added to.
-        """
-        # Where queries go through a pass of our own they are scaled in it, before they are rounded.
-        own, scale = inferring(x), (x.shape[-1] // self.num_heads) ** -0.5
-        q = self.norm_q.heads(linear(self.q, x), self.num_heads, rope, scale if own else 1.0)
-        k, v, bias, _ = keys if keys is not None else self.keys(x, rope)
-        scale = 1.0 if own else scale
-        if self._shard is not None:
-            made = self._shard.attend(partial(attention, scale=scale), q, k, v, mask)
-        else:
-            made = attention(q, k, v, mask, scale, bias)
-        return linear(self.o, made, add=add)
-
-
-class Block(nn.Module):
-    """Self-attention, cross-attention to text, and a feed-forward part; the timestep modulates the first and the last.
-
-    The norms before those two have no weights of their own: adaLN (arXiv 2212.09748) gives them scale and shift.
-    """
-
-    def __init__(self, cfg: DiTConfig, ops: Layers = nn) -> None:
-        super().__init__()
-        self.eps = cfg.eps
-        self.self_attn = Attention(cfg, ops)
-        self.norm3 = ops.LayerNorm(cfg.dim, eps=cfg.eps)
-        self.cross_attn = Attention(cfg, ops)
-        self.ffn = nn.Sequential(
-            ops.Linear(cfg.dim, cfg.ffn_dim), nn.GELU(approximate="tanh"), ops.Linear(cfg.ffn_dim, cfg.dim)
-        )
-        self.modulation = nn.Parameter(torch.randn(1, 6, cfg.dim) / cfg.dim**0.5)
-
-    def forward(
-        self,
-        x: Tensor,
-        e: Modulation | Tensor,
-        rope: Tensor,
-        text: TextKeys,
-        mask: Tensor | None,
-        text_mask: Tensor | None,
-    ) -> Tensor:
-        """Run the block on tokens `x` `[B,N,D]`.
-
-        e: `[K,6,D]`, shift, scale and gate of self-attention, then of the feed-forward part, for each noise level; or
-        a tensor `[B,G,6,D]`, for a compiler. text: this block's keys and values; those of n times B texts give n times
-        as many clips. Masks as in `attention`.
-        """
-        e = (Modulation.of(e) if isinstance(e, Tensor) else e).plus(self.modulation)
-        y = self.self_attn(modulated_norm(x, e, 0, 1, self.eps), rope, mask=mask)
-        x = add_gated(x, y, e, 2)
-        if len(text.keys) > len(x):
-            # Until here no text was read, so clips that differ in nothing else were one.
-            copies = len(text.keys) // len(x)
-            x, e = x.repeat(copies, 1, 1), e.repeat(copies)
-        if text.digest is not None and text_mask is None and text.digest.suits(x):
-            x = text.digest.read(x, self.norm3, self.cross_attn.q)
-        else:
-            x = self.cross_attn(self.norm3(x), keys=text, mask=text_mask, add=x)
-        y = feed_forward(self.ffn, modulated_norm(x, e, 3, 4, self.eps))
-        return add_gated(x, y, e, 5, inplace=True)
-
-
-class Head(nn.Module):
-    """Tokens to the velocity of their patch; the timestep modulates it."""
-
-    def __init__(self, cfg: DiTConfig, ops: Layers = nn) -> None:
-        super().__init__()
-        self.eps = cfg.eps
-        self.head = ops.Linear(cfg.dim, cfg.out_dim * math.prod(cfg.patch_size))
-        self.modulation = nn.Parameter(torch.randn(1, 2, cfg.dim) / cfg.dim**0.5)
-
-    def forward(self, x: Tensor, e: Modulation, beside: nn.Linear | None = None) -> Tensor:
-        """Project tokens `[B,N,D]` to `[B,N,pt*ph*pw*C]`; e: the timestep's vector `[K,1,D]`.
-
-        beside: another projection, whose channels follow.
-        """
-        x = modulated_norm(x, e.plus(self.modulation), 0, 1, self.eps)
-        made = linear(self.head, x)
-        return made if beside is None else torch.cat((made, linear(beside, x)), -1)
+__all__ = ["Block", "DiT", "DiTConfig"]
 
 
 class DiT(nn.Module):
@@ -199,6 +66,7 @@ class DiT(nn.Module):
         self.blocks = nn.ModuleList(Block(config, ops) for _ in range(config.num_layers))
         self.head = Head(config, ops)
         self.detail = Detailer(config, ops) if config.detail else None
+        self.layout = Layout(config, ops) if config.planner else None
 
     @property
     def dtype(self) -> torch.dtype:
@@ -249,6 +117,22 @@ class DiT(nn.Module):
         e6 = self.time_projection(e).unflatten(-1, (6, -1))
         return Modulation(e.unsqueeze(1), groups), Modulation(e6, groups)
 
+    def plan(self, noise: Tensor, contexts: Sequence[Tensor], lengths: Sequence[int]) -> Tensor | None:
+        """Plan where subjects are in clips that begin as unit noise `[B,C,T,H,W]`: a layout `[B,T,SLOTS,FIGURES]`.
+
+        contexts: `[b,L,text_dim]`, b of 1 or B, of the prompt of each shot; lengths: its latents. The plan follows from
+        the noise, as all of a run does. None: this model plans nothing, or not that many latents at once.
+        """
+        if self.layout is None or max(lengths) > LONGEST:
+            return None
+        drawn = noise.movedim(1, 2).flatten(2)[..., : SLOTS * FIGURES]
+        if drawn.shape[-1] < SLOTS * FIGURES:
+            return None
+        aspect, shots = noise.shape[-1] / noise.shape[-2], drawn.to(self.compute_dtype).split(list(lengths), 1)
+        texts = (text.to(noise.device, self.compute_dtype).expand(len(noise), -1, -1) for text in contexts)
+        plan = self.layout.planner.plan
+        return torch.cat([plan(one, text, aspect) for one, text in zip(shots, texts, strict=True)], 1)
+
     # -- forward ---------------------------------------------------------------------------------------------
     _shard: Shard | None = None
 
@@ -263,14 +147,28 @@ class DiT(nn.Module):
         for block in self.blocks:
             cast(Block, block).self_attn._shard = shard
 
-    def embed(self, tokens: Tensor, coordinates: Tensor) -> Tensor:
+    def embed(self, tokens: Tensor, coordinates: Tensor, told: Tensor | None = None) -> Tensor:
         """Embed patches `[B,N,C*pt*ph*pw]` as tokens `[B,N,dim]`.
 
-        `coordinates` `[N,5*pt*ph*pw]` join the patches where the config has them.
+        `coordinates` `[N or B,N,5*pt*ph*pw]` join the patches where the config has them. told: `[B,N,dim]`, what the
+        tokens are told of a layout.
         """
         if self.config.coordinates:
             tokens = torch.cat((tokens, coordinates.to(tokens.dtype).expand(len(tokens), -1, -1)), -1)
-        return self.project(tokens)
+        x = self.project(tokens)
+        return x if told is None else x + told.to(x.dtype)
+
+    def told(self, layout: Tensor | None, grid: Grid, clips: int) -> Tensor | None:
+        """Return what tokens are told of a layout `[b,T,SLOTS,FIGURES]`: `[clips,N,dim]`; None for none.
+
+        Raises SoraError for a layout of another clip.
+        """
+        if layout is None or self.layout is None:
+            return None
+        if layout.shape[1] != grid[0] or clips % len(layout):
+            raise SoraError(f"A layout of {list(layout.shape[:2])} does not fit {clips} clips of {grid[0]} latents.")
+        told: Tensor = self.layout.embedding(layout.to(self.compute_dtype), grid)
+        return told.repeat(clips // len(layout), 1, 1)
 
     def project(self, tokens: Tensor) -> Tensor:
         """Project patches `[B,N,...]` to `[B,N,dim]`; a host that fetches weights as they are used overrides it."""
@@ -365,13 +263,14 @@ class DiT(nn.Module):
         text: list[TextKeys] | None = None,
         taps: tuple[int, ...] = (),
         text_mask: Tensor | None = None,
+        layout: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, list[Tensor]]:
         """Compute the velocity `[B,C,T,H,W]` of a noised latent `[B,C,T,H,W]`; with `taps` also features, see `run`.
 
         t: timesteps in 0..1000, `[B]`, `[B,T]` or `[B,N]`. Text comes as `context` `[B,L,text_dim]`, or as `text` from
         `text_keys` to reuse its work. With n times B texts each latent is run with n of them, see `run`. text_mask:
-        bool `[N,L]` or `[B,N,L]`, True = attend, lets tokens read parts of it. Raises SoraError when shapes do not fit
-        the model.
+        bool `[N,L]` or `[B,N,L]`, True = attend, lets tokens read parts of it. layout: of the clips, see `layout`; None
+        leaves places to the tokens. Raises SoraError when shapes do not fit the model.
         """
         cfg = self.config
         if x.ndim != 5 or x.shape[1] != cfg.in_dim:
@@ -390,10 +289,10 @@ class DiT(nn.Module):
         texts = len(text[0].keys) if text else len(x)
         if texts % len(x) and texts > 1:
             raise SoraError(f"{texts} texts do not fit {len(x)} latents: use one for all, or the same number for each.")
-        times = self.groups(t, *patches.shape[:2])
+        times, told = self.groups(t, *patches.shape[:2]), self.told(layout, grid, len(x))
         if self._shard is not None:
-            patches, where, rope, times, mask = self._shard.part(Tokens(patches, where, rope, times, mask))
-        out, features = self.run(self.embed(patches, where), times, rope, text, text_mask=mask, taps=taps)
+            patches, where, rope, times, mask, told = self._shard.part(Tokens(patches, where, rope, times, mask, told))
+        out, features = self.run(self.embed(patches, where, told), times, rope, text, text_mask=mask, taps=taps)
         if self._shard is not None:
             out, *features = self._shard.whole(out, *features)
         v = self.joined(out, x, grid)

@@ -23,6 +23,7 @@ class Tokens(NamedTuple):
     rope: Tensor  # [N,head_dim/2,2]
     times: Tensor  # [B,G]: one for each of G groups of consecutive tokens
     text_mask: Tensor | None = None  # bool [...,N,L], what each token reads of the text
+    told: Tensor | None = None  # [B,N,dim], what each token is told of a layout
 
 
 class Shard(Protocol):

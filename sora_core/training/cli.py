@@ -18,6 +18,7 @@ STAGES = {
     "vae": f"train the vae; {_RESUMES}",
     "corrector": f"train the corrector; {_RESUMES}",
     "dit": f"train the dit; {_RESUMES}",
+    "planner": f"train the planner of layouts; {_RESUMES}",
     "observer": f"train the observer; {_RESUMES}",
     "lora": f"train the lora; {_RESUMES}",
     "distill": f"train the distill; {_RESUMES}",

@@ -11,6 +11,7 @@ it, "a tiger on the left of a koala" makes a tiger and a koala, and who stands w
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
@@ -20,7 +21,10 @@ from torch import Tensor, nn
 
 from ..diffusion.shots import join_shots, own_shot
 from ..model.dit import Block, DiT
+from ..model.patch import check_divisible, grid_coordinates, patchify
+from ..model.rope import grid_table
 from ..model.text.concepts import TextEncoder
+from .data.batch import take_tokens
 from .data.latent_batches import PLACES
 
 # First and last layers of transformer, text encoder and heads, see `loop.optim.build_optimizers`.
@@ -47,18 +51,23 @@ class DiTWithHeads(nn.Module):
         self.labels = nn.Sequential(nn.Linear(dim, dim), nn.SiLU(), nn.Linear(dim, classes + PARTS))
         self.places = nn.Linear(text.config.dim, PLACES)
 
-    def forward(self, x: Tensor, t: Tensor, ids: Tensor, shot: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, t: Tensor, ids: Tensor, shot: Tensor, layout: Tensor | None = None, focus: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Return velocity, labels and places of noised latents `[B,C,T,H,W]`.
 
-        t: timesteps `[B,T]` in 0..1000; ids: text tokens `[B,S,L]`; shot: `[B,T]`, which of the prompts a latent reads.
+        t: timesteps `[B,T]` in 0..1000; ids: text tokens `[B,S,L]`; shot: `[B,T]`, which of the prompts a latent reads;
+        layout: `[B,T,...]`, see `model.layout`; focus: `[B,K]`, the tokens that are seen, see `focused`.
         labels: of every token logits of the classes and its part, `[B,N,classes+PARTS]`. places: of every word of the
         first prompt, were it a subject's, where that subject is, `[B,L,PLACES]`.
         """
-        v, (features,), words = self.tapped(x, t, ids, shot, (self.label_block,))
+        if focus is not None and focus.shape[1]:
+            return self.focused(x, t, ids, layout, focus)
+        v, (features,), words = self.tapped(x, t, ids, shot, (self.label_block,), layout)
         return v, self.labels(features), self.places(words.unflatten(0, (-1, ids.shape[1]))[:, 0])
 
     def tapped(
-        self, x: Tensor, t: Tensor, ids: Tensor, shot: Tensor, taps: tuple[int, ...]
+        self, x: Tensor, t: Tensor, ids: Tensor, shot: Tensor, taps: tuple[int, ...], layout: Tensor | None = None
     ) -> tuple[Tensor, list[Tensor], Tensor]:
         """Return velocity, the features `[B,N,D]` after each block of `taps`, and the words of all prompts `[B*S,L,D]`.
 
@@ -71,8 +80,29 @@ class DiTWithHeads(nn.Module):
             text = join_shots(text, count)
             tokens = shot.repeat_interleave(x.shape[-2] * x.shape[-1] // 4, 1)
             mask = own_shot(tokens, count, text[0][0].shape[1])
-        v, features = self.dit(x, t, text=text, text_mask=mask, taps=taps)
+        v, features = self.dit(x, t, text=text, text_mask=mask, taps=taps, layout=layout)
         return v, features, words
+
+    def focused(
+        self, x: Tensor, t: Tensor, ids: Tensor, layout: Tensor | None, focus: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Do what `forward` does for the tokens `focus` `[B,K]` alone, of clips in one shot at one noise level each.
+
+        The velocity is that of their patches, `[B,K,C*pt*ph*pw]` as `patchify` lays them out; the detailer, which works
+        on whole frames, has no part in it.
+        """
+        dit, patch = self.dit, self.dit.config.patch_size
+        grid = check_divisible(x.shape, patch)
+        told = dit.told(layout, grid, len(x))
+        where = grid_coordinates(grid, patch, x.device).expand(len(x), -1, -1)
+        rope = grid_table(*grid, dit.config.head_dim, x.device).expand(len(x), -1, -1, -1)
+        patches, where, rope = (take_tokens(part, focus) for part in (patchify(x, patch), where, rope))
+        tokens = dit.embed(patches, where, None if told is None else take_tokens(told, focus))
+        words = self.text(ids[:, 0])
+        out, (features,) = dit.run(tokens, t[:, :1], rope, dit.text_keys(words), taps=(self.label_block,))
+        channels = dit.config.out_dim
+        v = out[..., : channels * math.prod(patch)].unflatten(-1, (-1, channels)).transpose(-1, -2).flatten(-2)
+        return v, self.labels(features), self.places(words)
 
 
 def blocks_of(dit: DiT) -> Iterator[Block]:
@@ -104,6 +134,15 @@ def initialize(dit: DiT) -> None:
     nn.init.zeros_(modulation.weight)
     nn.init.xavier_uniform_(dit.patch_embedding.weight.flatten(1))
     zero_detail(dit)
+    zero_layout(dit)
+
+
+@torch.no_grad()
+def zero_layout(dit: DiT) -> None:
+    """Let layouts, if there is a planner of them, tell tokens nothing at first."""
+    if dit.layout is not None:
+        nn.init.zeros_(dit.layout.embedding.head.weight)
+        nn.init.zeros_(dit.layout.embedding.head.bias)
 
 
 @torch.no_grad()

@@ -21,6 +21,7 @@ from ...diffusion.shots import read_shots
 from ...errors import expect
 from ...latents.masks import spread_tokens
 from ...model.dit import DiT, DiTConfig
+from .layouts import layout_for, with_layouts
 
 
 class Operations:
@@ -80,7 +81,13 @@ class ComfyDiT(DiT):
         return run.execute(x, timestep, context, transformer_options=options, **extra)
 
     def velocity(
-        self, x: Tensor, timestep: Tensor, context: Tensor, shots: tuple[int, ...] | None = None, **extra: Any
+        self,
+        x: Tensor,
+        timestep: Tensor,
+        context: Tensor,
+        shots: tuple[int, ...] | None = None,
+        transformer_options: dict[str, Any] | None = None,
+        **extra: Any,
     ) -> Tensor:
         """Compute the velocity `[B,C,T,H,W]`.
 
@@ -88,11 +95,12 @@ class ComfyDiT(DiT):
         """
         # ComfyUI may sample in another precision than it holds the weights in, and change it between runs.
         self.running_dtype = x.dtype
+        layout = layout_for(x, transformer_options or {})
         if shots is None:
-            made = super().forward(x, timestep, context)
+            made = super().forward(x, timestep, context, layout=layout)
         else:
             by_shot = context.unflatten(1, (len(shots), -1)).flatten(0, 1)
-            made = super().forward(x, timestep, **read_shots(self, by_shot, shots, x.shape))
+            made = super().forward(x, timestep, **read_shots(self, by_shot, shots, x.shape), layout=layout)
         return made if isinstance(made, Tensor) else made[0]
 
 
@@ -183,4 +191,5 @@ def make_model(config: DiTConfig, state: dict[str, Tensor], info: dict[str, Any]
     model.load_model_weights({k: v.to(weights) for k, v in state.items()}, "")
     # The patcher that ComfyUI prefers for its own models, where it has a choice of several (2026 on).
     patcher = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
-    return patcher(model, load_device=device, offload_device=offload)
+    made = patcher(model, load_device=device, offload_device=offload)
+    return with_layouts(made) if config.planner else made

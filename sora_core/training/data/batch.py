@@ -29,6 +29,13 @@ class TensorFields:
         return type(self)(**{k: change(v) if isinstance(v, Tensor) else v for k, v in values.items()})
 
 
+def take_tokens(values: Tensor, focus: Tensor) -> Tensor:
+    """Take the tokens `focus` `[B,K]` of `values` `[B,N,...]`: `[B,K,...]`; all of them where K is 0."""
+    if not focus.shape[1]:
+        return values
+    return values.gather(1, focus.view(*focus.shape, *[1] * (values.ndim - 2)).expand(-1, -1, *values.shape[2:]))
+
+
 @dataclass
 class Batch(TensorFields):
     """Clips of one shape, with their prompts, masks and noise."""
@@ -43,6 +50,8 @@ class Batch(TensorFields):
     sigma: Tensor  # [B] noise level of what is generated, 0..1
     words: Tensor  # [n,2] clip and place in its prompt of the words that name a subject of a clip in one shot
     places: Tensor  # [n,PLACES of `latent_batches`] where that subject is, 0..1
+    layout: Tensor  # [B,T,SLOTS,FIGURES] of `model.layout`; what it leaves to the tokens is UNTOLD
+    focus: Tensor  # [B,K] the tokens that are seen of each clip, rising; all of them where K is 0
 
     @property
     def generate_mask(self) -> Tensor:
@@ -54,6 +63,10 @@ class Batch(TensorFields):
         """Which of the transformer's tokens are generated, bool `[B,N]`."""
         h, w = self.latents.shape[-2:]
         return self.generate.repeat_interleave(h * w // 4, 1)
+
+    def seen(self, values: Tensor) -> Tensor:
+        """Take of `values` `[B,N,...]`, one for each token, those of the tokens that are seen: `[B,K,...]`."""
+        return take_tokens(values, self.focus)
 
     def noised(self, clip: Tensor, level: Tensor, noise: Tensor) -> Tensor:
         """Mix a clip in the latents' shape with noise at levels `[B]`; what is kept stays as it is."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,12 @@ from torch import Tensor
 
 from ...errors import SoraError
 from ...language import caption
+from ...model.layout import UNTOLD
 from ...model.text.concepts import UNKNOWN, TextEncoder
 from ..loop.draws import Ranks, step_generator
 from ..world.facts import shot_facts
 from .batch import Batch
+from .layouts import layout_of, shaken, tokens_around
 from .masks import frame_mask
 from .shards import Bucket, BucketSampler, open_buckets
 
@@ -43,6 +46,15 @@ class BatchSettings:
     shot_prompts: float = 0.75
     chinese: float = 0.25  # share of the captions
     lengths: tuple[float, ...] = (0.4, 0.3, 0.3)  # shares of short, medium and long captions
+    # Share of the clips whose layout is told, and how far it is off, in sizes of a subject.
+    layouts: float = 0.0
+    layout_noise: float = 0.03
+    # Share of the steps that see `focus_tokens` tokens a clip alone, those around its subjects, and for that more clips
+    # (as MaskDiT does, arXiv 2306.09305). Which tokens these are would tell where the subjects are, so all layouts are
+    # told then. With shares by bucket name of its own.
+    focus: float = 0.0
+    focus_tokens: int = 128
+    weights_focus: tuple[tuple[str, float], ...] = ()
 
 
 def shift_noise(sigma: Tensor, shift: float) -> Tensor:
@@ -74,11 +86,21 @@ class LatentBatches:
         self.tokenizer, self.length = text.tokenizer, text.config.length
         self.seed, self.steps = seed, steps
         self.batch_sizes = [max(1, settings.tokens // b.tokens) for b in buckets]
+        self.focus_sizes = [max(1, settings.tokens // min(settings.focus_tokens, b.tokens)) for b in buckets]
         # A bucket in which clips are cut gives every clip as many prompts as its longest storyboard has.
         self.slots = [max(len(f.get("shots", (0,))) for f in b.facts) for b in buckets]
 
+    def focused(self, step: int) -> bool:
+        """Tell whether a step sees the tokens around subjects alone: such steps are spread evenly."""
+        return math.floor((step + 1) * self.settings.focus) > math.floor(step * self.settings.focus)
+
     def sampler(self, step: int) -> BucketSampler:
         """Return the sampler of a step: shares move linearly from `weights_start` to `weights_end` over the run."""
+        if self.focused(step):
+            named = dict(self.settings.weights_focus)
+            weights = [named.get(b.name, 0.0) for b in self.buckets]
+            sizes = [len(b) for b in self.buckets]
+            return BucketSampler(sizes, self.focus_sizes, weights if any(weights) else sizes, self.seed, self.ranks)
         start, end = dict(self.settings.weights_start), dict(self.settings.weights_end)
         a = min(1.0, step / max(1, self.steps - 1))
         sizes = [len(b) for b in self.buckets]
@@ -112,18 +134,37 @@ class LatentBatches:
         ]
         ids = torch.stack([ids for ids, _ in prompts])
         words, places = self._subject_places(facts, ids)
+        named = torch.from_numpy(labels[indices].reshape(len(indices), -1).astype(np.int64))
+        layout, focus = self._layouts(step, facts, named, latents.shape[2:])
+        generate = torch.from_numpy(masks[part])
         return Batch(
             torch.from_numpy(latents[indices].astype(np.float32)),
-            torch.from_numpy(labels[indices].reshape(len(indices), -1).astype(np.int64)),
+            named,
             ids,
             torch.tensor([reads for _, reads in prompts]),
-            torch.from_numpy(masks[part]),
+            torch.ones_like(generate) if focus.shape[1] else generate,
             context[part],
             self.ranks.slice(noise),
             self.ranks.slice(sigma),
             words,
             places,
+            layout,
+            focus,
         )
+
+    def _layouts(
+        self, step: int, facts: Sequence[dict[str, Any]], labels: Tensor, shape: Sequence[int]
+    ) -> tuple[Tensor, Tensor]:
+        """Return layouts and the tokens that are seen, see `Batch`. labels: `[B,N]`; shape: (T, H, W) of the latents."""
+        cfg, (frames, h, w) = self.settings, shape
+        rng = np.random.default_rng([self.seed, step, 3, self.ranks.rank])
+        layouts = shaken(np.stack([layout_of(fact, frames) for fact in facts]), rng, cfg.layout_noise)
+        told = rng.random(len(facts)) < cfg.layouts
+        if not self.focused(step):
+            layouts[~told] = UNTOLD
+            return torch.from_numpy(layouts), torch.zeros(len(facts), 0, dtype=torch.long)
+        generator = step_generator(self.seed + 1, step * self.ranks.world_size + self.ranks.rank)
+        return torch.from_numpy(layouts), tokens_around(labels, (frames, h // 2, w // 2), cfg.focus_tokens, generator)
 
     def _caption(self, fact: dict[str, Any], rng: np.random.Generator) -> str:
         """Draw a caption: one of a user's own, or one that tells the facts."""

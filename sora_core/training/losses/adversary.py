@@ -52,7 +52,7 @@ class Adversary:
         """Return the logits `[taps,B,N]` of a clip, noised to levels `[B]`; positive for the world's."""
         x = b.noised(clip, level, noise)
         with self.autocast():
-            features = self.teacher.tapped(x, 1000 * level[:, None] * b.generate, b.ids, b.shot, self.taps)[1]
+            features = self.teacher.tapped(x, 1000 * level[:, None] * b.generate, b.ids, b.shot, self.taps, b.layout)[1]
         return self.discriminator(features)
 
     def loss(self, clip: Tensor, b: Batch, level: Tensor, noise: Tensor) -> tuple[Tensor, float]:

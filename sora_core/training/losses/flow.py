@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...model.patch import patchify
 from ..data.batch import Batch
 from ..data.latent_batches import PLACES
 from ..loop.trainer import Autocast
@@ -20,6 +21,7 @@ from ..network import PARTS
 _NO_SUBJECT = 0.2
 # About the mean weight of a token. A constant, as the divisor of the weighted mean would differ between ranks.
 _MEAN_WEIGHT = 0.4
+_PATCH = (1, 2, 2)  # latents of a token
 _PART_WEIGHT = 5.0  # of a part's place and size beside a subject's name
 
 
@@ -81,13 +83,16 @@ class FlowLoss:
         sigma = b.sigma[:, None] * b.generate  # [B,T]: kept frames are at noise level 0
         # ... or all but there.
         s = torch.where(b.generate, sigma, b.context[:, None])[:, None, :, None, None]
+        noised, wanted = (1 - s) * b.latents + s * b.noise, b.noise - b.latents
         with self.autocast():
-            v, logits, places = self.network((1 - s) * b.latents + s * b.noise, 1000 * sigma, b.ids, b.shot)
-        t, h, w = b.latents.shape[2:]
-        error = (v.float() - (b.noise - b.latents)).pow(2).mean(1)  # [B,T,H,W]
-        error = error.view(-1, t, h // 2, 2, w // 2, 2).mean((3, 5)).flatten(1)
-        generated = b.generated_tokens
-        weight = (1 + cfg.subject_weight * importance(b.labels, t, cfg.left_behind)) * generated
+            v, logits, places = self.network(noised, 1000 * sigma, b.ids, b.shot, b.layout, b.focus)
+        if b.focus.shape[1]:
+            error = (v.float() - b.seen(patchify(wanted, _PATCH))).pow(2).mean(-1)
+        else:
+            error = patchify((v.float() - wanted).pow(2), _PATCH).mean(-1)  # [B,N]
+        generated = b.seen(b.generated_tokens)
+        shows = b.seen(importance(b.labels, b.latents.shape[2], cfg.left_behind))
+        weight = (1 + cfg.subject_weight * shows) * generated
         flow = (error * weight).mean()
         naming, part = self._label_losses(logits, b)
         # A mean over the clips of all ranks, as the flow is: not over the words, of which a rank may have none.
@@ -101,13 +106,14 @@ class FlowLoss:
         return flow + cfg.label_weight * (naming + _PART_WEIGHT * part) + cfg.place_weight * place, metrics
 
     def _label_losses(self, logits: Tensor, b: Batch) -> tuple[Tensor, Tensor]:
-        """Return the losses of the tokens' subjects and of their parts; logits `[B,N,classes+1+PARTS]`."""
+        """Return the losses of the tokens' subjects and of their parts; logits `[B,K,classes+1+PARTS]`."""
         t, h, w = b.latents.shape[2:]
         weights = torch.ones(self.classes + 1, device=logits.device)
         weights[0] = _NO_SUBJECT
         names, where = logits.float().split((self.classes + 1, PARTS), -1)
-        naming = F.cross_entropy(names.flatten(0, 1), b.labels.flatten(), weights, reduction="none")
-        shown = (b.labels > 0).unsqueeze(-1)
-        wanted = box_positions(b.labels.view(len(b.labels), t, h // 2, w // 2)).flatten(1, 3)
+        labels = b.seen(b.labels)
+        naming = F.cross_entropy(names.flatten(0, 1), labels.flatten(), weights, reduction="none")
+        shown = (labels > 0).unsqueeze(-1)
+        wanted = b.seen(box_positions(b.labels.view(len(b.labels), t, h // 2, w // 2)).flatten(1, 3))
         part = ((where - wanted).abs() * shown).mean()
         return naming.mean() / _MEAN_WEIGHT, part / _MEAN_WEIGHT

@@ -80,7 +80,7 @@ class MatchingLoss:
     def predict(self, network: DiTWithHeads, x: Tensor, level: Tensor, b: Batch) -> Tensor:
         """Return the clean latents that `network` names from `x` at noise levels `[B]`; kept ones as they are."""
         with self.autocast():
-            v = network(x, 1000 * level[:, None] * b.generate, b.ids, b.shot)[0]
+            v = network(x, 1000 * level[:, None] * b.generate, b.ids, b.shot, b.layout)[0]
         return torch.where(b.generate_mask, x - level.view(-1, 1, 1, 1, 1) * v.float(), b.latents)
 
     @torch.no_grad()
@@ -92,6 +92,7 @@ class MatchingLoss:
             ids=torch.cat((b.ids, torch.zeros_like(b.ids))),
             shot=b.shot.repeat(2, 1),
             generate=b.generate.repeat(2, 1),
+            layout=b.layout.repeat(2, 1, 1, 1),
         )
         cond, uncond = self.predict(self.teacher, x.repeat(2, 1, 1, 1, 1), level.repeat(2), both).chunk(2)
         return uncond + self.settings.cfg * (cond - uncond)

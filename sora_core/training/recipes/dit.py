@@ -28,7 +28,7 @@ from ..data.latent_batches import BatchSettings, LatentBatches, latent_buckets
 from ..loop.config import LoopConfig
 from ..loop.trainer import Trainer
 from ..losses.flow import FlowLoss, FlowSettings
-from ..network import ADAM_NAMES, DiTWithHeads, HeadSettings, initialize, zero_detail
+from ..network import ADAM_NAMES, DiTWithHeads, HeadSettings, initialize, zero_detail, zero_layout
 from .prompt_sheet import PromptSheet, SheetSettings
 
 
@@ -41,6 +41,7 @@ class DiTTraining(HeadSettings, FlowSettings, SheetSettings, BatchSettings, Loop
     heads: str = ""  # the state of the run that it is from, whose heads are gone on with too
     only: str = ""  # "heads": the model of `init` stays as it is, and its heads are learned anew
     detail: int = 0  # channels of the detailer that a model of `init` gets which has none, see `model.detail`
+    planner: int = 0  # width of the planner that a model of `init` gets which has none, see `model.layout`
     model: DiTConfig = DIT_CONFIGS["sora-mini"]  # of a new transformer
     text: TextConfig = TextConfig(reach=3)  # of a new text encoder; `reach` also of one that has none
 
@@ -65,7 +66,7 @@ class DiTTrainer(Trainer[DiTWithHeads]):
         cfg = self.config
         if cfg.init:
             parts, _ = load_parts(cfg.init)
-            dit = detailed(part_of(parts, DiT, cfg.init), cfg.detail)
+            dit = extended(part_of(parts, DiT, cfg.init), cfg.detail, cfg.planner)
             text = widened(part_of(parts, TextEncoder, cfg.init), cfg.text.reach)
             for part in (dit, text):
                 part.train().requires_grad_(not cfg.only)
@@ -118,16 +119,18 @@ class DiTTrainer(Trainer[DiTWithHeads]):
         save(path, {"dit": dit, "text": text}, {"step": self.step}, dtype=torch.float32)
 
 
-def detailed(dit: DiT, channels: int) -> DiT:
-    """Return `dit` if it has a detailer already, or none is wanted (0 channels).
+def extended(dit: DiT, detail: int, planner: int) -> DiT:
+    """Return `dit` with a detailer of `detail` channels, and layouts with a planner `planner` wide, where it has none.
 
-    Otherwise one that computes alike so far and can learn to correct itself.
+    It computes alike so far and can learn to correct itself, and to follow layouts. 0: as it is.
     """
-    if dit.config.detail or not channels:
+    config = replace(dit.config, detail=dit.config.detail or detail, planner=dit.config.planner or planner)
+    if config == dit.config:
         return dit
-    new = DiT(replace(dit.config, detail=channels))
-    new.load_state_dict(dit.state_dict(), strict=False)
+    new = DiT(config)
     zero_detail(new)
+    zero_layout(new)
+    new.load_state_dict(dit.state_dict(), strict=False)
     return new
 
 

@@ -1,0 +1,62 @@
+"""Layouts of rendered clips, from the world's truth, and which tokens stand around their subjects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...model.layout import FIGURES, SLOTS
+
+_NEAREST = 3  # tokens across of what stands around one that shows a subject, itself included
+
+
+def layout_of(fact: dict[str, Any], latents: int) -> np.ndarray:
+    """Return the layout float32 `[latents,SLOTS,FIGURES]` of a clip, see `model.layout`; fact: the world's truth."""
+    out = np.zeros((latents, SLOTS, FIGURES), np.float32)
+    width, height = fact["width"], fact["height"]
+    frame = np.array((width, height, min(width, height)), float)
+    placed = [s for s in fact.get("subjects", ()) if np.ndim(s.get("path", ())) == 2]
+    for slot, subject in enumerate(placed[:SLOTS]):
+        path = np.asarray(subject["path"], float)
+        # How much of it is seen is known of rendered clips; of others, all of it is.
+        seen = np.asarray(subject.get("visible"), float)
+        seen = seen / max(seen.max(), 1e-3) if seen.shape == path.shape[:1] else np.ones(len(path))
+        for latent in range(latents):
+            part = slice(max(0, 4 * latent - 3), 4 * latent + 1)  # the frames of a latent: one, then four each
+            at = path[part]
+            at = at[np.isfinite(at).all(1)]
+            if not len(at):
+                continue
+            x, y, size = at.mean(0) / frame
+            way = (at[-1, :2] - at[0, :2]) / max(1, len(at) - 1) / max(at[:, 2].mean(), 1.0)
+            out[latent, slot] = (x, y, size, subject.get("facing") or 0, *way, seen[part].mean(), 1)
+    return out
+
+
+def shaken(layouts: np.ndarray, rng: np.random.Generator, amount: float) -> np.ndarray:
+    """Move and resize the subjects of layouts `[B,T,SLOTS,FIGURES]` by about `amount` of their size, as a whole.
+
+    What is planned at run time is never quite what the clip then shows.
+    """
+    out, shape = layouts.copy(), (len(layouts), 1, SLOTS)
+    out[..., :2] += rng.normal(size=(*shape, 2)) * amount * layouts[..., 2:3]
+    out[..., 2] *= 1 + rng.normal(size=shape) * amount
+    return out
+
+
+def tokens_around(labels: Tensor, grid: tuple[int, int, int], count: int, generator: torch.Generator) -> Tensor:
+    """Choose `count` tokens of each clip, `[B,count]` in rising order: subjects, what is around them, then any.
+
+    labels: subject class per token `[B,N]`, 0 = none, of a grid of (t, h, w) tokens.
+    """
+    shows = (labels > 0).float().unflatten(1, grid)
+    near = F.max_pool2d(shows, _NEAREST, 1, _NEAREST // 2).flatten(1)
+    chance = torch.rand(near.shape, generator=generator)
+    # Some of what is far away is always among them, or the model would forget what a background is.
+    far = (near == 0) & (torch.rand(near.shape, generator=generator) < 0.1)
+    score = 2 * shows.flatten(1) + near + 0.9 * chance + 1.5 * far
+    return score.topk(min(count, score.shape[1]), 1).indices.sort(1).values
