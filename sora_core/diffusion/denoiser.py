@@ -92,16 +92,15 @@ def make_denoiser(
     shift: float = 1.0,
     wrappers: Sequence[Wrapper] = (),
     low_noise: tuple[Network, Turns] | None = None,
-    noise: Tensor | None = None,
-    start: float = 1.0,
+    begin: tuple[Tensor, float] | None = None,
 ) -> Denoiser:
     """Put a denoiser together, see `velocity` for the stack.
 
     dit: the velocity network. positive, negative: CONDITIONING, or a context `[b,L,D]`; without `negative` there is no
     guidance. cfg, guidance_interval, cfg_rescale: see `Guidance`. mask, clean: bool `[B,1,T,H,W]` (True = generate) and
     the latent `[B,C,T,H,W]` to keep elsewhere. shift: the model's. wrappers: of the model call, the outermost first.
-    low_noise: the network that takes turns with `dit`, and whose turn it is. noise, start: `[B,C,T,H,W]` and the noise
-    level that the run begins with, by which a model that plans its layouts does.
+    low_noise: the network that takes turns with `dit`, and whose turn it is. begin: the noise `[B,C,T,H,W]` of the run's
+    start and its level, which a layout is planned by (see `layouts`); None for a run that adds none.
     Raises SoraError for values out of range.
     """
     expect((mask is None) == (clean is None), "A mask needs the clean latent that it keeps, and the reverse.")
@@ -112,7 +111,7 @@ def make_denoiser(
     prompts = read_conditioning(positive, to_sigma, "positive")
     against = [] if negative is None else read_conditioning(negative, to_sigma, "negative")
     kept = None if mask is None or clean is None else Kept.of(mask, clean, dit.config.patch_size)
-    layout = plan_layout(dit, prompts, noise, start, kept is not None)
+    layout = None if begin is None or kept is not None else plan_layout(dit, prompts, *begin)
     if layout is not None:
         prompts, against = ([replace(p, layout=layout) for p in each] for each in (prompts, against))
     high = ModelVelocity(dit, kept)

@@ -14,14 +14,14 @@ _PURE = 0.999  # the noise level from which on a run begins as noise alone, what
 
 
 @torch.no_grad()
-def plan_layout(dit: Any, positive: Sequence[Prompt], noise: Tensor | None, sigma: float, kept: bool) -> Tensor | None:
-    """Plan the layout `[B,T,...]` of a run of `dit` from `sigma` on; None where there is nothing to plan.
+def plan_layout(dit: Any, positive: Sequence[Prompt], noise: Tensor, sigma: float) -> Tensor | None:
+    """Plan the layout `[B,T,...]` of a run of `dit` that keeps nothing of its latent; None where it plans nothing.
 
-    noise: `[B,C,T,H,W]` that the run begins with; kept: whether some of the latent is kept. A run that begins with a
-    picture in sight, or keeps one, has its places already.
+    noise: `[B,C,T,H,W]`, which the run begins with at `sigma`. One that begins with a picture in sight has its places
+    already, as has one that keeps some of a latent.
     """
     plan = getattr(dit, "plan", None)
-    if plan is None or noise is None or kept or sigma < _PURE:
+    if plan is None or sigma < _PURE:
         return None
     prompt = next((p for p in positive if p.active(min(sigma, 1.0))), None)
     if prompt is None or not bool(prompt.context.any()):

@@ -213,10 +213,9 @@ def sample(
     clean, mask = original.to(device, torch.float32), _mask_of(model, latent_dict)
     if len(sigmas) < 2 or (mask is not None and not bool(mask.any())):
         return {**latent_dict, "samples": original}
-
-    if noise is None and add_noise:
-        noise = prepare_noise(clean, seed, latent_dict.get("batch_index"))
-    x = _start(clean, float(sigmas[0]), noise if add_noise else None)
+    if noise is None or not add_noise:
+        noise = prepare_noise(clean, seed, latent_dict.get("batch_index")) if add_noise else None
+    x = _start(clean, float(sigmas[0]), noise)
     denoiser = make_denoiser(
         model.dit,
         positive,
@@ -229,8 +228,7 @@ def sample(
         shift=model.shift,
         wrappers=(*wrappers, *model.wrappers),
         low_noise=model.turns(sigmas, name),
-        noise=noise if add_noise else None,
-        start=float(sigmas[0]),
+        begin=None if noise is None else (noise, float(sigmas[0])),
     )
     watched = Watched(denoiser, sigmas, name)
     x = fn(watched, x, sigmas.to(device), extra_args={"seed": seed}, callback=callback, disable=True, **settings)

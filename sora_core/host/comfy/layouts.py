@@ -43,10 +43,10 @@ def _sampler_sample(
     network = getattr(inner, "diffusion_model", None)
     kept = denoise_mask is not None and bool((denoise_mask < 0.5).any())
     layout = None
-    if len(sigmas) > 1 and noise.ndim == 5:
+    # Noise of zeros is that of a run that adds none.
+    if not kept and len(sigmas) > 1 and noise.ndim == 5 and bool(noise.any()):
         prompts = [_read(cond) for cond in getattr(guider, "conds", {}).get("positive", ())]
-        started = noise if bool(noise.any()) else None  # zeros are a run that adds none
-        layout = plan_layout(network, [p for p in prompts if p is not None], started, float(sigmas[0]), kept)
+        layout = plan_layout(network, [p for p in prompts if p is not None], noise, float(sigmas[0]))
     if layout is not None:
         transformer = {**options.get("transformer_options", {}), KEY: layout}
         extra_args = {**extra_args, "model_options": {**options, "transformer_options": transformer}}

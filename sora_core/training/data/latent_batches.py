@@ -135,7 +135,7 @@ class LatentBatches:
         ids = torch.stack([ids for ids, _ in prompts])
         words, places = self._subject_places(facts, ids)
         named = torch.from_numpy(labels[indices].reshape(len(indices), -1).astype(np.int64))
-        layout, focus = self._layouts(step, facts, named, latents.shape[2:])
+        layout, focus = self._layouts(step, facts, named, latents.shape[2:], seeds[part])
         generate = torch.from_numpy(masks[part])
         return Batch(
             torch.from_numpy(latents[indices].astype(np.float32)),
@@ -153,18 +153,23 @@ class LatentBatches:
         )
 
     def _layouts(
-        self, step: int, facts: Sequence[dict[str, Any]], labels: Tensor, shape: Sequence[int]
+        self, step: int, facts: Sequence[dict[str, Any]], labels: Tensor, shape: Sequence[int], seeds: np.ndarray
     ) -> tuple[Tensor, Tensor]:
-        """Return layouts and the tokens that are seen, see `Batch`. labels: `[B,N]`; shape: (T, H, W) of the latents."""
+        """Return layouts and what tokens are seen, see `Batch`.
+
+        labels: `[B,N]`; shape: (T, H, W) of the latents; seeds: one for each clip.
+        """
         cfg, (frames, h, w) = self.settings, shape
-        rng = np.random.default_rng([self.seed, step, 3, self.ranks.rank])
-        layouts = shaken(np.stack([layout_of(fact, frames) for fact in facts]), rng, cfg.layout_noise)
-        told = rng.random(len(facts)) < cfg.layouts
-        if not self.focused(step):
-            layouts[~told] = UNTOLD
-            return torch.from_numpy(layouts), torch.zeros(len(facts), 0, dtype=torch.long)
-        generator = step_generator(self.seed + 1, step * self.ranks.world_size + self.ranks.rank)
-        return torch.from_numpy(layouts), tokens_around(labels, (frames, h // 2, w // 2), cfg.focus_tokens, generator)
+        layouts, focus = [], []
+        for fact, label, seed in zip(facts, labels.numpy(), seeds, strict=True):
+            rng = np.random.default_rng([seed, 3])
+            layouts.append(shaken(layout_of(fact, frames), rng, cfg.layout_noise))
+            if self.focused(step):
+                focus.append(tokens_around(label, (frames, h // 2, w // 2), cfg.focus_tokens, rng))
+            elif rng.random() >= cfg.layouts:
+                layouts[-1][:] = UNTOLD
+        seen = np.array(focus, np.int64).reshape(len(facts), -1)
+        return torch.from_numpy(np.stack(layouts)), torch.from_numpy(seen)
 
     def _caption(self, fact: dict[str, Any], rng: np.random.Generator) -> str:
         """Draw a caption: one of a user's own, or one that tells the facts."""

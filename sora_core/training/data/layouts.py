@@ -5,13 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from ...model.layout import FIGURES, SLOTS
 
-_NEAREST = 3  # tokens across of what stands around one that shows a subject, itself included
+_FAR = 0.1  # share of the tokens far from all subjects that are chosen before what is around them
 
 
 def layout_of(fact: dict[str, Any], latents: int) -> np.ndarray:
@@ -37,26 +34,26 @@ def layout_of(fact: dict[str, Any], latents: int) -> np.ndarray:
     return out
 
 
-def shaken(layouts: np.ndarray, rng: np.random.Generator, amount: float) -> np.ndarray:
-    """Move and resize the subjects of layouts `[B,T,SLOTS,FIGURES]` by about `amount` of their size, as a whole.
+def shaken(layout: np.ndarray, rng: np.random.Generator, amount: float) -> np.ndarray:
+    """Move and resize the subjects of a layout `[T,SLOTS,FIGURES]` by about `amount` of their size, as a whole.
 
     What is planned at run time is never quite what the clip then shows.
     """
-    out, shape = layouts.copy(), (len(layouts), 1, SLOTS)
-    out[..., :2] += rng.normal(size=(*shape, 2)) * amount * layouts[..., 2:3]
-    out[..., 2] *= 1 + rng.normal(size=shape) * amount
+    out = layout.copy()
+    out[..., :2] += rng.normal(size=(1, SLOTS, 2)) * amount * layout[..., 2:3]
+    out[..., 2] *= 1 + rng.normal(size=(1, SLOTS)) * amount
     return out
 
 
-def tokens_around(labels: Tensor, grid: tuple[int, int, int], count: int, generator: torch.Generator) -> Tensor:
-    """Choose `count` tokens of each clip, `[B,count]` in rising order: subjects, what is around them, then any.
+def tokens_around(labels: np.ndarray, grid: tuple[int, int, int], count: int, rng: np.random.Generator) -> np.ndarray:
+    """Choose `count` tokens of a clip, in rising order: those of subjects, what is around them, then any.
 
-    labels: subject class per token `[B,N]`, 0 = none, of a grid of (t, h, w) tokens.
+    labels: subject class per token `[N]`, 0 = none, of a grid of (t, h, w) tokens.
     """
-    shows = (labels > 0).float().unflatten(1, grid)
-    near = F.max_pool2d(shows, _NEAREST, 1, _NEAREST // 2).flatten(1)
-    chance = torch.rand(near.shape, generator=generator)
+    shows = (labels > 0).reshape(grid)
+    wide = np.pad(shows, ((0, 0), (1, 1), (1, 1)))
+    near = np.lib.stride_tricks.sliding_window_view(wide, (3, 3), (1, 2)).any((-1, -2)).ravel()
     # Some of what is far away is always among them, or the model would forget what a background is.
-    far = (near == 0) & (torch.rand(near.shape, generator=generator) < 0.1)
-    score = 2 * shows.flatten(1) + near + 0.9 * chance + 1.5 * far
-    return score.topk(min(count, score.shape[1]), 1).indices.sort(1).values
+    far = ~near & (rng.random(near.size) < _FAR)
+    score = 2.0 * shows.ravel() + near + 1.5 * far + 0.9 * rng.random(near.size)
+    return np.sort(np.argsort(-score, kind="stable")[:count])
