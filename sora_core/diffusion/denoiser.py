@@ -99,8 +99,8 @@ def make_denoiser(
     dit: the velocity network. positive, negative: CONDITIONING, or a context `[b,L,D]`; without `negative` there is no
     guidance. cfg, guidance_interval, cfg_rescale: see `Guidance`. mask, clean: bool `[B,1,T,H,W]` (True = generate) and
     the latent `[B,C,T,H,W]` to keep elsewhere. shift: the model's. wrappers: of the model call, the outermost first.
-    low_noise: the network that takes turns with `dit`, and whose turn it is. begin: the noise `[B,C,T,H,W]` of the run's
-    start and its level, which a layout is planned by (see `layouts`); None for a run that adds none.
+    low_noise: the network that takes turns with `dit`, and whose turn it is. begin: the run's first noise
+    `[B,C,T,H,W]` and its level, which a layout is planned by (see `layouts`); None for a run that adds none.
     Raises SoraError for values out of range.
     """
     expect((mask is None) == (clean is None), "A mask needs the clean latent that it keeps, and the reverse.")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 SLOTS = 2  # subjects that a layout has room for
 FIGURES = 8  # of each: x, y, size, facing, way x, way y, seen, there
 UNTOLD = -1.0  # all figures of a latent whose places are left to the tokens
-LONGEST = 9  # latents that the planner learned to plan at once
+LONGEST = 17  # latents that the planner learned to plan at once
 _WAVES = (1, 2)  # half turns of the waves that tell a part of a subject from another, over its size
 _CHANNELS = 3 + 4 * len(_WAVES) + 5  # that a token is told of each subject
 _EDGE, _SOFT = 0.8, 12.0  # where a subject's surroundings end, in its sizes, and how sharply
@@ -39,6 +39,9 @@ _SMALLEST = 0.05
 _SCALES = (4.0, 4.0, 6.0, 1.0, 8.0, 8.0, 2.0, 2.0)
 _SHIFTS = (-2.0, -2.0, -2.4, 0.0, 0.0, 0.0, -1.0, -1.0)
 _STEPS = 8  # of the planner's flow
+# Share of the first latent's noise in the variance of the others': a subject's size and side are decided once, and its
+# way is smooth (mixed noise of PYoCo, arXiv 2305.10474, eq. 4).
+_SHARED = 0.95
 _EMBEDDED = 64  # channels of its sinusoids
 
 
@@ -141,11 +144,17 @@ class LayoutPlanner(nn.Module):
     @torch.no_grad()
     def plan(self, noise: Tensor, context: Tensor, aspect: float) -> Tensor:
         """Make layouts `[B,T,SLOTS,FIGURES]` of unit noise `[B,T,SLOTS*FIGURES]` by Euler's method."""
-        x = noise
+        x = mixed_noise(noise)
         for step in range(_STEPS):
             level = x.new_full((len(x),), 1 - step / _STEPS)
             x = x - self(x, level, context, aspect) / _STEPS
         return read_figures(x.unflatten(-1, (SLOTS, FIGURES)))
+
+
+def mixed_noise(noise: Tensor) -> Tensor:
+    """Turn unit noise `[B,T,C]` into what the planner begins with, whose latents are alike for the most part."""
+    first, others = noise[:, :1], noise[:, 1:]
+    return torch.cat((first, _SHARED**0.5 * first + (1 - _SHARED) ** 0.5 * others), 1)
 
 
 def write_figures(layout: Tensor) -> Tensor:

@@ -2,11 +2,13 @@
 trained on.
 
     python tests/benchmarks/heldout.py sora-mini runs/dit/model.safetensors [--clips 40] [--sprites FOLDER] [--json]
+    python tests/benchmarks/heldout.py sora-mini sora-mini@told
 
 Every model sees the same clips, prompts and noise, those of the abilities of `sora eval`, so what is compared are
 pairs, and the interval of the difference is narrow, where that of a share of 50 clips that are right is 20 points
 wide. "shapes" is the part of it where they are decided: tokens that show a subject, at noise levels from 0.6 on. Models
-without a VAE (exports of `sora train dit`) are read with the first one's.
+without a VAE (exports of `sora train dit`) are read with the first one's. MODEL@told is told the layout of each clip,
+as it would be had it planned just that.
 """
 
 from __future__ import annotations
@@ -25,26 +27,34 @@ from sora_core.errors import expect
 from sora_core.loading.checkpoint import load_parts
 from sora_core.model.dit import DiT
 from sora_core.model.text.concepts import TextEncoder
+from sora_core.training.data.layouts import layout_of
 from sora_core.training.data.shards import token_labels
 from sora_core.training.evaluate.cases import ABILITIES, Case, Draw
 
 SIGMAS = (0.3, 0.6, 0.8, 0.95)
+TOLD = "@told"
 DECIDED = 0.6  # the noise level from which shapes are decided
 BATCH = 10
 
 
 @torch.no_grad()
 def losses(
-    dit: DiT, text: TextEncoder, latents: Tensor, noise: Tensor, cases: list[Case], shown: Tensor | None = None
+    dit: DiT,
+    text: TextEncoder,
+    latents: Tensor,
+    noise: Tensor,
+    cases: list[Case],
+    shown: Tensor | None = None,
+    layout: Tensor | None = None,
 ) -> dict[str, np.ndarray]:
     """Flow loss of the clip of each case `[B]`: "loss", a mean over the noise levels SIGMAS, and "shapes".
 
-    shown: bool `[B,T,h,w]`, which latents show a subject; without it, all count as such.
+    shown: bool `[B,T,h,w]`, which latents show a subject; without it, all count as such. layout: of the clips.
     """
     shown = torch.ones_like(latents[:, 0], dtype=torch.bool) if shown is None else shown
     context, found, shapes = text.encode([case.prompts[0] for case in cases]), [], []
     for sigma in SIGMAS:
-        v = dit((1 - sigma) * latents + sigma * noise, torch.full((len(noise),), 1000 * sigma), context)
+        v = dit((1 - sigma) * latents + sigma * noise, torch.full((len(noise),), 1000 * sigma), context, layout=layout)
         error = (v.float() - (noise - latents)).square().mean(1)
         found.append(error.flatten(1).mean(1))
         if sigma >= DECIDED:
@@ -66,7 +76,7 @@ def main() -> None:
     parser.add_argument("--sprites", type=Path, help="the sprite package that the models were trained on")
     parser.add_argument("--json", action="store_true", help="print JSON only")
     args = parser.parse_args()
-    models = [load_parts(name)[0] for name in args.models]
+    models = [load_parts(name.removesuffix(TOLD))[0] for name in args.models]
     expect("vae" in models[0], f"{args.models[0]} holds no VAE: name a whole model first.")
     draw, result = Draw(args.sprites), {}
     for ability in args.only.split(","):
@@ -80,8 +90,10 @@ def main() -> None:
                 latents = models[0]["vae"].encode(video).float()
             shape = latents.shape[1:]
             noise = torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(c.seed)) for c in part])
-            for row, model in zip(rows, models, strict=True):
-                row.append(losses(model["dit"], model["text"], latents, noise, part, shown))
+            layout = torch.from_numpy(np.stack([layout_of(clip.facts, shape[1]) for clip in clips]))
+            for row, model, name in zip(rows, models, args.models, strict=True):
+                told = layout if name.endswith(TOLD) else None
+                row.append(losses(model["dit"], model["text"], latents, noise, part, shown, told))
         result[ability] = {}
         for kind in ("loss", "shapes"):
             every = [np.concatenate([part[kind] for part in row]) for row in rows]

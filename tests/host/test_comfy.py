@@ -66,6 +66,39 @@ def test_a_model_with_a_detailer_makes_the_same_in_both_with_a_lora_on_it(hosts)
     assert torch.allclose(moved, torch.ones(8, 8, 1, 3, 3), atol=1e-5)
 
 
+@pytest.mark.parametrize("case", ["noise", "two clips", "picture", "mask", "late"])
+def test_a_model_that_plans_layouts_makes_the_same_in_both(hosts, case, monkeypatch):
+    native, standalone, path = hosts
+    parts, info = load_parts(path)
+    dit = DiT(replace(parts["dit"].config, planner=32))
+    save(path, parts | {"dit": dit}, {k: v for k, v in info.items() if k != "file"}, torch.float32)
+    plans = []
+    plan = DiT.plan
+    monkeypatch.setattr(DiT, "plan", lambda self, *args: plans.append(plan(self, *args)) or plans[-1])
+    given = {}
+    if case == "two clips":
+        given["samples"] = torch.zeros(2, 16, 3, 4, 6)
+    elif case in ("picture", "mask"):
+        given["samples"] = torch.randn(1, 16, 3, 4, 6, generator=torch.Generator().manual_seed(1))
+    if case == "mask":
+        given["mask"] = torch.ones(1, 1, 3, 4, 6)
+        given["mask"][:, :, 0] = 0
+    if case == "late":
+        for host in (native, standalone):
+            sigmas = host.make_sigmas
+            monkeypatch.setattr(host, "make_sigmas", lambda *args, sigmas=sigmas: sigmas(*args)[1:])
+    ours, theirs = (generate(host, path, **given)[0]["samples"] for host in (native, standalone))
+    assert torch.allclose(ours, theirs, atol=1e-5)
+    if case in ("mask", "late"):
+        assert not plans
+    else:
+        (one, other), clips = plans, len(theirs)
+        assert one.shape[:2] == (clips, 3) and torch.allclose(one, other, atol=1e-5)
+    monkeypatch.setattr(DiT, "plan", lambda self, *args: None)
+    free = generate(native, path, **given)[0]["samples"]
+    assert torch.equal(free, ours) == (case in ("mask", "late"))
+
+
 def test_masks_reach_the_tokens_and_what_is_kept_stays(hosts):
     native, standalone, path = hosts
     samples = torch.randn(1, 16, 3, 4, 6)

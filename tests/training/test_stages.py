@@ -15,6 +15,7 @@ from sora_core.training.recipes.dit import DiTTraining
 from sora_core.training.recipes.lora import LoRATraining
 from sora_core.training.recipes.match import MatchTraining
 from sora_core.training.recipes.observer import ObserverTraining
+from sora_core.training.recipes.planner import PlannerTraining
 from sora_core.training.recipes.reward import RewardTraining
 from sora_core.training.recipes.vae import VAETraining
 
@@ -25,6 +26,7 @@ RUNS = {
     "lora": LoRATraining,
     "match": MatchTraining,
     "observer": ObserverTraining,
+    "planner": PlannerTraining,
     "reward": RewardTraining,
     "tune": DiTTraining,
     "vae": VAETraining,

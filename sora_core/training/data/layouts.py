@@ -14,9 +14,9 @@ _FAR = 0.1  # share of the tokens far from all subjects that are chosen before w
 def layout_of(fact: dict[str, Any], latents: int) -> np.ndarray:
     """Return the layout float32 `[latents,SLOTS,FIGURES]` of a clip, see `model.layout`; fact: the world's truth."""
     out = np.zeros((latents, SLOTS, FIGURES), np.float32)
-    width, height = fact["width"], fact["height"]
-    frame = np.array((width, height, min(width, height)), float)
-    placed = [s for s in fact.get("subjects", ()) if np.ndim(s.get("path", ())) == 2]
+    placed = [s for s in fact.get("subjects", ()) if np.ndim(s.get("path", ())) == 2]  # of a user's own clips, none
+    frame = np.array([fact.get(side, 1) for side in ("width", "height")], float)
+    frame = np.append(frame, frame.min())
     for slot, subject in enumerate(placed[:SLOTS]):
         path = np.asarray(subject["path"], float)
         # How much of it is seen is known of rendered clips; of others, all of it is.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ...model.layout import FIGURES, SLOTS, LayoutPlanner, write_figures
+from ...model.layout import FIGURES, SLOTS, LayoutPlanner, mixed_noise, write_figures
 from ..data.plans import PlanBatch
 from ..loop.trainer import Autocast
 
@@ -26,22 +26,22 @@ class PlanLoss:
             context = self.text(b.ids).float()
         # Behind the longest prompt there is nothing to read.
         context = context[:, : max(1, int((context != 0).any(-1).sum(1).max()))]
-        end, level = write_figures(b.layout), b.level.view(-1, 1, 1)
+        end, noise, level = write_figures(b.layout), mixed_noise(b.noise), b.level.view(-1, 1, 1)
         with self.autocast():
-            v = self.planner((1 - level) * end + level * b.noise, b.level, context, b.aspect).float()
+            v = self.planner((1 - level) * end + level * noise, b.level, context, b.aspect).float()
         there = b.layout[..., _THERE:]
         counts = torch.cat((there.expand(*there.shape[:-1], _THERE), torch.ones_like(there)), -1).flatten(2)
-        error = (v - (b.noise - end)).square() * counts
-        told = {} if step % _SELDOM else {"place": self._place_error(b, context)}
+        error = (v - (noise - end)).square() * counts
+        told = {} if step % _SELDOM else {"place": self._place_error(b, noise, context)}
         return error.sum() / counts.sum(), told
 
     @torch.no_grad()
-    def _place_error(self, b: PlanBatch, context: Tensor) -> float:
+    def _place_error(self, b: PlanBatch, noise: Tensor, context: Tensor) -> float:
         """Return how far from the truth subjects are in the mean plan, in parts of the frame."""
         planner = self.planner.module if hasattr(self.planner, "module") else self.planner
         assert isinstance(planner, LayoutPlanner)
         with self.autocast():
-            v = planner(b.noise, torch.ones_like(b.level), context, b.aspect).float()
-        off = (b.noise - v - write_figures(b.layout)).unflatten(-1, (SLOTS, FIGURES))[..., :2].abs().sum(-1) / 4
+            v = planner(noise, torch.ones_like(b.level), context, b.aspect).float()
+        off = (noise - v - write_figures(b.layout)).unflatten(-1, (SLOTS, FIGURES))[..., :2].abs().sum(-1) / 4
         there = b.layout[..., _THERE]
         return float((off * there).sum() / there.sum().clamp_min(1))
