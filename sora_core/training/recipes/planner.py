@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from ...errors import expect
@@ -55,11 +54,11 @@ class PlannerTrainer(Trainer[LayoutPlanner]):
         return self.batches.draw(step)
 
     def export(self, path: Path) -> None:
-        """Write the whole of `init` with the planner's moving average, in float32."""
+        """Write the whole of `init` with the planner's moving average, in half precision as `assemble` does."""
         dit = part_of(self.parts, DiT, self.config.init)
         assert dit.layout is not None
         live = {key: value.clone() for key, value in self.model.state_dict().items()}
         self.model.load_state_dict(self.ema.state)
         parts: dict[str, nn.Module] = self.parts
-        save(path, parts, {k: v for k, v in self.about.items() if k != "file"}, dtype=torch.float32)
+        save(path, parts, {k: v for k, v in self.about.items() if k != "file"})
         self.model.load_state_dict(live)
