@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 SLOTS = 2  # subjects that a layout has room for
 FIGURES = 8  # of each: x, y, size, facing, way x, way y, seen, there
 UNTOLD = -1.0  # all figures of a latent whose places are left to the tokens
-LONGEST = 17  # latents that the planner learned to plan at once
+LONGEST = 9  # latents that the planner learned to plan at once
 _WAVES = (1, 2)  # half turns of the waves that tell a part of a subject from another, over its size
 _CHANNELS = 3 + 4 * len(_WAVES) + 5  # that a token is told of each subject
 _EDGE, _SOFT = 0.8, 12.0  # where a subject's surroundings end, in its sizes, and how sharply

@@ -11,7 +11,7 @@ from sora_core.loading.checkpoint import load_parts, save
 from sora_core.model.dit import DiT, DiTConfig
 from sora_core.model.layout import FIGURES, SLOTS, UNTOLD, token_channels
 from sora_core.model.patch import patchify
-from sora_core.model.text.concepts import TextConfig, TextEncoder, Vocabulary
+from sora_core.model.text.concepts import TextConfig, TextEncoder, Tokenizer, Vocabulary
 from sora_core.training.data.layouts import layout_of, shaken, tokens_around
 from sora_core.training.data.plans import PlanBatches, PlanSettings, tell_clips
 from sora_core.training.data.shards import token_labels
@@ -117,6 +117,12 @@ def test_plans_are_drawn_by_step_and_rank(world):
     assert torch.equal(one.layout, again.layout) and torch.equal(one.noise, again.noise) and one.aspect == 1
     lengths = {batch(step).layout.shape[1] for step in range(40)}
     assert {5} < lengths <= {1, 2, 3, 4, 5}
+    known = Tokenizer(Vocabulary.from_lexicon(load_lexicon()))
+    names = [{i for s in fact["subjects"] for i in known.ids(s["name"], 64)} for fact in clips[0]]
+    bare = PlanBatches(PlanSettings(batch=64, sparse=1.0, text_drop=0.0), clips, known, 64, 3, Ranks(0, 1)).draw(1).ids
+    rows = [set(row[row != 0].tolist()) for row in bare]
+    assert all(any(name <= row for name in names) for row in rows)
+    assert min(map(len, rows)) == 1 and max(map(len, rows)) > 6  # from a name alone to a whole sentence
     facts = tell_clips("cast", 17, 128, 128, range(20))
     assert len(facts) == 20 and all(e["kind"] != "occlusion" for f in facts for e in f["events"])
 

@@ -28,10 +28,14 @@ class PlanSettings:
     """How batches of layouts are drawn."""
 
     batch: int = 192  # clips
+    draws: int = 3  # of noise for each: prompts are dear, layouts cheap
     # Further clips of the world that are not rendered: (preset, frames, height, width, how many).
     worlds: tuple[tuple[str, int, int, int, int], ...] = ()
     shorter: float = 0.3  # share of the batches whose clips end sooner
     text_drop: float = 0.05  # share of clips without a prompt
+    sparse: float = (
+        0.25  # share of prompts of which all words but the subjects' may be missing, as users leave them out
+    )
     chinese: float = 0.25  # share of the captions
     lengths: tuple[float, ...] = (0.4, 0.3, 0.3)  # shares of short, medium and long captions
 
@@ -42,8 +46,8 @@ class PlanBatch(TensorFields):
 
     layout: Tensor  # [B,T,SLOTS,FIGURES]
     ids: Tensor  # [B,L] text tokens
-    noise: Tensor  # [B,T,SLOTS*FIGURES]
-    level: Tensor  # [B] of the noise, 0..1
+    noise: Tensor  # [draws*B,T,SLOTS*FIGURES], all clips with the first noise first
+    level: Tensor  # [draws*B] of the noise, 0..1
     aspect: float  # width over height
 
 
@@ -108,8 +112,8 @@ class PlanBatches:
         return PlanBatch(
             layout,
             torch.stack([self._ids(fact, rng) for fact, _ in shots]),
-            torch.randn(*layout.shape[:2], layout[0, 0].numel(), generator=generator),
-            torch.rand(len(layout), generator=generator),
+            torch.randn(cfg.draws * len(layout), length, layout[0, 0].numel(), generator=generator),
+            torch.rand(cfg.draws * len(layout), generator=generator),
             clips[0]["width"] / clips[0]["height"],
         )
 
@@ -119,7 +123,11 @@ class PlanBatches:
             return out
         kind = ("short", "medium", "long")[rng.choice(3, p=cfg.lengths)]
         ids = self.tokenizer.ids(caption(fact, rng, "zh" if rng.random() < cfg.chinese else "en", kind), self.length)
-        out[: len(ids)] = torch.tensor(ids)
+        if rng.random() < cfg.sparse:
+            names = {i for s in fact["subjects"] for i in self.tokenizer.ids(s["name"], self.length)}
+            kept = rng.random(len(ids)) < rng.random()
+            ids = [i for i, keep in zip(ids, kept, strict=True) if keep or i in names]
+        out[: len(ids)] = torch.tensor(ids, dtype=torch.long)
         return out
 
 

@@ -10,6 +10,7 @@ from ..data.plans import PlanBatch
 from ..loop.trainer import Autocast
 
 _THERE = FIGURES - 1
+_COUNTS = 8.0  # how much that counts: nobody is missed more than one who is not asked for
 _SELDOM = 20  # steps from one measurement of places to the next
 
 
@@ -23,25 +24,26 @@ class PlanLoss:
     def __call__(self, step: int, b: PlanBatch) -> tuple[Tensor, dict[str, float]]:
         """Return the loss of a batch and, now and then, "place": how far off the mean plan is, as part of the frame."""
         with torch.no_grad(), self.autocast():
-            context = self.text(b.ids).float()
-        # Behind the longest prompt there is nothing to read.
-        context = context[:, : max(1, int((context != 0).any(-1).sum(1).max()))]
-        end, noise, level = write_figures(b.layout), mixed_noise(b.noise), b.level.view(-1, 1, 1)
+            # Behind the longest prompt there is nothing to read.
+            context = self.text(b.ids[:, : max(1, int((b.ids != 0).sum(1).max()))]).float()
+        draws = len(b.noise) // len(b.layout)
+        context, layout = context.repeat(draws, 1, 1), b.layout.repeat(draws, 1, 1, 1)
+        end, noise, level = write_figures(layout), mixed_noise(b.noise), b.level.view(-1, 1, 1)
         with self.autocast():
             v = self.planner((1 - level) * end + level * noise, b.level, context, b.aspect).float()
-        there = b.layout[..., _THERE:]
-        counts = torch.cat((there.expand(*there.shape[:-1], _THERE), torch.ones_like(there)), -1).flatten(2)
+        there = layout[..., _THERE:]
+        counts = torch.cat((there.expand(*there.shape[:-1], _THERE), torch.full_like(there, _COUNTS)), -1).flatten(2)
         error = (v - (noise - end)).square() * counts
-        told = {} if step % _SELDOM else {"place": self._place_error(b, noise, context)}
+        told = {} if step % _SELDOM else {"place": self._place_error(layout, noise, context, b.aspect)}
         return error.sum() / counts.sum(), told
 
     @torch.no_grad()
-    def _place_error(self, b: PlanBatch, noise: Tensor, context: Tensor) -> float:
+    def _place_error(self, layout: Tensor, noise: Tensor, context: Tensor, aspect: float) -> float:
         """Return how far from the truth subjects are in the mean plan, in parts of the frame."""
         planner = self.planner.module if hasattr(self.planner, "module") else self.planner
         assert isinstance(planner, LayoutPlanner)
         with self.autocast():
-            v = planner(noise, torch.ones_like(b.level), context, b.aspect).float()
-        off = (noise - v - write_figures(b.layout)).unflatten(-1, (SLOTS, FIGURES))[..., :2].abs().sum(-1) / 4
-        there = b.layout[..., _THERE]
+            v = planner(noise, noise.new_ones(len(noise)), context, aspect).float()
+        off = (noise - v - write_figures(layout)).unflatten(-1, (SLOTS, FIGURES))[..., :2].abs().sum(-1) / 4
+        there = layout[..., _THERE]
         return float((off * there).sum() / there.sum().clamp_min(1))
