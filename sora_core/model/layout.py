@@ -13,7 +13,7 @@ right), its way a frame (x, y, of its own size), how much of it is seen (0..1) a
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 import torch.nn.functional as F
@@ -38,7 +38,7 @@ _SMALLEST = 0.05
 # What the planner sees: figures times scale plus shift are about -2..2.
 _SCALES = (4.0, 4.0, 6.0, 1.0, 8.0, 8.0, 2.0, 2.0)
 _SHIFTS = (-2.0, -2.0, -2.4, 0.0, 0.0, 0.0, -1.0, -1.0)
-_STEPS = 8  # of the planner's flow
+_STEPS = 5  # of the planner's flow
 # Share of the first latent's noise in the variance of the others': a subject's size and side are decided once, and its
 # way is smooth (mixed noise of PYoCo, arXiv 2305.10474, eq. 4).
 _SHARED = 0.95
@@ -98,11 +98,15 @@ class _PlannerBlock(nn.Module):
         self.query, self.text, self.read = ops.Linear(dim, dim), ops.Linear(text_dim, 2 * dim), ops.Linear(dim, dim)
         self.wide, self.narrow = ops.Linear(dim, 4 * dim), ops.Linear(4 * dim, dim)
 
-    def forward(self, x: Tensor, told: Tensor, context: Tensor, words: Tensor) -> Tensor:
-        """Run the block on `[B,T,dim]`. told: added before each part. words: bool `[B,1,1,L]`, True = attend."""
+    def forward(self, x: Tensor, told: Tensor, text: Tensor, words: Tensor) -> Tensor:
+        """Run the block on `[B,T,dim]`.
+
+        told: added before each part. text: `[B,L,2*dim]`, keys and values of the prompt; words: bool `[B,1,1,L]`, True
+        = attend.
+        """
         q, k, v = self.qkv(_norm(x) + told).chunk(3, -1)
         x = x + self.out(self._attend(q, k, v, None))
-        k, v = self.text(context).chunk(2, -1)
+        k, v = text.chunk(2, -1)
         x = x + self.read(self._attend(self.query(_norm(x) + told), k, v, words))
         return x + self.narrow(F.gelu(self.wide(_norm(x) + told), approximate="tanh"))
 
@@ -123,32 +127,54 @@ class LayoutPlanner(nn.Module):
         self.blocks = nn.ModuleList(_PlannerBlock(dim, max(1, dim // 32), text_dim, ops) for _ in range(blocks))
         self.head = ops.Linear(dim, SLOTS * FIGURES)
 
+    def read(self, context: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Read a prompt `[B,L,text_dim]`, zero behind its end: each block's keys and values, and which are words."""
+        words = (context != 0).any(-1)
+        length = max(1, int(words.any(0).nonzero().max()) + 1) if bool(words.any()) else 1
+        context, words = context[:, :length], words[:, :length]
+        words = (words | ~words.any(-1, keepdim=True))[:, None, None]  # without any, what stands for none is read
+        return [block.text(context) for block in self._blocks()], words
+
+    def _blocks(self) -> list[_PlannerBlock]:
+        # A ModuleList knows its entries as modules only.
+        return [cast(_PlannerBlock, block) for block in self.blocks]
+
     def forward(self, x: Tensor, level: Tensor, context: Tensor, aspect: float) -> Tensor:
         """Predict the velocity `[B,T,SLOTS*FIGURES]` of noised figures.
 
         level: `[B]` in 0..1. context: `[B,L,text_dim]`, zero behind its end. aspect: width over height.
         """
+        return self.step(x, level, *self.read(context), aspect)
+
+    def step(self, x: Tensor, level: Tensor, texts: list[Tensor], words: Tensor, aspect: float) -> Tensor:
+        """Do what `forward` does with a prompt that `read` has read."""
         length = x.shape[1]
         clock = torch.arange(length, device=x.device) / LONGEST
         shape = x.new_tensor((length / LONGEST, (math.log2(aspect) + 2) / 4)).expand(length, 2)
         told = torch.cat((clock[:, None].to(x.dtype), shape), 1).expand(len(x), -1, -1)
         told = torch.cat((level.view(-1, 1, 1).expand(-1, length, 1).to(x.dtype), told), -1)
         told = self.time(timestep_embedding(1000 * told, _EMBEDDED).flatten(2).to(x.dtype))
-        words = (context != 0).any(-1)
-        words = (words | ~words.any(-1, keepdim=True))[:, None, None]  # of a prompt without words, what stands for none
         y = self.stem(x)
-        for block in self.blocks:
-            y = block(y, told, context, words)
-        return self.head(_norm(y))
+        for block, text in zip(self._blocks(), texts, strict=True):
+            y = block(y, told, text, words)
+        made: Tensor = self.head(_norm(y))
+        return made
 
     @torch.no_grad()
     def plan(self, noise: Tensor, context: Tensor, aspect: float) -> Tensor:
-        """Make layouts `[B,T,SLOTS,FIGURES]` of unit noise `[B,T,SLOTS*FIGURES]` by Euler's method."""
-        x = mixed_noise(noise)
+        """Make layouts `[B,T,SLOTS,FIGURES]` of unit noise `[B,T,SLOTS*FIGURES]` by Euler's method.
+
+        Who is there follows from the prompt alone, and so from what is expected of pure noise: few steps of a small
+        network would leave the two values of a draw between each other.
+        """
+        x, read = mixed_noise(noise), self.read(context)
         for step in range(_STEPS):
             level = x.new_full((len(x),), 1 - step / _STEPS)
-            x = x - self(x, level, context, aspect) / _STEPS
-        return read_figures(x.unflatten(-1, (SLOTS, FIGURES)))
+            v = self.step(x, level, *read, aspect)
+            if step == 0:
+                there = (x - v).unflatten(-1, (SLOTS, FIGURES))[..., -1:]
+            x = x - v / _STEPS
+        return read_figures(torch.cat((x.unflatten(-1, (SLOTS, FIGURES))[..., :-1], there), -1))
 
 
 def mixed_noise(noise: Tensor) -> Tensor:
