@@ -99,6 +99,17 @@ def test_a_model_that_plans_layouts_makes_the_same_in_both(hosts, case, monkeypa
     assert torch.equal(free, ours) == (case in ("mask", "late"))
 
 
+def test_a_part_of_the_latent_has_no_layout(hosts):
+    from sora_core.host.comfy.layouts import KEY, layout_for
+
+    layout = torch.ones(1, 3, 2, 8)
+    options = {KEY: (layout, (3, 4, 6))}
+    assert torch.equal(layout_for(torch.zeros(2, 16, 3, 4, 6), options), layout)
+    for part in ((2, 4, 6), (3, 2, 6), (3, 4, 4)):  # a window in time, tiles
+        assert layout_for(torch.zeros(1, 16, *part), options) is None
+    assert layout_for(torch.zeros(1, 16, 3, 4, 6), {}) is None
+
+
 def test_masks_reach_the_tokens_and_what_is_kept_stays(hosts):
     native, standalone, path = hosts
     samples = torch.randn(1, 16, 3, 4, 6)

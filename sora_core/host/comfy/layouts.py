@@ -1,7 +1,7 @@
 """Layouts in ComfyUI's sampling: planned once a run, when noise and prompts are known, and given to every model call.
 
 SAMPLER_SAMPLE stands where the weights are on their device and the prompts are encoded. What ComfyUI calls with parts
-of the latent (context windows, areas) is sampled without a layout.
+of the latent (context windows, tiles, areas) is sampled without a layout.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _sampler_sample(
         prompts = [_read(cond) for cond in getattr(guider, "conds", {}).get("positive", ())]
         layout = plan_layout(network, [p for p in prompts if p is not None], noise, float(sigmas[0]))
     if layout is not None:
-        transformer = {**options.get("transformer_options", {}), KEY: layout}
+        transformer = {**options.get("transformer_options", {}), KEY: (layout, tuple(noise.shape[2:]))}
         extra_args = {**extra_args, "model_options": {**options, "transformer_options": transformer}}
     return executor(guider, sigmas, extra_args, callback, noise, latent_image, denoise_mask, *rest)
 
@@ -66,8 +66,8 @@ def _read(cond: dict[str, Any]) -> Prompt | None:
 
 def layout_for(x: Tensor, options: dict[str, Any]) -> Tensor | None:
     """Return the layout for a call on latents `[B,C,T,H,W]`, among a call's transformer options; None without one."""
-    layout = options.get(KEY)
-    if layout is None or layout.shape[1] != x.shape[2] or len(x) % len(layout):
+    layout, shape = options.get(KEY, (None, ()))
+    if layout is None or tuple(x.shape[2:]) != shape or len(x) % len(layout):
         return None
     found: Tensor = layout.to(x.device)
     return found
