@@ -52,7 +52,7 @@ class PlanBatch(TensorFields):
 
 
 def tell_clips(preset: str, frames: int, height: int, width: int, seeds: Sequence[int]) -> list[dict[str, Any]]:
-    """List the facts of clips of a world that no test asks for, in which nothing hides a subject."""
+    """List the facts of clips of a world that no test asks for, in which nothing befalls a subject."""
     from ..world import PRESETS, World
     from ..world.split import REDRAWS, shows_held_out
 
@@ -60,8 +60,8 @@ def tell_clips(preset: str, frames: int, height: int, width: int, seeds: Sequenc
     for first in seeds:
         for seed in (first, *(first + n * REDRAWS for n in range(1, 100))):
             facts = world.facts(seed, height, width, frames)
-            # How much of what is hidden shows is known once it is rendered.
-            if not shows_held_out(facts) and all(event["kind"] != "occlusion" for event in facts["events"]):
+            # How much is seen of what is hidden, popped or eaten is known once it is rendered.
+            if not shows_held_out(facts) and not facts["events"]:
                 found.append(facts)
                 break
     return found
@@ -93,7 +93,9 @@ class PlanBatches:
     ) -> None:
         self.settings, self.clips = settings, [each for each in clips if each and _latents(each[0]) <= LONGEST]
         self.tokenizer, self.length, self.seed, self.ranks = tokenizer, length, seed, ranks
-        self.shares = np.array([len(each) for each in self.clips]) / sum(map(len, self.clips))
+        # By the roots of their sizes: what is rare has the most to learn from.
+        sizes = np.sqrt([len(each) for each in self.clips])
+        self.shares = sizes / sizes.sum()
 
     def draw(self, step: int) -> PlanBatch:
         """Draw the batch of a step."""
