@@ -22,7 +22,7 @@ from ..errors import SoraError
 from .block import Block, DiTConfig, Head
 from .detail import Detailer
 from .layers import Layers, is_compiled
-from .layout import FIGURES, LONGEST, SLOTS, Layout
+from .layout import FIGURES, LONGEST, SLOTS, UNTOLD, Layout, stays
 from .modulation import Groups, Modulation, timestep_embedding
 from .patch import (
     COORDINATES,
@@ -131,7 +131,9 @@ class DiT(nn.Module):
         aspect, shots = noise.shape[-1] / noise.shape[-2], drawn.to(self.compute_dtype).split(list(lengths), 1)
         texts = (text.to(noise.device, self.compute_dtype).expand(len(noise), -1, -1) for text in contexts)
         plan = self.layout.planner.plan
-        return torch.cat([plan(one, text, aspect) for one, text in zip(shots, texts, strict=True)], 1)
+        plans = [plan(one, text, aspect) for one, text in zip(shots, texts, strict=True)]
+        still = torch.stack([stays(part) for part in plans]).all(0)
+        return torch.where(still.view(-1, 1, 1, 1), UNTOLD, torch.cat(plans, 1))
 
     # -- forward ---------------------------------------------------------------------------------------------
     _shard: Shard | None = None

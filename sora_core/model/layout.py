@@ -42,6 +42,7 @@ _STEPS = 5  # of the planner's flow
 # Share of the first latent's noise in the variance of the others': a subject's size and side are decided once, and its
 # way is smooth (mixed noise of PYoCo, arXiv 2305.10474, eq. 4).
 _SHARED = 0.95
+_STILL = 0.12  # of the frame, what a subject that stays may move in a plan, or change in size
 _EMBEDDED = 64  # channels of its sinusoids
 
 
@@ -175,6 +176,17 @@ class LayoutPlanner(nn.Module):
                 there = (x - v).unflatten(-1, (SLOTS, FIGURES))[..., -1:]
             x = x - v / _STEPS
         return read_figures(torch.cat((x.unflatten(-1, (SLOTS, FIGURES))[..., :-1], there), -1))
+
+
+def stays(layout: Tensor) -> Tensor:
+    """Tell of which clips of layouts `[B,T,SLOTS,FIGURES]` the one subject stays where it is, and as large: bool `[B]`.
+
+    Tokens place such a one well by themselves, and what befalls it (a bite, a fall) is not foreseen by a plan.
+    """
+    lone = layout[:, :, 1:, -1].flatten(1).sum(1) == 0
+    first = layout[:, :, 0, :3]
+    moves = (first.amax(1) - first.amin(1)).amax(-1)
+    return lone & (moves < _STILL)
 
 
 def mixed_noise(noise: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from sora_core.diffusion.sampling import DiffusionModel, sample
 from sora_core.diffusion.schedules import get_sigmas
 from sora_core.errors import SoraError
 from sora_core.model.dit import DiT, DiTConfig
-from sora_core.model.layout import FIGURES, LONGEST, SLOTS, UNTOLD, read_figures, token_channels, write_figures
+from sora_core.model.layout import FIGURES, LONGEST, SLOTS, UNTOLD, read_figures, stays, token_channels, write_figures
 
 CONFIG = DiTConfig(48, 96, num_heads=2, num_layers=2, text_dim=24, text_len=8, coordinates=True, planner=32)
 SIGMAS = get_sigmas("simple", 3, shift=3.0)
@@ -87,7 +87,7 @@ def test_a_layout_of_another_clip_is_refused(dit):
         dit(noise(), torch.tensor([700.0]), context=words(), layout=one_subject(latents=2))
 
 
-def test_a_plan_follows_from_noise_and_prompt(dit):
+def test_a_plan_follows_from_noise_and_prompt(dit, told):
     plan = dit.plan(noise(), [words()], [3])
     assert plan.shape == (1, 3, SLOTS, FIGURES)
     assert torch.equal(plan, dit.plan(noise(), [words()], [3]))
@@ -101,7 +101,29 @@ def test_a_plan_follows_from_noise_and_prompt(dit):
     torch.testing.assert_close(dit.plan(noise(), [padded], [3]), plan)
 
 
-def test_shots_are_planned_one_by_one(dit):
+def test_a_lone_subject_that_stays_is_left_to_the_tokens(dit, monkeypatch):
+    moving, other, grown, two = (one_subject() for _ in range(4))
+    moving[:, 2, 0, 1] += 0.2
+    grown[:, 2, 0, 2] += 0.2
+    two[:, :, 1] = two[:, :, 0]
+    other[:, 1, 0, :3] += 0.05
+    assert stays(torch.cat((one_subject(), other, moving, grown, two))).tolist() == [True, True, False, False, False]
+    plans = torch.cat((other, moving))
+    monkeypatch.setattr(dit.layout.planner, "plan", lambda *_: plans)
+    plan = dit.plan(noise(batch=2), [words()], [3])
+    assert (plan[0] == UNTOLD).all() and torch.equal(plan[1], moving[0])
+    # In a storyboard it is told where it is as soon as it moves in one shot.
+    board = dit.plan(noise(batch=2, latents=6), [words(), words(1)], [3, 3])
+    assert (board[0] == UNTOLD).all() and torch.equal(board[1], torch.cat((moving[0], moving[0])))
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """Layouts are told whatever a planner that has learned nothing makes of them."""
+    monkeypatch.setattr("sora_core.model.dit.stays", lambda layout: torch.zeros(len(layout), dtype=torch.bool))
+
+
+def test_shots_are_planned_one_by_one(dit, told):
     whole = dit.plan(noise(), [words(), words(1)], [2, 1])
     first, second = dit.plan(noise()[:, :, :2], [words()], [2]), dit.plan(noise()[:, :, 2:], [words(1)], [1])
     torch.testing.assert_close(whole, torch.cat((first, second), 1))
@@ -114,7 +136,7 @@ def test_long_clips_and_other_models_are_left_to_the_tokens(dit):
     assert dit.plan(tiny, [words()], [3]) is None  # too little noise to draw from
 
 
-def test_a_run_from_noise_has_a_layout(dit):
+def test_a_run_from_noise_has_a_layout(dit, told):
     given = made(dit)
     assert torch.equal(given, made(dit)) and not torch.allclose(given, made(free(dit)))
     # ... whatever the latent holds: all of it is noise.
@@ -141,13 +163,13 @@ def test_a_run_that_has_something_in_sight_plans_nothing(dit, case):
         assert torch.equal(made(dit, latent), made(dit, {"samples": clean}))
 
 
-def test_a_storyboard_is_planned_by_its_shots(dit):
+def test_a_storyboard_is_planned_by_its_shots(dit, told):
     board = [[torch.cat((words(), words(1)), 1), {"sora_shots": (2, 1)}]]
     given = made(dit, context=board)
     assert not torch.allclose(given, made(free(dit), context=board))
 
 
-def test_half_precision_plans_too():
+def test_half_precision_plans_too(told):
     torch.manual_seed(3)
     half = DiT(CONFIG).eval().requires_grad_(False).to(torch.bfloat16)
     assert torch.isfinite(made(half)).all()

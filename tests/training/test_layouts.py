@@ -149,7 +149,8 @@ def test_a_planner_learns_where_its_model_is_left_as_it_is(tmp_path, world):
     old, new = (p["dit"].state_dict() for p in (load_parts(tmp_path / "model.safetensors")[0], parts))
     moved = {key for key in old if not torch.equal(old[key], new[key])}
     assert moved and all(key.startswith("layout.planner.") for key in moved) and info["name"] == "tiny"
-    plan = parts["dit"].plan(torch.randn(8, 16, 5, 16, 16), [text(torch.zeros(1, 64, dtype=torch.long))], [5])
+    nothing = text(torch.zeros(1, 64, dtype=torch.long)).expand(8, -1, -1)
+    plan = parts["dit"].layout.planner.plan(torch.randn(8, 5, SLOTS * FIGURES), nothing, 1.0)
     # Nearly all of the world's single subjects are there, within the frame.
     assert plan[:, :, 0, 7].mean() > 0.9 and plan[:, :, 1, 7].mean() < 0.1
     assert ((plan[:, :, 0, :2] > -0.2) & (plan[:, :, 0, :2] < 1.2)).float().mean() > 0.9
