@@ -37,7 +37,7 @@ from dit_support import to_diffusers
 from sora_core.diffusion.prompts import Prompt
 from sora_core.diffusion.sampling import DiffusionModel, sample
 from sora_core.diffusion.velocity import ModelVelocity
-from sora_core.model import attention, dit, products
+from sora_core.model import attention, block, dit, products
 from sora_core.model.dit import DiT, DiTConfig
 from sora_core.model.registry import DIT_CONFIGS
 
@@ -205,13 +205,13 @@ def watched(spent: dict[str, list[float]]):
 
     layers = count("linear layers", linear, lambda layer, x, *_: 2 * x.numel() * layer.out_features)
     heads = count("attention", attend, lambda q, k, *_: 4 * q.numel() * k.shape[1])
-    products.linear = dit.linear = layers
-    dit.attention = heads
+    products.linear = dit.linear = block.linear = layers
+    block.attention = heads
     try:
         yield
     finally:
-        products.linear = dit.linear = linear
-        dit.attention = attend
+        products.linear = dit.linear = block.linear = linear
+        block.attention = attend
 
 
 def peak(pair: Pair) -> float:
